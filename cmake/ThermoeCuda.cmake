@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# nvcc for the cuda-release preset. Without nvcc, configuring says why and what to do.
+
+if(THERMOE_CUDA)
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    find_program(THERMOE_NVCC nvcc
+                 HINTS "$ENV{CUDA_HOME}/bin" "$ENV{CUDA_PATH}/bin" /usr/local/cuda/bin)
+    if(NOT THERMOE_NVCC)
+      message(FATAL_ERROR
+        "THERMOE_CUDA is ON, but there is no nvcc in PATH, $CUDA_HOME/bin or /usr/local/cuda/bin.\n"
+        "Install the CUDA toolkit (12.8 or later), or name its compiler with "
+        "-DCMAKE_CUDA_COMPILER=/path/to/nvcc, or use the cpu-release preset: the same binary, "
+        "CPU backends and the simulated GPU.")
+    endif()
+    set(CMAKE_CUDA_COMPILER "${THERMOE_NVCC}" CACHE FILEPATH "CUDA compiler")
+  endif()
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "CUDA architectures")
+  endif()
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+endif()

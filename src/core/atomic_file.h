@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace thermoe {
+
+/// Writes `content` beside `path`, syncs it and renames it over `path`: readers see the old file or
+/// the whole new one, never half. Throws WriteError (full disk, permissions) and leaves no debris.
+void write_file_atomically(const std::string& path, std::string_view content);
+
+}  // namespace thermoe

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "core/routing_plan.h"
+
+namespace thermoe {
+
+/// Hands plans from one control thread to one data thread without locks and without tearing: a
+/// triple buffer. `publish` never waits for the reader; `acquire` never waits for the writer and
+/// returns the newest published plan, which stays untouched until the reader acquires again. A step
+/// acquires once, so that all its layers see one version. On a GPU the same block is copied to a
+/// fixed device address on the step's stream between two steps (docs/adr/0003-plan-buffer.md).
+class PlanBuffer {
+ public:
+  explicit PlanBuffer(RoutingPlan initial);
+
+  /// Writer side. Stamps the plan with the next version. The shape must be the initial plan's.
+  void publish(const RoutingPlan& plan);
+
+  /// Reader side.
+  const RoutingPlan& acquire();
+
+ private:
+  static constexpr std::uint32_t kFresh = 4;  // flag beside the index of the middle slot
+
+  std::array<RoutingPlan, 3> slots_;
+  std::uint64_t version_ = 0;          // writer's
+  std::uint32_t back_ = 0;             // writer's slot
+  std::uint32_t front_ = 1;            // reader's slot
+  std::atomic<std::uint32_t> middle_;  // slot in between, with kFresh when newer than front_
+};
+
+}  // namespace thermoe

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/routing_plan.h"
+
+#include <new>
+
+#include "core/errors.h"
+
+namespace thermoe {
+
+RoutingPlan::RoutingPlan(int layers, int experts, int k) {
+  THERMOE_EXPECT(layers >= 1 && experts >= 1, "layers={} and experts={} must be positive", layers,
+                 experts);
+  THERMOE_EXPECT(k >= 1 && k <= experts, "k={} must be within 1..experts={}", k, experts);
+  bytes_.resize(byte_size(layers, experts));
+  new (bytes_.data()) PlanHeader{.layers = static_cast<std::uint32_t>(layers),
+                                 .experts = static_cast<std::uint32_t>(experts)};
+  for (int l = 0; l < layers; ++l) {
+    new (bytes_.data() + sizeof(PlanHeader) + sizeof(LayerPlan) * l) LayerPlan{.k = k, .k_min = k};
+  }
+}
+
+std::size_t RoutingPlan::byte_size(int layers, int experts) {
+  const auto cells = static_cast<std::size_t>(layers) * static_cast<std::size_t>(experts);
+  const std::size_t raw = sizeof(PlanHeader) +
+                          sizeof(LayerPlan) * static_cast<std::size_t>(layers) +
+                          cells * (2 * sizeof(float) + 2);
+  return (raw + 63) / 64 * 64;
+}
+
+PlanHeader& RoutingPlan::header() { return *reinterpret_cast<PlanHeader*>(bytes_.data()); }
+const PlanHeader& RoutingPlan::header() const {
+  THERMOE_EXPECT(!bytes_.empty(), "an empty RoutingPlan has no header");
+  return *reinterpret_cast<const PlanHeader*>(bytes_.data());
+}
+
+LayerPlan& RoutingPlan::layer(int l) {
+  return const_cast<LayerPlan&>(static_cast<const RoutingPlan&>(*this).layer(l));
+}
+const LayerPlan& RoutingPlan::layer(int l) const {
+  THERMOE_EXPECT(l >= 0 && l < layers(), "layer {} is outside 0..{}", l, layers() - 1);
+  return reinterpret_cast<const LayerPlan*>(bytes_.data() + sizeof(PlanHeader))[l];
+}
+
+std::size_t RoutingPlan::table_offset() const {
+  return sizeof(PlanHeader) + sizeof(LayerPlan) * header().layers;
+}
+std::size_t RoutingPlan::bias_at(int l) const {
+  THERMOE_EXPECT(l >= 0 && l < layers(), "layer {} is outside 0..{}", l, layers() - 1);
+  return table_offset() + sizeof(float) * header().experts * static_cast<std::size_t>(l);
+}
+std::size_t RoutingPlan::price_at(int l) const {
+  return bias_at(l) + sizeof(float) * header().experts * header().layers;
+}
+std::size_t RoutingPlan::variant_at(int l) const {
+  THERMOE_EXPECT(l >= 0 && l < layers(), "layer {} is outside 0..{}", l, layers() - 1);
+  const std::size_t cells = std::size_t{header().experts} * header().layers;
+  return table_offset() + 2 * sizeof(float) * cells +
+         header().experts * static_cast<std::size_t>(l);
+}
+
+std::span<float> RoutingPlan::selection_bias(int l) {
+  return {reinterpret_cast<float*>(bytes_.data() + bias_at(l)), header().experts};
+}
+std::span<const float> RoutingPlan::selection_bias(int l) const {
+  return {reinterpret_cast<const float*>(bytes_.data() + bias_at(l)), header().experts};
+}
+std::span<float> RoutingPlan::activation_price(int l) {
+  return {reinterpret_cast<float*>(bytes_.data() + price_at(l)), header().experts};
+}
+std::span<const float> RoutingPlan::activation_price(int l) const {
+  return {reinterpret_cast<const float*>(bytes_.data() + price_at(l)), header().experts};
+}
+std::span<std::uint8_t> RoutingPlan::variant(int l) {
+  return {reinterpret_cast<std::uint8_t*>(bytes_.data() + variant_at(l)), header().experts};
+}
+std::span<const std::uint8_t> RoutingPlan::variant(int l) const {
+  return {reinterpret_cast<const std::uint8_t*>(bytes_.data() + variant_at(l)), header().experts};
+}
+
+}  // namespace thermoe

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace thermoe {
+
+enum class Phase : std::uint32_t { kDecode = 0, kPrefill = 1 };
+
+/// First 64 bytes of a plan.
+struct PlanHeader {
+  static constexpr std::uint32_t kMagic = 0x4c50'4854;  // "THPL", little endian
+  static constexpr std::uint32_t kLayoutVersion = 1;
+
+  std::uint32_t magic = kMagic;
+  std::uint32_t layout_version = kLayoutVersion;
+  std::uint64_t version = 0;  ///< grows by one with every published plan
+  std::uint32_t layers = 0;
+  std::uint32_t experts = 0;
+  Phase phase = Phase::kDecode;
+  std::uint32_t reserved[9] = {};
+};
+static_assert(sizeof(PlanHeader) == 64);
+
+/// One layer's row header, 32 bytes.
+struct LayerPlan {
+  std::int32_t k = 0;      ///< experts a token
+  std::int32_t k_min = 0;  ///< each token's k_min best experts are never priced out
+  /// Share of tokens that take k + 1 experts (the fractional REDUCED_K mixes two k over tokens).
+  float extra_k_share = 0.0F;
+  std::uint32_t reserved[5] = {};
+};
+static_assert(sizeof(LayerPlan) == 32);
+
+/// What the control plane tells the data plane: one contiguous block, the same bytes on CPU and GPU
+/// (docs/adr/0003-plan-buffer.md gives the offsets):
+///
+///   PlanHeader                               64 B
+///   LayerPlan          [layers]              32 B each
+///   selection_bias     [layers][experts]     f32, subtracted from the utility u (design: b)
+///   activation_price   [layers][experts]     f32, in units of u: lambda * a_e * layer sensitivity
+///   variant            [layers][experts]     u8, precision of the expert (0 = as loaded)
+///   device             [layers][experts]     u8, expert-parallel rank (0 = this one)
+///
+/// A plan of zeros with k = k_min is the baseline router, bit for bit.
+class RoutingPlan {
+ public:
+  RoutingPlan() = default;
+  /// The baseline plan: no bias, no price. Requires 1 <= k <= experts.
+  RoutingPlan(int layers, int experts, int k);
+
+  PlanHeader& header();
+  const PlanHeader& header() const;
+  int layers() const { return static_cast<int>(header().layers); }
+  int experts() const { return static_cast<int>(header().experts); }
+
+  LayerPlan& layer(int l);
+  const LayerPlan& layer(int l) const;
+  std::span<float> selection_bias(int l);
+  std::span<const float> selection_bias(int l) const;
+  std::span<float> activation_price(int l);
+  std::span<const float> activation_price(int l) const;
+  std::span<std::uint8_t> variant(int l);
+  std::span<const std::uint8_t> variant(int l) const;
+
+  bool empty() const { return bytes_.empty(); }
+  /// The whole block, as copied to a device.
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+  /// Size in bytes of a plan's block, rounded up to 64.
+  static std::size_t byte_size(int layers, int experts);
+
+ private:
+  std::size_t table_offset() const;
+  std::size_t bias_at(int l) const;
+  std::size_t price_at(int l) const;
+  std::size_t variant_at(int l) const;
+
+  std::vector<std::byte> bytes_{};
+};
+
+}  // namespace thermoe

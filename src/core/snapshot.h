@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/units.h"
+
+namespace thermoe {
+
+/// One sensor's value and its history in time. Absent is `nullopt`, never zero or NaN.
+template <class T>
+struct Reading {
+  std::optional<T> value{};
+  Seconds read_at{};     ///< when it was last read (clock of the monitor)
+  Seconds changed_at{};  ///< when it last differed from the read before: how a frozen sensor shows
+
+  Seconds age(Seconds now) const { return now - read_at; }
+  Seconds unchanged_for(Seconds now) const { return now - changed_at; }
+};
+
+/// What one GPU said. Every field is optional: sensors vary by chip, driver and permission.
+struct GpuReading {
+  std::string name{};
+  Reading<Celsius> temperature{};
+  Reading<Celsius> memory_temperature{};
+  Reading<Watts> power_average{};     ///< driver's 1 s average
+  Reading<Watts> power_instant{};     ///< NVML field 186: last 25 ms window of each 100 ms on H100
+  Reading<Joules> energy{};           ///< counter since driver load
+  Reading<double> gpu_utilisation{};  ///< share of time a kernel ran, [0, 1]
+  Reading<double> memory_utilisation{};  ///< share of time memory moved data, [0, 1]
+  Reading<Megahertz> sm_clock{};
+  Reading<std::uint64_t> throttle_reasons{};  ///< NVML clocks event reasons, a bit mask
+};
+
+/// One poll of a telemetry source.
+struct Snapshot {
+  Seconds at{};  ///< when the poll ended (clock of the monitor)
+  bool simulated = false;
+  std::vector<GpuReading> gpus{};
+};
+
+}  // namespace thermoe

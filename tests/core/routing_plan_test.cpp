@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/routing_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+template <class T>
+T read_at(const RoutingPlan& plan, std::size_t offset) {
+  T value;
+  std::memcpy(&value, plan.bytes().data() + offset, sizeof(T));
+  return value;
+}
+
+TEST(RoutingPlan, ANewPlanIsTheBaseline) {
+  const RoutingPlan plan(2, 4, 3);
+  for (int l = 0; l < 2; ++l) {
+    EXPECT_EQ(plan.layer(l).k, 3);
+    EXPECT_EQ(plan.layer(l).k_min, 3);
+    EXPECT_EQ(plan.layer(l).extra_k_share, 0.0F);
+    const auto zero = [](float v) { return v == 0.0F; };
+    EXPECT_TRUE(std::ranges::all_of(plan.selection_bias(l), zero));
+    EXPECT_TRUE(std::ranges::all_of(plan.activation_price(l), zero));
+  }
+}
+
+// The offsets that docs/adr/0003-plan-buffer.md promises to device code.
+TEST(RoutingPlan, BytesLieWhereTheDocumentSays) {
+  RoutingPlan plan(2, 4, 3);
+  plan.header().version = 7;
+  plan.layer(1).k_min = 2;
+  plan.selection_bias(1)[2] = 0.25F;
+  plan.activation_price(0)[3] = 0.5F;
+  plan.variant(1)[0] = 1;
+  EXPECT_EQ(read_at<std::uint32_t>(plan, 0), PlanHeader::kMagic);
+  EXPECT_EQ(read_at<std::uint64_t>(plan, 8), 7U);
+  EXPECT_EQ(read_at<std::int32_t>(plan, 64 + 32 + 4), 2);
+  const std::size_t bias = 64 + 2 * 32;
+  EXPECT_EQ(read_at<float>(plan, bias + 4 * (4 + 2)), 0.25F);
+  const std::size_t price = bias + 4 * 8;
+  EXPECT_EQ(read_at<float>(plan, price + 4 * 3), 0.5F);
+  const std::size_t variant = price + 4 * 8;
+  EXPECT_EQ(read_at<std::uint8_t>(plan, variant + 4), 1);
+  EXPECT_EQ(plan.bytes().size(), RoutingPlan::byte_size(2, 4));
+  EXPECT_EQ(plan.bytes().size() % 64, 0U);
+}
+
+TEST(RoutingPlan, RefusesAKBeyondTheExperts) {
+  EXPECT_THROW(RoutingPlan(1, 4, 5), PreconditionError);
+  EXPECT_THROW(RoutingPlan(1, 4, 0), PreconditionError);
+  EXPECT_THROW(RoutingPlan(0, 4, 1), PreconditionError);
+}
+
+TEST(RoutingPlan, RefusesALayerItDoesNotHave) {
+  const RoutingPlan plan(2, 4, 3);
+  EXPECT_THROW(plan.layer(2), PreconditionError);
+  EXPECT_THROW(plan.selection_bias(-1), PreconditionError);
+  EXPECT_THROW(plan.variant(2), PreconditionError);
+}
+
+}  // namespace
+}  // namespace thermoe
