@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# Short names for the usual commands. CMake does the building: CONTRIBUTING.md has its presets.
+# Each goal first installs and builds what it needs, so a fresh clone can start with any of them.
+
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+BUILD := build/cpu-release
+THERMOE := $(BUILD)/src/cli/thermoe
+
+.PHONY: help setup configure build test demo check clean
+
+help:
+	@echo 'make demo    set up, build, run the comparison of routing strategies; prints a table'
+	@echo 'make test    set up, build, run every test'
+	@echo 'make check   everything a change must pass: format, layers, warnings, tests, sanitizers, lint'
+	@echo 'make build   set up and build the cpu-release preset into $(BUILD)'
+	@echo 'make setup   install what is missing (tools/setup says what and why)'
+	@echo 'make clean   remove build/; runs/ and the shared LibTorch stay'
+
+setup:
+	@tools/setup
+
+configure: setup
+	@cmake --preset cpu-release >/dev/null
+
+build: configure
+	cmake --build --preset cpu-release --parallel $(JOBS)
+
+test: build
+	ctest --preset cpu-release --parallel 2
+
+# The demo needs no test program, so it builds only the one binary.
+demo: configure
+	cmake --build --preset cpu-release --parallel $(JOBS) --target thermoe
+	@number=1; while [ -e runs/demo-$$number ]; do number=$$((number + 1)); done; mkdir -p runs; \
+	exec $(THERMOE) run experiments/demo.json --out runs/demo-$$number
+
+check: setup
+	tools/check
+
+clean:
+	rm -rf build

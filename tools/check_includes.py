@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the include rules between the folders of src/ (the table in ARCHITECTURE.md).
+
+    tools/check_includes.py [ROOT]
+
+Prints one line for each forbidden #include, `file:line: problem`, and exits 1 if there is any.
+"""
+
+import fnmatch
+import re
+import sys
+from pathlib import Path
+
+# folder of src/ -> the folders that its files may include, beside its own.
+ALLOWED_FOLDERS = {
+    "core": set(),
+    "telemetry": {"core"},
+    "cost": {"core"},
+    "control": {"core", "cost"},
+    "kernels": {"core"},
+    "moe": {"core", "kernels"},
+    "profile": {"core", "cost", "kernels"},
+    "report": {"core"},
+    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "report"},
+    "cli": {"core", "telemetry", "cost", "control", "kernels", "moe", "profile", "report", "run"},
+}
+
+# Single headers of another folder: AdaptiveRouter drives a controller through its interface.
+ALLOWED_HEADERS = {"moe": {"control/controller.h"}}
+
+# Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.
+TORCH_FILES = ["moe/*", "cli/*", "control/ttha_adapter.*", "control/adapter*.h",
+               "control/adapter*.cpp", "control/cosine*"]
+TORCH_PREFIXES = ("torch/", "ATen/", "c10/", "caffe2/")
+
+SOURCE_SUFFIXES = {".h", ".hpp", ".cuh", ".inc", ".cpp", ".cc", ".cu"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def problem_with(source, quote, header):
+    """What is wrong with `source` (relative to src/) including `header`, or None."""
+    folder = source.split("/")[0]
+    target = header.split("/")[0]
+    if header.startswith(TORCH_PREFIXES):
+        if any(fnmatch.fnmatch(source, pattern) for pattern in TORCH_FILES):
+            return None
+        return f"includes LibTorch's <{header}>; only moe/, cli/ and control's adapter may"
+    if target not in ALLOWED_FOLDERS or "/" not in header:
+        if quote == '"' and target in ("..", "."):
+            return f'includes "{header}"; write the path from src/, as in "core/units.h"'
+        if quote == '"' and "/" not in header:
+            return f'includes "{header}" without its folder; write "{folder}/{header}"'
+        return None
+    if target == folder or target in ALLOWED_FOLDERS[folder]:
+        return None
+    if header in ALLOWED_HEADERS.get(folder, set()):
+        return None
+    allowed = sorted(ALLOWED_FOLDERS[folder] | ALLOWED_HEADERS.get(folder, set()))
+    return f'includes "{header}"; {folder}/ may include {", ".join(allowed) or "no other folder"}'
+
+
+def problems_in(root):
+    """Every violation under root/src, as `file:line: problem` lines in a stable order."""
+    found = []
+    source_root = Path(root) / "src"
+    for path in sorted(p for p in source_root.rglob("*") if p.suffix in SOURCE_SUFFIXES):
+        source = path.relative_to(source_root).as_posix()
+        if source.split("/")[0] not in ALLOWED_FOLDERS or "/" not in source:
+            found.append(f"src/{source}:1: lies in no known folder; add it to tools/check_includes.py")
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            match = INCLUDE.match(line)
+            problem = problem_with(source, *match.groups()) if match else None
+            if problem:
+                found.append(f"src/{source}:{number}: {problem}")
+    return found
+
+
+def main(arguments):
+    root = Path(arguments[0]) if arguments else Path(__file__).resolve().parent.parent
+    if not (root / "src").is_dir():
+        print(f"{root} has no src/ folder; name the repository's root", file=sys.stderr)
+        return 2
+    found = problems_in(root)
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
