@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.h"
+#include "telemetry/source.h"
+
+namespace thermoe {
+
+/// A sensor failure during [from, to).
+struct SensorFault {
+  enum class Kind {
+    kDropout,  ///< every reading is absent
+    kFreeze,   ///< the last values before `from` are repeated, or the first ever read if there are
+               ///< none
+    kNan,      ///< every real-valued reading is NaN
+  };
+  Kind kind = Kind::kDropout;
+  Seconds from{};
+  Seconds to{};
+};
+
+/// Breaks another source's readings at given times, for experiments and tests.
+class FaultySource final : public Source {
+ public:
+  /// Faults may overlap: a freeze comes first, then dropout and NaN. Requires from < to.
+  FaultySource(std::unique_ptr<Source> source, const Clock& clock, std::vector<SensorFault> faults);
+
+  Snapshot read() override;
+  std::string_view name() const override { return source_->name(); }
+
+ private:
+  bool active(SensorFault::Kind kind, Seconds now) const;
+
+  std::unique_ptr<Source> source_;
+  const Clock& clock_;
+  std::vector<SensorFault> faults_;
+  std::optional<Snapshot> last_{};  // as the sensor said it, before dropout and NaN
+};
+
+}  // namespace thermoe

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/snapshot.h"
+
+namespace thermoe {
+
+/// Calls f(a reading of `a`, the same reading of `b`) for every sensor: the one list of them
+/// outside GpuReading itself.
+template <class A, class B, class F>
+void for_each_reading(A& a, B& b, F&& f) {
+  f(a.temperature, b.temperature);
+  f(a.memory_temperature, b.memory_temperature);
+  f(a.power_average, b.power_average);
+  f(a.power_instant, b.power_instant);
+  f(a.energy, b.energy);
+  f(a.gpu_utilisation, b.gpu_utilisation);
+  f(a.memory_utilisation, b.memory_utilisation);
+  f(a.sm_clock, b.sm_clock);
+  f(a.throttle_reasons, b.throttle_reasons);
+}
+
+}  // namespace thermoe

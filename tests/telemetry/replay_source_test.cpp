@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "telemetry/replay_source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/errors.h"
+#include "telemetry/telemetry_trace.h"
+
+namespace thermoe {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kTrace = THERMOE_SOURCE_DIR "/data/h100/thermal_trace.csv";
+
+TEST(ReplaySource, GivesTheTracesValuesAtItsTimes) {
+  VirtualClock clock;
+  ReplaySource source(kTrace, clock);
+  const auto at = [&](double t) {
+    clock.advance_to(Seconds(t));
+    return source.read().gpus.at(0);
+  };
+  EXPECT_EQ(at(0.0).power_average.value, Watts(481.086));
+  EXPECT_EQ(at(0.0).power_instant.value, Watts(562.006));
+  EXPECT_EQ(at(0.103).power_instant.value, Watts(150.095));  // the row of 0.102 s
+  const GpuReading copying = at(98.794);
+  EXPECT_EQ(copying.temperature.value, Celsius(55.0));
+  EXPECT_EQ(copying.memory_temperature.value, Celsius(67.0));
+  EXPECT_EQ(copying.memory_utilisation.value, 1.0);
+  EXPECT_EQ(copying.sm_clock.value, Megahertz(1980.0));
+  EXPECT_EQ(copying.energy.value, std::nullopt);  // the recording has no such column
+  EXPECT_FALSE(source.read().simulated);
+}
+
+TEST(ReplaySource, CountsTimeFromItsConstruction) {
+  VirtualClock clock;
+  clock.advance_to(Seconds(1000.0));
+  ReplaySource source(kTrace, clock);
+  EXPECT_EQ(source.read().gpus.at(0).power_average.value, Watts(481.086));
+}
+
+TEST(ReplaySource, SaysWhenTheRecordingHasEnded) {
+  VirtualClock clock;
+  ReplaySource source(kTrace, clock);
+  clock.advance_to(Seconds(109.997));
+  EXPECT_NO_THROW(source.read());
+  clock.advance_to(Seconds(110.5));
+  EXPECT_THROW(source.read(), TelemetryError);
+}
+
+TEST(ReplaySource, AMissingFileIsNamed) {
+  const VirtualClock clock;
+  try {
+    ReplaySource source("/nowhere/trace.csv", clock);
+    FAIL() << "no error";
+  } catch (const FormatError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("/nowhere/trace.csv"));
+  }
+}
+
+TEST(TelemetryTrace, ColumnsComeByNameInAnyOrderAndUnknownOnesAreIgnored) {
+  const auto rows =
+      parse_telemetry_trace("note,power_w,t_s\r\nhello,120.5,1\r\n,121,2\r\n", "x.csv");
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[1].at, Seconds(2.0));
+  EXPECT_EQ(rows[0].gpu.power_average.value, Watts(120.5));
+}
+
+TEST(TelemetryTrace, AnEmptyCellIsAnAbsentReading) {
+  const auto rows = parse_telemetry_trace("t_s,power_w,temp_gpu_c\n0,,51\n1,200,\n", "x.csv");
+  EXPECT_EQ(rows[0].gpu.power_average.value, std::nullopt);
+  EXPECT_EQ(rows[0].gpu.temperature.value, Celsius(51.0));
+  EXPECT_EQ(rows[1].gpu.temperature.value, std::nullopt);
+}
+
+struct BadTrace {
+  const char* name;
+  const char* text;
+  const char* where;    // file and key
+  const char* problem;  // what the message explains
+};
+
+class TelemetryTraceRefuses : public ::testing::TestWithParam<BadTrace> {};
+
+TEST_P(TelemetryTraceRefuses, NamingLineAndColumn) {
+  try {
+    parse_telemetry_trace(GetParam().text, "bad.csv");
+    FAIL() << "no error";
+  } catch (const FormatError& e) {
+    EXPECT_THAT(e.what(), HasSubstr(GetParam().where));
+    EXPECT_THAT(e.what(), HasSubstr(GetParam().problem));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    BadRows, TelemetryTraceRefuses,
+    ::testing::Values(
+        BadTrace{"Word", "t_s,power_w\n0,1\n1,hot\n", "bad.csv: line 3, column power_w", "'hot'"},
+        BadTrace{"Nan", "t_s,power_w\n0,nan\n", "line 2, column power_w", "not a finite number"},
+        BadTrace{"Infinity", "t_s,power_w\n0,inf\n", "line 2, column power_w",
+                 "not a finite number"},
+        BadTrace{"Trailing", "t_s,power_w\n0,12W\n", "line 2, column power_w", "'12W'"},
+        BadTrace{"Negative", "t_s,power_w\n0,-5\n", "line 2, column power_w", "outside"},
+        BadTrace{"Percent", "t_s,util_gpu_pct\n0,101\n", "line 2, column util_gpu_pct", "outside"},
+        BadTrace{"Reasons", "t_s,throttle_reasons\n0,1.5\n", "column throttle_reasons", "whole"},
+        BadTrace{"NoTime", "t_s,power_w\n,5\n", "line 2, column t_s", "not a finite number"},
+        BadTrace{"TimeStands", "t_s,power_w\n1,5\n1,6\n", "line 3, column t_s", "times must grow"},
+        BadTrace{"CutShort", "t_s,power_w,temp_gpu_c\n0,5,50\n1,6", "line 3", "ends after 2 cells"},
+        BadTrace{"TooLong", "t_s,power_w\n0,5,6\n", "line 2", "3 cells"},
+        BadTrace{"BlankLine", "t_s,power_w\n0,5\n\n1,6\n", "line 3", "1 cells"},
+        BadTrace{"NoTimeColumn", "time,power_w\n0,5\n", "line 1", "no column t_s"},
+        BadTrace{"NoSensor", "t_s,watts\n0,5\n", "line 1", "known: power_w"},
+        BadTrace{"Twice", "t_s,power_w,power_w\n0,5,6\n", "line 1", "there twice"},
+        BadTrace{"Empty", "", "bad.csv", "empty file"},
+        BadTrace{"HeaderOnly", "t_s,power_w\n", "bad.csv", "no rows"}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace thermoe
