@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "cost/kernel_cost_model.h"
+
+namespace thermoe {
+
+/// `thermoe cost show`: the header, a line a table with the ranges that were profiled, and for
+/// expert layers the fit that the controller would use. `with_rows` adds every profiled row.
+std::string show_text(const KernelCostModel& model, bool with_rows);
+nlohmann::json show_json(const KernelCostModel& model);
+
+/// `thermoe cost check`: distances from convexity and falls, and whether any distance exceeds
+/// `threshold` (relative).
+struct CheckResult {
+  std::string text{};
+  bool within = true;
+};
+CheckResult check_text(const KernelCostModel& model, double threshold);
+nlohmann::json check_json(const KernelCostModel& model, double threshold);
+
+}  // namespace thermoe

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cost/cost_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cost/table_check.h"
+#include "cost_model_fixture.h"
+
+namespace thermoe {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+KernelCostModel bumpy() {
+  auto json = testing::sound_model();
+  json["entries"][1]["rows"][1]["latency_us"] = 24.0;  // then 21 at 64 tokens
+  return KernelCostModel::from_json(json, "bumpy.json");
+}
+
+KernelCostModel sound() { return KernelCostModel::from_json(testing::sound_model(), "sound.json"); }
+
+TEST(CostReport, ChecksAlongBothVariablesOfAnExpertLayer) {
+  const auto lines = check_table(sound().tables()[0]);
+  EXPECT_EQ(lines.size(), 10u);  // latency and energy: 2 batches, 3 active counts
+  for (const LineCheck& line : lines) {
+    EXPECT_LT(line.convexity.relative, 1e-12);
+    EXPECT_TRUE(line.falls.empty());
+  }
+}
+
+TEST(CostReport, NamesTheRowsThatFall) {
+  const auto lines = check_table(bumpy().tables()[1]);
+  ASSERT_EQ(lines.size(), 2u);
+  ASSERT_EQ(lines[0].falls.size(), 1u);
+  EXPECT_EQ(lines[0].falls[0].from.x, 4.0);
+  EXPECT_NEAR(lines[0].falls[0].to.y, 21.0, 1e-9);
+  EXPECT_NEAR(lines[0].convexity.relative, 1.0 - (6.0 + 15.0 * 3 / 63) / 24.0, 1e-9);
+}
+
+TEST(CostReport, WarnsAboveTheThresholdOnly) {
+  EXPECT_TRUE(check_text(sound(), 0.001).within == false);  // the linear table is concave
+  EXPECT_TRUE(check_text(sound(), 0.5).within);
+  const CheckResult result = check_text(bumpy(), 0.5);
+  EXPECT_FALSE(result.within);
+  EXPECT_THAT(result.text,
+              AllOf(HasSubstr("warning: latency_us along tokens"), HasSubstr("tokens = 4"),
+                    HasSubstr("falls: latency_us along tokens: 24 at 4, then 21 at 64")));
+  EXPECT_FALSE(check_json(bumpy(), 0.5)["within_threshold"].get<bool>());
+  EXPECT_TRUE(check_json(sound(), 0.5)["within_threshold"].get<bool>());
+}
+
+TEST(CostReport, ShowsTheFitOfExpertLayersAndRowsOnRequest) {
+  const std::string text = show_text(sound(), false);
+  EXPECT_THAT(text, AllOf(HasSubstr("Test GPU"), HasSubstr("linear [1536, 2048] bf16"),
+                          HasSubstr("active experts 20..100"), HasSubstr("residual rms"),
+                          Not(HasSubstr("heat uK"))));
+  EXPECT_THAT(show_text(sound(), true), HasSubstr("heat uK"));
+}
+
+TEST(CostReport, JsonCarriesRowsRangesAndFits) {
+  const auto json = show_json(sound());
+  EXPECT_EQ(json["tables"].size(), 2u);
+  EXPECT_EQ(json["tables"][0]["rows"].size(), 6u);
+  EXPECT_NEAR(json["tables"][0]["layer_fits"][0]["activation_latency_us"].get<double>(), 3.0, 1e-6);
+  EXPECT_EQ(json["tables"][1]["tokens_range"], (nlohmann::json{1.0, 64.0}));
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shipped models against the measurements that they were derived from (data/h100).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cost/expert_composition.h"
+#include "cost/kernel_cost_model.h"
+
+namespace thermoe {
+namespace {
+
+KernelCostModel shipped(const std::string& name) {
+  return KernelCostModel::load(std::string(THERMOE_SOURCE_DIR) + "/data/h100/" + name);
+}
+KernelCostModel controller() { return shipped("kernel_cost_model.json"); }
+KernelCostModel plant() { return shipped("plant_cost_model.json"); }
+
+std::vector<std::int32_t> loads(int active, int picks) {
+  std::vector<std::int32_t> counts(128, 0);
+  for (int i = 0; i < active; ++i) counts[i] = picks / active + (i < picks % active ? 1 : 0);
+  return counts;
+}
+
+TEST(DerivedCostModel, FortyEightLayersAtEightyTwoExpertsTakeAboutThirteenMilliseconds) {
+  for (const KernelCostModel& model : {controller(), plant()}) {
+    const Lookup layer = model.layer(ExpertShape{}, "bf16", 16, 82);
+    EXPECT_EQ(layer.basis, Basis::kMeasured);
+    EXPECT_NEAR(48 * layer.cost.latency.value, 12.7e-3, 0.1e-3);
+  }
+}
+
+TEST(DerivedCostModel, ThePlantDrawsWhatTheGpuDrewAtAFixedRate) {
+  const KernelCostModel model = plant();
+  const struct {
+    double active, watts;
+  } measured[] = {{82, 469.7}, {64, 397.6}, {40, 294.1}, {24, 222.8}};
+  for (const auto& m : measured) {
+    const Cost step = 48.0 * model.layer(ExpertShape{}, "bf16", 16, m.active).cost;
+    EXPECT_NEAR(mean_power(step, Seconds(0.016), model.active_idle()).value, m.watts, 0.5);
+  }
+}
+
+TEST(DerivedCostModel, TheControllerIsWrongAboutThePlantByAFewPercent) {
+  for (const double active : {24.0, 40.0, 64.0, 82.0}) {
+    const Cost c = controller().layer(ExpertShape{}, "bf16", 16, active).cost;
+    const Cost p = plant().layer(ExpertShape{}, "bf16", 16, active).cost;
+    EXPECT_NEAR(c.latency / p.latency, 1.0, 0.05) << active;
+    EXPECT_GT(c.energy / p.energy, 1.02) << active;
+    EXPECT_LT(c.energy / p.energy, 1.15) << active;
+  }
+}
+
+TEST(DerivedCostModel, AStepCostsWhatTheTableSaysWithinTheResidualOfTheFit) {
+  for (const char* dtype : {"bf16", "int4"}) {
+    const KernelCostModel model = controller();
+    const StepCostFit fit = model.fit_step_cost(ExpertShape{}, {dtype}, 16, 1.0);
+    const FitReport& report = fit.reports[0];
+    EXPECT_LT(report.latency_max, 0.06) << dtype;
+    EXPECT_LT(report.energy_rms, 0.08) << dtype;
+    for (const int active : {24, 40, 64, 82}) {
+      const Cost table = model.layer(ExpertShape{}, dtype, 16, active).cost;
+      const Cost fitted = fit.step.layer(loads(active, 128));
+      EXPECT_LE(std::abs(fitted.latency / table.latency - 1.0), report.latency_max + 1e-6);
+      EXPECT_LE(std::abs(fitted.energy / table.energy - 1.0), report.energy_max + 1e-6);
+    }
+  }
+}
+
+TEST(DerivedCostModel, EveryActiveExpertCostsAboutThreeMicroseconds) {
+  const StepCost step = controller().step_cost(ExpertShape{}, {"bf16", "int4"}, 16, 12.0);
+  EXPECT_NEAR(step.variants[0].activation().latency.value, 3.0e-6, 0.2e-6);
+  EXPECT_LT(step.variants[1].activation().latency.value, 1.1e-6);
+  EXPECT_LT(step.variants[1].activation().energy.value,
+            0.5 * step.variants[0].activation().energy.value);
+}
+
+TEST(DerivedCostModel, AWholeExpertIsComposedFromProfiledOps) {
+  const ExpertMlp mlp{.d_model = 4096, .d_ff = 14336, .activation = ExpertActivation::kGelu};
+  const auto simple = simple_expert(controller(), mlp, "f16", 16);
+  const auto fused = quantized_expert(controller(), mlp, QuantizedPath::kFused, "f16", 128, 16);
+  const auto unfused =
+      quantized_expert(controller(), mlp, QuantizedPath::kUnpackThenLinear, "f16", 128, 16);
+  ASSERT_TRUE(simple.cost && fused.cost && unfused.cost);
+  EXPECT_LT(fused.cost->latency, simple.cost->latency);
+  EXPECT_GT(unfused.cost->latency.value, 10.0 * fused.cost->latency.value);
+  EXPECT_TRUE(fused.cost->energy);
+  EXPECT_FALSE(unfused.cost->energy);  // nobody measured the unpacking's joules
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cost/kernel_cost_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "cost_model_fixture.h"
+
+namespace thermoe {
+namespace {
+
+using ::testing::HasSubstr;
+
+KernelCostModel model() { return KernelCostModel::from_json(testing::sound_model(), "test.json"); }
+const OpKey kLinear{.op = "linear", .shape = {1536, 2048}, .dtype = "bf16"};
+
+TEST(KernelCostModel, FindsAnOpByShapeAndDtypeAndNothingElse) {
+  ASSERT_TRUE(model().lookup(kLinear, 4));
+  EXPECT_NEAR(model().lookup(kLinear, 4)->latency.value, 9e-6, 1e-15);
+  EXPECT_FALSE(model().lookup({.op = "linear", .shape = {1536, 2048}, .dtype = "f16"}, 4));
+  EXPECT_FALSE(model().lookup({.op = "linear", .shape = {1536, 4096}, .dtype = "bf16"}, 4));
+  EXPECT_FALSE(model().lookup({.op = "topk_route", .shape = {128, 8}, .dtype = "f32"}, 4));
+  EXPECT_FALSE(model().marginal({.op = "topk_route", .shape = {128, 8}, .dtype = "f32"}, 4));
+}
+
+TEST(KernelCostModel, MarginalCostFollowsTheSegmentAhead) {
+  EXPECT_NEAR(model().marginal(kLinear, 4)->latency.value, 0.2e-6, 1e-15);
+  EXPECT_NEAR(model().marginal(kLinear, 1)->energy->value, 10e-6, 1e-15);
+}
+
+TEST(KernelCostModel, HeatIsTheImmediateRiseOfAFirstOrderThermalModel) {
+  // 100 uJ * 0.05 K/W / 20 s
+  EXPECT_NEAR(model().lookup(kLinear, 1)->heat->value, 100e-6 * 0.05 / 20.0, 1e-18);
+  auto json = testing::sound_model();
+  json["entries"][1]["rows"][0]["heat_uk"] = 7.0;
+  const auto own = KernelCostModel::from_json(json, "t");
+  EXPECT_NEAR(own.lookup(kLinear, 1)->heat->value, 7e-6, 1e-18);
+}
+
+TEST(KernelCostModel, WithoutAThermalModelHeatIsAbsentAndAskingForItSaysWhy) {
+  auto json = testing::sound_model();
+  json.erase("thermal");
+  const auto cold = KernelCostModel::from_json(json, "cold.json");
+  EXPECT_FALSE(cold.has_thermal());
+  EXPECT_FALSE(cold.lookup(kLinear, 1)->heat);
+  try {
+    cold.thermal();
+    FAIL();
+  } catch (const FormatError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("cold.json: /thermal: is missing"));
+  }
+}
+
+TEST(KernelCostModel, HandsOutTheHeader) {
+  EXPECT_EQ(model().active_idle(), Watts(130));
+  EXPECT_EQ(model().cold_idle(), Watts(72));
+  EXPECT_EQ(model().device(), "Test GPU");
+  EXPECT_EQ(model().thermal().resistance, KelvinPerWatt(0.05));
+  EXPECT_EQ(model().header().memory_clock, Megahertz(2619));
+  EXPECT_TRUE(model().perturbation().thermal);
+}
+
+TEST(KernelCostModel, AnOpBecomesACurveOverTokens) {
+  const auto curve = model().curve(kLinear);
+  ASSERT_TRUE(curve);
+  EXPECT_EQ(curve->points().size(), 3u);
+  EXPECT_NEAR(curve->at(34).latency.value, 15e-6, 1e-15);
+  EXPECT_FALSE(model().curve({.op = "linear", .shape = {1, 1}, .dtype = "bf16"}));
+  EXPECT_FALSE(model().curve({.op = "moe_experts", .shape = {128, 8, 2048, 768}, .dtype = "bf16"}));
+}
+
+TEST(KernelCostModel, ALayerIsReadFromTheExpertTable) {
+  const Lookup at = model().layer(ExpertShape{}, "bf16", 16, 40);
+  EXPECT_EQ(at.basis, Basis::kMeasured);
+  EXPECT_NEAR(at.cost.latency.value, (10 + 120 + 0.88) * 1e-6, 1e-15);
+  EXPECT_EQ(model().layer(ExpertShape{}, "bf16", 16, 41.5).basis, Basis::kInterpolated);
+  EXPECT_EQ(model().layer(ExpertShape{}, "bf16", 16, 8).basis, Basis::kExtrapolated);
+}
+
+TEST(KernelCostModel, ALayerThatNobodyProfiledIsRefusedByFileAndRemedy) {
+  try {
+    model().layer(ExpertShape{}, "int4", 16, 40);
+    FAIL();
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(),
+                HasSubstr("test.json: /entries: no single table moe_experts [128, 8, 2048, "
+                          "768] int4"));
+    EXPECT_THAT(e.what(), HasSubstr("the file has: moe_experts [128, 8, 2048, 768] bf16"));
+  }
+  EXPECT_THROW(model().step_cost(ExpertShape{.gated = false}, {"bf16"}, 16, 1.0), UsageError);
+}
+
+TEST(KernelCostModel, SeveralGroupSizesMustBeToldApart) {
+  auto json = testing::sound_model();
+  for (const int group : {32, 128}) {
+    json["entries"].push_back({{"op", "fused_dequant_linear"},
+                               {"shape", {64, 64}},
+                               {"dtype", "int4"},
+                               {"group_size", group},
+                               {"source", "ncu"},
+                               {"rows", {{{"tokens", 1}, {"latency_us", group}}}}});
+  }
+  const auto two = KernelCostModel::from_json(json, "t");
+  OpKey key{.op = "fused_dequant_linear", .shape = {64, 64}, .dtype = "int4"};
+  EXPECT_FALSE(two.lookup(key, 1));
+  key.group_size = 32;
+  EXPECT_NEAR(two.lookup(key, 1)->latency.value, 32e-6, 1e-15);
+  key.group_size = 64;
+  EXPECT_FALSE(two.lookup(key, 1));
+}
+
+TEST(KernelCostModel, AScaledModelCostsMoreEnergyInTheSameTime) {
+  const auto dearer = model().with_energy_scale(1.15);
+  const Lookup a = model().layer(ExpertShape{}, "bf16", 16, 40);
+  const Lookup b = dearer.layer(ExpertShape{}, "bf16", 16, 40);
+  EXPECT_NEAR(b.cost.energy.value, 1.15 * a.cost.energy.value, 1e-12);
+  EXPECT_EQ(b.cost.latency, a.cost.latency);
+  EXPECT_EQ(dearer.active_idle(), Watts(130));
+  EXPECT_THROW(model().with_energy_scale(0.0), PreconditionError);
+}
+
+TEST(ExpertShapeNames, KnowTheirModelsAndNameTheNearest) {
+  EXPECT_EQ(expert_shape("Qwen3-30B-A3B").d_ff, 768);
+  try {
+    expert_shape("Qwen3-30B-A3");
+    FAIL();
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("did you mean \"Qwen3-30B-A3B\"?"));
+  }
+}
+
+}  // namespace
+}  // namespace thermoe
