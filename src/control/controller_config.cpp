@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "control/controller_config.h"
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+constexpr std::array kStrategies{
+    std::pair{Strategy::kBaseline, std::string_view("BASELINE")},
+    std::pair{Strategy::kStaticOptimal, std::string_view("STATIC_OPTIMAL")},
+    std::pair{Strategy::kKernelAwareTtha, std::string_view("KERNEL_AWARE_TTHA")},
+    std::pair{Strategy::kReducedK, std::string_view("REDUCED_K")},
+};
+constexpr std::array kModes{
+    std::pair{TthaMode::kBoth, std::string_view("both")},
+    std::pair{TthaMode::kDualOnly, std::string_view("dual_only")},
+    std::pair{TthaMode::kAdapterOnly, std::string_view("adapter_only")},
+};
+
+template <class Names, class Value>
+std::string_view name_of(const Names& names, Value value) {
+  const auto it =
+      std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.first == value; });
+  return it == names.end() ? "unknown" : it->second;
+}
+
+template <class Names>
+auto value_of(const Names& names, std::string_view name) {
+  using Value = typename Names::value_type::first_type;
+  const auto it =
+      std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == name; });
+  return it == names.end() ? std::nullopt : std::optional<Value>(it->first);
+}
+
+void need(bool condition, const std::string& sentence) {
+  if (!condition) throw UsageError("controller: " + sentence);
+}
+
+void check_positive(const char* name, double value) {
+  need(std::isfinite(value) && value > 0.0,
+       fmt::format("{} is {}, must be a number > 0", name, value));
+}
+
+void check_targets(const Targets& targets) {
+  if (targets.power) check_positive("targets.power", targets.power->value);
+  if (targets.step_time) check_positive("targets.step_time", targets.step_time->value);
+  if (targets.temperature) check_positive("targets.temperature", targets.temperature->value);
+}
+
+void check_sizes(const ControllerConfig& c) {
+  const auto cells = static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(c.experts);
+  need(c.variant.empty() || c.variant.size() == cells,
+       fmt::format("variant has {} values, must have layers x experts = {}", c.variant.size(),
+                   cells));
+  for (const std::uint8_t v : c.variant) {
+    need(v < c.costs.variants.size(),
+         fmt::format("variant {} has no cost curve; the cost model gives {}", v,
+                     c.costs.variants.size()));
+  }
+  need(c.layer_sensitivity.empty() ||
+           c.layer_sensitivity.size() == static_cast<std::size_t>(c.layers),
+       fmt::format("layer_sensitivity has {} values, must have {}", c.layer_sensitivity.size(),
+                   c.layers));
+  for (const double s : c.layer_sensitivity) check_positive("layer_sensitivity", s);
+  for (const LogitSample& s : c.calibration) {
+    need(s.layers == c.layers && s.experts == c.experts,
+         fmt::format("a calibration sample has {} layers of {} experts, the model {} of {}",
+                     s.layers, s.experts, c.layers, c.experts));
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Strategy strategy) { return name_of(kStrategies, strategy); }
+std::optional<Strategy> strategy_from(std::string_view name) { return value_of(kStrategies, name); }
+std::string_view to_string(TthaMode mode) { return name_of(kModes, mode); }
+std::optional<TthaMode> ttha_mode_from(std::string_view name) { return value_of(kModes, name); }
+
+void check(const ControllerConfig& c) {
+  need(c.layers >= 1 && c.experts >= 1 && c.experts <= 65536,
+       fmt::format("layers={} experts={} is no router", c.layers, c.experts));
+  need(c.k >= 1 && c.k <= c.experts,
+       fmt::format("k={} must be within 1..experts={}", c.k, c.experts));
+  need(c.k_min >= 1 && c.k_min <= c.k,
+       fmt::format("k_min={} must be within 1..k={}", c.k_min, c.k));
+  check_targets(c.targets);
+  need(std::isfinite(c.step_period.value) && c.step_period.value >= 0.0,
+       fmt::format("step_period={} must be >= 0 (0 = saturated)", c.step_period.value));
+  need(c.sample_ring >= 1, fmt::format("sample_ring={} must be >= 1", c.sample_ring));
+  check_positive("guard.bias_clamp", c.guard.bias_clamp);
+  check_positive("guard.max_quality_loss", c.guard.max_quality_loss);
+  check_positive("guard.stale_after", c.guard.stale_after.value);
+  need(c.guard.recover_after.value >= 0.0, "guard.recover_after must be >= 0");
+  check_positive("temperature_horizon", c.temperature_horizon.value);
+  check_positive("thermal.time_constant", c.thermal.time_constant.value);
+  check_positive("thermal.resistance", c.thermal.resistance.value);
+  need(!c.costs.variants.empty(), "costs hold no curve; load a cost model");
+  check_sizes(c);
+  const bool adapter_only =
+      c.strategy == Strategy::kKernelAwareTtha && c.mode == TthaMode::kAdapterOnly;
+  need(!(c.strategy == Strategy::kStaticOptimal || adapter_only) || !c.calibration.empty(),
+       fmt::format("{} needs calibration samples; give at least one",
+                   adapter_only ? "adapter_only" : "STATIC_OPTIMAL"));
+}
+
+}  // namespace thermoe

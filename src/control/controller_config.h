@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "control/controller.h"
+#include "core/logit_sample.h"
+#include "core/step_cost.h"
+#include "core/targets.h"
+#include "core/thermal_model.h"
+#include "core/units.h"
+
+namespace thermoe {
+
+/// Which halves of KERNEL_AWARE_TTHA run: the dual alone, the adapter alone (on top of the
+/// calibrated, fixed lambda), or the dual solved on top of the adapter's biases.
+enum class TthaMode { kBoth, kDualOnly, kAdapterOnly };
+std::string_view to_string(TthaMode mode);  ///< both, dual_only, adapter_only
+std::optional<TthaMode> ttha_mode_from(std::string_view name);
+
+/// When a controller must stop trusting itself and publish the BASELINE plan.
+struct GuardRails {
+  double bias_clamp = 0.03;       ///< largest |selection bias|, in units of utility
+  double max_quality_loss = 0.7;  ///< nats: running mean of Q = -log(kept mass)
+  Seconds quality_window{5.0};    ///< time constant of that mean
+  Seconds stale_after{1.5};       ///< oldest usable power reading; longest unchanged one
+  Seconds recover_after{2.0};     ///< health must last this long before control resumes
+};
+
+/// How the machine's sensors lag behind the work (docs/theory.md section 5).
+struct SensorLag {
+  Seconds delay{0.1};     ///< from the work to the reading that shows it
+  Seconds window{0.025};  ///< the reading is the mean over this much time
+};
+
+/// Weights and pace of the test-time adaptation (docs/theory.md eq. (16)).
+struct AdapterOptions {
+  double weight_power = 100.0, weight_temperature = 100.0, weight_latency = 100.0;
+  double weight_throughput = 0.05, weight_quality = 1.0;
+  double learning_rate = 3e-3, learning_rate_min = 1e-4, weight_decay = 1e-3;
+  int restart_period = 100;      ///< updates before the first warm restart
+  int restart_multiplier = 2;    ///< each following period is this many times longer
+  double log_price_clamp = 2.0;  ///< largest |delta log lambda|
+  int width = 16, heads = 2;
+};
+
+/// Everything that a controller is told before it sees its first observation.
+struct ControllerConfig {
+  Strategy strategy = Strategy::kBaseline;
+  TthaMode mode = TthaMode::kBoth;
+  Targets targets{};
+  int layers = 0;
+  int experts = 0;
+  int k = 0;
+  int k_min = 1;                ///< each token's k_min best experts are never priced out
+  Seconds step_period{};        ///< a step starts each period; 0 = saturated
+  FirstOrderThermal thermal{};  ///< the controller's model, not the plant's
+  Seconds temperature_horizon{10.0};
+  SensorLag lag{};
+  GuardRails guard{};
+  AdapterOptions adapter{};
+  int sample_ring = 10;  ///< recent samples that a prediction averages over
+  std::uint64_t seed = 0;
+  StepCost costs{};                        ///< reference costs: calibration happens with these
+  std::vector<LogitSample> calibration{};  ///< STATIC_OPTIMAL and adapter-only need some
+  std::vector<std::uint8_t> variant{};     ///< [layers, experts] precision; empty = all 0
+  /// [layers] factor of a layer's activation prices (design: layer sensitivity); empty = 1.
+  std::vector<double> layer_sensitivity{};
+};
+
+/// Throws UsageError for a config that no controller can serve; names the field, value and remedy.
+void check(const ControllerConfig& config);
+
+}  // namespace thermoe

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/hardware_tracker.h"
+
+#include <algorithm>
+
+namespace thermoe {
+namespace {
+
+/// Targets are aimed at from just below, so that sampling noise does not spend the tolerance above.
+constexpr double kPowerAim = 0.995;
+constexpr double kStepTimeAim = 0.995;
+constexpr Celsius kTemperatureAim{-0.3};  // a sensor of 1 degree steps may read half a degree late
+constexpr double kTrimLimit = 0.1;        // of the power above idle, and of the step time
+constexpr Seconds kAverageWindow{1.0};
+
+}  // namespace
+
+PowerReading power_reading(const Snapshot& snapshot) {
+  if (snapshot.gpus.empty()) return {};
+  const GpuReading& gpu = snapshot.gpus.front();
+  if (gpu.power_instant.value || !gpu.power_average.value) return {&gpu.power_instant, false};
+  return {&gpu.power_average, true};
+}
+
+HardwareTracker::HardwareTracker(const ControllerConfig& config)
+    : lag_(config.lag),
+      step_period_(config.step_period),
+      horizon_(config.temperature_horizon),
+      freshness_(config.guard.stale_after / 3.0),
+      trim_limit_(kTrimLimit),
+      active_idle_(config.costs.active_idle),
+      observer_(config.thermal) {}
+
+Watts HardwareTracker::modelled_power(const Cost& cost, Seconds measured_period) const {
+  // Perturbed step times change the power of the same loads at saturation: use the measured period.
+  const Seconds period = measured_period.value > 0.0 ? measured_period : step_period_;
+  return mean_power(cost, period, active_idle_);
+}
+
+std::optional<Watts> HardwareTracker::modelled_through_lag(Seconds read_at, Seconds window) const {
+  const Seconds to = read_at - lag_.delay;
+  const Seconds from = to - window;
+  constexpr double kSlack = 1e-9;
+  if (past_.empty() || past_.front().from.value > from.value + kSlack) return std::nullopt;
+  double joules = 0.0;
+  double seconds = 0.0;
+  for (const Past& tick : past_) {
+    const double shared = std::min(to.value, tick.to.value) - std::max(from.value, tick.from.value);
+    if (shared <= 0.0) continue;
+    joules += shared * tick.power.value;
+    seconds += shared;
+  }
+  if (seconds <= kSlack) return std::nullopt;
+  return Watts(joules / seconds);
+}
+
+void HardwareTracker::learn_power(const Observation& o) {
+  const PowerReading power = power_reading(o.snapshot);
+  if (power.reading == nullptr || !power.reading->value) return;
+  // A reading that stands still may be frozen: better to learn nothing from it until that is known.
+  const bool news =
+      power.reading->read_at > last_read_ && power.reading->unchanged_for(o.now) <= freshness_;
+  if (!news) return;
+  last_read_ = power.reading->read_at;
+  const auto modelled =
+      modelled_through_lag(power.reading->read_at, power.averaged ? kAverageWindow : lag_.window);
+  if (modelled) residual_.update((*power.reading->value - *modelled).value, o.metrics.tick);
+}
+
+void HardwareTracker::learn_promise(const Observation& o, const Cost& ran) {
+  if (!promised_) return;
+  const Seconds period = o.metrics.step_period;
+  trim_.update((modelled_power(ran, period) - modelled_power(*promised_, period)).value,
+               o.metrics.tick);
+  if (promised_->latency.value > 0.0) {
+    const double ratio = ran.latency / promised_->latency;
+    ratio_trim_.update(std::clamp(ratio, 1.0 - trim_limit_, 1.0 + trim_limit_), o.metrics.tick);
+  }
+}
+
+void HardwareTracker::observe(const Observation& o, const Cost& ran, bool trusted) {
+  active_idle_ = o.costs.active_idle;
+  const Watts now = modelled_power(ran, o.metrics.step_period);
+  past_.push_back({o.metrics.at - o.metrics.tick, o.metrics.at, now});
+  while (past_.size() > 1 && past_.front().to < o.metrics.at - Seconds(3.0)) past_.pop_front();
+
+  learn_promise(o, ran);
+  if (trusted) learn_power(o);
+  if (ran.latency.value > 0.0 && o.metrics.step_time.value > 0.0) {
+    ratio_.update(o.metrics.step_time / ran.latency, o.metrics.tick);
+    last_step_time_residual_ = o.metrics.step_time - ran.latency;
+  }
+  std::optional<Celsius> reading;
+  if (trusted && !o.snapshot.gpus.empty()) reading = o.snapshot.gpus.front().temperature.value;
+  observer_.update(now + Watts(residual_.value()), reading, o.metrics.tick);
+}
+
+double HardwareTracker::trim_watts() const {
+  const double limit =
+      promised_ ? trim_limit_ * (modelled_power(*promised_, Seconds()) - active_idle_).value : 0.0;
+  return std::clamp(trim_.value(), -limit, limit);
+}
+
+Forecast HardwareTracker::forecast(const Cost& cost) const {
+  Cost felt = cost;
+  felt.latency = step_time_ratio() * cost.latency;
+  Forecast f{.power = mean_power(felt, step_period_, active_idle_) + power_residual(),
+             .step_time = felt.latency};
+  if (observer_.started()) f.temperature = observer_.after(f.power, horizon_);
+  return f;
+}
+
+bool HardwareTracker::meets(const Targets& targets, const Cost& cost) const {
+  const Forecast f = forecast(cost);
+  if (targets.power && f.power > kPowerAim * *targets.power) return false;
+  if (targets.step_time && f.step_time > kStepTimeAim * *targets.step_time) return false;
+  return !(targets.temperature && f.temperature &&
+           *f.temperature > *targets.temperature + kTemperatureAim);
+}
+
+}  // namespace thermoe

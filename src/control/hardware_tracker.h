@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "control/controller.h"
+#include "control/controller_config.h"
+#include "control/low_pass.h"
+#include "control/temperature_observer.h"
+#include "core/step_cost.h"
+
+namespace thermoe {
+
+/// What the machine would show under a plan of this cost, by model and residuals.
+struct Forecast {
+  Watts power{};
+  Seconds step_time{};
+  std::optional<Celsius> temperature{};  ///< after the horizon; absent until a sensor was read
+};
+
+/// Learns how the real machine differs from the cost model, and says which plans meet the targets.
+///
+/// Integral action is in the internal-model form: nothing is accumulated from the tracking error,
+/// so nothing winds up. Two differences are low-passed (theory.md section 5):
+///   residual  measured power - modelled power of the loads that ran, seen through the sensor's lag
+///             (another tenant, a wrong table, idle power): fast, as both sides carry the same
+///             noise;
+///   trim      modelled power of the loads that ran - what the plan had promised (sampling error of
+///             D, whatever the adapter does to the router): slow and bounded.
+/// In steady state promise + residual + trim = measured, so meeting the target by forecast is
+/// meeting it in truth. Step times have no sensor lag and scale: a tenant's share of the bandwidth
+/// stretches every step by the same factor, hence ratios instead of differences.
+class HardwareTracker {
+ public:
+  explicit HardwareTracker(const ControllerConfig& config);
+
+  /// One tick. `ran`: cost model's view of the loads that ran. Telemetry is read only if `trusted`.
+  void observe(const Observation& observation, const Cost& ran, bool trusted);
+  /// Cost that the model predicts for the plan just published; nullopt if it cannot say.
+  void promise(std::optional<Cost> cost) { promised_ = cost; }
+
+  Forecast forecast(const Cost& cost) const;
+  bool meets(const Targets& targets, const Cost& cost) const;
+
+  Watts power_residual() const { return Watts(residual_.value() + trim_watts()); }
+  Seconds step_time_residual() const { return last_step_time_residual_; }
+  double step_time_ratio() const { return ratio_.value() * ratio_trim_.value(); }
+  const TemperatureObserver& temperature() const { return observer_; }
+  Watts active_idle() const { return active_idle_; }
+
+ private:
+  struct Past {
+    Seconds from{}, to{};
+    Watts power{};
+  };
+
+  Watts modelled_power(const Cost& cost, Seconds measured_period) const;
+  std::optional<Watts> modelled_through_lag(Seconds read_at, Seconds window) const;
+  void learn_power(const Observation& observation);
+  void learn_promise(const Observation& observation, const Cost& ran);
+  double trim_watts() const;
+
+  SensorLag lag_;
+  Seconds step_period_;
+  Seconds horizon_;
+  Seconds freshness_;
+  double trim_limit_;
+  Watts active_idle_{};
+  std::deque<Past> past_{};
+  Seconds last_read_{-1.0};
+  LowPass residual_{Seconds(0.4)};
+  LowPass trim_{Seconds(2.0)};
+  LowPass ratio_{Seconds(0.3), 1.0};
+  LowPass ratio_trim_{Seconds(2.0), 1.0};
+  Seconds last_step_time_residual_{};
+  TemperatureObserver observer_;
+  std::optional<Cost> promised_{};
+};
+
+/// Power of the first GPU: field 186 where there is one, else the 1 s average.
+struct PowerReading {
+  const Reading<Watts>* reading = nullptr;  ///< null: there is no GPU in the snapshot
+  bool averaged = false;                    ///< mean over the last second
+};
+PowerReading power_reading(const Snapshot& snapshot);
+
+}  // namespace thermoe

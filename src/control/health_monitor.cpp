@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/health_monitor.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "control/hardware_tracker.h"
+
+namespace thermoe {
+namespace {
+
+/// Absent since the last good reading (or since the first look); `value` present resets.
+std::string absence(const char* sensor, bool present, std::optional<Seconds>& last, Seconds now,
+                    Seconds limit) {
+  if (present || !last) last = now;
+  if (now - *last <= limit) return {};
+  return fmt::format("the {} reading is absent for {:.1f} s (limit {:.1f} s)", sensor,
+                     (now - *last).value, limit.value);
+}
+
+template <class T>
+std::string age_fault(const char* sensor, const Reading<T>& reading, Seconds now, Seconds limit) {
+  if (!reading.value) return {};
+  if (!std::isfinite(reading.value->value)) return fmt::format("the {} reading is NaN", sensor);
+  if (reading.age(now) > limit) {
+    return fmt::format("the {} reading is {:.1f} s old (limit {:.1f} s)", sensor,
+                       reading.age(now).value, limit.value);
+  }
+  return {};
+}
+
+}  // namespace
+
+HealthMonitor::HealthMonitor(const GuardRails& guard, const Targets& targets)
+    : guard_(guard), targets_(targets) {}
+
+std::string HealthMonitor::telemetry_fault(const Observation& o) {
+  if (!needs_power()) return {};  // step times come from the data plane: no sensor is needed
+  const Reading<Watts>* power = power_reading(o.snapshot).reading;
+  const bool has_power = power != nullptr && power->value;
+  std::string fault = absence("power", has_power, last_power_, o.now, guard_.stale_after);
+  if (fault.empty() && has_power) {
+    fault = age_fault("power", *power, o.now, guard_.stale_after);
+    // A frozen sensor answers every poll with the same number; frozen from the start it never
+    // changes after its first reading, and changed_at stays there.
+    const Seconds still = power->unchanged_for(o.now);
+    if (fault.empty() && still > guard_.stale_after) {
+      fault = fmt::format("the power reading is frozen: unchanged for {:.1f} s (limit {:.1f} s)",
+                          still.value, guard_.stale_after.value);
+    }
+  }
+  if (!fault.empty() || !targets_.temperature) return fault;
+  // A temperature of whole degrees may rightly stand still for minutes: only its age is judged.
+  const bool has_temperature =
+      !o.snapshot.gpus.empty() && o.snapshot.gpus.front().temperature.value.has_value();
+  fault = absence("temperature", has_temperature, last_temperature_, o.now, guard_.stale_after);
+  if (!fault.empty() || !has_temperature) return fault;
+  return age_fault("temperature", o.snapshot.gpus.front().temperature, o.now, guard_.stale_after);
+}
+
+std::string HealthMonitor::number_fault(const Observation& o) {
+  for (const double x : {o.metrics.step_time.value, o.metrics.step_period.value,
+                         o.metrics.tick.value, o.metrics.at.value, o.stats.kept_mass}) {
+    if (!std::isfinite(x)) return "the data plane reported NaN (step time, period or kept mass)";
+  }
+  const auto& logits = o.sample.logits;
+  if (!std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
+    return "the sampled gate logits hold NaN";
+  }
+  return {};
+}
+
+std::string HealthMonitor::quality_fault(double quality_loss, Seconds tick) {
+  // A mean from zero, not from the first sample: one bad tick at the start is no blown budget.
+  const double follow = 1.0 - std::exp(-(tick / guard_.quality_window));
+  mean_quality_loss_ += follow * (quality_loss - mean_quality_loss_);
+  if (mean_quality_loss_ <= guard_.max_quality_loss) return {};
+  return fmt::format("quality loss of {:.2f} nats exceeds max_quality_loss of {:.2f}",
+                     mean_quality_loss_, guard_.max_quality_loss);
+}
+
+const std::string& HealthMonitor::judge(Seconds now, const std::string& fault) {
+  if (!fault.empty()) {
+    healthy_since_.reset();
+    if (!reason_.empty()) return reason_;  // one event, one reason, one line in the log
+    spdlog::warn("control falls back to BASELINE at {:.1f} s: {}", now.value, fault);
+    reason_ = fault;
+    return reason_;
+  }
+  if (reason_.empty()) return reason_;
+  if (!healthy_since_) healthy_since_ = now;
+  if (now - *healthy_since_ >= guard_.recover_after) {
+    spdlog::warn("control resumes at {:.1f} s, healthy for {:.1f} s after: {}", now.value,
+                 (now - *healthy_since_).value, reason_);
+    reason_.clear();
+    healthy_since_.reset();
+  }
+  return reason_;
+}
+
+}  // namespace thermoe

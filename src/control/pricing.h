@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "control/utilities.h"
+#include "core/routing_stats.h"
+
+namespace thermoe {
+
+/// What the pricing rule needs beside the utilities and lambda.
+struct PricingParameters {
+  int k = 0;      ///< experts a token takes
+  int k_min = 1;  ///< each token's k_min best experts are never priced out
+  /// [layers, experts] selection bias b, subtracted from u; empty = 0.
+  std::vector<float> bias{};
+  /// [layers, experts] a_e * layer sensitivity: price of an expert at lambda = 1; empty = 1. > 0.
+  std::vector<float> unit_price{};
+
+  bool operator==(const PricingParameters&) const = default;
+};
+
+/// The activation pricing rule (docs/theory.md eq. (7)-(9)) on one sampled step. Everything that
+/// does not depend on lambda is done once: the union U, the guaranteed set G, the losses, and each
+/// token's order of preference within U. A lambda then only thresholds.
+class PricedSample {
+ public:
+  PricedSample(std::shared_ptr<const Utilities> utilities, const PricingParameters& parameters);
+
+  /// What the rule would route at this lambda: loads after the refill, kept mass. lambda >= 0.
+  RoutingStats loads(double lambda) const;
+
+  /// loss_e / (a_e * sensitivity) of each expert in U but not in G, ascending, all layers together:
+  /// the expert is dropped by any greater lambda.
+  const std::vector<float>& thresholds() const { return sorted_; }
+  /// loss_e, [layers, experts]; 0 outside U.
+  const std::vector<float>& losses() const { return loss_; }
+  /// Expert is in G (some token's k_min best), [layers, experts].
+  const std::vector<std::uint8_t>& guaranteed() const { return guaranteed_; }
+  const Utilities& utilities() const { return *utilities_; }
+  /// Utility of the token's best expert in U outside its own top-k (0 if none), [layers, tokens].
+  const std::vector<float>& next_utility() const { return next_; }
+
+ private:
+  struct Layer {
+    int members = 0;              ///< |U|
+    std::size_t order_begin = 0;  ///< of [tokens, members] in order_
+  };
+
+  void prepare_layer(int layer, const PricingParameters& parameters);
+
+  std::shared_ptr<const Utilities> utilities_;
+  int k_;
+  std::vector<Layer> layers_{};
+  std::vector<std::uint16_t> order_{};  ///< experts of U by falling score, per layer and token
+  std::vector<float> loss_{}, threshold_{}, next_{}, sorted_{};
+  std::vector<std::uint8_t> guaranteed_{};
+};
+
+/// Loads of plain top-k routing for each k in 1..k of the utilities; element [j] is k = j + 1.
+std::vector<RoutingStats> plain_loads(const Utilities& utilities);
+
+}  // namespace thermoe

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/static_optimal.h"
+
+#include "control/plan_writer.h"
+
+namespace thermoe {
+
+StaticOptimalController::StaticOptimalController(const ControllerConfig& config) {
+  const Calibration c = calibrate(config);
+  plan_ = priced_plan(config, c.parameters, c.lambda);
+  const Watts power = mean_power(c.demand.cost, config.step_period, config.costs.active_idle);
+  state_.lambda = c.lambda;
+  state_.saturated = !c.reached;
+  state_.predicted_power = power;
+  state_.predicted_step_time = c.demand.cost.latency;
+  state_.predicted_temperature = config.thermal.steady(power);
+  state_.predicted_active = c.demand.active;
+  state_.predicted_kept_mass = c.demand.kept_mass;
+  state_.bias_norm = bias_norm(plan_);
+}
+
+RoutingPlan StaticOptimalController::decide(const Observation& /*observation*/) { return plan_; }
+
+}  // namespace thermoe

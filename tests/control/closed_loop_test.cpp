@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "closed_loop.h"
+
+#include <gtest/gtest.h>
+
+#include "control/baseline.h"
+#include "control/kernel_aware_ttha.h"
+#include "control/reduced_k.h"
+#include "control/static_optimal.h"
+
+namespace thermoe {
+namespace {
+
+using testing::h100_like;
+using testing::LogitSource;
+using testing::mean_of;
+using testing::Plant;
+using testing::run_loop;
+using testing::settling_seconds;
+using testing::TruthTick;
+using testing::violation_seconds;
+
+constexpr int kLayers = 2, kExperts = 128, kK = 8;
+
+ControllerConfig loop_config(Targets targets) {
+  return {.strategy = Strategy::kKernelAwareTtha,
+          .mode = TthaMode::kDualOnly,
+          .targets = targets,
+          .layers = kLayers,
+          .experts = kExperts,
+          .k = kK,
+          .step_period = Seconds(0.016),
+          .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
+          .costs = h100_like(kLayers)};
+}
+
+std::vector<TruthTick> run_dual(const Targets& targets, const Plant& plant, double seconds,
+                                std::uint32_t seed = 1) {
+  const ControllerConfig config = loop_config(targets);
+  KernelAwareTtha controller(config, nullptr);
+  return run_loop(controller, config, plant, seconds, seed);
+}
+
+/// A tenant of 60 W and 15 % of the bandwidth.
+Plant with_tenant(double from, double to, Plant plant = {}) {
+  plant.tenant_from = Seconds(from);
+  plant.tenant_to = Seconds(to);
+  return plant;
+}
+
+constexpr double kCap = 350.0;
+const Targets kPowerCap{.power = Watts(kCap)};
+
+struct Machine {
+  const char* name;
+  Plant plant;
+};
+
+class HoldsThePowerCap : public ::testing::TestWithParam<Machine> {};
+
+TEST_P(HoldsThePowerCap, ThroughATenantOnAMachineThatTheModelDoesNotKnow) {
+  // One start and one tenant, as in a run of 240 s: its 3 % are 7.2 s, a third of which is allowed
+  // here.
+  const auto log = run_dual(kPowerCap, with_tenant(12.0, 24.0, GetParam().plant), 32.0, 11);
+  EXPECT_LE(violation_seconds(log, kCap), 2.4);
+  EXPECT_LE(settling_seconds(log, kCap, 12.0), 4.0);
+  EXPECT_LE(settling_seconds(log, kCap, 24.0), 4.0);
+  const double mean = mean_of(log, &TruthTick::power, 0.0, 32.0);
+  EXPECT_GE(mean, 0.95 * kCap);
+  EXPECT_LE(mean, 1.01 * kCap);
+  for (const TruthTick& t : log) EXPECT_TRUE(t.state.fallback.empty()) << t.state.fallback;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    ControlLoop, HoldsThePowerCap,
+    ::testing::Values(Machine{"AsModelled", {}}, Machine{"EnergyTimes085", {.energy_scale = 0.85}},
+                      Machine{"EnergyTimes115", {.energy_scale = 1.15}},
+                      Machine{"IdlePlus20", {.idle = Watts(150.0)}},
+                      Machine{"IdleMinus20", {.idle = Watts(110.0)}},
+                      Machine{"OneSensorPeriodLater", {.sensor_delay_ticks = 2}},
+                      Machine{
+                          "DearAndLate",
+                          {.idle = Watts(150.0), .energy_scale = 1.15, .sensor_delay_ticks = 2}}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ControlLoop, BaselineDrawsFarMoreThanTheCap) {
+  const ControllerConfig config = loop_config({});
+  BaselineController controller(config);
+  const auto log = run_loop(controller, config, {}, 10.0, 2);
+  EXPECT_NEAR(mean_of(log, &TruthTick::power, 0.0, 10.0), 470.0, 15.0);
+}
+
+TEST(ControlLoop, SlackIsGivenBack) {
+  const auto log = run_dual({.power = Watts(600.0)}, with_tenant(3.0, 6.0), 10.0);
+  for (const TruthTick& t : log) EXPECT_EQ(t.state.lambda, 0.0);
+  EXPECT_NEAR(log.back().kept_mass, 1.0, 1e-5);
+}
+
+TEST(ControlLoop, TheTenantCostsQualityOnlyWhileItStays) {
+  const auto log = run_dual(kPowerCap, with_tenant(10.0, 20.0), 30.0, 3);
+  const double before = mean_of(log, &TruthTick::kept_mass, 3.0, 10.0);
+  const double during = mean_of(log, &TruthTick::kept_mass, 13.0, 20.0);
+  const double after = mean_of(log, &TruthTick::kept_mass, 23.0, 30.0);
+  EXPECT_LT(during, before - 0.02);
+  EXPECT_NEAR(after, before, 0.01);
+}
+
+TEST(ControlLoop, StaticOptimalHoldsTheCapUntilTheTenantComes) {
+  ControllerConfig config = loop_config(kPowerCap);
+  LogitSource source(kLayers, 16, kExperts, 4);  // the popularity that run_loop's seed 4 draws
+  for (int i = 0; i < 12; ++i) config.calibration.push_back(source.next());
+  StaticOptimalController controller(config);
+  EXPECT_FALSE(controller.state().saturated);
+  const auto log = run_loop(controller, config, with_tenant(10.0, 20.0), 20.0, 4);
+  EXPECT_NEAR(mean_of(log, &TruthTick::power, 1.0, 10.0), kCap, 0.02 * kCap);
+  EXPECT_GT(mean_of(log, &TruthTick::power, 11.0, 20.0), 1.05 * kCap);
+}
+
+TEST(ControlLoop, ReducedKHoldsTheSameCapAndKeepsLessMass) {
+  const ControllerConfig config = loop_config(kPowerCap);
+  ReducedKController controller(config);
+  const auto log = run_loop(controller, config, with_tenant(10.0, 20.0), 28.0, 5);
+  EXPECT_LE(violation_seconds(log, kCap), 2.4);
+  EXPECT_LE(settling_seconds(log, kCap, 10.0), 4.0);
+  EXPECT_NEAR(mean_of(log, &TruthTick::power, 0.0, 28.0), 0.98 * kCap, 0.03 * kCap);
+  const auto dual = run_dual(kPowerCap, with_tenant(10.0, 20.0), 28.0, 5);
+  EXPECT_GT(mean_of(dual, &TruthTick::kept_mass, 5.0, 28.0),
+            mean_of(log, &TruthTick::kept_mass, 5.0, 28.0) + 0.02);
+}
+
+TEST(ControlLoop, ACapOutOfReachIsSaidAndTheFloorIsHeld) {
+  const auto log = run_dual({.power = Watts(150.0)}, {}, 10.0);
+  EXPECT_TRUE(log.back().state.saturated);
+  EXPECT_LT(mean_of(log, &TruthTick::active, 5.0, 10.0), 17.0);  // one expert a token, at most
+  EXPECT_TRUE(log.back().state.fallback.empty());
+}
+
+TEST(ControlLoop, HoldsAStepTimeThroughATenant) {
+  const ControllerConfig config = loop_config({});
+  BaselineController baseline(config);
+  const auto free = run_loop(baseline, config, {}, 5.0, 6);
+  const double cap = 0.8 * mean_of(free, &TruthTick::step_time, 0.0, 5.0);
+  const auto log = run_dual({.step_time = Seconds(cap)}, with_tenant(8.0, 16.0), 24.0, 6);
+  EXPECT_NEAR(mean_of(log, &TruthTick::step_time, 2.0, 8.0), cap, 0.03 * cap);
+  EXPECT_NEAR(mean_of(log, &TruthTick::step_time, 10.0, 16.0), cap, 0.03 * cap);
+  EXPECT_NEAR(mean_of(log, &TruthTick::step_time, 18.0, 24.0), cap, 0.03 * cap);
+}
+
+struct Cooling {
+  const char* name;
+  Plant plant;
+};
+class HoldsTheTemperature : public ::testing::TestWithParam<Cooling> {};
+
+TEST_P(HoldsTheTemperature, WithinOneDegreeWithATwoPolePlantAndAOneDegreeSensor) {
+  const Plant plant = with_tenant(45.0, 60.0, GetParam().plant);
+  const double cap = 43.0 + 0.047 * 470.0 - 3.0;
+  const auto log = run_dual({.temperature = Celsius(cap)}, plant, 90.0, 8);
+  for (const TruthTick& t : log) EXPECT_LE(t.temperature, cap + 1.0) << "at " << t.time << " s";
+  EXPECT_NEAR(mean_of(log, &TruthTick::temperature, 35.0, 45.0), cap, 1.0);
+  EXPECT_NEAR(mean_of(log, &TruthTick::temperature, 50.0, 60.0), cap, 1.0);
+  EXPECT_NEAR(mean_of(log, &TruthTick::temperature, 65.0, 90.0), cap, 1.0);
+  EXPECT_GT(log.back().state.lambda, 0.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    ControlLoop, HoldsTheTemperature,
+    ::testing::Values(
+        Cooling{"AsFitted", {}},
+        Cooling{"SlowHeatsink",
+                {.fast_resistance = 0.022, .slow_resistance = 0.025, .slow_time = 25.0}},
+        Cooling{"WarmerRoom", {.ambient_step = Celsius(4.0), .ambient_from = Seconds(65.0)}}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ControlLoop, OfSeveralTargetsTheTightestWins) {
+  const ControllerConfig config = loop_config({});
+  BaselineController baseline(config);
+  const double step =
+      mean_of(run_loop(baseline, config, {}, 5.0, 9), &TruthTick::step_time, 0.0, 5.0);
+  // The power cap binds; the others have slack.
+  const auto power =
+      run_dual({.power = Watts(300.0), .temperature = Celsius(80.0), .step_time = Seconds(step)},
+               {}, 10.0, 9);
+  EXPECT_NEAR(mean_of(power, &TruthTick::power, 3.0, 10.0), 300.0, 6.0);
+  // The step time binds.
+  const auto time = run_dual(
+      {.power = Watts(460.0), .temperature = Celsius(80.0), .step_time = Seconds(0.6 * step)}, {},
+      10.0, 9);
+  EXPECT_NEAR(mean_of(time, &TruthTick::step_time, 3.0, 10.0), 0.6 * step, 0.03 * step);
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "closed_loop.h"
+#include "control/kernel_aware_ttha.h"
+#include "control/reduced_k.h"
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+using testing::h100_like;
+using testing::run_loop;
+using testing::Sabotage;
+using testing::TruthTick;
+
+constexpr int kLayers = 1, kExperts = 64, kK = 8;
+
+ControllerConfig guard_config(Targets targets = {.power = Watts(250.0)}) {
+  return {.strategy = Strategy::kKernelAwareTtha,
+          .mode = TthaMode::kDualOnly,
+          .targets = targets,
+          .layers = kLayers,
+          .experts = kExperts,
+          .k = kK,
+          .step_period = Seconds(0.016),
+          .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
+          .costs = h100_like(kLayers)};
+}
+
+std::vector<TruthTick> run_with(const ControllerConfig& config, double seconds,
+                                const Sabotage& sabotage,
+                                std::unique_ptr<PlanAdapter> adapter = nullptr) {
+  KernelAwareTtha controller(config, std::move(adapter));
+  return run_loop(controller, config, {}, seconds, 31, sabotage);
+}
+
+const TruthTick& at(const std::vector<TruthTick>& log, double time) {
+  return log.at(static_cast<std::size_t>(std::lround(time * 10.0)) - 1);
+}
+
+/// Holds the sensor at what it showed at `from`, as a frozen driver does: polled, never changing.
+Sabotage freeze(double from, double to) {
+  return [=, frozen = Reading<Watts>{}](double time, Snapshot& s, LogitSample&) mutable {
+    auto& power = s.gpus[0].power_instant;
+    if (time < from || !frozen.value) {
+      if (power.value) frozen = power;
+      return;
+    }
+    if (time >= to) return;
+    power = frozen;
+    power.read_at = Seconds(time);
+  };
+}
+
+void expect_baseline(const TruthTick& tick) {
+  EXPECT_FALSE(tick.state.fallback.empty()) << "at " << tick.time << " s";
+  EXPECT_EQ(tick.state.lambda, 0.0);
+  EXPECT_EQ(tick.state.bias_norm, 0.0);
+}
+
+TEST(GuardRails, APowerSensorFrozenFromTheStartIsSeen) {
+  const auto log = run_with(guard_config(), 6.0, freeze(0.0, 1e9));
+  EXPECT_TRUE(at(log, 1.0).state.fallback.empty());
+  for (const double time : {2.5, 4.0, 6.0}) expect_baseline(at(log, time));
+  EXPECT_NE(log.back().state.fallback.find("frozen"), std::string::npos)
+      << log.back().state.fallback;
+  EXPECT_NEAR(log.back().kept_mass, 1.0, 1e-5);
+}
+
+TEST(GuardRails, AFreezeMidRunFallsBackAndControlReturnsWithHysteresis) {
+  const auto log = run_with(guard_config(), 16.0, freeze(5.0, 9.0));
+  EXPECT_TRUE(at(log, 6.0).state.fallback.empty());
+  expect_baseline(at(log, 7.0));
+  expect_baseline(at(log, 9.5));
+  expect_baseline(at(log, 10.5));  // healthy again, but not yet for two seconds
+  EXPECT_TRUE(at(log, 11.5).state.fallback.empty()) << at(log, 11.5).state.fallback;
+  EXPECT_NEAR(testing::mean_of(log, &TruthTick::power, 13.0, 16.0), 250.0, 8.0);
+}
+
+TEST(GuardRails, ASensorThatDropsOutFallsBackAfterItsAge) {
+  const auto drop = [](double time, Snapshot& s, LogitSample&) {
+    if (time > 4.0 && time < 7.0) s.gpus[0].power_instant.value.reset();
+  };
+  const auto log = run_with(guard_config(), 10.0, drop);
+  EXPECT_TRUE(at(log, 5.0).state.fallback.empty());
+  expect_baseline(at(log, 6.0));
+  EXPECT_NE(at(log, 6.0).state.fallback.find("absent"), std::string::npos);
+  EXPECT_TRUE(at(log, 9.5).state.fallback.empty());
+}
+
+TEST(GuardRails, AReadingThatGrowsOldFallsBack) {
+  const auto age = [](double time, Snapshot& s, LogitSample&) {
+    if (time > 4.0) s.gpus[0].power_instant.read_at = Seconds(4.0);
+  };
+  const auto log = run_with(guard_config(), 7.0, age);
+  EXPECT_TRUE(at(log, 5.0).state.fallback.empty());
+  expect_baseline(at(log, 6.5));
+  EXPECT_NE(at(log, 6.5).state.fallback.find("old"), std::string::npos);
+}
+
+TEST(GuardRails, NoGpuAtAllFallsBack) {
+  const auto log =
+      run_with(guard_config(), 3.0, [](double, Snapshot& s, LogitSample&) { s.gpus.clear(); });
+  expect_baseline(at(log, 2.5));
+}
+
+TEST(GuardRails, ANanPowerFallsBackAtOnceAndRecovers) {
+  const auto nan = [](double time, Snapshot& s, LogitSample&) {
+    if (std::abs(time - 4.0) < 0.01) s.gpus[0].power_instant.value = Watts(std::nan(""));
+  };
+  const auto log = run_with(guard_config(), 8.0, nan);
+  expect_baseline(at(log, 4.0));
+  EXPECT_NE(at(log, 4.0).state.fallback.find("NaN"), std::string::npos);
+  EXPECT_TRUE(at(log, 6.3).state.fallback.empty());
+  EXPECT_TRUE(std::isfinite(log.back().state.lambda));
+  EXPECT_GT(log.back().state.lambda, 0.0);
+}
+
+TEST(GuardRails, NanGateLogitsFallBack) {
+  const auto nan = [](double time, Snapshot&, LogitSample& sample) {
+    if (time > 3.95 && time < 4.05) sample.logits[17] = std::numeric_limits<float>::quiet_NaN();
+  };
+  const auto log = run_with(guard_config(), 8.0, nan);
+  expect_baseline(at(log, 4.0));
+  EXPECT_TRUE(at(log, 7.0).state.fallback.empty());
+}
+
+TEST(GuardRails, AMissingTemperatureMattersOnlyToATemperatureTarget) {
+  const auto blind = [](double, Snapshot& s, LogitSample&) { s.gpus[0].temperature.value.reset(); };
+  EXPECT_TRUE(run_with(guard_config(), 4.0, blind).back().state.fallback.empty());
+  const auto log = run_with(guard_config({.temperature = Celsius(55.0)}), 4.0, blind);
+  EXPECT_NE(log.back().state.fallback.find("temperature"), std::string::npos);
+}
+
+TEST(GuardRails, AStepTimeTargetNeedsNoSensor) {
+  const auto log = run_with(guard_config({.step_time = Seconds(0.006)}), 4.0,
+                            [](double, Snapshot& s, LogitSample&) { s.gpus.clear(); });
+  EXPECT_TRUE(log.back().state.fallback.empty()) << log.back().state.fallback;
+  EXPECT_NEAR(testing::mean_of(log, &TruthTick::step_time, 1.0, 4.0), 0.006, 0.0003);
+}
+
+TEST(GuardRails, ABlownQualityBudgetFallsBackAndStaysWhileItWouldBlowAgain) {
+  ControllerConfig config = guard_config({.power = Watts(150.0)});  // drops nearly everything
+  config.guard.max_quality_loss = 0.05;
+  config.guard.quality_window = Seconds(1.0);
+  const auto log = run_with(config, 10.0, {});
+  expect_baseline(log.back());
+  EXPECT_NE(log.back().state.fallback.find("max_quality_loss"), std::string::npos);
+  int events = 0;
+  for (std::size_t i = 1; i < log.size(); ++i) {
+    events += log[i - 1].state.fallback.empty() && !log[i].state.fallback.empty();
+  }
+  EXPECT_EQ(events, 1);
+}
+
+TEST(GuardRails, TheRivalHasTheSameOnes) {
+  const ControllerConfig config = guard_config();
+  ReducedKController controller(config);
+  const auto log = run_loop(controller, config, {}, 6.0, 31, freeze(0.0, 1e9));
+  EXPECT_TRUE(at(log, 1.0).state.fallback.empty());
+  expect_baseline(log.back());
+}
+
+/// An adapter that misbehaves on command.
+class WildAdapter final : public PlanAdapter {
+ public:
+  WildAdapter(float bias, int* restarts) : bias_(bias), restarts_(restarts) {}
+  AdapterOutput update_ttha(const AdapterTick&) override {
+    AdapterOutput out{.bias = std::vector<float>(kLayers * kExperts, bias_),
+                      .log_price = std::vector<float>(kLayers, 0.0F)};
+    for (std::size_t e = 0; e < out.bias.size(); e += 2) out.bias[e] = -bias_;
+    return out;
+  }
+  void restart() override {
+    ++*restarts_;
+    bias_ = 0.0F;
+  }
+
+ private:
+  float bias_;
+  int* restarts_;
+};
+
+TEST(GuardRails, ADivergedAdapterIsRestartedAndControlReturns) {
+  int restarts = 0;
+  const auto log =
+      run_with(guard_config(), 5.0, {}, std::make_unique<WildAdapter>(std::nanf(""), &restarts));
+  EXPECT_EQ(restarts, 1);
+  expect_baseline(log.front());
+  EXPECT_NE(log.front().state.fallback.find("adapter diverged"), std::string::npos);
+  EXPECT_TRUE(log.back().state.fallback.empty());
+}
+
+TEST(GuardRails, BiasesAreClampedWhateverTheAdapterSays) {
+  int restarts = 0;
+  ControllerConfig config = guard_config();
+  config.guard.bias_clamp = 0.02;
+  config.mode = TthaMode::kAdapterOnly;  // the dual would not accept such a proposal at all
+  config.calibration.push_back(testing::LogitSource(kLayers, 16, kExperts, 1).next());
+  const auto log = run_with(config, 1.0, {}, std::make_unique<WildAdapter>(5.0F, &restarts));
+  EXPECT_NEAR(log.back().state.bias_norm, 0.02 * std::sqrt(kExperts), 1e-5);
+}
+
+TEST(GuardRails, AProposalThatKeepsLessMassIsNotRun) {
+  int restarts = 0;
+  const auto wild =
+      run_with(guard_config(), 3.0, {}, std::make_unique<WildAdapter>(0.03F, &restarts));
+  const auto alone = run_with(guard_config(), 3.0, {});
+  EXPECT_EQ(wild.back().state.bias_norm, 0.0);
+  EXPECT_EQ(wild.back().state.lambda, alone.back().state.lambda);
+}
+
+TEST(GuardRails, AnEventIsLoggedOnceNotEachTick) {
+  std::ostringstream lines;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(lines)));
+  run_with(guard_config(), 16.0, freeze(5.0, 9.0));
+  spdlog::set_default_logger(before);
+  const std::string text = lines.str();
+  const auto count = [&](const std::string& word) {
+    int n = 0;
+    for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(count("falls back to BASELINE"), 1) << text;
+  EXPECT_EQ(count("control resumes"), 1) << text;
+}
+
+TEST(GuardRails, StatsOfAnotherModelAreTheCallersError) {
+  ControllerConfig config = guard_config();
+  KernelAwareTtha controller(config, nullptr);
+  config.layers = 2;
+  EXPECT_THROW(run_loop(controller, config, {}, 0.2, 1), PreconditionError);
+}
+
+TEST(ControllerConfig, NamesOfStrategiesAndModesRoundTrip) {
+  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
+                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
+    EXPECT_EQ(strategy_from(to_string(s)), s);
+  }
+  for (const TthaMode m : {TthaMode::kBoth, TthaMode::kDualOnly, TthaMode::kAdapterOnly}) {
+    EXPECT_EQ(ttha_mode_from(to_string(m)), m);
+  }
+  EXPECT_FALSE(strategy_from("BASELIN").has_value());
+}
+
+TEST(ControllerConfig, RefusesWhatCannotWorkAndSaysWhat) {
+  const auto message = [](const ControllerConfig& config) -> std::string {
+    try {
+      check(config);
+    } catch (const UsageError& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(message(guard_config()), "accepted");
+  ControllerConfig c = guard_config();
+  c.k_min = 9;
+  EXPECT_NE(message(c).find("k_min=9"), std::string::npos);
+  c = guard_config({.power = Watts(-5.0)});
+  EXPECT_NE(message(c).find("targets.power is -5"), std::string::npos);
+  c = guard_config();
+  c.variant.assign(3, 0);
+  EXPECT_NE(message(c).find("variant has 3 values"), std::string::npos);
+  c = guard_config();
+  c.strategy = Strategy::kStaticOptimal;
+  EXPECT_NE(message(c).find("calibration"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/ttha_adapter.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "closed_loop.h"
+#include "control/kernel_aware_ttha.h"
+#include "control/make_controller.h"
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+using testing::h100_like;
+using testing::LogitSource;
+using testing::mean_of;
+using testing::Plant;
+using testing::run_loop;
+using testing::settling_seconds;
+using testing::TruthTick;
+using testing::violation_seconds;
+
+constexpr int kLayers = 2, kExperts = 128, kK = 8;
+constexpr double kCap = 350.0;
+
+ControllerConfig ttha_config(TthaMode mode, std::uint32_t seed) {
+  ControllerConfig c{.strategy = Strategy::kKernelAwareTtha,
+                     .mode = mode,
+                     .targets = {.power = Watts(kCap)},
+                     .layers = kLayers,
+                     .experts = kExperts,
+                     .k = kK,
+                     .step_period = Seconds(0.016),
+                     .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
+                     .seed = 5,
+                     .costs = h100_like(kLayers)};
+  LogitSource source(kLayers, 16, kExperts, seed);
+  for (int i = 0; i < 6; ++i) c.calibration.push_back(source.next());
+  return c;
+}
+
+/// One tick's worth of input, by hand.
+class AdapterAlone : public ::testing::Test {
+ protected:
+  explicit AdapterAlone(TthaMode mode = TthaMode::kAdapterOnly)
+      : config_(ttha_config(mode, 21)), source_(kLayers, 16, kExperts, 21), tracker_(config_) {
+    sample_ = source_.next();
+    utilities_ = std::make_shared<const Utilities>(sample_, kK);
+    stats_ = plain_loads(*utilities_).back();
+    prior_ = {.k = kK, .k_min = 1};
+    prior_.unit_price.assign(kLayers * kExperts, 1.0F);
+  }
+
+  AdapterOutput update(TthaAdapter& adapter, double lambda, bool relative = false) {
+    const Observation o{.now = Seconds(1.0),
+                        .snapshot = snapshot_,
+                        .stats = stats_,
+                        .sample = sample_,
+                        .metrics = metrics_,
+                        .costs = config_.costs};
+    const LoadCosts costs(config_.costs, 16, {});
+    return adapter.update_ttha({.observation = o,
+                                .utilities = utilities_,
+                                .costs = costs,
+                                .tracker = tracker_,
+                                .prior = prior_,
+                                .lambda = lambda,
+                                .relative_prices = relative});
+  }
+
+  ControllerConfig config_;
+  LogitSource source_;
+  HardwareTracker tracker_;
+  LogitSample sample_;
+  std::shared_ptr<const Utilities> utilities_;
+  RoutingStats stats_;
+  PricingParameters prior_;
+  Snapshot snapshot_;
+  StepMetrics metrics_{.at = Seconds(1.0),
+                       .tick = Seconds(0.1),
+                       .step_time = Seconds(0.012),
+                       .step_period = Seconds(0.016)};
+};
+
+TEST_F(AdapterAlone, StartsAsThePriorPolicy) {
+  TthaAdapter adapter(config_);
+  const AdapterOutput out = update(adapter, 0.2);
+  for (const float b : out.bias) EXPECT_EQ(b, 0.0F);
+  for (const float p : out.log_price) EXPECT_EQ(p, 0.0F);
+}
+
+TEST_F(AdapterAlone, TermsSumToTheTotalAndHaveTheExactValues) {
+  TthaAdapter adapter(config_);
+  const auto& l = update(adapter, 0.2).losses;
+  EXPECT_NEAR(l.total, l.power + l.temperature + l.latency + l.throughput + l.quality, 1e-5);
+  const Demand exact =
+      LoadCosts(config_.costs, 16, {}).demand(PricedSample(utilities_, prior_).loads(0.2));
+  EXPECT_NEAR(l.quality, -std::log(exact.kept_mass), 1e-5);
+  const double excess = std::max(0.0, tracker_.forecast(exact.cost).power.value / kCap - 1.0);
+  EXPECT_NEAR(l.power, config_.adapter.weight_power * excess * excess, 1e-4);
+}
+
+TEST_F(AdapterAlone, LowersItsLossOnAStationaryProblemAndItsParametersMove) {
+  config_.targets.power = Watts(250.0);  // far below what lambda = 0.04 reaches
+  TthaAdapter adapter(config_);
+  const double first = update(adapter, 0.04).losses.total;
+  AdapterOutput out;
+  for (int i = 0; i < 100; ++i) out = update(adapter, 0.04);
+  EXPECT_LT(out.losses.total, 0.5 * first);
+  EXPECT_GT(out.losses.parameter_shift, 0.1);
+  for (const float p : out.log_price) EXPECT_GT(p, 0.0F);  // it has learned to ask a higher price
+}
+
+TEST_F(AdapterAlone, StaysWithinItsClamps) {
+  config_.adapter.learning_rate = 0.5;  // violent on purpose
+  config_.targets.power = Watts(200.0);
+  TthaAdapter adapter(config_);
+  AdapterOutput out;
+  for (int i = 0; i < 30; ++i) out = update(adapter, 0.1);
+  for (const float b : out.bias) EXPECT_LE(std::abs(b), config_.guard.bias_clamp * 1.0001);
+  for (const float p : out.log_price)
+    EXPECT_LE(std::abs(p), config_.adapter.log_price_clamp * 1.0001);
+}
+
+TEST_F(AdapterAlone, ShiftsPriceOnlyBetweenLayersWhereADualSetsTheLevel) {
+  TthaAdapter adapter(config_);
+  AdapterOutput out;
+  for (int i = 0; i < 20; ++i) out = update(adapter, 0.1, true);
+  double sum = 0.0;
+  for (const float p : out.log_price) sum += p;
+  EXPECT_NEAR(sum, 0.0, 1e-5);
+}
+
+TEST_F(AdapterAlone, IsDeterministicInItsSeed) {
+  TthaAdapter a(config_), b(config_);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(update(a, 0.1).bias, update(b, 0.1).bias);
+  config_.seed = 99;
+  TthaAdapter c(config_);
+  AdapterOutput from_c, from_a;
+  for (int i = 0; i < 5; ++i) from_c = update(c, 0.1);
+  from_a = update(a, 0.1);
+  EXPECT_NE(from_a.bias, from_c.bias);
+}
+
+TEST_F(AdapterAlone, ARestartGoesBackToThePrior) {
+  TthaAdapter adapter(config_);
+  for (int i = 0; i < 5; ++i) update(adapter, 0.1);
+  adapter.restart();
+  for (const float b : update(adapter, 0.1).bias) EXPECT_EQ(b, 0.0F);
+}
+
+Plant with_tenant() {
+  Plant plant;
+  plant.tenant_from = Seconds(8.0);
+  plant.tenant_to = Seconds(16.0);
+  return plant;
+}
+
+TEST(TthaLoop, TheAdapterDoesNotSpoilTheDualsHold) {
+  const ControllerConfig config = ttha_config(TthaMode::kBoth, 22);
+  const auto controller = make_controller(config);
+  const auto log = run_loop(*controller, config, with_tenant(), 24.0, 22);
+  EXPECT_LE(violation_seconds(log, kCap), 2.4);
+  EXPECT_LE(settling_seconds(log, kCap, 8.0), 4.0);
+  EXPECT_NEAR(mean_of(log, &TruthTick::power, 2.0, 24.0), 0.99 * kCap, 0.02 * kCap);
+  EXPECT_TRUE(log.back().state.losses.has_value());
+  EXPECT_GT(log.back().state.losses->parameter_shift, 0.0);
+
+  ControllerConfig alone = config;
+  alone.mode = TthaMode::kDualOnly;
+  const auto dual = run_loop(*make_controller(alone), alone, with_tenant(), 24.0, 22);
+  EXPECT_GT(mean_of(log, &TruthTick::kept_mass, 2.0, 24.0),
+            mean_of(dual, &TruthTick::kept_mass, 2.0, 24.0) - 0.005);
+}
+
+TEST(TthaLoop, AdapterOnlyLowersItsOwnLossOverARun) {
+  ControllerConfig config = ttha_config(TthaMode::kAdapterOnly, 23);
+  Plant plant;
+  plant.idle = Watts(190.0);  // the calibrated lambda leaves 60 W too much
+  const auto log = run_loop(*make_controller(config), config, plant, 20.0, 23);
+  const auto mean_loss = [&](double from, double to) {
+    double sum = 0.0;
+    int n = 0;
+    for (const TruthTick& t : log) {
+      if (t.time > from && t.time <= to && t.state.losses) sum += t.state.losses->total, ++n;
+    }
+    return sum / n;
+  };
+  EXPECT_LT(mean_loss(10.0, 20.0), 0.5 * mean_loss(0.1, 2.0));
+  EXPECT_GT(log.back().state.losses->parameter_shift, 0.1);
+}
+
+TEST(MakeController, MakesEachStrategy) {
+  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
+                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
+    ControllerConfig config = ttha_config(TthaMode::kBoth, 24);
+    config.strategy = s;
+    const auto log = run_loop(*make_controller(config), config, {}, 0.5, 24);
+    EXPECT_EQ(log.size(), 5U) << to_string(s);
+  }
+}
+
+TEST(MakeController, RefusesAnImpossibleConfigByName) {
+  ControllerConfig config = ttha_config(TthaMode::kBoth, 24);
+  config.k = 200;
+  try {
+    make_controller(config);
+    FAIL() << "k = 200 of 128 experts was accepted";
+  } catch (const UsageError& e) {
+    EXPECT_NE(std::string(e.what()).find("k=200"), std::string::npos) << e.what();
+  }
+  config = ttha_config(TthaMode::kAdapterOnly, 24);
+  config.calibration.clear();
+  EXPECT_THROW(make_controller(config), UsageError);
+  config = ttha_config(TthaMode::kBoth, 24);
+  config.targets.power = Watts(std::nan(""));
+  EXPECT_THROW(make_controller(config), UsageError);
+}
+
+}  // namespace
+}  // namespace thermoe
