@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "kernels/grouped_experts.h"
+#include "kernels/topk_route.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kExperts = 128;
+constexpr int kTopk = 8;
+constexpr int kModel = 192;
+constexpr int kLayers = 4;  // rotated, so that weights come from memory as they do in a model
+
+std::vector<float> random_values(std::size_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> v(n);
+  for (float& x : v) x = normal(random);
+  return v;
+}
+
+std::vector<ExpertBank> make_layers(int d_ff, bool int4) {
+  const auto cells = static_cast<std::size_t>(kExperts) * kModel * d_ff;
+  std::vector<ExpertBank> layers;
+  for (unsigned l = 0; l < kLayers; ++l) {
+    const auto gate = random_values(cells, 3 * l);
+    const auto up = random_values(cells, 3 * l + 1);
+    const auto down = random_values(cells, 3 * l + 2);
+    const ExpertTensors tensors{.gate = gate.data(), .up = up.data(), .down = down.data()};
+    ExpertBank& bank =
+        layers.emplace_back(ExpertLayerShape{.experts = kExperts, .d_model = kModel, .d_ff = d_ff});
+    if (int4) {
+      bank.load_int4(tensors, {.group = 32});
+    } else {
+      bank.load_f32(tensors);
+    }
+  }
+  return layers;
+}
+
+/// The model that the demonstration decodes: one layer call. Arguments: tokens, d_ff.
+void layer_call(benchmark::State& state, bool int4) {
+  const auto tokens = static_cast<int>(state.range(0));
+  const auto layers = make_layers(static_cast<int>(state.range(1)), int4);
+  const auto logits = random_values(static_cast<std::size_t>(tokens) * kExperts, 7);
+  const auto hidden = random_values(static_cast<std::size_t>(tokens) * kModel, 8);
+  std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
+  std::vector<float> weight(expert.size());
+  std::vector<std::int32_t> counts(kExperts);
+  topk_route({.logits = logits.data(),
+              .tokens = tokens,
+              .experts = kExperts,
+              .k = kTopk,
+              .expert = expert.data(),
+              .weight = weight.data(),
+              .slots = kTopk,
+              .counts = counts.data()});
+  std::vector<float> out(hidden.size());
+  GroupedExpertsWorkspace workspace;
+  std::size_t l = 0;
+  for (auto _ : state) {
+    grouped_experts({.bank = &layers[l++ % kLayers],
+                     .hidden = hidden.data(),
+                     .tokens = tokens,
+                     .expert = expert.data(),
+                     .weight = weight.data(),
+                     .slots = kTopk,
+                     .counts = counts.data(),
+                     .workspace = &workspace,
+                     .out = out.data()});
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  const auto active = kExperts - std::count(counts.begin(), counts.end(), 0);
+  state.counters["active_experts"] = static_cast<double>(active);
+  const double flops = 6.0 * tokens * kTopk * kModel * static_cast<double>(state.range(1));
+  state.counters["flop/s"] =
+      benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void GroupedExpertsF32(benchmark::State& state) { layer_call(state, false); }
+void GroupedExpertsInt4(benchmark::State& state) { layer_call(state, true); }
+
+BENCHMARK(GroupedExpertsF32)
+    ->Args({1, 32})
+    ->Args({16, 32})
+    ->Args({16, 40})
+    ->Args({512, 32})
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(GroupedExpertsInt4)
+    ->Args({1, 32})
+    ->Args({16, 32})
+    ->Args({512, 32})
+    ->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace thermoe

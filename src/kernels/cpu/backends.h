@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/cpu/isa.h"
+#include "kernels/fused_dequant_linear.h"
+#include "kernels/grouped_experts.h"
+#include "kernels/topk_route.h"
+
+// The CPU reference backend. The dispatchers beside the public headers check the arguments; these
+// trust them, and that the machine runs `isa`.
+namespace thermoe::cpu {
+
+void topk_route(const TopkRouteArgs& args, Isa isa);
+void fused_dequant_linear(const FusedDequantLinearArgs& args, Isa isa);
+/// `args.workspace` holds the permutation and is large enough.
+void grouped_experts(const GroupedExpertsArgs& args, Isa isa);
+
+}  // namespace thermoe::cpu

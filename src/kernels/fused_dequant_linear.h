@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/int4_weights.h"
+
+namespace thermoe {
+
+/// What happens to y = x W^T + bias before it is stored.
+enum class Epilogue {
+  kNone,
+  kRelu,
+  kGelu,     ///< tanh form: torch's gelu(approximate="tanh")
+  kSiluMul,  ///< silu(y) * (x U^T + up_bias), U a second weight of the same shape
+};
+
+struct FusedDequantLinearArgs {
+  const float* x = nullptr;  ///< [tokens, inputs] f32 row-major
+  int tokens = 0;            ///< >= 0
+  const Int4Weights* weights = nullptr;
+  const float* bias = nullptr;  ///< [outputs] or null
+  Epilogue epilogue = Epilogue::kNone;
+  const Int4Weights* up = nullptr;  ///< kSiluMul only: same shape as `weights`
+  const float* up_bias = nullptr;   ///< [outputs] or null; kSiluMul only
+  float* out = nullptr;             ///< [tokens, outputs] f32 row-major, may not overlap x
+};
+
+/// Linear layer on int4 weights, unpacked in registers: the f32 matrix is never stored. Each weight
+/// is rounded to f32 as `dequantise_int4` gives it and inputs are summed in order, so a token's
+/// result does not depend on the other tokens of the call. Deterministic on one machine; allocates
+/// nothing. Throws PreconditionError where shapes disagree or a pointer is missing.
+void fused_dequant_linear(const FusedDequantLinearArgs& args);
+
+}  // namespace thermoe

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/fused_dequant_linear.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/errors.h"
+#include "kernel_backend.h"
+
+namespace thermoe {
+namespace {
+
+class FusedDequantLinearTest : public ::testing::TestWithParam<KernelBackend> {};
+INSTANTIATE_TEST_SUITE_P(FusedDequantLinear, FusedDequantLinearTest,
+                         ::testing::ValuesIn(kernel_backends()), BackendName());
+
+std::vector<float> random_values(std::size_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> v(n);
+  for (float& x : v) x = normal(random);
+  return v;
+}
+
+struct Problem {
+  int tokens;
+  int outputs;
+  int inputs;
+  Int4Format format{};
+  Epilogue epilogue = Epilogue::kNone;
+  bool bias = true;
+};
+
+/// A problem's memory.
+struct Data {
+  explicit Data(const Problem& p)
+      : x(random_values(static_cast<std::size_t>(p.tokens) * p.inputs, 1)),
+        bias(random_values(p.outputs, 2)),
+        up_bias(random_values(p.outputs, 3)) {
+    const auto cells = static_cast<std::size_t>(p.outputs) * p.inputs;
+    weights = quantise_int4(random_values(cells, 4).data(), p.outputs, p.inputs, p.format);
+    up = quantise_int4(random_values(cells, 5).data(), p.outputs, p.inputs, p.format);
+  }
+  std::vector<float> x;
+  std::vector<float> bias;
+  std::vector<float> up_bias;
+  Int4Weights weights;
+  Int4Weights up;
+};
+
+std::vector<float> run(const KernelBackend& backend, const Problem& p, const Data& data) {
+  std::vector<float> out(static_cast<std::size_t>(p.tokens) * p.outputs, -77.0F);
+  const bool gated = p.epilogue == Epilogue::kSiluMul;
+  backend.fused_dequant_linear({.x = data.x.data(),
+                                .tokens = p.tokens,
+                                .weights = &data.weights,
+                                .bias = p.bias ? data.bias.data() : nullptr,
+                                .epilogue = p.epilogue,
+                                .up = gated ? &data.up : nullptr,
+                                .up_bias = gated && p.bias ? data.up_bias.data() : nullptr,
+                                .out = out.data()});
+  return out;
+}
+
+/// x . w + bias for one token and output, and the sum of the terms' sizes (what rounding scales
+/// with).
+struct Dot {
+  double value;
+  double size;
+};
+Dot dot(const Int4Weights& w, const float* x, int n, double bias) {
+  Dot d{bias, std::abs(bias)};
+  for (int k = 0; k < w.inputs(); ++k) {
+    const int g = k / w.format().group;
+    const double term = double{x[k]} * w.scale(n, g) * (w.q(n, k) - w.zero_point(n, g));
+    d.value += term;
+    d.size += std::abs(term);
+  }
+  return d;
+}
+
+double silu(double y) { return y / (1.0 + std::exp(-y)); }
+double gelu(double y) {
+  return 0.5 * y * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (y + 0.044715 * y * y * y)));
+}
+
+void expect_matches_oracle(const KernelBackend& backend, const Problem& p) {
+  const Data data(p);
+  const std::vector<float> out = run(backend, p, data);
+  for (int t = 0; t < p.tokens; ++t) {
+    const float* x = data.x.data() + static_cast<std::ptrdiff_t>(t) * p.inputs;
+    for (int n = 0; n < p.outputs; ++n) {
+      const Dot y = dot(data.weights, x, n, p.bias ? data.bias[n] : 0.0);
+      const Dot up = dot(data.up, x, n, p.bias ? data.up_bias[n] : 0.0);
+      double want = y.value;
+      double size = y.size;
+      if (p.epilogue == Epilogue::kRelu) want = std::max(0.0, y.value);
+      if (p.epilogue == Epilogue::kGelu) want = gelu(y.value);
+      if (p.epilogue == Epilogue::kSiluMul) {
+        want = silu(y.value) * up.value;
+        size *= 1.0 + up.size;
+      }
+      ASSERT_NEAR(out[static_cast<std::size_t>(t) * p.outputs + n], want, 4e-6 * (1.0 + size))
+          << "token " << t << " output " << n;
+    }
+  }
+}
+
+TEST_P(FusedDequantLinearTest, MatchesTheOracleForEveryFormatAndEpilogue) {
+  for (const int group : {32, 64, 128}) {
+    for (const bool zero : {false, true}) {
+      for (const auto epilogue :
+           {Epilogue::kNone, Epilogue::kRelu, Epilogue::kGelu, Epilogue::kSiluMul}) {
+        SCOPED_TRACE(testing::Message()
+                     << group << ' ' << zero << ' ' << static_cast<int>(epilogue));
+        expect_matches_oracle(GetParam(), {.tokens = 5,
+                                           .outputs = 40,
+                                           .inputs = 256,
+                                           .format{group, zero},
+                                           .epilogue = epilogue});
+      }
+    }
+  }
+}
+
+TEST_P(FusedDequantLinearTest, MatchesTheOracleForRaggedSizes) {
+  for (const int tokens : {0, 1, 2, 3, 4, 7, 17}) {
+    for (const int outputs : {1, 15, 16, 17, 33}) {
+      for (const auto epilogue : {Epilogue::kNone, Epilogue::kSiluMul}) {
+        SCOPED_TRACE(testing::Message() << tokens << " x " << outputs);
+        expect_matches_oracle(GetParam(), {.tokens = tokens,
+                                           .outputs = outputs,
+                                           .inputs = 64,
+                                           .format{.group = 32},
+                                           .epilogue = epilogue,
+                                           .bias = tokens % 2 == 0});
+      }
+    }
+  }
+}
+
+TEST_P(FusedDequantLinearTest, ATokensResultDoesNotDependOnTheOthers) {
+  const Problem all{
+      .tokens = 11, .outputs = 24, .inputs = 128, .format{64, true}, .epilogue = Epilogue::kGelu};
+  const Data data(all);
+  const std::vector<float> together = run(GetParam(), all, data);
+  Problem one = all;
+  one.tokens = 1;
+  Data row = data;
+  for (int t = 0; t < all.tokens; ++t) {
+    row.x.assign(data.x.begin() + t * 128, data.x.begin() + (t + 1) * 128);
+    const std::vector<float> alone = run(GetParam(), one, row);
+    EXPECT_EQ(alone, std::vector(together.begin() + t * 24, together.begin() + (t + 1) * 24));
+  }
+}
+
+TEST_P(FusedDequantLinearTest, ActivationsAreAccurateFromTinyToExtreme) {
+  // A weight that passes its first input through, and a second one that is constant 1 by its bias.
+  Int4Weights pass(1, 32, {.group = 32});
+  pass.set_group(0, 0, 1.0F);
+  pass.set_q(0, 0, 9);
+  const Int4Weights none(1, 32, {.group = 32});
+  const float one = 1.0F;
+  for (const double y : {-1e30, -1e4, -87.5, -80.0, -20.0, -3.0, -1.0, -1e-3, 0.0, 1e-6, 0.3, 2.0,
+                         15.0, 88.0, 89.0, 1e4, 1e15}) {
+    std::vector<float> x(32, 0.0F);
+    x[0] = static_cast<float>(y);
+    float out = 0.0F;
+    FusedDequantLinearArgs args{.x = x.data(),
+                                .tokens = 1,
+                                .weights = &pass,
+                                .bias = nullptr,
+                                .epilogue = Epilogue::kSiluMul,
+                                .up = &none,
+                                .up_bias = &one,
+                                .out = &out};
+    GetParam().fused_dequant_linear(args);
+    EXPECT_NEAR(out, silu(x[0]), 1e-6 * std::abs(silu(x[0])) + 1e-35) << y;
+    args.epilogue = Epilogue::kGelu;
+    args.up = nullptr;
+    args.up_bias = nullptr;
+    GetParam().fused_dequant_linear(args);
+    EXPECT_NEAR(out, gelu(x[0]), 1e-6 * std::abs(x[0]) * (x[0] > -20.0F)) << y;
+  }
+}
+
+TEST_P(FusedDequantLinearTest, RefusesShapesThatDisagree) {
+  const Problem p{.tokens = 1, .outputs = 16, .inputs = 64, .format{.group = 32}};
+  const Data data(p);
+  const Int4Weights narrow(8, 64, {.group = 32});
+  std::vector<float> out(16);
+  const FusedDequantLinearArgs good{
+      .x = data.x.data(), .tokens = 1, .weights = &data.weights, .out = out.data()};
+  const auto refuses = [&](auto&& spoil) {
+    FusedDequantLinearArgs bad = good;
+    spoil(bad);
+    EXPECT_THROW(GetParam().fused_dequant_linear(bad), PreconditionError);
+  };
+  refuses([](auto& a) { a.weights = nullptr; });
+  refuses([](auto& a) { a.tokens = -1; });
+  refuses([](auto& a) { a.x = nullptr; });
+  refuses([](auto& a) { a.epilogue = Epilogue::kSiluMul; });
+  refuses([&](auto& a) { a.up = &narrow; });
+  refuses([&](auto& a) {
+    a.epilogue = Epilogue::kSiluMul;
+    a.up = &narrow;
+  });
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/grouped_experts.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "core/errors.h"
+#include "kernel_backend.h"
+
+namespace thermoe {
+namespace {
+
+class GroupedExpertsTest : public ::testing::TestWithParam<KernelBackend> {};
+INSTANTIATE_TEST_SUITE_P(GroupedExperts, GroupedExpertsTest, ::testing::ValuesIn(kernel_backends()),
+                         BackendName());
+
+std::vector<float> random_values(std::size_t n, unsigned seed, float scale) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, scale);
+  std::vector<float> v(n);
+  for (float& x : v) x = normal(random);
+  return v;
+}
+
+/// A layer's dense weights and what a bank is loaded from.
+struct LayerWeights {
+  explicit LayerWeights(const ExpertLayerShape& s, bool biased = false) : shape(s) {
+    const auto cells = static_cast<std::size_t>(s.experts) * s.d_model * s.d_ff;
+    const auto scale = static_cast<float>(1.0 / std::sqrt(s.d_model));
+    if (s.kind == ExpertKind::kSwiGlu) gate = random_values(cells, 1, scale);
+    up = random_values(cells, 2, scale);
+    down = random_values(cells, 3, 0.3F);
+    if (biased) up_bias = random_values(static_cast<std::size_t>(s.experts) * s.d_ff, 4, 1.0F);
+    if (biased) down_bias = random_values(static_cast<std::size_t>(s.experts) * s.d_model, 5, 1.0F);
+  }
+  ExpertTensors tensors() const {
+    const auto view = [](const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); };
+    return {view(gate), view(up), view(down), view(up_bias), view(down_bias)};
+  }
+  /// The same weights after a trip through int4.
+  void quantise(int e, Int4Format format) {
+    const auto matrix = static_cast<std::ptrdiff_t>(shape.d_model) * shape.d_ff;
+    const auto trip = [&](std::vector<float>& all, int rows, int columns) {
+      if (all.empty()) return;
+      float* w = all.data() + e * matrix;
+      dequantise_int4(quantise_int4(w, rows, columns, format), w);
+    };
+    trip(gate, shape.d_ff, shape.d_model);
+    trip(up, shape.d_ff, shape.d_model);
+    trip(down, shape.d_model, shape.d_ff);
+  }
+  ExpertLayerShape shape;
+  std::vector<float> gate, up, down, up_bias, down_bias;
+};
+
+/// Tokens with their picks; about one slot in six is empty.
+struct Batch {
+  Batch(const ExpertLayerShape& shape, int tokens_, int slots_, unsigned seed = 9)
+      : tokens(tokens_), slots(slots_), counts(shape.experts, 0) {
+    std::mt19937 random(seed);
+    std::uniform_int_distribution<int> pick(0, shape.experts - 1);
+    hidden = random_values(static_cast<std::size_t>(tokens) * shape.d_model, seed, 1.0F);
+    weight = random_values(static_cast<std::size_t>(tokens) * slots, seed + 1, 1.0F);
+    for (float& w : weight) {
+      expert.push_back(random() % 6 == 0 ? -1 : pick(random));
+      if (expert.back() < 0) w = 0.0F;
+      if (expert.back() >= 0) ++counts[expert.back()];
+    }
+  }
+  int tokens;
+  int slots;
+  std::vector<std::int32_t> counts;
+  std::vector<float> hidden{};
+  std::vector<std::int32_t> expert{};
+  std::vector<float> weight{};
+};
+
+GroupedExpertsArgs arguments(const ExpertBank& bank, const Batch& batch,
+                             GroupedExpertsWorkspace& workspace, std::vector<float>& out,
+                             std::span<const std::uint8_t> variant = {}) {
+  out.assign(batch.hidden.size(), -77.0F);
+  return {.bank = &bank,
+          .hidden = batch.hidden.data(),
+          .tokens = batch.tokens,
+          .expert = batch.expert.data(),
+          .weight = batch.weight.data(),
+          .slots = batch.slots,
+          .counts = batch.counts.data(),
+          .variant = variant,
+          .workspace = &workspace,
+          .out = out.data()};
+}
+
+std::vector<float> run(const KernelBackend& backend, const ExpertBank& bank, const Batch& batch,
+                       std::span<const std::uint8_t> variant = {}) {
+  GroupedExpertsWorkspace workspace;
+  std::vector<float> out;
+  backend.grouped_experts(arguments(bank, batch, workspace, out, variant));
+  return out;
+}
+
+double dot(const float* w, const float* x, int n) {
+  double sum = 0.0;
+  for (int i = 0; i < n; ++i) sum += double{w[i]} * x[i];
+  return sum;
+}
+double dot(const float* w, const std::vector<double>& x) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += w[i] * x[i];
+  return sum;
+}
+
+double activation(ExpertKind kind, double gate, double up) {
+  if (kind == ExpertKind::kSwiGlu) return gate / (1.0 + std::exp(-gate)) * up;
+  if (kind == ExpertKind::kRelu) return std::max(0.0, up);
+  return 0.5 * up * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (up + 0.044715 * up * up * up)));
+}
+
+/// Expert e applied to x, in float64.
+std::vector<double> expert_oracle(const LayerWeights& w, int e, const float* x) {
+  const auto [experts, d, ff, kind] = w.shape;
+  const auto matrix = static_cast<std::ptrdiff_t>(e) * d * ff;
+  std::vector<double> hidden;
+  for (int j = 0; j < ff; ++j) {
+    const double gate = w.gate.empty() ? 0.0 : dot(w.gate.data() + matrix + j * d, x, d);
+    const double bias = w.up_bias.empty() ? 0.0 : w.up_bias[e * ff + j];
+    hidden.push_back(activation(kind, gate, dot(w.up.data() + matrix + j * d, x, d) + bias));
+  }
+  std::vector<double> y;
+  for (int i = 0; i < d; ++i) {
+    const double bias = w.down_bias.empty() ? 0.0 : w.down_bias[e * d + i];
+    y.push_back(dot(w.down.data() + matrix + i * ff, hidden) + bias);
+  }
+  return y;
+}
+
+void expect_matches_oracle(const std::vector<float>& out, const LayerWeights& w,
+                           const Batch& batch) {
+  const int d = w.shape.d_model;
+  for (int t = 0; t < batch.tokens; ++t) {
+    std::vector<double> want(d, 0.0);
+    for (int s = 0; s < batch.slots; ++s) {
+      const auto at = static_cast<std::size_t>(t) * batch.slots + s;
+      if (batch.expert[at] < 0) continue;
+      const auto y = expert_oracle(w, batch.expert[at], batch.hidden.data() + t * d);
+      for (int i = 0; i < d; ++i) want[i] += batch.weight[at] * y[i];
+    }
+    for (int i = 0; i < d; ++i) {
+      ASSERT_NEAR(out[static_cast<std::size_t>(t) * d + i], want[i], 3e-5) << t << ' ' << i;
+    }
+  }
+}
+
+constexpr ExpertKind kKinds[] = {ExpertKind::kSwiGlu, ExpertKind::kRelu, ExpertKind::kGelu};
+
+TEST_P(GroupedExpertsTest, MatchesTheOracleForEveryKindAndRaggedSize) {
+  for (const ExpertKind kind : kKinds) {
+    for (const auto& [d, ff] : {std::pair{48, 32}, {33, 17}, {16, 5}, {1, 1}}) {
+      const ExpertLayerShape shape{.experts = 6, .d_model = d, .d_ff = ff, .kind = kind};
+      const LayerWeights weights(shape, /*biased=*/kind != ExpertKind::kSwiGlu);
+      ExpertBank bank(shape);
+      bank.load_f32(weights.tensors());
+      for (const int tokens : {0, 1, 2, 3, 9}) {
+        SCOPED_TRACE(testing::Message() << static_cast<int>(kind) << ' ' << d << ' ' << tokens);
+        const Batch batch(shape, tokens, 3);
+        expect_matches_oracle(run(GetParam(), bank, batch), weights, batch);
+      }
+    }
+  }
+}
+
+TEST_P(GroupedExpertsTest, MatchesTheOracleWhenOneExpertGetsMoreThanABlockOfTokens) {
+  const ExpertLayerShape shape{.experts = 1, .d_model = 24, .d_ff = 16};
+  const LayerWeights weights(shape);
+  ExpertBank bank(shape);
+  bank.load_f32(weights.tensors());
+  const Batch batch(shape, 3 * GroupedExpertsWorkspace::kTokenBlock + 5, 1);
+  expect_matches_oracle(run(GetParam(), bank, batch), weights, batch);
+}
+
+TEST_P(GroupedExpertsTest, Int4ExpertsMatchTheOracleOnTheirDequantisedWeights) {
+  for (const ExpertKind kind : kKinds) {
+    for (const bool zero : {false, true}) {
+      const ExpertLayerShape shape{.experts = 4, .d_model = 64, .d_ff = 32, .kind = kind};
+      LayerWeights weights(shape, kind == ExpertKind::kGelu);
+      ExpertBank bank(shape);
+      bank.load_int4(weights.tensors(), {32, zero});
+      for (int e = 0; e < 4; ++e) weights.quantise(e, {32, zero});
+      const Batch batch(shape, 7, 2);
+      expect_matches_oracle(run(GetParam(), bank, batch), weights, batch);
+    }
+  }
+}
+
+TEST_P(GroupedExpertsTest, EachExpertRunsInThePrecisionThatItsVariantNames) {
+  const ExpertLayerShape shape{.experts = 5, .d_model = 32, .d_ff = 32};
+  LayerWeights weights(shape);
+  ExpertBank bank(shape);
+  bank.load_f32(weights.tensors());
+  bank.load_int4(weights.tensors(), {.group = 32});
+  const std::vector<std::uint8_t> variant{0, 1, 0, 1, 1};
+  const Batch batch(shape, 12, 3);
+  for (int e = 0; e < 5; ++e) {
+    if (variant[e] == 1) weights.quantise(e, {.group = 32});
+  }
+  expect_matches_oracle(run(GetParam(), bank, batch, variant), weights, batch);
+}
+
+TEST_P(GroupedExpertsTest, AnExpertWithoutTokensIsNeverRead) {
+  const ExpertLayerShape shape{.experts = 3, .d_model = 16, .d_ff = 16};
+  LayerWeights weights(shape);
+  for (auto* w : {&weights.gate, &weights.up, &weights.down}) {
+    std::fill(w->begin() + 256, w->begin() + 512, std::numeric_limits<float>::quiet_NaN());
+  }
+  ExpertBank bank(shape);
+  bank.load_f32(weights.tensors());
+  Batch batch(shape, 10, 2);
+  std::replace(batch.expert.begin(), batch.expert.end(), 1, 2);
+  batch.counts[2] += batch.counts[1];
+  batch.counts[1] = 0;
+  for (const float y : run(GetParam(), bank, batch)) EXPECT_TRUE(std::isfinite(y));
+}
+
+TEST_P(GroupedExpertsTest, ATokenWithoutExpertsGetsZeros) {
+  const ExpertLayerShape shape{.experts = 2, .d_model = 8, .d_ff = 4};
+  const LayerWeights weights(shape);
+  ExpertBank bank(shape);
+  bank.load_f32(weights.tensors());
+  Batch batch(shape, 3, 2);
+  batch.expert = {0, 1, -1, -1, 1, -1};
+  batch.counts = {1, 2};
+  const std::vector<float> out = run(GetParam(), bank, batch);
+  EXPECT_EQ(std::vector(out.begin() + 8, out.begin() + 16), std::vector<float>(8, 0.0F));
+  EXPECT_NE(out[0], 0.0F);
+}
+
+TEST_P(GroupedExpertsTest, ATokensResultDoesNotDependOnTheBatch) {
+  const ExpertLayerShape shape{.experts = 3, .d_model = 40, .d_ff = 24};
+  const LayerWeights weights(shape);
+  ExpertBank bank(shape);
+  bank.load_f32(weights.tensors());
+  const Batch batch(shape, 19, 2);
+  const std::vector<float> together = run(GetParam(), bank, batch);
+  for (int t = 0; t < batch.tokens; ++t) {
+    Batch one(shape, 1, 2);
+    one.hidden.assign(batch.hidden.begin() + t * 40, batch.hidden.begin() + (t + 1) * 40);
+    one.expert.assign(batch.expert.begin() + t * 2, batch.expert.begin() + (t + 1) * 2);
+    one.weight.assign(batch.weight.begin() + t * 2, batch.weight.begin() + (t + 1) * 2);
+    std::fill(one.counts.begin(), one.counts.end(), 0);
+    for (const int e : one.expert) {
+      if (e >= 0) ++one.counts[e];
+    }
+    EXPECT_EQ(run(GetParam(), bank, one),
+              std::vector(together.begin() + t * 40, together.begin() + (t + 1) * 40));
+  }
+}
+
+TEST_P(GroupedExpertsTest, AReservedWorkspaceIsNotReallocated) {
+  const ExpertLayerShape shape{.experts = 4, .d_model = 16, .d_ff = 16};
+  const LayerWeights weights(shape);
+  ExpertBank bank(shape);
+  bank.load_f32(weights.tensors());
+  GroupedExpertsWorkspace workspace;
+  workspace.reserve(shape, 8, 2);
+  const void* before[] = {workspace.first.data(), workspace.token.data(), workspace.weight.data(),
+                          workspace.hidden.data()};
+  std::vector<float> out;
+  for (const int tokens : {8, 3, 0, 8}) {
+    GetParam().grouped_experts(arguments(bank, Batch(shape, tokens, 2), workspace, out));
+  }
+  const void* after[] = {workspace.first.data(), workspace.token.data(), workspace.weight.data(),
+                         workspace.hidden.data()};
+  EXPECT_TRUE(std::equal(before, before + 4, after));
+}
+
+TEST_P(GroupedExpertsTest, RefusesBadArguments) {
+  const ExpertLayerShape shape{.experts = 3, .d_model = 8, .d_ff = 8};
+  const LayerWeights weights(shape);
+  ExpertBank bank(shape);
+  const ExpertBank empty(shape);
+  bank.load_f32(weights.tensors());
+  const Batch batch(shape, 4, 2);
+  std::vector<float> out;
+  GroupedExpertsWorkspace workspace;
+  const auto refuses = [&](auto&& spoil) {
+    Batch own = batch;
+    GroupedExpertsArgs bad = arguments(bank, own, workspace, out);
+    spoil(bad, own);
+    EXPECT_THROW(GetParam().grouped_experts(bad), PreconditionError);
+  };
+  const std::vector<std::uint8_t> int4{1, 1, 1};
+  const std::vector<std::uint8_t> unknown{0, 7, 0};
+  const std::vector<std::uint8_t> few{0};
+  refuses([&](auto& a, Batch&) { a.bank = &empty; });
+  refuses([&](auto& a, Batch&) { a.bank = nullptr; });
+  refuses([&](auto& a, Batch&) { a.workspace = nullptr; });
+  refuses([&](auto& a, Batch&) { a.variant = int4; });
+  refuses([&](auto& a, Batch&) { a.variant = unknown; });
+  refuses([&](auto& a, Batch&) { a.variant = few; });
+  refuses([&](auto&, Batch& own) { own.expert[0] = 3; });
+  refuses([&](auto&, Batch& own) { own.expert[0] = -2; });
+  refuses([&](auto&, Batch& own) { ++own.counts[0]; });
+}
+
+}  // namespace
+}  // namespace thermoe

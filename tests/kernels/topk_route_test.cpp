@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/topk_route.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+
+#include "core/errors.h"
+#include "topk_route_oracle.h"
+
+namespace thermoe {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::FloatNear;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class TopkRouteTest : public ::testing::TestWithParam<KernelBackend> {};
+INSTANTIATE_TEST_SUITE_P(TopkRoute, TopkRouteTest, ::testing::ValuesIn(kernel_backends()),
+                         BackendName());
+
+RouteProblem one_token(std::vector<float> logits, int k) {
+  const auto experts = static_cast<int>(logits.size());
+  return {.tokens = 1, .experts = experts, .k = k, .logits = std::move(logits)};
+}
+
+int pick(std::mt19937& random, int low, int high) {
+  return std::uniform_int_distribution<int>(low, high)(random);
+}
+
+/// Random sizes, scores, bias and prices; every third problem has logits on a coarse grid, full of
+/// ties.
+RouteProblem random_problem(std::mt19937& random) {
+  static constexpr int kExpertCounts[] = {1, 2, 7, 16, 33, 128};
+  RouteProblem problem;
+  problem.tokens = pick(random, 0, 20);
+  problem.experts = kExpertCounts[pick(random, 0, 5)];
+  problem.k = pick(random, 1, std::min(problem.experts, 10));
+  problem.k_min = pick(random, 1, problem.k);
+  problem.score = pick(random, 0, 1) ? ScoreFunction::kSoftmax : ScoreFunction::kSigmoid;
+  problem.renormalise = pick(random, 0, 1) == 1;
+  std::normal_distribution<float> normal(0.0F, 1.5F);
+  const bool grid = pick(random, 0, 2) == 0;
+  problem.logits.resize(static_cast<std::size_t>(problem.tokens) * problem.experts);
+  for (float& x : problem.logits) x = grid ? std::round(normal(random)) : normal(random);
+  const auto fill = [&](std::vector<float>& v, float high) {
+    v.resize(problem.experts);
+    for (float& x : v) x = std::uniform_real_distribution<float>(0.0F, high)(random);
+  };
+  if (pick(random, 0, 1)) fill(problem.bias, 0.3F);
+  if (pick(random, 0, 1)) fill(problem.price, 0.6F);
+  if (problem.tokens > 0 && pick(random, 0, 2) == 0) {
+    for (int t = 0; t < problem.tokens; ++t)
+      problem.k_per_token.push_back(pick(random, 1, problem.k));
+  }
+  return problem;
+}
+
+void expect_matches_oracle(const KernelBackend& backend, const RouteProblem& problem) {
+  const RouteOracle oracle = route_oracle(problem);
+  const RouteResult result = route(backend, problem);
+  std::vector<int> counts(problem.experts, 0);
+  for (int t = 0; t < problem.tokens; ++t) {
+    for (int i = 0; i < problem.slots(); ++i) {
+      const auto at = static_cast<std::size_t>(t) * problem.slots() + i;
+      const bool used = i < static_cast<int>(oracle.picks[t].size());
+      ASSERT_EQ(result.expert[at], used ? oracle.picks[t][i] : -1)
+          << "token " << t << " slot " << i;
+      ASSERT_NEAR(result.weight[at], used ? oracle.weight[t][i] : 0.0, 2e-6);
+      if (used) ++counts[oracle.picks[t][i]];
+    }
+    ASSERT_NEAR(result.kept_mass[t], oracle.kept_mass[t], 2e-6);
+  }
+  ASSERT_EQ(result.counts, counts);
+}
+
+TEST_P(TopkRouteTest, MatchesTheOracleOnRandomInputs) {
+  std::mt19937 random(20240607);
+  int compared = 0;
+  for (int i = 0; i < 600; ++i) {
+    const RouteProblem problem = random_problem(random);
+    // A decision closer than float32 can tell is no error either way.
+    if (route_oracle(problem).margin < 2e-6) continue;
+    SCOPED_TRACE(testing::Message() << "problem " << i);
+    expect_matches_oracle(GetParam(), problem);
+    if (HasFatalFailure()) return;
+    ++compared;
+  }
+  EXPECT_GT(compared, 300);
+}
+
+TEST_P(TopkRouteTest, TiesGoToTheLowestId) {
+  const RouteResult result = route(GetParam(), one_token(std::vector<float>(40, 0.5F), 3));
+  EXPECT_THAT(result.expert, ElementsAre(0, 1, 2));
+  EXPECT_THAT(result.weight, Each(FloatNear(1.0F / 3, 1e-6F)));
+}
+
+TEST_P(TopkRouteTest, AnEmptyBatchHasNoCounts) {
+  const RouteResult result =
+      route(GetParam(), {.tokens = 0, .experts = 5, .k = 2, .price{1, 1, 1, 1, 1}});
+  EXPECT_THAT(result.counts, Each(0));
+}
+
+TEST_P(TopkRouteTest, NanLogitsAreNeverPicked) {
+  const RouteResult result = route(GetParam(), one_token({1.0F, kNan, 3.0F, kNan}, 3));
+  EXPECT_THAT(result.expert, ElementsAre(2, 0, -1));
+  EXPECT_NEAR(result.weight[0] + result.weight[1], 1.0F, 1e-6F);
+  EXPECT_EQ(result.weight[2], 0.0F);
+}
+
+TEST_P(TopkRouteTest, ATokenOfNothingButNanGetsEmptySlotsAndTheOthersTheirExperts) {
+  RouteProblem problem{.tokens = 2, .experts = 3, .k = 2, .logits{kNan, kNan, kNan, 1, 2, 3}};
+  for (const auto& price : {std::vector<float>{}, std::vector<float>{0.1F, 0.1F, 0.1F}}) {
+    problem.price = price;
+    const RouteResult result = route(GetParam(), problem);
+    EXPECT_THAT(result.expert, ElementsAre(-1, -1, 2, 1));
+    EXPECT_EQ(result.weight[0], 0.0F);
+    EXPECT_EQ(result.kept_mass[0], 1.0F);
+    EXPECT_THAT(result.counts, ElementsAre(0, 1, 1));
+  }
+}
+
+TEST_P(TopkRouteTest, PlusInfinityTakesAllTheMass) {
+  const RouteResult result = route(GetParam(), one_token({5, kInf, 7, kInf, 2}, 3));
+  EXPECT_THAT(result.expert, ElementsAre(1, 3, 0));
+  EXPECT_THAT(result.weight, ElementsAre(0.5F, 0.5F, 0.0F));
+}
+
+TEST_P(TopkRouteTest, MinusInfinityIsPickedLastAndWeighsNothing) {
+  const RouteResult result = route(GetParam(), one_token({-kInf, 1, -kInf}, 2));
+  EXPECT_THAT(result.expert, ElementsAre(1, 0));
+  EXPECT_THAT(result.weight, ElementsAre(1.0F, 0.0F));
+}
+
+TEST_P(TopkRouteTest, ARowOfMinusInfinityIsSharedEqually) {
+  for (const auto score : {ScoreFunction::kSoftmax, ScoreFunction::kSigmoid}) {
+    RouteProblem problem = one_token({-kInf, -kInf, -kInf}, 2);
+    problem.score = score;
+    const RouteResult result = route(GetParam(), problem);
+    EXPECT_THAT(result.expert, ElementsAre(0, 1));
+    EXPECT_THAT(result.weight, ElementsAre(0.5F, 0.5F));
+  }
+}
+
+TEST_P(TopkRouteTest, HugeLogitsNeitherOverflowNorVanish) {
+  const float huge = std::numeric_limits<float>::max();
+  const RouteResult high = route(GetParam(), one_token({huge, -huge, huge, 1e30F}, 2));
+  EXPECT_THAT(high.expert, ElementsAre(0, 2));
+  EXPECT_THAT(high.weight, ElementsAre(0.5F, 0.5F));
+  const RouteResult apart = route(GetParam(), one_token({1000, 1001, 900}, 2));
+  EXPECT_THAT(apart.expert, ElementsAre(1, 0));
+  EXPECT_NEAR(apart.weight[0], 1.0 / (1.0 + std::exp(-1.0)), 1e-6);
+}
+
+TEST_P(TopkRouteTest, EveryExpertCanBePicked) {
+  RouteProblem problem{.tokens = 3, .experts = 50, .k = 50};
+  std::mt19937 random(3);
+  for (int i = 0; i < 150; ++i) problem.logits.push_back(static_cast<float>(pick(random, -9, 9)));
+  expect_matches_oracle(GetParam(), problem);
+}
+
+TEST_P(TopkRouteTest, OneExpertTakesEverything) {
+  const RouteResult result =
+      route(GetParam(), {.tokens = 2, .experts = 1, .k = 1, .logits{-3, 9}, .price{0.5F}});
+  EXPECT_THAT(result.expert, ElementsAre(0, 0));
+  EXPECT_THAT(result.weight, ElementsAre(1.0F, 1.0F));
+  EXPECT_THAT(result.counts, ElementsAre(2));
+}
+
+TEST_P(TopkRouteTest, AThousandExpertsMatchTheOracle) {
+  RouteProblem problem{.tokens = 4, .experts = kMaxExperts, .k = 12};
+  // A permutation of well separated logits: no near ties in float32.
+  for (int i = 0; i < 4 * kMaxExperts; ++i) {
+    problem.logits.push_back(static_cast<float>(i * 389 % kMaxExperts) * 0.01F);
+  }
+  expect_matches_oracle(GetParam(), problem);
+}
+
+TEST_P(TopkRouteTest, EachTokenMayHaveItsOwnK) {
+  const RouteResult result =
+      route(GetParam(),
+            {.tokens = 2, .experts = 3, .k = 1, .logits{1, 2, 3, 3, 2, 1}, .k_per_token{3, 1}});
+  EXPECT_THAT(result.expert, ElementsAre(2, 1, 0, 0, -1, -1));
+  EXPECT_THAT(result.kept_mass, ElementsAre(1.0F, 1.0F));
+}
+
+TEST_P(TopkRouteTest, ABiasChangesTheSelectionButNotTheWeights) {
+  RouteProblem problem = one_token({2.0F, 1.9F, 1.0F, 0.0F}, 2);
+  problem.bias = {0.0F, 0.9F, 0.0F, 0.0F};
+  problem.renormalise = false;
+  const RouteResult biased = route(GetParam(), problem);
+  EXPECT_THAT(biased.expert, ElementsAre(0, 2));
+  problem.bias.clear();
+  problem.k = 3;
+  const RouteResult plain = route(GetParam(), problem);
+  EXPECT_EQ(biased.weight[0], plain.weight[0]);
+  EXPECT_EQ(biased.weight[1], plain.weight[2]);
+  EXPECT_LT(biased.kept_mass[0], 1.0F);
+}
+
+TEST_P(TopkRouteTest, ABiasedExpertLosesTokensAsItsBiasGrows) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  RouteProblem problem{.tokens = 64, .experts = 16, .k = 4, .bias = std::vector<float>(16)};
+  for (int i = 0; i < 64 * 16; ++i) problem.logits.push_back(normal(random));
+  const int before = route(GetParam(), problem).counts[3];
+  int last = before;
+  for (const float b : {0.02F, 0.05F, 0.1F, 0.3F, 2.0F}) {
+    problem.bias[3] = b;
+    const int now = route(GetParam(), problem).counts[3];
+    EXPECT_LE(now, last) << "bias " << b;
+    last = now;
+  }
+  EXPECT_GT(before, 0);
+  EXPECT_EQ(last, 0);
+}
+
+TEST_P(TopkRouteTest, WeightsSumToOneAndCountsToThePickedSlots) {
+  std::mt19937 random(11);
+  for (int i = 0; i < 200; ++i) {
+    RouteProblem problem = random_problem(random);
+    problem.renormalise = true;
+    const RouteResult result = route(GetParam(), problem);
+    std::int64_t picked = 0;
+    for (int t = 0; t < problem.tokens; ++t) {
+      double sum = 0.0;
+      for (int s = 0; s < problem.slots(); ++s) {
+        const auto at = static_cast<std::size_t>(t) * problem.slots() + s;
+        sum += result.weight[at];
+        picked += result.expert[at] >= 0;
+      }
+      EXPECT_NEAR(sum, 1.0, 1e-5);
+      EXPECT_GT(result.kept_mass[t], 0.0F);
+      EXPECT_LE(result.kept_mass[t], 1.0F);
+    }
+    EXPECT_EQ(std::accumulate(result.counts.begin(), result.counts.end(), std::int64_t{0}), picked);
+  }
+}
+
+TEST_P(TopkRouteTest, RefusesBadArguments) {
+  const RouteProblem good{.tokens = 1, .experts = 3, .k = 2, .logits{1, 2, 3}};
+  const auto refuses = [&](auto&& spoil) {
+    RouteProblem bad = good;
+    spoil(bad);
+    EXPECT_THROW(route(GetParam(), bad), PreconditionError);
+  };
+  refuses([](RouteProblem& p) { p.k = 4; });
+  refuses([](RouteProblem& p) { p.k = 0; });
+  refuses([](RouteProblem& p) { p.k_min = 3; });
+  refuses([](RouteProblem& p) { p.k_min = 0; });
+  refuses([](RouteProblem& p) { p.experts = kMaxExperts + 1; });
+  refuses([](RouteProblem& p) { p.bias = {0.0F}; });
+  refuses([](RouteProblem& p) { p.bias = {0.0F, kNan, 0.0F}; });
+  refuses([](RouteProblem& p) { p.price = {0.0F, -1.0F, 0.0F}; });
+  refuses([](RouteProblem& p) { p.price = {0.0F, kNan, 0.0F}; });
+  refuses([](RouteProblem& p) { p.k_per_token = {2, 2}; });
+  refuses([](RouteProblem& p) { p.k_per_token = {4}; });
+}
+
+}  // namespace
+}  // namespace thermoe
