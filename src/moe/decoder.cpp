@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "moe/decoder.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/errors.h"
+#include "kernels/grouped_experts.h"
+#include "moe/kv_cache.h"
+#include "moe/layer_experts.h"
+#include "moe/model_weights.h"
+#include "moe/packed_linear.h"
+#include "moe/plan_router.h"
+#include "moe/rms_norm.h"
+#include "moe/rotary_table.h"
+
+namespace thermoe {
+namespace {
+
+/// One block's parameters as decoding reads them.
+struct Block {
+  Block(LayerWeights&& w, const ModelConfig& c, const DecoderOptions& o)
+      : attn_norm(std::move(w.attn_norm)),
+        moe_norm(std::move(w.moe_norm)),
+        qkv(w.qkv, 3 * c.d_model, c.d_model),
+        attn_out(w.attn_out, c.d_model, c.d_model),
+        router(w.router, c.experts, c.d_model),
+        experts(make_expert_bank(w, c, o.experts, o.int4_group)) {}
+
+  std::vector<float> attn_norm;
+  std::vector<float> moe_norm;
+  PackedLinear qkv;
+  PackedLinear attn_out;
+  PackedLinear router;
+  ExpertBank experts;
+};
+
+const DecoderOptions& checked(const DecoderOptions& o, const ModelConfig& c) {
+  THERMOE_EXPECT(o.streams >= 1, "streams={} must be at least 1", o.streams);
+  THERMOE_EXPECT(1 <= o.context && o.context <= c.context,
+                 "context={} is not in 1..{}, the model's longest", o.context, c.context);
+  return o;
+}
+
+std::size_t cells(int a, int b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+
+}  // namespace
+
+struct Decoder::Impl {
+  Impl(ModelWeights&& weights, const DecoderOptions& decoder_options);
+
+  void attend(int layer);
+  void run_experts(int layer, const RoutingPlan& plan);
+  void add_to_x();
+
+  ModelConfig config;
+  DecoderOptions options;
+  std::vector<float> embed;
+  std::vector<float> final_norm;
+  PackedLinear head;
+  std::vector<Block> blocks;
+  RotaryTable rotary;
+  KvCache cache;
+  PlanRouter router;
+  GroupedExpertsWorkspace workspace;
+  std::uint64_t steps = 0;
+  std::vector<int> positions;  // [streams]
+
+  std::vector<float> x;         // [streams, d] residual stream
+  std::vector<float> normed;    // [streams, d]
+  std::vector<float> qkv;       // [streams, 3 d]
+  std::vector<float> attended;  // [streams, d]
+  std::vector<float> update;    // [streams, d] what a sublayer adds to x
+  std::vector<float> scores;    // scratch of one head's attention
+  std::vector<float> logits;    // [streams, vocab]
+  RoutingStats stats;
+  LogitSample sample;
+  DecodeStep result;
+};
+
+Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
+    : config(w.config),
+      options(checked(decoder_options, w.config)),
+      embed(std::move(w.embed)),
+      final_norm(std::move(w.final_norm)),
+      head(w.head, config.vocab, config.d_model),
+      rotary(options.context, config.head_dim(), config.rope_base),
+      cache({.layers = config.layers,
+             .streams = options.streams,
+             .heads = config.heads,
+             .head_dim = config.head_dim(),
+             .context = options.context}),
+      router(config.experts, config.top_k, options.streams),
+      positions(options.streams),
+      x(cells(options.streams, config.d_model)),
+      normed(x.size()),
+      qkv(3 * x.size()),
+      attended(x.size()),
+      update(x.size()),
+      scores(cache.scratch_size()),
+      logits(cells(options.streams, config.vocab)),
+      stats{.layers = config.layers,
+            .experts = config.experts,
+            .tokens = options.streams,
+            .counts = std::vector<std::int32_t>(cells(config.layers, config.experts))},
+      sample{.layers = config.layers,
+             .tokens = options.streams,
+             .experts = config.experts,
+             .logits = std::vector<float>(cells(config.layers, options.streams) * config.experts)},
+      result{.logits = logits, .stats = stats, .sample = sample} {
+  for (LayerWeights& layer : w.layers) blocks.emplace_back(std::move(layer), config, options);
+  const int slots = std::min(config.top_k + 1, config.experts);  // a mixed k takes one more
+  workspace.reserve(blocks.front().experts.shape(), options.streams, slots);
+}
+
+void Decoder::Impl::add_to_x() {
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += update[i];
+}
+
+/// x += attention(norm(x)), each stream over its own past.
+void Decoder::Impl::attend(int l) {
+  const Block& block = blocks[l];
+  const int d = config.d_model;
+  const int hd = config.head_dim();
+  rms_norm_rows(x.data(), options.streams, d, block.attn_norm.data(), config.norm_eps,
+                normed.data());
+  block.qkv.forward(normed.data(), options.streams, qkv.data());
+  for (int b = 0; b < options.streams; ++b) {
+    float* query = qkv.data() + cells(b, 3 * d);
+    float* key = query + d;
+    for (int h = 0; h < config.heads; ++h) {
+      rotary.rotate(query + h * hd, positions[b]);
+      rotary.rotate(key + h * hd, positions[b]);
+    }
+    cache.store(l, b, positions[b], key, key + d);
+    for (int h = 0; h < config.heads; ++h) {
+      cache.attend(l, b, h, positions[b] + 1, query + h * hd, scores.data(),
+                   attended.data() + cells(b, d) + h * hd);
+    }
+  }
+  block.attn_out.forward(attended.data(), options.streams, update.data());
+  add_to_x();
+}
+
+/// x += experts(norm(x)), the batch routed as one decode step under the plan's row.
+void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
+  const Block& block = blocks[l];
+  rms_norm_rows(x.data(), options.streams, config.d_model, block.moe_norm.data(), config.norm_eps,
+                normed.data());
+  const std::size_t size = cells(options.streams, config.experts);
+  const std::span<float> gate_logits = std::span(sample.logits).subspan(size * l, size);
+  block.router.forward(normed.data(), options.streams, gate_logits.data());
+  const LayerRouting routing = router.route(gate_logits, options.streams, plan, l, steps);
+  std::copy(routing.counts.begin(), routing.counts.end(),
+            stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
+  stats.kept_mass += std::accumulate(routing.kept_mass.begin(), routing.kept_mass.end(), 0.0);
+  const bool mixed = options.experts == ExpertType::kMixed;
+  grouped_experts({.bank = &block.experts,
+                   .hidden = normed.data(),
+                   .tokens = options.streams,
+                   .expert = routing.expert.data(),
+                   .weight = routing.weight.data(),
+                   .slots = routing.slots,
+                   .counts = routing.counts.data(),
+                   .variant = mixed ? plan.variant(l) : std::span<const std::uint8_t>{},
+                   .workspace = &workspace,
+                   .out = update.data()});
+  add_to_x();
+}
+
+Decoder::Decoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Decoder::~Decoder() = default;
+
+std::unique_ptr<Decoder> Decoder::load(const std::string& path, const DecoderOptions& options) {
+  return std::unique_ptr<Decoder>(
+      new Decoder(std::make_unique<Impl>(load_model_weights(path), options)));
+}
+
+const ModelConfig& Decoder::config() const { return impl_->config; }
+const DecoderOptions& Decoder::options() const { return impl_->options; }
+
+void Decoder::reset(int stream) {
+  THERMOE_EXPECT(0 <= stream && stream < impl_->options.streams, "stream {} is not in 0..{}",
+                 stream, impl_->options.streams - 1);
+  impl_->positions[stream] = 0;
+}
+
+int Decoder::position(int stream) const {
+  THERMOE_EXPECT(0 <= stream && stream < impl_->options.streams, "stream {} is not in 0..{}",
+                 stream, impl_->options.streams - 1);
+  return impl_->positions[stream];
+}
+
+const DecodeStep& Decoder::step(std::span<const std::uint8_t> bytes, const RoutingPlan& plan) {
+  Impl& m = *impl_;
+  const int streams = m.options.streams;
+  THERMOE_EXPECT(bytes.size() == static_cast<std::size_t>(streams), "{} bytes for {} streams",
+                 bytes.size(), streams);
+  THERMOE_EXPECT(plan.layers() == m.config.layers && plan.experts() == m.config.experts,
+                 "a plan of {} layers x {} experts for a model of {} x {}", plan.layers(),
+                 plan.experts(), m.config.layers, m.config.experts);
+  for (int b = 0; b < streams; ++b) {
+    THERMOE_EXPECT(m.positions[b] < m.options.context,
+                   "stream {} holds {} bytes, its whole context: reset it", b, m.positions[b]);
+    THERMOE_EXPECT(bytes[b] < m.config.vocab, "byte {} is outside the vocabulary of {}", bytes[b],
+                   m.config.vocab);
+  }
+  const int d = m.config.d_model;
+  for (int b = 0; b < streams; ++b) {
+    std::copy_n(m.embed.data() + cells(bytes[b], d), d, m.x.data() + cells(b, d));
+  }
+  m.stats.kept_mass = 0.0;
+  for (int l = 0; l < m.config.layers; ++l) {
+    m.attend(l);
+    m.run_experts(l, plan);
+  }
+  m.stats.kept_mass /= static_cast<double>(cells(m.config.layers, streams));
+  rms_norm_rows(m.x.data(), streams, d, m.final_norm.data(), m.config.norm_eps, m.normed.data());
+  m.head.forward(m.normed.data(), streams, m.logits.data());
+  for (int& position : m.positions) ++position;
+  ++m.steps;
+  return m.result;
+}
+
+}  // namespace thermoe

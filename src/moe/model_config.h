@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace thermoe {
+
+/// Shape of the byte-level MoE language model. Stored as JSON in a checkpoint's metadata.
+struct ModelConfig {
+  int vocab = 256;
+  int layers = 4;
+  int d_model = 192;
+  int heads = 6;
+  int experts = 128;
+  int top_k = 8;
+  int d_ff = 32;       ///< hidden width of one expert
+  int context = 1024;  ///< longest sequence seen in training
+  double rope_base = 10000.0;
+  double norm_eps = 1e-5;
+
+  int head_dim() const { return d_model / heads; }
+  bool operator==(const ModelConfig&) const = default;
+};
+
+nlohmann::json to_json(const ModelConfig& config);
+/// Reads and checks a configuration; `path` and `key` are for messages. Throws FormatError.
+ModelConfig model_config_from(const nlohmann::json& json, const std::string& path,
+                              const std::string& key = "");
+
+}  // namespace thermoe

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace thermoe {
+
+/// One tensor of a file. `data` is row-major, little endian, and belongs to the file.
+struct TensorView {
+  std::string name{};
+  std::string dtype{};  ///< F32, F16, BF16, I32, U8 or I8
+  std::vector<std::int64_t> shape{};
+  std::span<const std::byte> data{};
+
+  std::int64_t elements() const;
+};
+
+/// Bytes of one element; absent for a dtype that is not supported.
+std::optional<std::uint64_t> safetensors_element_size(const std::string& dtype);
+
+/// A float of 16 bits widened to 32 without loss; the bits come from BF16 or F16 data.
+float bf16_to_float(std::uint16_t bits);
+float f16_to_float(std::uint16_t bits);
+
+/// A safetensors file held in memory: 8 bytes of header length (little endian), a JSON header that
+/// gives each tensor's dtype, shape and data_offsets, then the data.
+class SafetensorsFile {
+ public:
+  /// Reads and validates the whole layout before anything is handed out: a file that is truncated,
+  /// padded, nested, overlapping, or whose sizes disagree throws FormatError naming file and
+  /// tensor.
+  static SafetensorsFile open(const std::string& path);
+  /// The same for a file's content; `path` is for messages.
+  static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& path);
+
+  /// Views point into the file's own storage, which moves but does not copy.
+  SafetensorsFile(SafetensorsFile&&) = default;
+  SafetensorsFile& operator=(SafetensorsFile&&) = default;
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+
+  /// Throws FormatError when there is no such tensor.
+  const TensorView& tensor(const std::string& name) const;
+  bool has(const std::string& name) const;
+  /// All tensors, by offset.
+  const std::vector<TensorView>& tensors() const { return tensors_; }
+
+  /// The tensor's values as floats (F32 copied, BF16 and F16 widened). Throws FormatError when it
+  /// is missing, of another dtype, of another shape, or holds a value that is not finite.
+  std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) const;
+
+  /// The header's "__metadata__": strings by name.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// Throws FormatError when there is no such entry.
+  const std::string& metadata(const std::string& name) const;
+  const std::string& path() const { return path_; }
+
+ private:
+  SafetensorsFile() = default;
+
+  std::string path_{};
+  std::vector<std::byte> bytes_{};
+  std::vector<TensorView> tensors_{};
+  std::map<std::string, std::size_t> index_{};
+  std::map<std::string, std::string> metadata_{};
+};
+
+/// Writes a file that `SafetensorsFile::open` accepts, atomically (core/atomic_file.h). Tensors are
+/// laid out by falling element size, so that each is aligned to its own type. Requires distinct
+/// names, known dtypes and data sizes that match; throws WriteError.
+void write_safetensors(const std::string& path, std::span<const TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace thermoe

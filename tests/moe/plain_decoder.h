@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "kernels/grouped_experts.h"
+#include "kernels/topk_route.h"
+#include "moe/kv_cache.h"
+#include "moe/layer_experts.h"
+#include "moe/model_weights.h"
+#include "moe/packed_linear.h"
+#include "moe/rms_norm.h"
+#include "moe/rotary_table.h"
+
+namespace thermoe {
+
+/// Decodes with plain top-k and knows no plan: what BASELINE must equal bit for bit. The arithmetic
+/// is the library's, the choice of experts is written out anew: softmax, a stable sort of the
+/// logits, the k first, weights p / sum p.
+class PlainDecoder {
+ public:
+  PlainDecoder(const std::string& path, int stream_count)
+      : weights(load_model_weights(path)),
+        streams(stream_count),
+        cache({.layers = weights.config.layers,
+               .streams = streams,
+               .heads = weights.config.heads,
+               .head_dim = weights.config.head_dim(),
+               .context = weights.config.context}),
+        rotary(weights.config.context, weights.config.head_dim(), weights.config.rope_base) {}
+
+  /// Picks of the last step, [layers][streams][k].
+  std::vector<std::vector<std::int32_t>> picks{};
+  std::vector<std::vector<float>> mixing{};
+
+  std::vector<float> step(const std::vector<std::uint8_t>& bytes) {
+    const ModelConfig& c = weights.config;
+    const int d = c.d_model;
+    std::vector<float> x;
+    for (const std::uint8_t b : bytes) {
+      x.insert(x.end(), weights.embed.begin() + b * d, weights.embed.begin() + (b + 1) * d);
+    }
+    picks.clear();
+    mixing.clear();
+    for (int l = 0; l < c.layers; ++l) {
+      add(x, attention(l, x));
+      add(x, experts(l, x));
+    }
+    ++position;
+    return linear(weights.head, norm(x, weights.final_norm), c.vocab);
+  }
+
+ private:
+  std::vector<float> norm(const std::vector<float>& x, const std::vector<float>& weight) const {
+    std::vector<float> out(x.size());
+    rms_norm_rows(x.data(), streams, weights.config.d_model, weight.data(), weights.config.norm_eps,
+                  out.data());
+    return out;
+  }
+  std::vector<float> linear(const std::vector<float>& w, const std::vector<float>& x,
+                            int outputs) const {
+    std::vector<float> y(static_cast<std::size_t>(streams) * outputs);
+    PackedLinear(w, outputs, weights.config.d_model).forward(x.data(), streams, y.data());
+    return y;
+  }
+  static void add(std::vector<float>& x, const std::vector<float>& update) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] += update[i];
+  }
+
+  std::vector<float> attention(int l, const std::vector<float>& x) {
+    const ModelConfig& c = weights.config;
+    const int d = c.d_model;
+    const int hd = c.head_dim();
+    auto qkv = linear(weights.layers[l].qkv, norm(x, weights.layers[l].attn_norm), 3 * d);
+    std::vector<float> out(x.size());
+    std::vector<float> scores(cache.scratch_size());
+    for (int b = 0; b < streams; ++b) {
+      float* q = qkv.data() + b * 3 * d;
+      for (int h = 0; h < 2 * c.heads; ++h) rotary.rotate(q + h * hd, position);
+      cache.store(l, b, position, q + d, q + 2 * d);
+      for (int h = 0; h < c.heads; ++h) {
+        cache.attend(l, b, h, position + 1, q + h * hd, scores.data(), out.data() + b * d + h * hd);
+      }
+    }
+    return linear(weights.layers[l].attn_out, out, d);
+  }
+
+  std::vector<float> experts(int l, const std::vector<float>& x) {
+    const ModelConfig& c = weights.config;
+    const auto hidden = norm(x, weights.layers[l].moe_norm);
+    const auto logits = linear(weights.layers[l].router, hidden, c.experts);
+    auto& expert = picks.emplace_back();
+    auto& weight = mixing.emplace_back();
+    std::vector<std::int32_t> counts(c.experts);
+    for (int b = 0; b < streams; ++b) {
+      const float* row = logits.data() + b * c.experts;
+      std::vector<std::int32_t> all(c.experts);
+      std::iota(all.begin(), all.end(), 0);
+      std::ranges::stable_sort(all, [row](int i, int j) { return row[i] > row[j]; });
+      const auto p = probabilities(row, c.experts);
+      float sum = 0.0F;
+      for (int s = 0; s < c.top_k; ++s) sum += p[all[s]];
+      for (int s = 0; s < c.top_k; ++s) {
+        expert.push_back(all[s]);
+        weight.push_back(p[all[s]] / sum);
+        ++counts[all[s]];
+      }
+    }
+    const ExpertBank bank = make_expert_bank(weights.layers[l], c, ExpertType::kSimple, 32);
+    GroupedExpertsWorkspace workspace;
+    workspace.reserve(bank.shape(), streams, c.top_k);
+    std::vector<float> out(x.size());
+    grouped_experts({.bank = &bank,
+                     .hidden = hidden.data(),
+                     .tokens = streams,
+                     .expert = expert.data(),
+                     .weight = weight.data(),
+                     .slots = c.top_k,
+                     .counts = counts.data(),
+                     .workspace = &workspace,
+                     .out = out.data()});
+    return out;
+  }
+
+  /// softmax of one row, bit for bit the kernel's: it alone fixes how exp and the sum are rounded.
+  static std::vector<float> probabilities(const float* logits, int experts) {
+    std::vector<std::int32_t> ids(experts);
+    std::vector<std::int32_t> counts(experts);
+    std::vector<float> sorted(experts);
+    topk_route({.logits = logits,
+                .tokens = 1,
+                .experts = experts,
+                .renormalise = false,
+                .k = experts,
+                .expert = ids.data(),
+                .weight = sorted.data(),
+                .slots = experts,
+                .counts = counts.data()});
+    std::vector<float> p(experts);
+    for (int s = 0; s < experts; ++s) p[ids[s]] = sorted[s];
+    return p;
+  }
+
+  ModelWeights weights;
+  int streams;
+  KvCache cache;
+  RotaryTable rotary;
+  int position = 0;
+};
+
+}  // namespace thermoe

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "moe/plan_router.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kExperts = 16;
+constexpr int kTokens = 8;
+constexpr int kTopK = 4;
+
+std::vector<float> random_logits(int tokens, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, 2.0F);
+  std::vector<float> logits(static_cast<std::size_t>(tokens) * kExperts);
+  for (float& v : logits) v = normal(random);
+  return logits;
+}
+
+int active(const LayerRouting& routing) {
+  return static_cast<int>(std::count_if(routing.counts.begin(), routing.counts.end(),
+                                        [](std::int32_t n) { return n > 0; }));
+}
+
+double mean(std::span<const float> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+TEST(PlanRouter, TheBaselinePlanIsPlainTopK) {
+  const auto logits = random_logits(kTokens, 1);
+  PlanRouter router(kExperts, kTopK, kTokens);
+  const auto routing = router.route(logits, kTokens, RoutingPlan(1, kExperts, kTopK), 0, 3);
+  ASSERT_EQ(routing.slots, kTopK);
+  for (int t = 0; t < kTokens; ++t) {
+    const float* row = logits.data() + t * kExperts;
+    std::vector<int> ids(kExperts);
+    std::iota(ids.begin(), ids.end(), 0);
+    std::stable_sort(ids.begin(), ids.end(), [row](int a, int b) { return row[a] > row[b]; });
+    double mass = 0.0;
+    for (int s = 0; s < kTopK; ++s) mass += std::exp(double{row[ids[s]]});
+    for (int s = 0; s < kTopK; ++s) {
+      EXPECT_EQ(routing.expert[t * kTopK + s], ids[s]);
+      EXPECT_NEAR(routing.weight[t * kTopK + s], std::exp(double{row[ids[s]]}) / mass, 1e-6);
+    }
+    EXPECT_EQ(routing.kept_mass[t], 1.0F);
+  }
+  EXPECT_EQ(std::accumulate(routing.counts.begin(), routing.counts.end(), 0), kTokens * kTopK);
+}
+
+TEST(PlanRouter, APriceShrinksTheActiveSetInDecodeAndNotInPrefill) {
+  const auto logits = random_logits(kTokens, 2);
+  PlanRouter router(kExperts, kTopK, kTokens);
+  RoutingPlan plan(1, kExperts, kTopK);
+  const int before = active(router.route(logits, kTokens, plan, 0, 0));
+  plan.layer(0).k_min = 1;
+  std::ranges::fill(plan.activation_price(0), 0.3F);
+  const auto priced = router.route(logits, kTokens, plan, 0, 0);
+  EXPECT_LT(active(priced), before);
+  EXPECT_LT(mean(priced.kept_mass), 1.0);
+  plan.header().phase = Phase::kPrefill;
+  EXPECT_EQ(active(router.route(logits, kTokens, plan, 0, 0)), before);
+}
+
+TEST(PlanRouter, ABiasMovesTokensAwayFromAnExpert) {
+  const auto logits = random_logits(kTokens, 3);
+  PlanRouter router(kExperts, kTopK, kTokens);
+  RoutingPlan plan(1, kExperts, kTopK);
+  const auto counts = router.route(logits, kTokens, plan, 0, 0).counts;
+  const auto busiest = std::max_element(counts.begin(), counts.end()) - counts.begin();
+  plan.selection_bias(0)[busiest] = 2.0F;
+  EXPECT_EQ(router.route(logits, kTokens, plan, 0, 0).counts[busiest], 0);
+}
+
+TEST(PlanRouter, MeasuresAReducedKAgainstTheModelsOwnK) {
+  const auto logits = random_logits(kTokens, 4);
+  PlanRouter router(kExperts, kTopK, kTokens);
+  const auto routing = router.route(logits, kTokens, RoutingPlan(1, kExperts, 2), 0, 0);
+  for (int t = 0; t < kTokens; ++t) {
+    std::vector<float> row(logits.begin() + t * kExperts, logits.begin() + (t + 1) * kExperts);
+    std::sort(row.begin(), row.end(), std::greater<>());
+    double two = 0.0;
+    double four = 0.0;
+    for (int s = 0; s < 4; ++s) {
+      four += std::exp(double{row[s]});
+      if (s < 2) two += std::exp(double{row[s]});
+    }
+    EXPECT_NEAR(routing.kept_mass[t], two / four, 1e-6);
+  }
+}
+
+TEST(PlanRouter, MixesTwoKOverTokens) {
+  const auto logits = random_logits(kTokens, 5);
+  PlanRouter router(kExperts, kTopK, kTokens);
+  RoutingPlan plan(1, kExperts, 3);
+  plan.layer(0).extra_k_share = 0.5F;
+  const auto routing = router.route(logits, kTokens, plan, 0, 0);
+  ASSERT_EQ(routing.slots, 4);
+  EXPECT_EQ(std::accumulate(routing.counts.begin(), routing.counts.end(), 0),
+            kTokens / 2 * (3 + 4));
+  EXPECT_EQ(std::ranges::count(routing.expert, -1), kTokens / 2);
+}
+
+TEST(SpreadK, KeepsItsShareOverTokensAndForEachStream) {
+  for (const double share : {0.0, 0.0625, 0.3, 0.5, 0.77, 1.0}) {
+    LayerPlan plan{.k = 5, .k_min = 5, .extra_k_share = static_cast<float>(share)};
+    constexpr int kStreams = 16;
+    constexpr int kSteps = 400;
+    std::vector<int> by_stream(kStreams);
+    for (int step = 0; step < kSteps; ++step) {
+      std::vector<int> k(kStreams);
+      spread_k(plan, 1, static_cast<std::uint64_t>(step), k);
+      int extra = 0;
+      for (int b = 0; b < kStreams; ++b) {
+        ASSERT_TRUE(k[b] == 5 || k[b] == 6);
+        extra += k[b] - 5;
+        by_stream[b] += k[b] - 5;
+      }
+      EXPECT_NEAR(extra, share * kStreams, 1.0) << "share " << share << " step " << step;
+    }
+    for (const int n : by_stream)
+      EXPECT_NEAR(n, share * kSteps, 0.05 * kSteps) << "share " << share;
+  }
+}
+
+TEST(PlanRouter, RefusesWhatDoesNotFit) {
+  const auto logits = random_logits(kTokens, 6);
+  PlanRouter router(kExperts, kTopK, kTokens);
+  EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(1, 8, 4), 0, 0), PreconditionError);
+  EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(1, kExperts, 4), 1, 0), PreconditionError);
+  EXPECT_THROW(router.route(logits, kTokens - 1, RoutingPlan(1, kExperts, 4), 0, 0),
+               PreconditionError);
+  EXPECT_THROW(PlanRouter(4, 5, 1), PreconditionError);
+}
+
+}  // namespace
+}  // namespace thermoe
