@@ -11,7 +11,8 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 # -g1 (line tables) keeps stack traces useful and the LibTorch objects and precompiled header small.
-# Never -march=native: binaries run on any x86-64, and hot kernels carry target_clones instead.
+# Never -march=native: binaries run on any x86-64, and hot kernels are compiled for several
+# instruction sets (src/kernels/cpu/isa.h).
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
