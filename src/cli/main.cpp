@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <optional>
+
+#include "cli/cost_command.h"
+#include "cli/eval_command.h"
+#include "cli/interrupt_watch.h"
+#include "cli/run_command.h"
+#include "cli/train_command.h"
+#include "cli/version.h"
+#include "core/errors.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadInput = 2;
+
+int complain(const char* message, int code) {
+  fmt::print(stderr, "thermoe: {}\n", message);
+  return code;
+}
+
+/// Help and version are printed; anything else that the parser refuses is bad input.
+int exit_of(const CLI::App& app, const CLI::ParseError& error) {
+  if (dynamic_cast<const CLI::RuntimeError*>(&error) != nullptr) return error.get_exit_code();
+  if (error.get_exit_code() == 0) return app.exit(error);
+  return complain(
+      fmt::format("{} (thermoe --help lists commands, thermoe COMMAND --help their options)",
+                  error.what())
+          .c_str(),
+      kBadInput);
+}
+
+void describe(CLI::App& app) {
+  app.description(
+      "thermoe: hardware-aware dynamic routing for Mixture-of-Experts models.\n"
+      "Holds power, temperature or latency targets by choosing which experts run.");
+  app.footer(
+      "Examples:\n"
+      "  thermoe run experiments/demo.json      compare strategies under a power cap (simulated "
+      "H100)\n"
+      "  thermoe cost show data/h100/kernel_cost_model.json\n"
+      "  thermoe eval --help                    bits/byte of a checkpoint\n"
+      "Exit codes: 0 done, 1 failed, 2 bad input.");
+  app.set_version_flag("--version", std::string("thermoe ") + thermoe::kVersion);
+  app.require_subcommand(1);
+  app.add_subcommand("version", "Print the version")->callback([] {
+    fmt::print("thermoe {}\n", thermoe::kVersion);
+  });
+}
+
+int run(int argc, char** argv) {
+  std::atomic<bool> stop{false};
+  std::optional<thermoe::InterruptWatch> interrupts;
+  CLI::App app;
+  describe(app);
+  thermoe::add_run_command(app, stop);
+  thermoe::add_cost_command(app);
+  thermoe::add_train_command(app, stop);
+  thermoe::add_eval_command(app);
+  // Only these end cleanly on Ctrl-C; the others just end.
+  for (const char* name : {"run", "train"}) {
+    app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return exit_of(app, error);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A file size limit then fails the write, which names the file, instead of killing the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  // stdout is for results. Fallbacks, which the library logs as warnings, are notes of the run.
+  spdlog::set_default_logger(spdlog::stderr_color_st("thermoe"));
+  spdlog::set_level(spdlog::level::err);
+  try {
+    return run(argc, argv);
+  } catch (const thermoe::UsageError& error) {
+    return complain(error.what(), kBadInput);
+  } catch (const std::exception& error) {
+    return complain(error.what(), kFailed);
+  }
+}

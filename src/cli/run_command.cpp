@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run_command.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/terminal_progress.h"
+#include "control/make_controller.h"
+#include "core/errors.h"
+#include "core/json_file.h"
+#include "moe/peak_memory.h"
+#include "report/summary_table.h"
+#include "run/model_decoder.h"
+#include "run/run_experiment.h"
+#include "run/run_folder.h"
+
+namespace thermoe {
+namespace {
+
+struct RunOptions {
+  std::string file{};
+  std::optional<std::string> out{};
+  bool force = false;
+  std::optional<std::uint64_t> seed{};
+  std::vector<std::string> strategies{};
+  std::optional<double> power_cap{};
+  bool quick = false;
+  bool json = false;
+};
+
+Strategy parse_strategy(const std::string& name) {
+  if (const auto strategy = strategy_from(name)) return *strategy;
+  std::vector<std::string> known;
+  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
+                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
+    known.emplace_back(to_string(s));
+  }
+  const auto near = nearest_name(name, known);
+  throw UsageError(fmt::format("--strategy {}: is not one of {}{}", name, fmt::join(known, ", "),
+                               near ? fmt::format("; did you mean {}?", *near) : ""));
+}
+
+/// The experiment file with the flags applied.
+Experiment chosen_experiment(const RunOptions& options) {
+  Experiment e = read_experiment(options.file);
+  if (options.quick) e = quick(e);
+  if (options.seed) e.seed = *options.seed;
+  if (options.power_cap) e.targets.power = Watts(*options.power_cap);
+  if (!options.strategies.empty()) {
+    e.strategies.clear();
+    for (const std::string& name : options.strategies) e.strategies.push_back(parse_strategy(name));
+  }
+  return e;
+}
+
+void print_result(const RunResult& result, const std::string& folder, bool json) {
+  if (json) {
+    fmt::print("{}\n", to_json(result.summary).dump(2));
+    for (const std::string& note : notes(result.summary)) fmt::print(stderr, "{}\n", note);
+    return;
+  }
+  fmt::print("\n{}Files: {}\n", summary_table(result.summary), folder);
+}
+
+void run(const RunOptions& options, const std::atomic<bool>& stop) {
+  // The adapter's tensors are small: handing them to a pool of threads costs several times the work.
+  at::set_num_threads(1);
+  const Experiment experiment = chosen_experiment(options);
+  const ExperimentInputs inputs = load_inputs(experiment);
+  ModelDecoder decoder(Decoder::load(find_file(experiment, "/model", experiment.model),
+                                     {.streams = experiment.batch,
+                                      .context = experiment.text.context,
+                                      .experts = experiment.expert_type}));
+  const std::string folder = make_run_folder(options.out, experiment.name, options.force);
+  write_config(folder, experiment);
+  RunResult result;
+  {
+    TerminalProgress progress;
+    result = run_experiment(inputs, folder,
+                            {.decoder = decoder,
+                             .make_controller = make_controller,
+                             .peak_memory_bytes = peak_memory_bytes,
+                             .progress = progress,
+                             .stop = stop});
+  }
+  if (!result.complete) {
+    throw Error(
+        fmt::format("interrupted: {}/metrics.csv holds what was measured until then; there is no "
+                    "summary.json, as the run is not complete",
+                    folder));
+  }
+  print_result(result, folder, options.json);
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
+  // Shared by the callback, which outlives this function.
+  const auto options = std::make_shared<RunOptions>();
+  CLI::App* command = app.add_subcommand(
+      "run", "Run an experiment: compare routing strategies under a hardware target");
+  command->add_option("FILE", options->file, "An experiment, such as experiments/demo.json")
+      ->required();
+  command->add_option("--out", options->out,
+                      "Folder for the run's files; new or empty (default: runs/<name>-<n>)");
+  command->add_flag("--force", options->force, "Replace the run that --out already holds");
+  command->add_option("--seed", options->seed, "Seed of text order, sensor noise and adapter");
+  command
+      ->add_option(
+          "--strategy", options->strategies,
+          "Run only this one: BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA or REDUCED_K; may "
+          "be given several times")
+      ->expected(1);
+  command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
+      ->check(CLI::Range(1.0, 1e5));
+  command->add_flag("--quick", options->quick,
+                    "At most 60 s of virtual time, BASELINE and KERNEL_AWARE_TTHA only");
+  command->add_flag("--json", options->json, "Print the summary as JSON instead of a table");
+  command->footer(
+      "Examples:\n"
+      "  thermoe run experiments/demo.json\n"
+      "  thermoe run experiments/demo.json --quick --json\n"
+      "  thermoe run experiments/demo.json --strategy KERNEL_AWARE_TTHA --power-cap 300 --out "
+      "runs/300w\n"
+      "The folder holds config.json, metrics.csv (a row a strategy and tick), expert_usage.csv,\n"
+      "details.json and summary.json; docs/experiments.md explains fields and columns. Ctrl-C "
+      "stops\n"
+      "after the tick under way: metrics.csv stays readable and no summary.json is written.");
+  command->callback([options, &stop] { run(*options, stop); });
+}
+
+}  // namespace thermoe

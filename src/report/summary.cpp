@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/summary.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/atomic_file.h"
+
+namespace thermoe {
+namespace {
+
+using nlohmann::json;
+
+json optional(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
+json optional(const std::optional<Seconds>& value) {
+  return value ? json(value->value) : json(nullptr);
+}
+
+const char* kind_name(TargetOutcome::Kind kind) {
+  switch (kind) {
+    case TargetOutcome::Kind::kPower:
+      return "power_w";
+    case TargetOutcome::Kind::kTemperature:
+      return "temperature_c";
+    case TargetOutcome::Kind::kStepTime:
+      return "step_ms";
+  }
+  return "";
+}
+
+const char* unit(TargetOutcome::Kind kind) {
+  switch (kind) {
+    case TargetOutcome::Kind::kPower:
+      return "W";
+    case TargetOutcome::Kind::kTemperature:
+      return "\u00b0C";
+    case TargetOutcome::Kind::kStepTime:
+      return "ms a step";
+  }
+  return "";
+}
+
+json strategy_json(const StrategySummary& s) {
+  const TargetOutcome* power = s.target(TargetOutcome::Kind::kPower);
+  const TargetOutcome* first = s.targets.empty() ? nullptr : &s.targets.front();
+  return {{"name", s.name},
+          {"tokens_per_second", s.tokens_per_second},
+          {"joules_per_token", s.joules_per_token},
+          {"mean_power_w", s.mean_power.value},
+          {"power_target_w", power != nullptr ? json(power->target) : json(nullptr)},
+          {"power_violation_fraction",
+           power != nullptr ? json(power->violation_fraction) : json(nullptr)},
+          {"settling_time_s", first != nullptr ? optional(first->settling) : json(nullptr)},
+          {"max_temperature_c", s.max_temperature.value},
+          {"p50_step_ms", 1e3 * s.p50_step.value},
+          {"p99_step_ms", 1e3 * s.p99_step.value},
+          {"mean_active_experts", s.mean_active_experts},
+          {"bits_per_byte", s.bits_per_byte},
+          {"kl_to_baseline", optional(s.kl_to_baseline)},
+          {"expert_load_cv", s.expert_load_cv},
+          {"gpu_util", s.gpu_utilisation},
+          {"mem_util", s.memory_utilisation},
+          {"peak_memory_bytes", s.peak_memory_bytes ? json(*s.peak_memory_bytes) : json(nullptr)},
+          {"fallbacks", s.fallbacks}};
+}
+
+json target_json(const TargetOutcome& target) {
+  return {{"target", kind_name(target.kind)},
+          {"value", target.target},
+          {"violation_fraction", target.violation_fraction},
+          {"settling_time_s", optional(target.settling)},
+          {"mean", target.mean},
+          {"steady", target.steady},
+          {"highest_1s_mean", target.highest},
+          {"best_held", optional(target.best_held)}};
+}
+
+}  // namespace
+
+const TargetOutcome* StrategySummary::target(TargetOutcome::Kind kind) const {
+  for (const TargetOutcome& outcome : targets) {
+    if (outcome.kind == kind) return &outcome;
+  }
+  return nullptr;
+}
+
+json to_json(const Summary& summary) {
+  json strategies = json::array();
+  for (const StrategySummary& s : summary.strategies) strategies.push_back(strategy_json(s));
+  return {{"schema", Summary::kSchema},
+          {"device", summary.device},
+          {"simulated", summary.simulated},
+          {"seed", summary.seed},
+          {"strategies", strategies}};
+}
+
+json details_json(const Summary& summary) {
+  json strategies = json::array();
+  for (const StrategySummary& s : summary.strategies) {
+    json targets = json::array();
+    for (const TargetOutcome& target : s.targets) targets.push_back(target_json(target));
+    strategies.push_back({{"name", s.name},
+                          {"targets", targets},
+                          {"baseline_bits_per_byte", optional(s.baseline_bits_per_byte)},
+                          {"top1_agreement", optional(s.top1_agreement)},
+                          {"fallback_share", s.fallback_share},
+                          {"fallback_reasons", s.fallback_reasons}});
+  }
+  return {{"schema", Summary::kSchema},
+          {"costs", summary.costs},
+          {"notes", notes(summary)},
+          {"strategies", strategies}};
+}
+
+void write_summary(const std::string& folder, const Summary& summary) {
+  write_file_atomically(folder + "/details.json", details_json(summary).dump(2) + "\n");
+  write_file_atomically(folder + "/summary.json", to_json(summary).dump(2) + "\n");
+}
+
+std::vector<std::string> notes(const Summary& summary) {
+  std::vector<std::string> lines;
+  for (const StrategySummary& s : summary.strategies) {
+    for (const TargetOutcome& target : s.targets) {
+      if (!target.best_held) continue;
+      lines.push_back(fmt::format(
+          "{}: the cap of {:.4g} {} cannot be reached by routing; the best held was {:.4g} {}",
+          s.name, target.target, unit(target.kind), *target.best_held, unit(target.kind)));
+    }
+    if (s.fallbacks == 0) continue;
+    lines.push_back(fmt::format("{}: fell back to BASELINE {} time{}, {:.1f} % of the run: {}",
+                                s.name, s.fallbacks, s.fallbacks == 1 ? "" : "s",
+                                100 * s.fallback_share, fmt::join(s.fallback_reasons, "; ")));
+  }
+  return lines;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/targets.h"
+#include "core/units.h"
+
+namespace thermoe {
+
+/// How one target was held.
+struct TargetOutcome {
+  enum class Kind { kPower, kTemperature, kStepTime };
+  Kind kind = Kind::kPower;
+  double target = 0.0;  ///< W, degrees C or ms
+  /// Share of time in which the 1 s mean of the true value exceeds 1.05 x target (temperature:
+  /// target
+  /// + 1 degree), start-up and transients included.
+  double violation_fraction = 0.0;
+  /// Time from the start of the first disturbance (of the run, where none comes) until that mean
+  /// stays within 5 % (temperature: 1 degree) of the target for 5 s. Absent if it never does before
+  /// the disturbance ends.
+  std::optional<Seconds> settling{};
+  double mean = 0.0;     ///< of the whole run
+  double steady = 0.0;   ///< mean of the last quarter
+  double highest = 0.0;  ///< of the 1 s mean
+  /// Mean over the ticks in which the controller was at its floor, where that was a quarter of the
+  /// time or more and the target was broken: the cap is out of reach, and this is the best held.
+  std::optional<double> best_held{};
+};
+
+/// What one strategy did in a run.
+struct StrategySummary {
+  std::string name{};
+  double tokens_per_second = 0.0;
+  double joules_per_token = 0.0;  ///< whole GPU, idle included
+  Watts mean_power{};
+  Celsius max_temperature{};
+  Seconds p50_step{};
+  Seconds p99_step{};
+  double mean_active_experts = 0.0;
+  double bits_per_byte = 0.0;
+  std::optional<double> baseline_bits_per_byte{};  ///< of the same bytes in the BASELINE pass
+  std::optional<double> kl_to_baseline{};          ///< nats a token
+  std::optional<double> top1_agreement{};
+  double expert_load_cv = 0.0;
+  double gpu_utilisation = 0.0;
+  double memory_utilisation = 0.0;
+  std::optional<std::uint64_t> peak_memory_bytes{};  ///< of the process, so far
+  int fallbacks = 0;                                 ///< times the controller fell back to BASELINE
+  double fallback_share = 0.0;                       ///< share of the ticks spent fallen back
+  std::vector<std::string> fallback_reasons{};       ///< distinct, in order of appearance
+  std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first
+
+  const TargetOutcome* target(TargetOutcome::Kind kind) const;
+};
+
+/// A complete run.
+struct Summary {
+  static constexpr int kSchema = 1;
+
+  std::string device{};
+  bool simulated = true;
+  std::uint64_t seed = 0;
+  std::string costs{};  ///< what the watts stand for: "decisions: ...; costs: ..., simulated"
+  std::vector<StrategySummary> strategies{};
+};
+
+/// The members of summary.json (schema 1), no others.
+nlohmann::json to_json(const Summary& summary);
+/// What does not fit that schema: every target's outcome, fallback reasons, paired quality.
+nlohmann::json details_json(const Summary& summary);
+
+/// Writes details.json, then summary.json, each whole or not at all (WriteError). A folder with a
+/// summary.json holds a complete run; one without holds an interrupted run.
+void write_summary(const std::string& folder, const Summary& summary);
+
+/// Sentences that a user must not miss: caps out of reach with the best held, fallbacks with
+/// reasons.
+std::vector<std::string> notes(const Summary& summary);
+
+}  // namespace thermoe

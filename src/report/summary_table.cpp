@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/summary_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace thermoe {
+namespace {
+
+using Line = std::vector<std::string>;
+
+std::string or_dash(const std::optional<double>& value, fmt::format_string<double&> format) {
+  if (!value) return "-";
+  double shown = *value;
+  return fmt::format(format, shown);
+}
+
+Line cells(const StrategySummary& s) {
+  const TargetOutcome* target = s.targets.empty() ? nullptr : &s.targets.front();
+  std::optional<double> violation, settling, loss;
+  if (target != nullptr) {
+    violation = 100 * target->violation_fraction;
+    if (target->settling) settling = target->settling->value;
+  }
+  if (s.baseline_bits_per_byte) {
+    loss = 100 * (s.bits_per_byte / *s.baseline_bits_per_byte - 1);
+  }
+  return {s.name,
+          fmt::format("{:.0f}", s.tokens_per_second),
+          fmt::format("{:.3f}", s.joules_per_token),
+          fmt::format("{:.1f}", s.mean_power.value),
+          or_dash(violation, "{:.1f} %"),
+          or_dash(settling, "{:.1f}"),
+          fmt::format("{:.1f}", s.max_temperature.value),
+          fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value),
+          fmt::format("{:.1f}", s.mean_active_experts),
+          fmt::format("{:.4f}", s.bits_per_byte),
+          or_dash(loss, "{:+.2f} %"),
+          or_dash(s.kl_to_baseline, "{:.4f}")};
+}
+
+std::string aligned(const std::vector<Line>& lines) {
+  std::vector<std::size_t> widths(lines.front().size());
+  for (const Line& line : lines) {
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
+  }
+  std::string out;
+  for (std::size_t n = 0; n < lines.size(); ++n) {
+    out += fmt::format("{:<{}}", lines[n][0], widths[0]);
+    for (std::size_t i = 1; i < lines[n].size(); ++i) {
+      out += fmt::format("  {:>{}}", lines[n][i], widths[i]);
+    }
+    out += '\n';
+    if (n == 1) {  // rule under the two header lines
+      std::size_t width = widths[0];
+      for (std::size_t i = 1; i < widths.size(); ++i) width += 2 + widths[i];
+      out += std::string(width, '-') + '\n';
+    }
+  }
+  return out;
+}
+
+std::string target_line(const Summary& summary) {
+  std::vector<std::string> parts;
+  if (!summary.strategies.empty()) {
+    for (const TargetOutcome& t : summary.strategies.front().targets) {
+      switch (t.kind) {
+        case TargetOutcome::Kind::kPower:
+          parts.push_back(fmt::format("power {:.4g} W", t.target));
+          break;
+        case TargetOutcome::Kind::kTemperature:
+          parts.push_back(fmt::format("temperature {:.4g} C", t.target));
+          break;
+        case TargetOutcome::Kind::kStepTime:
+          parts.push_back(fmt::format("step time {:.4g} ms", t.target));
+          break;
+      }
+    }
+  }
+  if (parts.empty()) return "No target.";
+  return fmt::format("Target: {}. Violation and settling are those of the first.",
+                     fmt::join(parts, ", "));
+}
+
+}  // namespace
+
+std::string summary_table(const Summary& summary) {
+  std::vector<Line> lines = {{"strategy", "tokens/s", "J/token", "mean", "viola-", "settling",
+                              "max", "p50/p99", "active", "bits", "against", "KL to"},
+                             {summary.simulated ? "(GPU simulated)" : "", "", "", "W", "tion", "s",
+                              "C", "step ms", "experts", "/byte", "BASELINE", "BASELINE"}};
+  for (const StrategySummary& s : summary.strategies) lines.push_back(cells(s));
+  std::string out = aligned(lines);
+  out += target_line(summary) + '\n';
+  for (const std::string& note : notes(summary)) out += "Note: " + note + ".\n";
+  out += fmt::format("{}{}; seed {}.\n", summary.simulated ? "Simulated: " : "", summary.device,
+                     summary.seed);
+  if (!summary.costs.empty()) out += summary.costs + ".\n";
+  return out;
+}
+
+}  // namespace thermoe

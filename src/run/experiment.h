@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/controller.h"
+#include "control/controller_config.h"
+#include "core/targets.h"
+#include "core/units.h"
+#include "moe/decoder.h"
+#include "run/disturbance.h"
+
+namespace thermoe {
+
+/// Text that is decoded: files of tools/corpus.
+struct TextSpec {
+  std::string file = "data/text/heldout.bin";
+  std::string index = "data/text/heldout.json";
+  std::string calibration = "data/text/calibration.bin";
+  std::string calibration_index = "data/text/calibration.json";
+  int context = 512;  ///< bytes of a window
+};
+
+/// The simulated GPU, apart from the controller's model of it.
+struct PlantSpec {
+  std::string file = "data/h100/plant.json";
+  std::string cost_model = "data/h100/plant_cost_model.json";
+  double energy_scale = 1.0;              ///< on the plant's table: the GPU differs from the model
+  Watts idle_offset{};                    ///< on the plant's active idle
+  std::optional<Seconds> sensor_delay{};  ///< instead of the plant file's
+};
+
+/// Options of the controllers.
+struct ControlSpec {
+  TthaMode mode = TthaMode::kBoth;
+  int k_min = 1;
+  GuardRails guard{};
+};
+
+enum class Workload { kStandard, kHighComplexity, kSmallBatch, kLargeBatch };
+
+/// An experiment as a file under experiments/ describes it; docs/experiments.md documents each
+/// field under the same name. Paths are as written; `find_file` resolves them.
+struct Experiment {
+  std::string path{};  ///< the file it was read from
+  std::string name{};
+  std::string description{};
+  std::string model = "model/thermoe-e128.safetensors";
+  TextSpec text{};
+  std::vector<Strategy> strategies{};
+  int batch = 16;                                   ///< streams decoded together
+  std::optional<double> tokens_per_second{1000.0};  ///< fixed rate; absent = saturated
+  Workload workload = Workload::kStandard;
+  ExpertType expert_type = ExpertType::kSimple;
+  Targets targets{};
+  std::string cost_model = "data/h100/kernel_cost_model.json";  ///< the controller's
+  PlantSpec plant{};
+  std::string costed_as = "Qwen3-30B-A3B";
+  std::vector<Disturbance> disturbances{};
+  ControlSpec control{};
+  Seconds duration{240.0};
+  Seconds tick{0.1};
+  int decode_steps_per_tick = 1;  ///< real steps that stand for all steps of a tick
+  int warmup_steps = 32;          ///< decoded under BASELINE before time 0, not measured
+  int calibration_samples = 64;
+  int kl_every = 1;  ///< decode steps between two samples of KL to BASELINE; 0 = none
+  std::uint64_t seed = 1;
+
+  /// Time from one step's start to the next; 0 = saturated.
+  Seconds step_period() const;
+};
+
+/// Reads an experiment file. Throws FormatError naming file, key, value and remedy.
+Experiment read_experiment(const std::string& path);
+/// The same from JSON; `path` is for messages and for resolving file names.
+Experiment experiment_from(const nlohmann::json& json, const std::string& path);
+/// All fields, defaults filled in: `experiment_from` reads it back.
+nlohmann::json to_json(const Experiment& experiment);
+
+/// A shorter run of the same shape: at most 60 s, disturbances moved along, BASELINE and
+/// KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has neither).
+Experiment quick(Experiment experiment);
+
+/// Where a file named in the experiment is: relative to the current directory first, then to the
+/// folder above the experiment file's own (experiments/demo.json -> the project's root). Throws
+/// FormatError naming `key` if it is in neither place.
+std::string find_file(const Experiment& experiment, const std::string& key,
+                      const std::string& name);
+
+}  // namespace thermoe

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace thermoe {
+
+// The words of an experiment file; a word's position is the value of its enumeration.
+inline const std::vector<std::string> kExpertTypes = {"simple", "quantized", "mixed"};
+inline const std::vector<std::string> kWorkloads = {"standard", "high_complexity", "small_batch",
+                                                    "large_batch"};
+inline const std::vector<std::string> kDisturbances = {"background", "ambient", "sensor_dropout",
+                                                       "sensor_freeze", "sensor_nan"};
+inline const std::vector<std::string> kModes = {"both", "dual_only", "adapter_only"};
+inline const std::vector<std::string> kArrivals = {"fixed_rate", "saturated"};
+inline const std::vector<std::string> kStrategies = {"BASELINE", "STATIC_OPTIMAL",
+                                                     "KERNEL_AWARE_TTHA", "REDUCED_K"};
+
+}  // namespace thermoe

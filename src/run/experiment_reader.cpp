@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+#include "run/experiment.h"
+#include "run/experiment_names.h"
+
+namespace thermoe {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kMaxDuration = 1e5;
+
+/// Whether a member is there; known to `finish` either way.
+bool present(JsonObject& object, const std::string& name) {
+  object.ignore(name);
+  return object.has(name);
+}
+
+/// An enumeration whose values are the positions of its names.
+template <class Enum>
+Enum choose(JsonObject& object, const std::string& name, Enum fallback,
+            const std::vector<std::string>& names) {
+  const std::string word = object.choice_or(name, names[static_cast<std::size_t>(fallback)], names);
+  return static_cast<Enum>(std::find(names.begin(), names.end(), word) - names.begin());
+}
+
+void read_text(JsonObject object, TextSpec& text) {
+  text.file = object.string_or("file", text.file);
+  text.index = object.string_or("index", text.index);
+  text.calibration = object.string_or("calibration", text.calibration);
+  text.calibration_index = object.string_or("calibration_index", text.calibration_index);
+  text.context = static_cast<int>(object.integer_or("context", text.context, 2, 1 << 20));
+  object.finish();
+}
+
+std::vector<Strategy> read_strategies(JsonObject& object) {
+  if (!present(object, "strategies")) {
+    return {Strategy::kBaseline, Strategy::kStaticOptimal, Strategy::kKernelAwareTtha};
+  }
+  std::vector<Strategy> strategies;
+  const json& names = object.array("strategies");
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    // An object of its own gives `choice` something to name in its message.
+    const json wrapped = {{std::to_string(i), names[i]}};
+    JsonObject element(wrapped, object.path(), object.key("strategies"));
+    const auto strategy =
+        static_cast<Strategy>(std::find(kStrategies.begin(), kStrategies.end(),
+                                        element.choice(std::to_string(i), kStrategies)) -
+                              kStrategies.begin());
+    if (std::find(strategies.begin(), strategies.end(), strategy) != strategies.end()) {
+      throw FormatError(object.path(), fmt::format("{}/{}", object.key("strategies"), i),
+                        fmt::format("{} stands twice; keep one",
+                                    kStrategies[static_cast<std::size_t>(strategy)]));
+    }
+    strategies.push_back(strategy);
+  }
+  if (strategies.empty()) {
+    throw FormatError(object.path(), object.key("strategies"), "is empty; name one at least");
+  }
+  return strategies;
+}
+
+std::optional<double> read_arrival(JsonObject object, const std::optional<double>& fallback) {
+  const std::string kind = object.choice_or("kind", "fixed_rate", kArrivals);
+  std::optional<double> rate = object.optional_number("tokens_per_second", 1.0, 1e7);
+  if (kind == "saturated" && rate) {
+    throw FormatError(object.path(), object.key("tokens_per_second"),
+                      "has no meaning for saturated arrival; remove it, or use \"fixed_rate\"");
+  }
+  object.finish();
+  if (kind == "saturated") return std::nullopt;
+  return rate ? rate : fallback;
+}
+
+Targets read_targets(JsonObject object) {
+  Targets targets;
+  if (const auto w = object.optional_number("power_w", 1.0, 1e5)) targets.power = Watts(*w);
+  if (const auto c = object.optional_number("temperature_c", 1.0, 150.0)) {
+    targets.temperature = Celsius(*c);
+  }
+  if (const auto ms = object.optional_number("step_ms", 1e-3, 1e6)) {
+    targets.step_time = Seconds(1e-3 * *ms);
+  }
+  object.finish();
+  return targets;
+}
+
+PlantSpec read_plant_spec(JsonObject object) {
+  PlantSpec plant;
+  plant.file = object.string_or("file", plant.file);
+  plant.cost_model = object.string_or("cost_model", plant.cost_model);
+  plant.energy_scale = object.number_or("energy_scale", 1.0, 0.1, 10.0);
+  plant.idle_offset = Watts(object.number_or("idle_offset_w", 0.0, -100.0, 300.0));
+  if (const auto s = object.optional_number("sensor_delay_s", 0.0, 10.0)) {
+    plant.sensor_delay = Seconds(*s);
+  }
+  object.finish();
+  return plant;
+}
+
+Disturbance read_disturbance(JsonObject object) {
+  Disturbance d;
+  const std::string kind = object.choice("kind", kDisturbances);
+  d.kind = static_cast<Disturbance::Kind>(
+      std::find(kDisturbances.begin(), kDisturbances.end(), kind) - kDisturbances.begin());
+  d.from = Seconds(object.number("from_s", 0.0, kMaxDuration));
+  d.to = Seconds(object.number("to_s", 0.0, kMaxDuration));
+  if (d.to <= d.from) {
+    throw FormatError(
+        object.path(), object.key("to_s"),
+        fmt::format("is {}, must be later than from_s ({})", d.to.value, d.from.value));
+  }
+  if (d.kind == Disturbance::Kind::kBackground) {
+    d.power = Watts(object.number_or("power_w", 0.0, 0.0, 1e4));
+    d.bandwidth_share = object.number_or("bandwidth_share", 0.0, 0.0, 0.9);
+  }
+  if (d.kind == Disturbance::Kind::kAmbient) {
+    d.ambient = Celsius(object.number("offset_c", 0.0, 100.0));
+  }
+  object.finish();
+  return d;
+}
+
+std::vector<Disturbance> read_disturbances(JsonObject& object) {
+  std::vector<Disturbance> disturbances;
+  if (!present(object, "disturbances")) return disturbances;
+  const json& list = object.array("disturbances");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    disturbances.push_back(read_disturbance(
+        {list[i], object.path(), fmt::format("{}/{}", object.key("disturbances"), i)}));
+  }
+  return disturbances;
+}
+
+ControlSpec read_control(JsonObject object) {
+  ControlSpec control;
+  control.mode = choose(object, "mode", control.mode, kModes);
+  control.k_min = static_cast<int>(object.integer_or("k_min", control.k_min, 1, 1024));
+  GuardRails& guard = control.guard;
+  guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 0.0, 10.0);
+  guard.max_quality_loss =
+      object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
+  guard.stale_after =
+      Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
+  guard.recover_after =
+      Seconds(object.number_or("recover_after_s", guard.recover_after.value, 0.0, 3600.0));
+  object.finish();
+  return control;
+}
+
+int read_batch(JsonObject& object, Workload workload) {
+  if (workload == Workload::kSmallBatch || workload == Workload::kLargeBatch) {
+    if (present(object, "batch")) {
+      throw FormatError(
+          object.path(), object.key("batch"),
+          "is set by this workload (small_batch: 4, large_batch: 64); remove it, or use "
+          "the workload \"standard\"");
+    }
+    return workload == Workload::kSmallBatch ? 4 : 64;
+  }
+  return static_cast<int>(object.integer_or("batch", 16, 1, 1024));
+}
+
+void read_run_lengths(JsonObject& object, Experiment& e) {
+  e.duration = Seconds(object.number_or("duration_s", e.duration.value, 1.0, kMaxDuration));
+  e.tick = Seconds(object.number_or("tick_s", e.tick.value, 0.01, 1.0));
+  e.decode_steps_per_tick = static_cast<int>(
+      object.integer_or("decode_steps_per_tick", e.decode_steps_per_tick, 1, 1000));
+  e.warmup_steps = static_cast<int>(object.integer_or("warmup_steps", e.warmup_steps, 1, 100000));
+  e.calibration_samples =
+      static_cast<int>(object.integer_or("calibration_samples", e.calibration_samples, 1, 10000));
+  e.kl_every = static_cast<int>(object.integer_or("kl_every", e.kl_every, 0, 100000));
+  e.seed = static_cast<std::uint64_t>(object.integer_or("seed", 1, 0, INT64_MAX));
+}
+
+}  // namespace
+
+Experiment read_experiment(const std::string& path) {
+  return experiment_from(read_json_file(path), path);
+}
+
+Experiment experiment_from(const nlohmann::json& json, const std::string& path) {
+  JsonObject object(json, path);
+  Experiment e{.path = path};
+  object.integer_or("schema", 1, 1, 1);
+  e.name = object.string_or("name", std::filesystem::path(path).stem().string());
+  if (e.name.empty() || e.name.find('/') != std::string::npos) {
+    throw FormatError(path, "/name", "names the run's folder: must not be empty or hold a slash");
+  }
+  e.description = object.string_or("description", "");
+  e.model = object.string_or("model", e.model);
+  if (present(object, "text")) read_text(object.object("text"), e.text);
+  e.strategies = read_strategies(object);
+  e.workload = choose(object, "workload", e.workload, kWorkloads);
+  e.batch = read_batch(object, e.workload);
+  if (present(object, "arrival"))
+    e.tokens_per_second = read_arrival(object.object("arrival"), 1000.0);
+  e.expert_type = choose(object, "expert_type", e.expert_type, kExpertTypes);
+  if (present(object, "targets")) e.targets = read_targets(object.object("targets"));
+  e.cost_model = object.string_or("cost_model", e.cost_model);
+  if (present(object, "plant")) e.plant = read_plant_spec(object.object("plant"));
+  e.costed_as = object.string_or("costed_as", e.costed_as);
+  e.disturbances = read_disturbances(object);
+  if (present(object, "control")) e.control = read_control(object.object("control"));
+  read_run_lengths(object, e);
+  object.finish();
+  for (std::size_t i = 0; i < e.disturbances.size(); ++i) {
+    if (e.disturbances[i].from < e.duration) continue;
+    throw FormatError(path, fmt::format("/disturbances/{}/from_s", i),
+                      fmt::format("is {}, but the run ends at duration_s = {}",
+                                  e.disturbances[i].from.value, e.duration.value));
+  }
+  return e;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "run/experiment.h"
+#include "run/experiment_names.h"
+
+namespace thermoe {
+namespace {
+
+using nlohmann::json;
+
+json targets_json(const Targets& t) {
+  json out = json::object();
+  if (t.power) out["power_w"] = t.power->value;
+  if (t.temperature) out["temperature_c"] = t.temperature->value;
+  if (t.step_time) out["step_ms"] = 1e3 * t.step_time->value;
+  return out;
+}
+
+json disturbance_json(const Disturbance& d) {
+  json out = {{"kind", kDisturbances[static_cast<std::size_t>(d.kind)]},
+              {"from_s", d.from.value},
+              {"to_s", d.to.value}};
+  if (d.kind == Disturbance::Kind::kBackground) {
+    out["power_w"] = d.power.value;
+    out["bandwidth_share"] = d.bandwidth_share;
+  }
+  if (d.kind == Disturbance::Kind::kAmbient) out["offset_c"] = d.ambient.value;
+  return out;
+}
+
+json plant_json(const PlantSpec& plant) {
+  json out = {{"file", plant.file},
+              {"cost_model", plant.cost_model},
+              {"energy_scale", plant.energy_scale},
+              {"idle_offset_w", plant.idle_offset.value}};
+  if (plant.sensor_delay) out["sensor_delay_s"] = plant.sensor_delay->value;
+  return out;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const Experiment& e) {
+  json strategies = json::array();
+  for (const Strategy s : e.strategies)
+    strategies.push_back(kStrategies[static_cast<std::size_t>(s)]);
+  json disturbances = json::array();
+  for (const Disturbance& d : e.disturbances) disturbances.push_back(disturbance_json(d));
+  json arrival = {{"kind", e.tokens_per_second ? "fixed_rate" : "saturated"}};
+  if (e.tokens_per_second) arrival["tokens_per_second"] = *e.tokens_per_second;
+  const GuardRails& guard = e.control.guard;
+  json out = {{"schema", 1},
+              {"name", e.name},
+              {"description", e.description},
+              {"model", e.model},
+              {"text",
+               {{"file", e.text.file},
+                {"index", e.text.index},
+                {"calibration", e.text.calibration},
+                {"calibration_index", e.text.calibration_index},
+                {"context", e.text.context}}},
+              {"strategies", strategies},
+              {"arrival", arrival},
+              {"workload", kWorkloads[static_cast<std::size_t>(e.workload)]},
+              {"expert_type", kExpertTypes[static_cast<std::size_t>(e.expert_type)]},
+              {"targets", targets_json(e.targets)},
+              {"cost_model", e.cost_model},
+              {"plant", plant_json(e.plant)},
+              {"costed_as", e.costed_as},
+              {"disturbances", disturbances},
+              {"control",
+               {{"mode", kModes[static_cast<std::size_t>(e.control.mode)]},
+                {"k_min", e.control.k_min},
+                {"bias_clamp", guard.bias_clamp},
+                {"max_quality_loss", guard.max_quality_loss},
+                {"stale_after_s", guard.stale_after.value},
+                {"recover_after_s", guard.recover_after.value}}},
+              {"duration_s", e.duration.value},
+              {"tick_s", e.tick.value},
+              {"decode_steps_per_tick", e.decode_steps_per_tick},
+              {"warmup_steps", e.warmup_steps},
+              {"calibration_samples", e.calibration_samples},
+              {"kl_every", e.kl_every},
+              {"seed", e.seed}};
+  if (e.workload == Workload::kStandard || e.workload == Workload::kHighComplexity) {
+    out["batch"] = e.batch;
+  }
+  return out;
+}
+
+}  // namespace thermoe

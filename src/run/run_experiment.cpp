@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/run_experiment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/errors.h"
+#include "run/strategy_run.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kCalibrationSpacing = 4;  // steps between samples: neighbours are alike
+
+void check_model(const ExperimentInputs& inputs, const RoutingPlan& plan) {
+  const ExpertShape& shape = inputs.shape;
+  if (plan.experts() != shape.experts || plan.layer(0).k != shape.top_k) {
+    throw FormatError(
+        inputs.experiment.path, "/costed_as",
+        fmt::format(
+            "{} has {} experts and takes {} a token, the model has {} and takes {}: its loads "
+            "cannot be charged as that shape; use a model of the same numbers",
+            shape.name, shape.experts, shape.top_k, plan.experts(), plan.layer(0).k));
+  }
+}
+
+std::vector<Strategy> baseline_first(std::vector<Strategy> strategies) {
+  std::stable_partition(strategies.begin(), strategies.end(),
+                        [](Strategy s) { return s == Strategy::kBaseline; });
+  return strategies;
+}
+
+/// Gate logits of the calibration text under BASELINE.
+std::vector<LogitSample> calibrate(const ExperimentInputs& inputs, const RunServices& services) {
+  const Experiment& e = inputs.experiment;
+  ForcedDecode text(services.decoder, inputs.calibration, stream_options(e));
+  std::vector<LogitSample> samples;
+  const int steps = e.warmup_steps + kCalibrationSpacing * e.calibration_samples;
+  for (int i = 0; i < steps && !services.stop.load(); ++i) {
+    const auto result = text.next(services.decoder.baseline());
+    if (i < e.warmup_steps || (i - e.warmup_steps) % kCalibrationSpacing != 0) continue;
+    samples.push_back(result.step.sample);
+    services.progress.update("calibration text", Seconds(i + 1), Seconds(steps), "");
+  }
+  return samples;
+}
+
+/// The BASELINE pass without a machine, for comparison only.
+void record_baseline(const ExperimentInputs& inputs, const RunServices& services,
+                     BaselineReference& reference) {
+  const Experiment& e = inputs.experiment;
+  ForcedDecode text(services.decoder, inputs.text, stream_options(e));
+  for (int i = 0; i < e.warmup_steps; ++i) text.next(services.decoder.baseline());
+  const auto steps = std::lround(e.duration / e.tick) * e.decode_steps_per_tick;
+  for (long i = 0; i < steps && !services.stop.load(); ++i) {
+    const auto result = text.next(services.decoder.baseline());
+    reference.record(result.step.logits, result.targets);
+    services.progress.update("BASELINE pass (comparison only)", Seconds(static_cast<double>(i + 1)),
+                             Seconds(static_cast<double>(steps)), "");
+  }
+}
+
+std::vector<std::uint8_t> variants_of(const RoutingPlan& plan) {
+  std::vector<std::uint8_t> variants;
+  for (int l = 0; l < plan.layers(); ++l) {
+    const auto row = plan.variant(l);
+    variants.insert(variants.end(), row.begin(), row.end());
+  }
+  return variants;
+}
+
+ControllerConfig controller_config(const ExperimentInputs& inputs, const RoutingPlan& baseline,
+                                   const StepCost& costs, std::vector<LogitSample> calibration) {
+  const Experiment& e = inputs.experiment;
+  ControllerConfig config;
+  config.mode = e.control.mode;
+  config.targets = e.targets;
+  config.layers = baseline.layers();
+  config.experts = baseline.experts();
+  config.k = baseline.layer(0).k;
+  config.k_min = e.control.k_min;
+  config.step_period = e.step_period();
+  if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
+  config.guard = e.control.guard;
+  config.seed = e.seed;
+  config.costs = costs;
+  config.calibration = std::move(calibration);
+  if (inputs.dtypes.size() > 1) config.variant = variants_of(baseline);
+  return config;
+}
+
+}  // namespace
+
+RunResult run_experiment(const ExperimentInputs& inputs, const std::string& folder,
+                         const RunServices& services) {
+  const Experiment& e = inputs.experiment;
+  const RoutingPlan baseline = services.decoder.baseline();
+  check_model(inputs, baseline);
+  const StepCost costs =
+      inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch, layer_repeat(inputs, baseline));
+  const std::vector<Strategy> strategies = baseline_first(e.strategies);
+
+  MetricsLogger logger(folder, baseline.layers(), baseline.experts());
+  ControllerConfig config = controller_config(inputs, baseline, costs, calibrate(inputs, services));
+  BaselineReference reference(e.kl_every);
+  if (strategies.front() != Strategy::kBaseline && e.kl_every > 0) {
+    record_baseline(inputs, services, reference);
+  }
+
+  RunResult result;
+  result.summary = {.device = inputs.plant_costs.device(),
+                    .simulated = true,
+                    .seed = e.seed,
+                    .costs = fmt::format("decisions: shipped model; costs: {} shape, simulated "
+                                         "(expert MLPs only)",
+                                         inputs.shape.name)};
+  for (const Strategy strategy : strategies) {
+    if (services.stop.load()) return result;
+    config.strategy = strategy;
+    const std::unique_ptr<Controller> controller = services.make_controller(config);
+    StrategyRun run(strategy, {.inputs = inputs,
+                               .costs = costs,
+                               .decoder = services.decoder,
+                               .controller = *controller,
+                               .reference = reference,
+                               .logger = logger,
+                               .progress = services.progress,
+                               .stop = services.stop});
+    std::optional<StrategySummary> summary = run.run();
+    if (!summary) return result;
+    summary->peak_memory_bytes = services.peak_memory_bytes();
+    result.summary.strategies.push_back(std::move(*summary));
+  }
+  write_summary(folder, result.summary);
+  result.complete = true;
+  return result;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/controller_config.h"
+#include "report/summary.h"
+#include "run/experiment_inputs.h"
+#include "run/progress.h"
+#include "run/step_decoder.h"
+
+namespace thermoe {
+
+/// What the run needs from outside: the parts that use LibTorch, and the process's edges.
+struct RunServices {
+  StepDecoder& decoder;
+  std::function<std::unique_ptr<Controller>(const ControllerConfig&)> make_controller;
+  std::function<std::optional<std::uint64_t>()> peak_memory_bytes;
+  Progress& progress;
+  const std::atomic<bool>& stop;  ///< raised by Ctrl-C
+};
+
+struct RunResult {
+  Summary summary{};
+  bool complete = false;  ///< false when stopped: no summary.json was written
+};
+
+/// Runs every strategy on the same text and writes metrics.csv, expert_usage.csv and, when all are
+/// done, details.json and summary.json into `folder`, which must exist. BASELINE goes first: the
+/// others are compared with its predictions. Where it is not asked for, it is decoded alone,
+/// without a plant, for that comparison (unless kl_every is 0). Throws UsageError for a model that
+/// does not fit the experiment, WriteError.
+RunResult run_experiment(const ExperimentInputs& inputs, const std::string& folder,
+                         const RunServices& services);
+
+}  // namespace thermoe

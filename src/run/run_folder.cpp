@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/run_folder.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/atomic_file.h"
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFiles[] = {"config.json", "metrics.csv", "expert_usage.csv", "details.json",
+                                  "summary.json"};
+
+void make(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw WriteError(fmt::format("{}: cannot be made: {}", folder.string(), error.message()));
+  }
+}
+
+/// Makes exactly this folder; false when it is there already.
+bool make_new(const fs::path& folder) {
+  make(folder.parent_path());
+  std::error_code error;
+  const bool made = fs::create_directory(folder, error);
+  if (error) {
+    throw WriteError(fmt::format("{}: cannot be made: {}", folder.string(), error.message()));
+  }
+  return made;
+}
+
+}  // namespace
+
+std::string make_run_folder(const std::optional<std::string>& out, const std::string& name,
+                            bool force) {
+  if (!out) {
+    for (int n = 1;; ++n) {
+      const fs::path folder = fs::path("runs") / fmt::format("{}-{}", name, n);
+      if (make_new(folder)) return folder.string();
+    }
+  }
+  const fs::path folder(*out);
+  std::error_code ignored;
+  if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) {
+    throw UsageError(fmt::format("--out {}: is not a folder; name another", *out));
+  }
+  make(folder);
+  if (!fs::is_empty(folder, ignored) && !force) {
+    throw UsageError(fmt::format(
+        "--out {}: is not empty; name another folder, or give --force to replace the run in it",
+        *out));
+  }
+  for (const char* file : kFiles) fs::remove(folder / file, ignored);
+  return folder.string();
+}
+
+void write_config(const std::string& folder, const Experiment& e) {
+  const nlohmann::json config = {
+      {"schema", 1},
+      {"simulated", true},
+      {"time", "virtual: a simulated machine's, not this one's"},
+      {"decisions",
+       fmt::format(
+           "shipped model, {} real decode step(s) of {} streams a tick of {} s stand for all "
+           "steps of the tick",
+           e.decode_steps_per_tick, e.batch, e.tick.value)},
+      {"costs", fmt::format("{} shape, simulated; expert MLPs only", e.costed_as)},
+      {"experiment_file", e.path},
+      {"experiment", to_json(e)}};
+  write_file_atomically(folder + "/config.json", config.dump(2) + "\n");
+}
+
+}  // namespace thermoe

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "run/experiment.h"
+
+namespace thermoe {
+
+/// Makes the folder of a run: `out`, or runs/<name>-<n> with the first free n. An existing folder
+/// must be empty, unless `force`: then the files of the run that was there are removed first, so
+/// that no old summary passes for the new run's. Throws UsageError (taken), WriteError (cannot be
+/// made).
+std::string make_run_folder(const std::optional<std::string>& out, const std::string& name,
+                            bool force);
+
+/// Writes config.json: the experiment with every default filled in, and what its figures stand for.
+/// Throws WriteError.
+void write_config(const std::string& folder, const Experiment& experiment);
+
+}  // namespace thermoe

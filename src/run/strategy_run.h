@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "control/controller.h"
+#include "core/clock.h"
+#include "core/plan_buffer.h"
+#include "report/metrics_logger.h"
+#include "report/strategy_recorder.h"
+#include "run/baseline_reference.h"
+#include "run/experiment_inputs.h"
+#include "run/forced_decode.h"
+#include "run/plant.h"
+#include "run/progress.h"
+#include "telemetry/gpu_system_monitor.h"
+
+namespace thermoe {
+
+/// The stages that one strategy's run wires together. All must outlive the run.
+struct StrategyStages {
+  const ExperimentInputs& inputs;
+  const StepCost& costs;  ///< the controller's
+  StepDecoder& decoder;
+  Controller& controller;
+  BaselineReference& reference;
+  MetricsLogger& logger;
+  Progress& progress;
+  const std::atomic<bool>& stop;
+};
+
+/// One strategy on its own simulated machine, from idle, on virtual time.
+class StrategyRun {
+ public:
+  StrategyRun(Strategy strategy, const StrategyStages& stages);
+
+  /// Runs to the end. Nothing when `stop` was raised: the tick under way is finished and logged
+  /// first.
+  std::optional<StrategySummary> run();
+
+ private:
+  struct Decoded {
+    Cost charge{};  ///< of a step, on the plant
+    StepQuality quality{};
+  };
+
+  void warm_up();
+  Decoded decode(const RoutingPlan& plan);
+  StepCost costs_now(const Snapshot& snapshot) const;
+  StepMetrics metrics_before_start() const;
+  void log(const Decoded& decoded, const TickOutcome& outcome, const GpuDisturbance& disturbance,
+           const Snapshot& snapshot);
+  void report(const TickOutcome& outcome);
+
+  Strategy strategy_;
+  StrategyStages stages_;
+  const Experiment& experiment_;
+  VirtualClock clock_{};
+  Plant plant_;
+  GpuSystemMonitor monitor_;
+  ForcedDecode text_;
+  PlanBuffer plans_;
+  StrategyRecorder recorder_;
+  std::optional<DecodeStep> step_{};  // the newest
+  StepMetrics metrics_{};             // of the newest tick
+  std::size_t decoded_ = 0;           // steps since time 0
+  std::string fallback_{};
+};
+
+/// How many charged layers each layer of the model stands for.
+double layer_repeat(const ExperimentInputs& inputs, const RoutingPlan& plan);
+
+}  // namespace thermoe

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/summary.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+#include "report/summary_table.h"
+
+namespace thermoe {
+namespace {
+
+Summary example() {
+  StrategySummary baseline{.name = "BASELINE", .tokens_per_second = 1000, .mean_power = Watts(470)};
+  StrategySummary ttha{.name = "KERNEL_AWARE_TTHA",
+                       .tokens_per_second = 1000,
+                       .joules_per_token = 0.349,
+                       .mean_power = Watts(348.7),
+                       .bits_per_byte = 1.212,
+                       .baseline_bits_per_byte = 1.2,
+                       .kl_to_baseline = 0.0123,
+                       .peak_memory_bytes = 123,
+                       .fallbacks = 1,
+                       .fallback_share = 0.02,
+                       .fallback_reasons = {"power sensor frozen for 1.2 s"}};
+  ttha.targets = {{.kind = TargetOutcome::Kind::kPower,
+                   .target = 350,
+                   .violation_fraction = 0.011,
+                   .settling = Seconds(1.5)}};
+  return {.device = "NVIDIA H100 80GB HBM3",
+          .simulated = true,
+          .seed = 1,
+          .costs = "decisions: shipped model; costs: Qwen3-30B-A3B shape, simulated",
+          .strategies = {baseline, ttha}};
+}
+
+TEST(Summary, HasTheMembersOfItsSchemaAndNoOthers) {
+  const nlohmann::json json = to_json(example());
+  std::set<std::string> top, members;
+  for (const auto& [name, value] : json.items()) top.insert(name);
+  EXPECT_EQ(top, (std::set<std::string>{"schema", "device", "simulated", "seed", "strategies"}));
+  for (const auto& [name, value] : json["strategies"][1].items()) members.insert(name);
+  EXPECT_EQ(members,
+            (std::set<std::string>{
+                "name", "tokens_per_second", "joules_per_token", "mean_power_w", "power_target_w",
+                "power_violation_fraction", "settling_time_s", "max_temperature_c", "p50_step_ms",
+                "p99_step_ms", "mean_active_experts", "bits_per_byte", "kl_to_baseline",
+                "expert_load_cv", "gpu_util", "mem_util", "peak_memory_bytes", "fallbacks"}));
+  EXPECT_TRUE(json["strategies"][0]["power_target_w"].is_null());
+  EXPECT_TRUE(json["strategies"][0]["kl_to_baseline"].is_null());
+  EXPECT_EQ(json["strategies"][1]["settling_time_s"], 1.5);
+}
+
+TEST(Summary, IsWrittenWholeBesideItsDetails) {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("summary." + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  write_summary(folder.string(), example());
+  EXPECT_EQ(read_json_file((folder / "summary.json").string()), to_json(example()));
+  const auto details = read_json_file((folder / "details.json").string());
+  EXPECT_EQ(details["strategies"][1]["fallback_reasons"][0], "power sensor frozen for 1.2 s");
+  std::filesystem::remove_all(folder);
+  EXPECT_THROW(write_summary(folder.string(), example()), WriteError);
+}
+
+TEST(Summary, TheTableIsAlignedAndSaysWhatIsSimulated) {
+  const std::string table = summary_table(example());
+  std::istringstream in(table);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  ASSERT_GE(lines.size(), 8U);
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(lines[i].size(), lines[0].size());
+  EXPECT_GE(lines[0].size(), 100U);
+  EXPECT_LE(lines[0].size(), 140U);
+  EXPECT_THAT(table, testing::HasSubstr("+1.00 %"));
+  EXPECT_THAT(table, testing::HasSubstr("Simulated: NVIDIA H100 80GB HBM3"));
+  EXPECT_THAT(
+      table, testing::HasSubstr("decisions: shipped model; costs: Qwen3-30B-A3B shape, simulated"));
+  EXPECT_THAT(table, testing::HasSubstr("fell back to BASELINE 1 time, 2.0 % of the run"));
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/experiment.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+
+namespace thermoe {
+namespace {
+
+Experiment parse(const std::string& text) {
+  return experiment_from(parse_json(text, "e.json"), "experiments/e.json");
+}
+
+void expect_refused(const std::string& text, const std::string& key, const std::string& remedy) {
+  try {
+    parse(text);
+    FAIL() << "accepted: " << text;
+  } catch (const FormatError& error) {
+    EXPECT_EQ(error.key(), key) << error.what();
+    EXPECT_THAT(error.what(), testing::HasSubstr("e.json"));
+    EXPECT_THAT(error.what(), testing::HasSubstr(remedy));
+  }
+}
+
+TEST(Experiment, AnEmptyObjectIsTheDefaultExperiment) {
+  const Experiment e = parse("{}");
+  EXPECT_EQ(e.name, "e");
+  EXPECT_EQ(e.batch, 16);
+  EXPECT_NEAR(e.step_period().value, 0.016, 1e-12);
+  EXPECT_EQ(e.costed_as, "Qwen3-30B-A3B");
+  EXPECT_FALSE(e.targets.any());
+}
+
+TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
+  const std::string text = R"({
+    "name": "all", "description": "d", "model": "m.safetensors",
+    "text": {"file": "a", "index": "b", "calibration": "c", "calibration_index": "d", "context": 64},
+    "strategies": ["REDUCED_K", "BASELINE"], "batch": 8, "arrival": {"kind": "saturated"},
+    "workload": "high_complexity", "expert_type": "mixed",
+    "targets": {"power_w": 300, "temperature_c": 44.5, "step_ms": 7.5},
+    "cost_model": "x.json", "costed_as": "Qwen3-30B-A3B",
+    "plant": {"file": "p", "cost_model": "q", "energy_scale": 0.85, "idle_offset_w": -20,
+              "sensor_delay_s": 0.2},
+    "disturbances": [
+      {"kind": "background", "from_s": 1, "to_s": 2, "power_w": 60, "bandwidth_share": 0.15},
+      {"kind": "ambient", "from_s": 1, "to_s": 2, "offset_c": 5},
+      {"kind": "sensor_dropout", "from_s": 1, "to_s": 2},
+      {"kind": "sensor_freeze", "from_s": 1, "to_s": 2},
+      {"kind": "sensor_nan", "from_s": 1, "to_s": 2}],
+    "control": {"mode": "adapter_only", "k_min": 2, "bias_clamp": 0.2, "max_quality_loss": 0.5,
+                "stale_after_s": 2.5, "recover_after_s": 4},
+    "duration_s": 30, "tick_s": 0.2, "decode_steps_per_tick": 3, "warmup_steps": 5,
+    "calibration_samples": 7, "kl_every": 2, "seed": 42})";
+  const Experiment e = parse(text);
+  EXPECT_EQ(e.step_period(), Seconds(0));
+  EXPECT_NEAR(e.targets.step_time->value, 0.0075, 1e-12);
+  EXPECT_EQ(e.plant.sensor_delay, Seconds(0.2));
+  EXPECT_EQ(e.disturbances[1].ambient, Celsius(5));
+  EXPECT_EQ(e.control.mode, TthaMode::kAdapterOnly);
+  EXPECT_EQ(e.expert_type, ExpertType::kMixed);
+  const nlohmann::json written = to_json(e);
+  nlohmann::json given = parse_json(text, "");
+  given["schema"] = 1;
+  EXPECT_EQ(written, given);
+  EXPECT_EQ(to_json(experiment_from(written, "e.json")), written);
+}
+
+TEST(Experiment, AnUnknownFieldIsRefusedWithTheNearestKnownName) {
+  expect_refused(R"({"stratgies": ["BASELINE"]})", "/stratgies", "did you mean \"strategies\"");
+  expect_refused(R"({"targets": {"power": 3}})", "/targets/power", "did you mean \"power_w\"");
+  expect_refused(R"({"plant": {"energy_scal": 1}})", "/plant/energy_scal", "energy_scale");
+  expect_refused(R"({"control": {"kmin": 1}})", "/control/kmin", "k_min");
+  expect_refused(R"({"disturbances": [{"kind": "ambient", "from_s": 0, "to_s": 1, "offset_c": 1,
+                     "power_w": 3}]})",
+                 "/disturbances/0/power_w", "not a known field");
+}
+
+TEST(Experiment, ValuesOutOfRangeAreRefused) {
+  expect_refused(R"({"targets": {"power_w": -350}})", "/targets/power_w", "-350");
+  expect_refused(R"({"duration_s": 0})", "/duration_s", "within [1,");
+  expect_refused(R"({"batch": 1.5})", "/batch", "whole number");
+  expect_refused(R"({"seed": -1})", "/seed", "-1");
+  expect_refused(R"({"plant": {"energy_scale": 0}})", "/plant/energy_scale", "within");
+  expect_refused(R"({"text": {"context": "long"}})", "/text/context", "whole number");
+  expect_refused(R"({"name": "a/b"})", "/name", "slash");
+}
+
+TEST(Experiment, WordsThatAreNotAmongTheChoicesAreRefusedWithTheNearest) {
+  expect_refused(R"({"strategies": ["BASELINE", "KERNEL_AWARE"]})", "/strategies/1",
+                 "KERNEL_AWARE_TTHA");
+  expect_refused(R"({"strategies": [3]})", "/strategies/0", "must be a string");
+  expect_refused(R"({"strategies": []})", "/strategies", "name one at least");
+  expect_refused(R"({"strategies": ["BASELINE", "BASELINE"]})", "/strategies/1", "twice");
+  expect_refused(R"({"workload": "smal_batch"})", "/workload", "small_batch");
+  expect_refused(R"({"arrival": {"kind": "poisson"}})", "/arrival/kind", "fixed_rate, saturated");
+  expect_refused(R"({"expert_type": "int4"})", "/expert_type", "simple, quantized, mixed");
+  expect_refused(R"({"disturbances": [{"kind": "sensor_freze", "from_s": 0, "to_s": 1}]})",
+                 "/disturbances/0/kind", "sensor_freeze");
+}
+
+TEST(Experiment, CombinationsWithoutMeaningAreRefused) {
+  expect_refused(R"({"arrival": {"kind": "saturated", "tokens_per_second": 5}})",
+                 "/arrival/tokens_per_second", "saturated");
+  expect_refused(R"({"workload": "small_batch", "batch": 16})", "/batch", "remove it");
+  expect_refused(R"({"disturbances": [{"kind": "background", "from_s": 2, "to_s": 1}]})",
+                 "/disturbances/0/to_s", "later than from_s");
+  expect_refused(R"({"duration_s": 10, "disturbances": [
+                     {"kind": "sensor_nan", "from_s": 10, "to_s": 11}]})",
+                 "/disturbances/0/from_s", "duration_s");
+  expect_refused(R"([])", "", "must be an object");
+}
+
+TEST(Experiment, WorkloadsSetTheBatch) {
+  EXPECT_EQ(parse(R"({"workload": "small_batch"})").batch, 4);
+  EXPECT_EQ(parse(R"({"workload": "large_batch"})").batch, 64);
+  EXPECT_EQ(parse(R"({"workload": "high_complexity", "batch": 3})").batch, 3);
+}
+
+TEST(Experiment, QuickKeepsTheShapeOfTheRunAndTheTenantInIt) {
+  Experiment e = parse(R"({"duration_s": 240, "strategies":
+      ["BASELINE", "STATIC_OPTIMAL", "KERNEL_AWARE_TTHA", "REDUCED_K"],
+      "disturbances": [{"kind": "background", "from_s": 80, "to_s": 140, "power_w": 60}]})");
+  e = quick(e);
+  EXPECT_EQ(e.duration, Seconds(60));
+  EXPECT_EQ(e.disturbances[0].from, Seconds(20));
+  EXPECT_EQ(e.disturbances[0].to, Seconds(35));
+  EXPECT_EQ(e.strategies, (std::vector<Strategy>{Strategy::kBaseline, Strategy::kKernelAwareTtha}));
+  const Experiment one = quick(parse(R"({"duration_s": 30, "strategies": ["REDUCED_K"]})"));
+  EXPECT_EQ(one.duration, Seconds(30));
+  EXPECT_EQ(one.strategies, (std::vector<Strategy>{Strategy::kReducedK}));
+}
+
+TEST(Experiment, FilesAreFoundFromTheExperimentsProjectAndMissingOnesNamed) {
+  Experiment e{.path = std::string(THERMOE_SOURCE_DIR) + "/experiments/e.json"};
+  EXPECT_TRUE(std::filesystem::exists(find_file(e, "/plant/file", "data/h100/plant.json")));
+  try {
+    find_file(e, "/model", "model/none.safetensors");
+    FAIL();
+  } catch (const FormatError& error) {
+    EXPECT_EQ(error.key(), "/model");
+    EXPECT_THAT(error.what(), testing::HasSubstr("\"model/none.safetensors\" is not there"));
+  }
+}
+
+TEST(Experiment, TheShippedExperimentsAreValid) {
+  int found = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(THERMOE_SOURCE_DIR) + "/experiments")) {
+    if (entry.path().extension() != ".json") continue;
+    SCOPED_TRACE(entry.path());
+    const Experiment e = read_experiment(entry.path().string());
+    EXPECT_EQ(e.name, entry.path().stem());
+    EXPECT_FALSE(e.description.empty());
+    ++found;
+  }
+  EXPECT_GE(found, 6);
+}
+
+}  // namespace
+}  // namespace thermoe

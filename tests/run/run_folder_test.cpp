@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/run_folder.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+
+namespace thermoe {
+namespace {
+
+class RunFolder : public testing::Test {
+ protected:
+  RunFolder() { std::filesystem::create_directories(root_); }
+  ~RunFolder() override { std::filesystem::remove_all(root_); }
+  std::string path(const std::string& name) const { return (root_ / name).string(); }
+
+  std::filesystem::path root_ =
+      std::filesystem::temp_directory_path() / ("run_folder." + std::to_string(::getpid()));
+};
+
+TEST_F(RunFolder, IsMadeWithItsParents) {
+  EXPECT_EQ(make_run_folder(path("a/b"), "x", false), path("a/b"));
+  EXPECT_TRUE(std::filesystem::is_directory(path("a/b")));
+}
+
+TEST_F(RunFolder, ThatIsNotEmptyIsRefusedUnlessForced) {
+  make_run_folder(path("a"), "x", false);
+  std::ofstream(path("a/summary.json")) << "{}";
+  std::ofstream(path("a/notes.txt")) << "mine";
+  try {
+    make_run_folder(path("a"), "x", false);
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("--force"));
+  }
+  make_run_folder(path("a"), "x", true);
+  EXPECT_FALSE(std::filesystem::exists(path("a/summary.json"))) << "an old summary would mislead";
+  EXPECT_TRUE(std::filesystem::exists(path("a/notes.txt")));
+}
+
+TEST_F(RunFolder, DefaultsToTheFirstFreeNumber) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(root_);
+  EXPECT_EQ(make_run_folder(std::nullopt, "demo", false), "runs/demo-1");
+  EXPECT_EQ(make_run_folder(std::nullopt, "demo", false), "runs/demo-2");
+  std::filesystem::current_path(before);
+}
+
+TEST_F(RunFolder, AFileInItsPlaceIsRefused) {
+  std::ofstream(path("file")) << "x";
+  EXPECT_THROW(make_run_folder(path("file"), "x", false), UsageError);
+}
+
+TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
+  const Experiment e = experiment_from(nlohmann::json::object(), "experiments/e.json");
+  write_config(root_.string(), e);
+  const auto config = read_json_file(path("config.json"));
+  EXPECT_EQ(config["simulated"], true);
+  EXPECT_EQ(to_json(experiment_from(config["experiment"], "e.json")), to_json(e));
+  EXPECT_THAT(config["costs"].get<std::string>(),
+              testing::HasSubstr("Qwen3-30B-A3B shape, simulated"));
+}
+
+}  // namespace
+}  // namespace thermoe

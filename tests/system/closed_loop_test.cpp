@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the project promises of the closed loop, on the shipped model and real text, in runs of 60
+// s.
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "experiment_run.h"
+
+namespace thermoe {
+namespace {
+
+const std::string kTthaOnly = R"("strategies": ["KERNEL_AWARE_TTHA"], "kl_every": 0)";
+
+class ClosedLoop : public ExperimentRun {
+ protected:
+  void expect_cap_held() const {
+    const auto ttha = strategy("KERNEL_AWARE_TTHA");
+    const double cap = ttha["power_target_w"];
+    EXPECT_GE(ttha["mean_power_w"].get<double>(), 0.95 * cap);
+    EXPECT_LE(ttha["mean_power_w"].get<double>(), 1.01 * cap);
+    EXPECT_LE(ttha["power_violation_fraction"].get<double>(), 0.03);
+    ASSERT_FALSE(ttha["settling_time_s"].is_null());
+    EXPECT_LE(ttha["settling_time_s"].get<double>(), 4.0);
+    EXPECT_EQ(ttha["fallbacks"], 0);
+  }
+};
+
+class ClosedLoopSeeds : public ClosedLoop, public testing::WithParamInterface<int> {};
+
+TEST_P(ClosedLoopSeeds, TheCapIsHeldThroughTheTenant) {
+  complete(demo("{" + kTthaOnly + "}"), {"--seed", std::to_string(GetParam())});
+  expect_cap_held();
+}
+
+INSTANTIATE_TEST_SUITE_P(ThreeSeeds, ClosedLoopSeeds, testing::Values(1, 2, 3));
+
+class ClosedLoopPlants : public ClosedLoop, public testing::WithParamInterface<const char*> {};
+
+TEST_P(ClosedLoopPlants, TheCapIsHeldOnAMachineThatDiffersFromTheModel) {
+  complete(demo("{" + kTthaOnly + R"(, "plant": )" + GetParam() + "}"));
+  expect_cap_held();
+}
+
+INSTANTIATE_TEST_SUITE_P(Plants, ClosedLoopPlants,
+                         testing::Values(R"({"energy_scale": 0.85})", R"({"energy_scale": 1.15})",
+                                         R"({"idle_offset_w": -20})", R"({"idle_offset_w": 20})",
+                                         R"({"sensor_delay_s": 0.2})"));
+
+TEST_F(ClosedLoop, AStaticPlanHoldsTheCapBeforeTheTenantAndBreaksItAfter) {
+  complete(demo(R"({"strategies": ["STATIC_OPTIMAL"], "kl_every": 0})"));
+  const std::vector<double> power = column("STATIC_OPTIMAL", "power_true_1s_w");
+  ASSERT_EQ(power.size(), 600U);
+  EXPECT_LE(mean(power, 0, 200), 1.05 * 350);
+  EXPECT_GE(mean(power, 0, 200), 0.90 * 350);
+  EXPECT_GT(mean(power, 210, 350), 1.10 * 350);
+}
+
+TEST_F(ClosedLoop, AtTheSameWattsItCostsAtMostHalfTheQualityOfReducedK) {
+  complete(demo(R"({"strategies": ["BASELINE", "KERNEL_AWARE_TTHA", "REDUCED_K"],
+                    "duration_s": 120, "disturbances": null})"));
+  const auto loss = [&](const std::string& name) {
+    return strategy(name)["bits_per_byte"].get<double>() -
+           details(name)["baseline_bits_per_byte"].get<double>();
+  };
+  EXPECT_NEAR(strategy("KERNEL_AWARE_TTHA")["mean_power_w"].get<double>(),
+              strategy("REDUCED_K")["mean_power_w"].get<double>(), 0.03 * 350);
+  EXPECT_GT(loss("REDUCED_K"), 0.0);
+  EXPECT_LE(loss("KERNEL_AWARE_TTHA"), 0.5 * loss("REDUCED_K"));
+}
+
+TEST_F(ClosedLoop, FrozenTelemetryFromTheStartMeansBaselineAndIsSaid) {
+  const ProcessResult result = run(demo("{" + kTthaOnly + R"(, "duration_s": 10, "disturbances": [
+      {"kind": "sensor_freeze", "from_s": 0, "to_s": 10}]})"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, testing::HasSubstr("fell back to BASELINE"));
+  EXPECT_THAT(result.out, testing::HasSubstr("fell back to BASELINE"));
+  EXPECT_GE(strategy("KERNEL_AWARE_TTHA")["fallbacks"].get<int>(), 1);
+}
+
+TEST_F(ClosedLoop, ATemperatureCapIsHeldWithinADegree) {
+  complete(shipped("hold_temperature", R"({"strategies": ["BASELINE", "KERNEL_AWARE_TTHA"],
+                                           "kl_every": 0, "duration_s": 150})"));
+  const double cap = details("KERNEL_AWARE_TTHA")["targets"][0]["value"];
+  const std::vector<double> free = column("BASELINE", "temperature_true_c");
+  const std::vector<double> held = column("KERNEL_AWARE_TTHA", "temperature_true_c");
+  EXPECT_GT(mean(free, 900, 1200), cap + 1) << "the cap binds";
+  for (std::size_t i = 900; i < held.size(); ++i) EXPECT_NEAR(held[i], cap, 1.0) << i;
+  EXPECT_LE(strategy("KERNEL_AWARE_TTHA")["max_temperature_c"].get<double>(), cap + 1);
+}
+
+TEST_F(ClosedLoop, AStepTimeCapIsHeldWithinFivePercentThroughTheTenant) {
+  complete(shipped("hold_latency", R"({"strategies": ["BASELINE", "KERNEL_AWARE_TTHA"],
+      "kl_every": 0, "duration_s": 60, "disturbances": [
+      {"kind": "background", "from_s": 20, "to_s": 35, "power_w": 60, "bandwidth_share": 0.15}]})"));
+  const auto target = details("KERNEL_AWARE_TTHA")["targets"][0];
+  const double cap = target["value"];
+  EXPECT_GT(strategy("BASELINE")["p50_step_ms"].get<double>(), cap);
+  const std::vector<double> steps = column("KERNEL_AWARE_TTHA", "step_time_ms");
+  for (const auto& [from, to] : {std::pair{50, 200}, {250, 350}, {400, 600}}) {
+    EXPECT_NEAR(mean(steps, static_cast<std::size_t>(from), static_cast<std::size_t>(to)), cap,
+                0.05 * cap);
+  }
+  EXPECT_LE(target["violation_fraction"].get<double>(), 0.05);
+}
+
+TEST_F(ClosedLoop, TheAdapterAloneLowersItsLossAndMovesItsParameters) {
+  complete(
+      demo("{" + kTthaOnly + R"(, "control": {"mode": "adapter_only"}, "disturbances": null})"));
+  const std::vector<double> loss = column("KERNEL_AWARE_TTHA", "loss_total");
+  const std::vector<double> shift = column("KERNEL_AWARE_TTHA", "parameter_shift");
+  ASSERT_EQ(loss.size(), 600U);
+  EXPECT_LT(mean(loss, 450, 600), mean(loss, 0, 150));
+  EXPECT_GT(shift.back(), 0.0);
+}
+
+TEST_F(ClosedLoop, ACapOutOfReachIsSaidWithTheBestHeld) {
+  const ProcessResult result =
+      run(demo("{" + kTthaOnly + R"(, "duration_s": 10, "disturbances": null,
+                "control": {"max_quality_loss": 100}})"),
+          {"--power-cap", "140"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, testing::HasSubstr("cannot be reached by routing; the best held was"));
+}
+
+}  // namespace
+}  // namespace thermoe

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a user meets: exit codes, messages, and what is left behind when a run ends early.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+
+#include "core/json_file.h"
+#include "experiment_run.h"
+
+namespace thermoe {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(CommandLine, HelpNamesTheCommandsAndExitCodes) {
+  const ProcessResult result = thermoe_process({"--help"});
+  EXPECT_EQ(result.exit_code, 0);
+  for (const char* word : {"run", "cost", "train", "eval", "version", "Exit codes"}) {
+    EXPECT_THAT(result.out, HasSubstr(word));
+  }
+  EXPECT_EQ(thermoe_process({"run", "--help"}).exit_code, 0);
+}
+
+TEST(CommandLine, VersionIsPrinted) {
+  EXPECT_THAT(thermoe_process({"version"}).out, testing::MatchesRegex("thermoe [0-9.]+\n"));
+  EXPECT_EQ(thermoe_process({"--version"}).exit_code, 0);
+}
+
+TEST(CommandLine, BadInputExitsWithTwoAndOneLine) {
+  const std::vector<std::vector<std::string>> bad = {
+      {},
+      {"fly"},
+      {"run"},
+      {"run", "no/such/file.json"},
+      {"run", "experiments/demo.json", "--power-cap", "-3"},
+      {"run", "experiments/demo.json", "--strategy", "KERNEL_AWARE"},
+      {"run", "experiments/demo.json", "--seeed", "3"},
+      {"cost", "show", "data/h100/thermal_trace.csv"}};
+  for (const auto& arguments : bad) {
+    SCOPED_TRACE(testing::PrintToString(arguments));
+    const ProcessResult result = thermoe_process(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, testing::StartsWith("thermoe: "));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST(CommandLine, AMistypedStrategyIsCorrected) {
+  EXPECT_THAT(thermoe_process({"run", "experiments/demo.json", "--strategy", "REDUCEDK"}).err,
+              HasSubstr("did you mean REDUCED_K?"));
+}
+
+class CommandLineRuns : public ExperimentRun {
+ protected:
+  nlohmann::json short_demo() const {
+    return demo(R"({"duration_s": 4, "disturbances": null, "calibration_samples": 8})");
+  }
+  long lines(const std::string& file) const {
+    std::ifstream in(folder() + "/" + file);
+    return std::count(std::istreambuf_iterator<char>(in), {}, '\n');
+  }
+};
+
+TEST_F(CommandLineRuns, AnUnknownFieldIsNamedWithTheNearest) {
+  nlohmann::json experiment = short_demo();
+  experiment["duraton_s"] = 3;
+  const ProcessResult result = run(experiment);
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err,
+              HasSubstr("/duraton_s: is not a known field; did you mean \"duration_s\"?"));
+  EXPECT_FALSE(std::filesystem::exists(folder())) << "bad input leaves nothing behind";
+}
+
+TEST_F(CommandLineRuns, MissingFilesAreNamedByFieldAndLeaveNothingBehind) {
+  for (const char* change :
+       {R"({"model": "none.safetensors"})", R"({"text": {"file": "none.bin"}})",
+        R"({"cost_model": "none.json"})", R"({"plant": {"file": "none.json"}})"}) {
+    nlohmann::json experiment = short_demo();
+    experiment.merge_patch(parse_json(change, ""));
+    const ProcessResult result = run(experiment);
+    EXPECT_EQ(result.exit_code, 2) << change;
+    EXPECT_THAT(result.err, HasSubstr("\"none."));
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+  }
+}
+
+TEST_F(CommandLineRuns, ATruncatedCheckpointIsRefused) {
+  nlohmann::json experiment = short_demo();
+  const std::string broken = testing::TempDir() + "/broken.safetensors";
+  std::ifstream in(std::string(THERMOE_SOURCE_DIR) + "/model/thermoe-e128.safetensors",
+                   std::ios::binary);
+  std::string bytes(100000, '\0');
+  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(broken, std::ios::binary) << bytes;
+  experiment["model"] = broken;
+  const ProcessResult result = run(experiment);
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("broken.safetensors"));
+}
+
+TEST_F(CommandLineRuns, JsonPrintsTheSummaryThatWasWritten) {
+  const ProcessResult result = run(short_demo(), {"--json", "--strategy", "BASELINE"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(parse_json(result.out, "stdout"), read_json_file(folder() + "/summary.json"));
+  const auto baseline = strategy("BASELINE");
+  EXPECT_GT(baseline["bits_per_byte"].get<double>(), 0.5);
+  EXPECT_LT(baseline["bits_per_byte"].get<double>(), 3.0);
+  EXPECT_TRUE(baseline["peak_memory_bytes"].is_number());
+}
+
+TEST_F(CommandLineRuns, AFolderInUseIsRefusedUnlessForced) {
+  complete(short_demo(), {"--strategy", "BASELINE"});
+  const ProcessResult again =
+      thermoe_process({"run", "experiments/demo.json", "--quick", "--out", folder()});
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.err, HasSubstr("--force"));
+}
+
+TEST_F(CommandLineRuns, CtrlCLeavesReadableFilesAndNoSummary) {
+  const ProcessResult result =
+      run(demo(), {},
+          {.watched_file = folder() + "/metrics.csv", .signal_after_lines = 20, .signal = SIGINT});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("thermoe: interrupted: "));
+  EXPECT_GT(lines("metrics.csv"), 20);
+  EXPECT_EQ(column("BASELINE", "power_true_w").size(),
+            static_cast<std::size_t>(lines("metrics.csv") - 1))
+      << "every row is whole";
+  EXPECT_FALSE(std::filesystem::exists(folder() + "/summary.json"));
+}
+
+TEST_F(CommandLineRuns, AKilledRunLeavesReadableFilesAndNoSummary) {
+  const ProcessResult result =
+      run(demo(), {},
+          {.watched_file = folder() + "/metrics.csv", .signal_after_lines = 20, .signal = SIGKILL});
+  EXPECT_EQ(result.exit_code, -SIGKILL);
+  EXPECT_GT(lines("metrics.csv"), 20);
+  EXPECT_EQ(column("BASELINE", "power_true_w").size(),
+            static_cast<std::size_t>(lines("metrics.csv") - 1));
+  EXPECT_FALSE(std::filesystem::exists(folder() + "/summary.json"));
+  EXPECT_TRUE(std::filesystem::exists(folder() + "/config.json"));
+}
+
+TEST_F(CommandLineRuns, AFullDiskEndsTheRunNamingTheFile) {
+  const ProcessResult result = run(demo(), {}, {.file_size_limit = 20000});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("metrics.csv: cannot be written"));
+  EXPECT_EQ(column("BASELINE", "power_true_w").size(),
+            static_cast<std::size_t>(lines("metrics.csv") - 1));
+  EXPECT_FALSE(std::filesystem::exists(folder() + "/summary.json"));
+}
+
+}  // namespace
+}  // namespace thermoe
