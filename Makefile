@@ -32,8 +32,7 @@ test: build
 # The demo needs no test program, so it builds only the one binary.
 demo: configure
 	cmake --build --preset cpu-release --parallel $(JOBS) --target thermoe
-	@number=1; while [ -e runs/demo-$$number ]; do number=$$((number + 1)); done; mkdir -p runs; \
-	exec $(THERMOE) run experiments/demo.json --out runs/demo-$$number
+	@exec $(THERMOE) run experiments/demo.json
 
 check: setup
 	tools/check

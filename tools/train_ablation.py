@@ -55,7 +55,7 @@ def evaluate(args):
         result = folder / "eval.json"
         if not result.exists():
             subprocess.run([args.thermoe, "eval", "--model", str(folder / "model.safetensors"), *EVALUATION,
-                            "--json", str(result)], check=True)
+                            "--out", str(result)], check=True)
         rows.append(row(elastic, energy, json.loads(result.read_text())["routing"]))
     document = {"schema": 1, "command": "tools/train_ablation.py", "training": TRAINING, "evaluation": EVALUATION,
                 "rows": rows}

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/atomic_file.h"
+#include "core/errors.h"
 #include "moe/decoder.h"
 #include "moe/evaluation.h"
 #include "run/document_text.h"
@@ -19,7 +21,8 @@ struct EvalOptions {
   std::string model = "model/thermoe-e128.safetensors";
   std::string text = "data/text/heldout.bin";
   std::string index = "data/text/heldout.json";
-  std::string json{};
+  std::string out{};  ///< file for the figures
+  bool json = false;  ///< figures as JSON on stdout, tables on stderr
   bool domains = true;
   bool policies = true;
   int rows = 16;
@@ -39,7 +42,8 @@ std::vector<DomainText> by_domain(const DocumentText& text) {
   return domains;
 }
 
-nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<DomainText>& text) {
+nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<DomainText>& text,
+                                std::FILE* tables) {
   const auto scores = score_domains(scorer, text, [](double share) {
     fmt::print(stderr, "\rscoring every byte: {:3.0f} %", 100.0 * share);
   });
@@ -47,16 +51,16 @@ nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<Domain
   nlohmann::json out = {{"domains", nlohmann::json::array()}};
   double bits = 0.0;
   std::int64_t bytes = 0;
-  fmt::print("{:<14} {:>10} {:>10}\n", "domain", "bytes", "bits/byte");
+  fmt::print(tables, "{:<14} {:>10} {:>10}\n", "domain", "bytes", "bits/byte");
   for (const DomainScore& s : scores) {
-    fmt::print("{:<14} {:>10} {:>10.4f}\n", s.name, s.bytes, s.bits_per_byte);
+    fmt::print(tables, "{:<14} {:>10} {:>10.4f}\n", s.name, s.bytes, s.bits_per_byte);
     out["domains"].push_back(
         {{"name", s.name}, {"bytes", s.bytes}, {"bits_per_byte", s.bits_per_byte}});
     bits += s.bits_per_byte * static_cast<double>(s.bytes);
     bytes += s.bytes;
   }
   const double mean = bytes > 0 ? bits / static_cast<double>(bytes) : 0.0;
-  fmt::print("{:<14} {:>10} {:>10.4f}\n\n", "all", bytes, mean);
+  fmt::print(tables, "{:<14} {:>10} {:>10.4f}\n\n", "all", bytes, mean);
   out["bytes"] = bytes;
   out["bits_per_byte"] = mean;
   return out;
@@ -64,11 +68,11 @@ nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<Domain
 
 /// Prints and records one policy against the baseline.
 nlohmann::json policy_row(const std::string& name, double knob, const SequenceScore& s,
-                          const SequenceScore& baseline) {
+                          const SequenceScore& baseline, std::FILE* tables) {
   const double loss = 100.0 * (s.bits_per_byte / baseline.bits_per_byte - 1.0);
   const double cut = 100.0 * (s.mean_active / baseline.mean_active - 1.0);
-  fmt::print("{:<22} {:>9.4f} {:>10.4f} {:>+8.2f} % {:>8.2f} {:>+7.1f} % {:>8.4f}\n", name, knob,
-             s.bits_per_byte, loss, s.mean_active, cut, s.kept_mass);
+  fmt::print(tables, "{:<22} {:>9.4f} {:>10.4f} {:>+8.2f} % {:>8.2f} {:>+7.1f} % {:>8.4f}\n", name,
+             knob, s.bits_per_byte, loss, s.mean_active, cut, s.kept_mass);
   return {{"policy", name},
           {"knob", knob},
           {"bits_per_byte", s.bits_per_byte},
@@ -78,9 +82,9 @@ nlohmann::json policy_row(const std::string& name, double knob, const SequenceSc
           {"kept_mass", s.kept_mass}};
 }
 
-nlohmann::json expert_load(const SequenceScore& s, const ModelConfig& config) {
+nlohmann::json expert_load(const SequenceScore& s, const ModelConfig& config, std::FILE* tables) {
   nlohmann::json layers = nlohmann::json::array();
-  fmt::print("\nexpert load, max/mean by layer:");
+  fmt::print(tables, "\nexpert load, max/mean by layer:");
   for (int l = 0; l < config.layers; ++l) {
     const auto row = std::span(s.expert_tokens)
                          .subspan(static_cast<std::size_t>(l) * config.experts, config.experts);
@@ -88,35 +92,36 @@ nlohmann::json expert_load(const SequenceScore& s, const ModelConfig& config) {
     for (const auto n : row) sum += n;
     const double ratio = static_cast<double>(*std::ranges::max_element(row)) * config.experts /
                          static_cast<double>(sum);
-    fmt::print(" {:.2f}", ratio);
+    fmt::print(tables, " {:.2f}", ratio);
     layers.push_back(ratio);
   }
-  fmt::print("\n");
+  fmt::print(tables, "\n");
   return layers;
 }
 
 nlohmann::json evaluate_policies(SequenceScorer& scorer, const std::vector<DomainText>& text,
-                                 const EvalOptions& o) {
+                                 const EvalOptions& o, std::FILE* tables) {
   const ModelConfig& config = scorer.config();
   const PolicyBatches batches = make_policy_batches(text, o.rows, o.length, o.batches, o.seed);
   const SequenceScore baseline = score_policy(scorer, batches, baseline_plan(config));
   nlohmann::json rows = nlohmann::json::array();
-  fmt::print("{} decode batches of {} x {} bytes\n{:<22} {:>9} {:>10} {:>10} {:>8} {:>9} {:>8}\n",
-             o.batches, o.rows, o.length - 1, "policy", "knob", "bits/byte", "loss", "D", "of D",
-             "kept");
-  rows.push_back(policy_row("baseline", config.top_k, baseline, baseline));
+  fmt::print(
+      tables, "{} decode batches of {} x {} bytes\n{:<22} {:>9} {:>10} {:>10} {:>8} {:>9} {:>8}\n",
+      o.batches, o.rows, o.length - 1, "policy", "knob", "bits/byte", "loss", "D", "of D", "kept");
+  rows.push_back(policy_row("baseline", config.top_k, baseline, baseline, tables));
   if (config.top_k > 4) {
     rows.push_back(policy_row("plain top-4", 4,
-                              score_policy(scorer, batches, reduced_plan_of(config, 4)), baseline));
+                              score_policy(scorer, batches, reduced_plan_of(config, 4)), baseline,
+                              tables));
   }
   for (const double cut : o.cuts) {
     const double active = baseline.mean_active * (1.0 - cut / 100.0);
     const PricedPoint priced = find_price(scorer, batches, active, o.k_min);
-    rows.push_back(
-        policy_row(fmt::format("pricing, D -{:g} %", cut), priced.price, priced.score, baseline));
+    rows.push_back(policy_row(fmt::format("pricing, D -{:g} %", cut), priced.price, priced.score,
+                              baseline, tables));
     const ReducedPoint reduced = find_reduced_k(scorer, batches, active);
-    rows.push_back(
-        policy_row(fmt::format("reduced k, D -{:g} %", cut), reduced.k, reduced.score, baseline));
+    rows.push_back(policy_row(fmt::format("reduced k, D -{:g} %", cut), reduced.k, reduced.score,
+                              baseline, tables));
   }
   return {{"batches", o.batches},
           {"rows", o.rows},
@@ -124,7 +129,31 @@ nlohmann::json evaluate_policies(SequenceScorer& scorer, const std::vector<Domai
           {"seed", o.seed},
           {"k_min", o.k_min},
           {"policies", rows},
-          {"expert_load_max_over_mean", expert_load(baseline, config)}};
+          {"expert_load_max_over_mean", expert_load(baseline, config, tables)}};
+}
+
+void check(const EvalOptions& o, const ModelConfig& config) {
+  if (o.length > config.context + 1) {
+    throw UsageError(fmt::format("--length {}: must not exceed the model's context + 1, {}",
+                                 o.length, config.context + 1));
+  }
+  if (o.k_min > config.top_k) {
+    throw UsageError(fmt::format("--k-min {}: must not exceed the model's {} experts a token",
+                                 o.k_min, config.top_k));
+  }
+}
+
+void evaluate(const EvalOptions& o) {
+  const auto scorer = SequenceScorer::load(o.model);
+  check(o, scorer->config());
+  const DocumentText text = DocumentText::load(o.text, o.index);
+  const std::vector<DomainText> domains = by_domain(text);
+  std::FILE* tables = o.json ? stderr : stdout;
+  nlohmann::json out = {{"schema", 1}, {"model", o.model}, {"text", o.text}};
+  if (o.domains) out["heldout"] = evaluate_domains(*scorer, domains, tables);
+  if (o.policies) out["routing"] = evaluate_policies(*scorer, domains, o, tables);
+  if (o.json) fmt::print("{}\n", out.dump(2));
+  if (!o.out.empty()) write_file_atomically(o.out, out.dump(2) + "\n");
 }
 
 }  // namespace
@@ -134,12 +163,13 @@ void add_eval_command(CLI::App& app) {
       "eval", "Bits/byte of a checkpoint by domain, and what routing policies cost it");
   auto o = std::make_shared<EvalOptions>();
   command->footer(
-      "Example:\n  thermoe eval --json docs/results/model_eval.json\n"
+      "Example:\n  thermoe eval --out docs/results/model_eval.json\n"
       "D is the mean number of distinct experts a layer activates for a decode batch.");
   command->add_option("--model", o->model, "Checkpoint")->capture_default_str();
   command->add_option("--text", o->text, "Documents separated by 0x00")->capture_default_str();
   command->add_option("--index", o->index, "Index of the documents (JSON)")->capture_default_str();
-  command->add_option("--json", o->json, "Also write the figures to this file");
+  command->add_option("--out", o->out, "Also write the figures to this file, as JSON");
+  command->add_flag("--json", o->json, "Print the figures as JSON, the tables to stderr");
   command->add_flag("!--no-domains", o->domains, "Leave out the table by domain");
   command->add_flag("!--no-policies", o->policies, "Leave out the table of policies");
   command->add_option("--rows", o->rows, "Streams decoded together")
@@ -155,16 +185,10 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--k-min", o->k_min, "Guaranteed experts a token under pricing")
       ->capture_default_str()
       ->check(CLI::Range(1, 64));
-  command->add_option("--cut", o->cuts, "Cuts of D to find, percent")->capture_default_str();
-  command->callback([o] {
-    const auto scorer = SequenceScorer::load(o->model);
-    const DocumentText text = DocumentText::load(o->text, o->index);
-    const std::vector<DomainText> domains = by_domain(text);
-    nlohmann::json out = {{"schema", 1}, {"model", o->model}, {"text", o->text}};
-    if (o->domains) out["heldout"] = evaluate_domains(*scorer, domains);
-    if (o->policies) out["routing"] = evaluate_policies(*scorer, domains, *o);
-    if (!o->json.empty()) write_file_atomically(o->json, out.dump(2) + "\n");
-  });
+  command->add_option("--cut", o->cuts, "Cuts of D to find, percent")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 95.0));
+  command->callback([o] { evaluate(*o); });
 }
 
 }  // namespace thermoe

@@ -4,7 +4,10 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,8 +18,10 @@
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "moe/model_weights.h"
 #include "moe/peak_memory.h"
 #include "report/summary_table.h"
+#include "run/check_experiment.h"
 #include "run/model_decoder.h"
 #include "run/run_experiment.h"
 #include "run/run_folder.h"
@@ -37,11 +42,7 @@ struct RunOptions {
 
 Strategy parse_strategy(const std::string& name) {
   if (const auto strategy = strategy_from(name)) return *strategy;
-  std::vector<std::string> known;
-  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
-                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
-    known.emplace_back(to_string(s));
-  }
+  const std::vector<std::string> known = strategy_names();
   const auto near = nearest_name(name, known);
   throw UsageError(fmt::format("--strategy {}: is not one of {}{}", name, fmt::join(known, ", "),
                                near ? fmt::format("; did you mean {}?", *near) : ""));
@@ -55,7 +56,13 @@ Experiment chosen_experiment(const RunOptions& options) {
   if (options.power_cap) e.targets.power = Watts(*options.power_cap);
   if (!options.strategies.empty()) {
     e.strategies.clear();
-    for (const std::string& name : options.strategies) e.strategies.push_back(parse_strategy(name));
+    for (const std::string& name : options.strategies) {
+      const Strategy strategy = parse_strategy(name);
+      if (std::find(e.strategies.begin(), e.strategies.end(), strategy) != e.strategies.end()) {
+        throw UsageError(fmt::format("--strategy {}: is given twice; keep one", name));
+      }
+      e.strategies.push_back(strategy);
+    }
   }
   return e;
 }
@@ -70,14 +77,16 @@ void print_result(const RunResult& result, const std::string& folder, bool json)
 }
 
 void run(const RunOptions& options, const std::atomic<bool>& stop) {
-  // The adapter's tensors are small: handing them to a pool of threads costs several times the work.
+  // The adapter's tensors are small: handing them to a pool of threads costs several times the
+  // work.
   at::set_num_threads(1);
   const Experiment experiment = chosen_experiment(options);
   const ExperimentInputs inputs = load_inputs(experiment);
-  ModelDecoder decoder(Decoder::load(find_file(experiment, "/model", experiment.model),
-                                     {.streams = experiment.batch,
-                                      .context = experiment.text.context,
-                                      .experts = experiment.expert_type}));
+  const std::string model = find_file(experiment, "/model", experiment.model);
+  check_experiment(inputs, read_model_config(model));
+  ModelDecoder decoder(Decoder::load(model, {.streams = experiment.batch,
+                                             .context = experiment.text.context,
+                                             .experts = experiment.expert_type}));
   const std::string folder = make_run_folder(options.out, experiment.name, options.force);
   write_config(folder, experiment);
   RunResult result;
@@ -111,13 +120,14 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_option("--out", options->out,
                       "Folder for the run's files; new or empty (default: runs/<name>-<n>)");
   command->add_flag("--force", options->force, "Replace the run that --out already holds");
-  command->add_option("--seed", options->seed, "Seed of text order, sensor noise and adapter");
+  command->add_option("--seed", options->seed, "Seed of text order, sensor noise and adapter")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   command
       ->add_option(
           "--strategy", options->strategies,
           "Run only this one: BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA or REDUCED_K; may "
           "be given several times")
-      ->expected(1);
+      ->allow_extra_args(false);
   command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
       ->check(CLI::Range(1.0, 1e5));
   command->add_flag("--quick", options->quick,

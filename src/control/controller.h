@@ -19,6 +19,8 @@ enum class Strategy { kBaseline, kStaticOptimal, kKernelAwareTtha, kReducedK };
 /// BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K.
 std::string_view to_string(Strategy strategy);
 std::optional<Strategy> strategy_from(std::string_view name);
+/// All of them, in the order in which people list them.
+std::vector<std::string> strategy_names();
 
 /// All that a controller may see, once a control tick. Views: valid during the call.
 struct Observation {

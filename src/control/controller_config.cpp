@@ -77,6 +77,11 @@ void check_sizes(const ControllerConfig& c) {
 }  // namespace
 
 std::string_view to_string(Strategy strategy) { return name_of(kStrategies, strategy); }
+std::vector<std::string> strategy_names() {
+  std::vector<std::string> names;
+  for (const auto& [strategy, name] : kStrategies) names.emplace_back(name);
+  return names;
+}
 std::optional<Strategy> strategy_from(std::string_view name) { return value_of(kStrategies, name); }
 std::string_view to_string(TthaMode mode) { return name_of(kModes, mode); }
 std::optional<TthaMode> ttha_mode_from(std::string_view name) { return value_of(kModes, name); }

@@ -62,7 +62,6 @@ class DemandModel {
   std::vector<double> breakpoints() const;
   /// A lambda at which only the guaranteed experts are left.
   double closed() const;
-  const PricedSample& newest() const { return *priced_.back(); }
 
  private:
   std::size_t capacity_;

@@ -41,8 +41,8 @@ std::optional<Watts> HardwareTracker::modelled_through_lag(Seconds read_at, Seco
   const Seconds to = read_at - lag_.delay;
   const Seconds from = to - window;
   constexpr double kSlack = 1e-9;
-  // One sensor period of margin: a real delay longer than believed must not show the idle machine of
-  // before the first tick as a residual.
+  // One sensor period of margin: a real delay longer than believed must not show the idle machine
+  // of before the first tick as a residual.
   const double earliest = from.value - lag_.delay.value + kSlack;
   if (past_.empty() || past_.front().from.value > earliest) return std::nullopt;
   double joules = 0.0;

@@ -13,11 +13,14 @@ namespace thermoe {
 namespace {
 
 /// Absent since the last good reading (or since the first look); `value` present resets.
-std::string absence(const char* sensor, bool present, std::optional<Seconds>& last, Seconds now,
-                    Seconds limit) {
+template <class T>
+std::string absence(const char* sensor, const Reading<T>* reading, std::optional<Seconds>& last,
+                    Seconds now, Seconds limit) {
+  const bool present = reading != nullptr && reading->value;
   if (present || !last) last = now;
   if (now - *last <= limit) return {};
-  return fmt::format("the {} reading is absent for {:.1f} s (limit {:.1f} s)", sensor,
+  return fmt::format("the {} reading is {} for {:.1f} s (limit {:.1f} s)", sensor,
+                     reading != nullptr && reading->rejected ? "NaN" : "absent",
                      (now - *last).value, limit.value);
 }
 
@@ -41,7 +44,7 @@ std::string HealthMonitor::telemetry_fault(const Observation& o) {
   if (!needs_power()) return {};  // step times come from the data plane: no sensor is needed
   const Reading<Watts>* power = power_reading(o.snapshot).reading;
   const bool has_power = power != nullptr && power->value;
-  std::string fault = absence("power", has_power, last_power_, o.now, guard_.stale_after);
+  std::string fault = absence("power", power, last_power_, o.now, guard_.stale_after);
   if (fault.empty() && has_power) {
     fault = age_fault("power", *power, o.now, guard_.stale_after);
     // A frozen sensor answers every poll with the same number; frozen from the start it never
@@ -54,11 +57,11 @@ std::string HealthMonitor::telemetry_fault(const Observation& o) {
   }
   if (!fault.empty() || !targets_.temperature) return fault;
   // A temperature of whole degrees may rightly stand still for minutes: only its age is judged.
-  const bool has_temperature =
-      !o.snapshot.gpus.empty() && o.snapshot.gpus.front().temperature.value.has_value();
-  fault = absence("temperature", has_temperature, last_temperature_, o.now, guard_.stale_after);
-  if (!fault.empty() || !has_temperature) return fault;
-  return age_fault("temperature", o.snapshot.gpus.front().temperature, o.now, guard_.stale_after);
+  const Reading<Celsius>* temperature =
+      o.snapshot.gpus.empty() ? nullptr : &o.snapshot.gpus.front().temperature;
+  fault = absence("temperature", temperature, last_temperature_, o.now, guard_.stale_after);
+  if (!fault.empty() || temperature == nullptr) return fault;
+  return age_fault("temperature", *temperature, o.now, guard_.stale_after);
 }
 
 std::string HealthMonitor::number_fault(const Observation& o) {

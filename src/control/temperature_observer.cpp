@@ -29,10 +29,4 @@ Celsius TemperatureObserver::after(Watts power, Seconds horizon) const {
   return shifted().after(temperature(), power, horizon);
 }
 
-Watts TemperatureObserver::power_for(Celsius cap, Seconds horizon) const {
-  const double keep = std::exp(-horizon.value / model_.time_constant.value);
-  const Celsius steady = (cap - keep * temperature()) / (1.0 - keep);
-  return Watts((steady - model_.ambient - offset_).value / model_.resistance.value);
-}
-
 }  // namespace thermoe

@@ -25,8 +25,6 @@ class TemperatureObserver {
   Celsius offset() const { return offset_; }
   /// Temperature after `horizon` at constant power.
   Celsius after(Watts power, Seconds horizon) const;
-  /// The power that, held constant, brings the temperature to `cap` in `horizon`.
-  Watts power_for(Celsius cap, Seconds horizon) const;
 
  private:
   FirstOrderThermal shifted() const;

@@ -14,8 +14,9 @@ namespace thermoe {
 template <class T>
 struct Reading {
   std::optional<T> value{};
-  Seconds read_at{};     ///< when it was last read (clock of the monitor)
-  Seconds changed_at{};  ///< when it last differed from the read before: how a frozen sensor shows
+  Seconds read_at{};      ///< when it was last read (clock of the monitor)
+  Seconds changed_at{};   ///< when it last differed from the read before: how a frozen sensor shows
+  bool rejected = false;  ///< absent because the sensor gave NaN or infinity
 
   Seconds age(Seconds now) const { return now - read_at; }
   Seconds unchanged_for(Seconds now) const { return now - changed_at; }

@@ -65,6 +65,8 @@ LayerWeights load_layer(Checkpoint& checkpoint, const ModelConfig& c, int layer)
 
 }  // namespace
 
+ModelConfig read_model_config(const std::string& path) { return Checkpoint(path).config(); }
+
 ModelWeights load_model_weights(const std::string& path) {
   Checkpoint checkpoint(path);
   const ModelConfig config = checkpoint.config();

@@ -29,6 +29,9 @@ struct ModelWeights {
   std::vector<LayerWeights> layers{};
 };
 
+/// The configuration that a checkpoint's metadata holds. Throws FormatError.
+ModelConfig read_model_config(const std::string& path);
+
 /// Reads a safetensors checkpoint; BF16 and F16 are widened. Throws FormatError naming file and
 /// tensor when a tensor is missing, unknown, not finite, or of another shape or dtype than
 /// "thermoe_config" in the metadata asks for.

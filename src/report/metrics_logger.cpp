@@ -71,7 +71,7 @@ void add_control(CsvRow& row, const ControlRecord& control) {
 
 std::vector<std::string> MetricsLogger::columns(int layers) {
   std::vector<std::string> names = {
-      "strategy", "time_s",
+      "strategy", "time_s", "simulated",
       // the hardware's truth, then what its sensors said
       "power_true_w", "power_true_1s_w", "temperature_true_c", "memory_temperature_true_c",
       "gpu_util_true", "mem_util_true", "sm_clock_true_mhz", "throttled", "power_instant_w",
@@ -121,7 +121,7 @@ MetricsLogger::MetricsLogger(const std::string& folder, int layers, int experts)
 
 void MetricsLogger::add(const MetricsRow& row) {
   CsvRow line;
-  line.add(row.strategy).add(row.at);
+  line.add(row.strategy).add(row.at).add(row.simulated);
   add_truth(line, row.truth);
   add_sensed(line, row.sensed, row.at);
   line.add(row.disturbance.background_power).add(row.disturbance.bandwidth_share);

@@ -65,7 +65,8 @@ struct ControlRecord {
 /// One tick of one strategy. `stats` and `sensed` are views, valid while the row is being logged.
 struct MetricsRow {
   std::string_view strategy{};
-  Seconds at{};  ///< end of the tick
+  bool simulated = true;  ///< the hardware of this row
+  Seconds at{};           ///< end of the tick
   const Targets& targets;
   TrueHardware truth{};
   const GpuReading* sensed = nullptr;  ///< null where telemetry gave no GPU

@@ -104,6 +104,7 @@ json details_json(const Summary& summary) {
                           {"targets", targets},
                           {"baseline_bits_per_byte", optional(s.baseline_bits_per_byte)},
                           {"top1_agreement", optional(s.top1_agreement)},
+                          {"extrapolated_share", s.extrapolated_share},
                           {"fallback_share", s.fallback_share},
                           {"fallback_reasons", s.fallback_reasons}});
   }
@@ -126,6 +127,17 @@ std::vector<std::string> notes(const Summary& summary) {
       lines.push_back(fmt::format(
           "{}: the cap of {:.4g} {} cannot be reached by routing; the best held was {:.4g} {}",
           s.name, target.target, unit(target.kind), *target.best_held, unit(target.kind)));
+    }
+    if (s.wanted_tokens_per_second && s.tokens_per_second < 0.98 * *s.wanted_tokens_per_second) {
+      lines.push_back(
+          fmt::format("{}: served {:.0f} of {:.0f} tokens/s: a step takes longer than its period",
+                      s.name, s.tokens_per_second, *s.wanted_tokens_per_second));
+    }
+    if (s.extrapolated_share > 0.01) {
+      lines.push_back(fmt::format(
+          "{}: {:.0f} % of the ticks ran at loads beyond the simulated machine's profiled table: "
+          "their costs are extrapolated",
+          s.name, 100 * s.extrapolated_share));
     }
     if (s.fallbacks == 0) continue;
     lines.push_back(fmt::format("{}: fell back to BASELINE {} time{}, {:.1f} % of the run: {}",

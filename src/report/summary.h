@@ -37,7 +37,7 @@ struct TargetOutcome {
 struct StrategySummary {
   std::string name{};
   double tokens_per_second = 0.0;
-  double joules_per_token = 0.0;  ///< whole GPU, idle included
+  double joules_per_token = 0.0;  ///< whole GPU, idle and other tenants included
   Watts mean_power{};
   Celsius max_temperature{};
   Seconds p50_step{};
@@ -54,6 +54,9 @@ struct StrategySummary {
   int fallbacks = 0;                                 ///< times the controller fell back to BASELINE
   double fallback_share = 0.0;                       ///< share of the ticks spent fallen back
   std::vector<std::string> fallback_reasons{};       ///< distinct, in order of appearance
+  /// Share of the ticks whose loads lie beyond the simulated machine's profiled table.
+  double extrapolated_share = 0.0;
+  std::optional<double> wanted_tokens_per_second{};  ///< of a fixed rate
   std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
@@ -79,8 +82,8 @@ nlohmann::json details_json(const Summary& summary);
 /// summary.json holds a complete run; one without holds an interrupted run.
 void write_summary(const std::string& folder, const Summary& summary);
 
-/// Sentences that a user must not miss: caps out of reach with the best held, fallbacks with
-/// reasons.
+/// Sentences that a user must not miss: caps out of reach with the best held, a rate that was not
+/// served, extrapolated costs, fallbacks with reasons.
 std::vector<std::string> notes(const Summary& summary);
 
 }  // namespace thermoe

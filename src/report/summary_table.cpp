@@ -96,8 +96,7 @@ std::string summary_table(const Summary& summary) {
   std::string out = aligned(lines);
   out += target_line(summary) + '\n';
   for (const std::string& note : notes(summary)) out += "Note: " + note + ".\n";
-  out += fmt::format("{}{}; seed {}.\n", summary.simulated ? "Simulated: " : "", summary.device,
-                     summary.seed);
+  out += fmt::format("Machine: {}; seed {}.\n", summary.device, summary.seed);
   if (!summary.costs.empty()) out += summary.costs + ".\n";
   return out;
 }

@@ -81,6 +81,9 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path);
 /// All fields, defaults filled in: `experiment_from` reads it back.
 nlohmann::json to_json(const Experiment& experiment);
 
+/// What a run's files say of its decisions: "shipped model", or the checkpoint that was named.
+std::string decision_maker(const Experiment& experiment);
+
 /// A shorter run of the same shape: at most 60 s, disturbances moved along, BASELINE and
 /// KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has neither).
 Experiment quick(Experiment experiment);

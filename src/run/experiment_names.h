@@ -14,7 +14,5 @@ inline const std::vector<std::string> kDisturbances = {"background", "ambient", 
                                                        "sensor_freeze", "sensor_nan"};
 inline const std::vector<std::string> kModes = {"both", "dual_only", "adapter_only"};
 inline const std::vector<std::string> kArrivals = {"fixed_rate", "saturated"};
-inline const std::vector<std::string> kStrategies = {"BASELINE", "STATIC_OPTIMAL",
-                                                     "KERNEL_AWARE_TTHA", "REDUCED_K"};
 
 }  // namespace thermoe

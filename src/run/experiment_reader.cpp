@@ -48,14 +48,11 @@ std::vector<Strategy> read_strategies(JsonObject& object) {
     // An object of its own gives `choice` something to name in its message.
     const json wrapped = {{std::to_string(i), names[i]}};
     JsonObject element(wrapped, object.path(), object.key("strategies"));
-    const auto strategy =
-        static_cast<Strategy>(std::find(kStrategies.begin(), kStrategies.end(),
-                                        element.choice(std::to_string(i), kStrategies)) -
-                              kStrategies.begin());
+    const Strategy strategy =
+        strategy_from(element.choice(std::to_string(i), strategy_names())).value();
     if (std::find(strategies.begin(), strategies.end(), strategy) != strategies.end()) {
       throw FormatError(object.path(), fmt::format("{}/{}", object.key("strategies"), i),
-                        fmt::format("{} stands twice; keep one",
-                                    kStrategies[static_cast<std::size_t>(strategy)]));
+                        fmt::format("{} stands twice; keep one", to_string(strategy)));
     }
     strategies.push_back(strategy);
   }
@@ -142,7 +139,7 @@ ControlSpec read_control(JsonObject object) {
   control.mode = choose(object, "mode", control.mode, kModes);
   control.k_min = static_cast<int>(object.integer_or("k_min", control.k_min, 1, 1024));
   GuardRails& guard = control.guard;
-  guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 0.0, 10.0);
+  guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
   guard.max_quality_loss =
       object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
   guard.stale_after =

@@ -42,8 +42,7 @@ json plant_json(const PlantSpec& plant) {
 
 nlohmann::json to_json(const Experiment& e) {
   json strategies = json::array();
-  for (const Strategy s : e.strategies)
-    strategies.push_back(kStrategies[static_cast<std::size_t>(s)]);
+  for (const Strategy s : e.strategies) strategies.push_back(to_string(s));
   json disturbances = json::array();
   for (const Disturbance& d : e.disturbances) disturbances.push_back(disturbance_json(d));
   json arrival = {{"kind", e.tokens_per_second ? "fixed_rate" : "saturated"}};

@@ -12,18 +12,6 @@ namespace {
 
 constexpr int kCalibrationSpacing = 4;  // steps between samples: neighbours are alike
 
-void check_model(const ExperimentInputs& inputs, const RoutingPlan& plan) {
-  const ExpertShape& shape = inputs.shape;
-  if (plan.experts() != shape.experts || plan.layer(0).k != shape.top_k) {
-    throw FormatError(
-        inputs.experiment.path, "/costed_as",
-        fmt::format(
-            "{} has {} experts and takes {} a token, the model has {} and takes {}: its loads "
-            "cannot be charged as that shape; use a model of the same numbers",
-            shape.name, shape.experts, shape.top_k, plan.experts(), plan.layer(0).k));
-  }
-}
-
 std::vector<Strategy> baseline_first(std::vector<Strategy> strategies) {
   std::stable_partition(strategies.begin(), strategies.end(),
                         [](Strategy s) { return s == Strategy::kBaseline; });
@@ -95,7 +83,6 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                          const RunServices& services) {
   const Experiment& e = inputs.experiment;
   const RoutingPlan baseline = services.decoder.baseline();
-  check_model(inputs, baseline);
   const StepCost costs =
       inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch, layer_repeat(inputs, baseline));
   const std::vector<Strategy> strategies = baseline_first(e.strategies);
@@ -108,12 +95,12 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
   }
 
   RunResult result;
-  result.summary = {.device = inputs.plant_costs.device(),
-                    .simulated = true,
-                    .seed = e.seed,
-                    .costs = fmt::format("decisions: shipped model; costs: {} shape, simulated "
-                                         "(expert MLPs only)",
-                                         inputs.shape.name)};
+  result.summary = {
+      .device = inputs.gpu.name,
+      .simulated = true,
+      .seed = e.seed,
+      .costs = fmt::format("decisions: {}; costs: {} shape, simulated (expert MLPs only)",
+                           decision_maker(e), inputs.shape.name)};
   for (const Strategy strategy : strategies) {
     if (services.stop.load()) return result;
     config.strategy = strategy;

@@ -55,7 +55,14 @@ std::string make_run_folder(const std::optional<std::string>& out, const std::st
         "--out {}: is not empty; name another folder, or give --force to replace the run in it",
         *out));
   }
-  for (const char* file : kFiles) fs::remove(folder / file, ignored);
+  for (const char* file : kFiles) {
+    std::error_code error;
+    fs::remove(folder / file, error);
+    // An old summary left behind would make an interrupted run look whole.
+    if (error)
+      throw WriteError(
+          fmt::format("{}: cannot be replaced: {}", (folder / file).string(), error.message()));
+  }
   return folder.string();
 }
 
@@ -64,11 +71,9 @@ void write_config(const std::string& folder, const Experiment& e) {
       {"schema", 1},
       {"simulated", true},
       {"time", "virtual: a simulated machine's, not this one's"},
-      {"decisions",
-       fmt::format(
-           "shipped model, {} real decode step(s) of {} streams a tick of {} s stand for all "
-           "steps of the tick",
-           e.decode_steps_per_tick, e.batch, e.tick.value)},
+      {"decisions", fmt::format("{}, {} real decode step(s) of {} streams a tick of {} s stand for "
+                                "all steps of the tick",
+                                decision_maker(e), e.decode_steps_per_tick, e.batch, e.tick.value)},
       {"costs", fmt::format("{} shape, simulated; expert MLPs only", e.costed_as)},
       {"experiment_file", e.path},
       {"experiment", to_json(e)}};

@@ -129,6 +129,7 @@ std::optional<StrategySummary> StrategyRun::run() {
                                               .costs = costs}));
     const Decoded decoded = decode(plans_.acquire());
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, clock_.now());
+    if (decoded.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
     const TickOutcome outcome = plant_.advance(experiment_.tick, decoded.charge, disturbance);
     clock_.advance_to((tick + 1) * experiment_.tick);
     monitor_.poll();
@@ -144,7 +145,10 @@ std::optional<StrategySummary> StrategyRun::run() {
     if (stages_.stop.load()) return std::nullopt;
   }
   stages_.logger.finish_strategy();
-  return recorder_.summary();
+  StrategySummary summary = recorder_.summary();
+  summary.extrapolated_share = static_cast<double>(extrapolated_ticks_) / ticks;
+  summary.wanted_tokens_per_second = experiment_.tokens_per_second;
+  return summary;
 }
 
 // Contexts fill up and the streams leave their common first byte, so that time 0 is a machine in
@@ -166,7 +170,9 @@ StrategyRun::Decoded StrategyRun::decode(const RoutingPlan& plan) {
       stages_.reference.record(result.step.logits, result.targets);
     }
     qualities.push_back(stages_.reference.compare(decoded_, result.step.logits, result.targets));
-    mean.charge += (1.0 / steps) * step_charge(plant_.charge(), result.step.stats, plan);
+    Basis basis = Basis::kMeasured;
+    mean.charge += (1.0 / steps) * step_charge(plant_.charge(), result.step.stats, plan, &basis);
+    mean.basis = weaker(mean.basis, basis);
   }
   mean.quality = mean_quality(qualities);
   return mean;
@@ -220,8 +226,8 @@ void StrategyRun::report(const TickOutcome& outcome) {
   }
   fallback_ = reason;
   stages_.progress.update(to_string(strategy_), clock_.now(), experiment_.duration,
-                          fmt::format("{:3.0f} W, {:2.0f} experts", outcome.mean_power.value,
-                                      step_->stats.mean_active()));
+                          fmt::format("{:3.0f} W (simulated), {:2.0f} experts",
+                                      outcome.mean_power.value, step_->stats.mean_active()));
 }
 
 }  // namespace thermoe

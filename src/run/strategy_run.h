@@ -42,7 +42,8 @@ class StrategyRun {
 
  private:
   struct Decoded {
-    Cost charge{};  ///< of a step, on the plant
+    Cost charge{};                   ///< of a step, on the plant
+    Basis basis = Basis::kMeasured;  ///< the weakest of its lookups
     StepQuality quality{};
   };
 
@@ -66,6 +67,7 @@ class StrategyRun {
   std::optional<DecodeStep> step_{};  // the newest
   StepMetrics metrics_{};             // of the newest tick
   std::size_t decoded_ = 0;           // steps since time 0
+  int extrapolated_ticks_ = 0;
   std::string fallback_{};
 };
 

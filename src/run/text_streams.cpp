@@ -8,7 +8,6 @@
 namespace thermoe {
 namespace {
 
-constexpr std::size_t kShortestDocument = 64;
 constexpr double kComplexShare = 0.25;
 
 /// Uniform in [0, n). Not std::uniform_int_distribution, whose results differ between libraries;
@@ -37,6 +36,12 @@ std::vector<DocumentText::Document> most_complex(const DocumentText& text,
 }
 
 }  // namespace
+
+bool TextStreams::usable(const DocumentText& text) {
+  const auto& documents = text.documents();
+  return std::any_of(documents.begin(), documents.end(),
+                     [](const auto& d) { return d.length >= kShortestDocument; });
+}
 
 TextStreams::TextStreams(const DocumentText& text, TextStreamOptions options)
     : text_(text), options_(options) {

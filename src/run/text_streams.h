@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <random>
 #include <span>
@@ -32,6 +33,10 @@ struct StreamStep {
 /// order.
 class TextStreams {
  public:
+  static constexpr std::size_t kShortestDocument = 64;  ///< bytes; shorter ones are left out
+  /// Whether a text has a document long enough for a window.
+  static bool usable(const DocumentText& text);
+
   /// `text` must outlive the streams. Throws UsageError if no document is long enough for a window.
   TextStreams(const DocumentText& text, TextStreamOptions options);
 

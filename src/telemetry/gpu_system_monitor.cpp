@@ -23,6 +23,7 @@ template <class T>
 bool stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
   const bool rejected = fresh.value && !finite(*fresh.value);
   if (rejected) fresh.value.reset();
+  fresh.rejected = rejected;
   fresh.read_at = fresh.value ? now : before.read_at;
   const bool changed = fresh.value && (!before.value || *fresh.value != *before.value);
   fresh.changed_at = changed ? now : before.changed_at;

@@ -33,7 +33,7 @@ Summary example() {
                    .target = 350,
                    .violation_fraction = 0.011,
                    .settling = Seconds(1.5)}};
-  return {.device = "NVIDIA H100 80GB HBM3",
+  return {.device = "simulated NVIDIA H100 80GB HBM3",
           .simulated = true,
           .seed = 1,
           .costs = "decisions: shipped model; costs: Qwen3-30B-A3B shape, simulated",
@@ -79,7 +79,7 @@ TEST(Summary, TheTableIsAlignedAndSaysWhatIsSimulated) {
   EXPECT_GE(lines[0].size(), 100U);
   EXPECT_LE(lines[0].size(), 140U);
   EXPECT_THAT(table, testing::HasSubstr("+1.00 %"));
-  EXPECT_THAT(table, testing::HasSubstr("Simulated: NVIDIA H100 80GB HBM3"));
+  EXPECT_THAT(table, testing::HasSubstr("Machine: simulated NVIDIA H100 80GB HBM3"));
   EXPECT_THAT(
       table, testing::HasSubstr("decisions: shipped model; costs: Qwen3-30B-A3B shape, simulated"));
   EXPECT_THAT(table, testing::HasSubstr("fell back to BASELINE 1 time, 2.0 % of the run"));

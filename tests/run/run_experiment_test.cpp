@@ -15,6 +15,7 @@
 #include "control/static_optimal.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "run/check_experiment.h"
 #include "synthetic_decoder.h"
 
 namespace thermoe {
@@ -188,14 +189,8 @@ TEST_F(RunExperiment, ACapOutOfReachIsSaidWithTheBestHeld) {
 
 TEST_F(RunExperiment, AModelOfOtherNumbersThanTheChargedShapeIsRefused) {
   const Experiment e = experiment();
-  SyntheticDecoder decoder({.experts = 64, .streams = 16});
   try {
-    run_experiment(load_inputs(e), folder_,
-                   {.decoder = decoder,
-                    .make_controller = controller_without_adapter,
-                    .peak_memory_bytes = [] { return std::nullopt; },
-                    .progress = notes_,
-                    .stop = stop_});
+    check_experiment(load_inputs(e), {.experts = 64});
     FAIL();
   } catch (const FormatError& error) {
     EXPECT_EQ(error.key(), "/costed_as");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 
 #include "core/json_file.h"
@@ -53,6 +54,19 @@ TEST(CommandLine, AMistypedStrategyIsCorrected) {
               HasSubstr("did you mean REDUCED_K?"));
 }
 
+TEST(CommandLine, AStrategyGivenTwiceIsRefused) {
+  const ProcessResult result = thermoe_process(
+      {"run", "experiments/demo.json", "--strategy", "REDUCED_K", "--strategy", "REDUCED_K"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("twice"));
+}
+
+TEST(CommandLine, EvalRefusesALengthBeyondTheContext) {
+  const ProcessResult result = thermoe_process({"eval", "--length", "5000"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("--length 5000"));
+}
+
 class CommandLineRuns : public ExperimentRun {
  protected:
   nlohmann::json short_demo() const {
@@ -63,6 +77,26 @@ class CommandLineRuns : public ExperimentRun {
     return std::count(std::istreambuf_iterator<char>(in), {}, '\n');
   }
 };
+
+TEST_F(CommandLineRuns, SeveralStrategiesMayBeNamed) {
+  complete(short_demo(), {"--strategy", "BASELINE", "--strategy", "REDUCED_K"});
+  EXPECT_EQ(read_json_file(folder() + "/summary.json")["strategies"].size(), 2U);
+}
+
+TEST_F(CommandLineRuns, WhatDoesNotFitTheModelIsNamedAndLeavesNothing) {
+  for (const auto& [change, key] :
+       {std::pair{R"({"text": {"context": 2048}})", "/text/context"},
+        std::pair{R"({"control": {"k_min": 9}})", "/control/k_min"},
+        std::pair{R"({"control": {"bias_clamp": 0}})", "/control/bias_clamp"}}) {
+    SCOPED_TRACE(change);
+    nlohmann::json experiment = short_demo();
+    experiment.merge_patch(parse_json(change, "change"));
+    const ProcessResult result = run(experiment);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr(key));
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+  }
+}
 
 TEST_F(CommandLineRuns, AnUnknownFieldIsNamedWithTheNearest) {
   nlohmann::json experiment = short_demo();

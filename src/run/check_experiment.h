@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moe/model_config.h"
+#include "run/experiment_inputs.h"
+
+namespace thermoe {
+
+/// Whether an experiment, its files and the model fit together: what can be refused before a folder
+/// is made and a byte is decoded. Throws FormatError naming the experiment's file and key.
+void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model);
+
+}  // namespace thermoe
