@@ -143,10 +143,16 @@ def plant_bf16(data):
     fixed_rate = open_loop_bf16(data)
     rows = [row(16, us, uj, active=active, energy_spread=half) for active, us, uj, half in fixed_rate]
     table = [r for r in controller_bf16(data)["rows"]]
-    scale = {}
+    scale, first, last = {}, {}, {}  # measured / Triton: on average, at the least D, at the greatest
     for name, column in (("latency_us", 1), ("energy_uj", 2)):
         line = [(r["active_experts"], r[name]) for r in table if r["tokens"] == 16]
-        scale[name] = statistics.mean(p[column] / interpolate(line, p[0]) for p in fixed_rate)
+        ratios = [p[column] / interpolate(line, p[0]) for p in fixed_rate]
+        scale[name], first[name], last[name] = statistics.mean(ratios), ratios[0], ratios[-1]
+    for r in table:
+        if r["tokens"] == 16 and not fixed_rate[0][0] <= r["active_experts"] <= fixed_rate[-1][0]:
+            by = first if r["active_experts"] < fixed_rate[0][0] else last
+            rows.append(row(16, r["latency_us"] * by["latency_us"], r["energy_uj"] * by["energy_uj"],
+                            active=r["active_experts"]))
     rows += [row(r["tokens"], r["latency_us"] * scale["latency_us"], r["energy_uj"] * scale["energy_uj"],
                  active=r["active_experts"]) for r in table if r["tokens"] != 16]
     return entry("moe_experts", EXPERTS, "bf16",
@@ -154,7 +160,10 @@ def plant_bf16(data):
                  f"energy = (W - idle_active) * period / {LAYERS}; 1 and 64 tokens from "
                  "triton_bf16_blockm16, latency times "
                  f"{scale['latency_us']:.4f} and energy times {scale['energy_uj']:.4f}, which makes "
-                 "the two agree at 16 tokens on average", rows)
+                 "the two agree at 16 tokens on average; 16 tokens outside the measured D from it too, "
+                 f"times {first['latency_us']:.4f} and {first['energy_uj']:.4f} below, "
+                 f"{last['latency_us']:.4f} and {last['energy_uj']:.4f} above: continuous at the ends",
+                 rows)
 
 
 def plant_int4(data):

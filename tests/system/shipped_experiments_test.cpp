@@ -27,7 +27,8 @@ TEST_P(ShippedExperiments, RunToAWholeSummary) {
 
 INSTANTIATE_TEST_SUITE_P(All, ShippedExperiments,
                          testing::Values("demo", "hold_temperature", "hold_latency",
-                                         "several_targets", "sensor_faults", "saturated"));
+                                         "several_targets", "sensor_faults", "saturated",
+                                         "dual_only", "adapter_only"));
 
 class Variations : public ExperimentRun, public testing::WithParamInterface<const char*> {};
 
