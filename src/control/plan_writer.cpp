@@ -37,12 +37,7 @@ RoutingPlan priced_plan(const ControllerConfig& config, const PricingParameters&
 
 RoutingPlan reduced_plan(const ControllerConfig& config, double k) {
   RoutingPlan plan = baseline_plan_of(config);
-  const double whole = std::floor(k);
-  for (int l = 0; l < config.layers; ++l) {
-    plan.layer(l).k = static_cast<int>(whole);
-    plan.layer(l).k_min = plan.layer(l).k;
-    plan.layer(l).extra_k_share = static_cast<float>(k - whole);
-  }
+  plan.set_fractional_k(k);
   return plan;
 }
 

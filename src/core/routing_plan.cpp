@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/routing_plan.h"
 
+#include <cmath>
 #include <new>
 
 #include "core/errors.h"
@@ -56,6 +57,15 @@ std::size_t RoutingPlan::variant_at(int l) const {
   const std::size_t cells = std::size_t{header().experts} * header().layers;
   return table_offset() + 2 * sizeof(float) * cells +
          header().experts * static_cast<std::size_t>(l);
+}
+
+void RoutingPlan::set_fractional_k(double k) {
+  THERMOE_EXPECT(k >= 1.0 && k <= experts(), "k={} must be within 1..experts={}", k, experts());
+  const double whole = std::floor(k);
+  for (int l = 0; l < layers(); ++l) {
+    layer(l).k = layer(l).k_min = static_cast<int>(whole);
+    layer(l).extra_k_share = static_cast<float>(k - whole);
+  }
 }
 
 std::span<float> RoutingPlan::selection_bias(int l) {

@@ -66,6 +66,10 @@ class RoutingPlan {
   std::span<std::uint8_t> variant(int l);
   std::span<const std::uint8_t> variant(int l) const;
 
+  /// Every token takes floor(k) experts, a share k - floor(k) of them one more; none is priced out.
+  /// Requires 1 <= k <= experts.
+  void set_fractional_k(double k);
+
   bool empty() const { return bytes_.empty(); }
   /// The whole block, as copied to a device.
   std::span<const std::byte> bytes() const { return bytes_; }

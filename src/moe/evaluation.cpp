@@ -154,11 +154,7 @@ RoutingPlan priced_plan_of(const ModelConfig& config, double price, int k_min) {
 
 RoutingPlan reduced_plan_of(const ModelConfig& config, double k) {
   RoutingPlan plan = baseline_plan(config);
-  for (int l = 0; l < config.layers; ++l) {
-    LayerPlan& layer = plan.layer(l);
-    layer.k = layer.k_min = static_cast<int>(std::floor(k));
-    layer.extra_k_share = static_cast<float>(k - std::floor(k));
-  }
+  plan.set_fractional_k(k);
   return plan;
 }
 

@@ -51,6 +51,15 @@ TEST(RoutingPlan, BytesLieWhereTheDocumentSays) {
   EXPECT_EQ(plan.bytes().size() % 64, 0U);
 }
 
+TEST(RoutingPlan, AFractionalKGivesAShareOfTheTokensOneMore) {
+  RoutingPlan plan(2, 8, 4);
+  plan.set_fractional_k(2.25);
+  EXPECT_EQ(plan.layer(1).k, 2);
+  EXPECT_EQ(plan.layer(1).k_min, 2);
+  EXPECT_FLOAT_EQ(plan.layer(1).extra_k_share, 0.25F);
+  EXPECT_THROW(plan.set_fractional_k(0.5), PreconditionError);
+}
+
 TEST(RoutingPlan, RefusesAKBeyondTheExperts) {
   EXPECT_THROW(RoutingPlan(1, 4, 5), PreconditionError);
   EXPECT_THROW(RoutingPlan(1, 4, 0), PreconditionError);
