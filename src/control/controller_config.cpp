@@ -79,6 +79,7 @@ void check_sizes(const ControllerConfig& c) {
 std::string_view to_string(Strategy strategy) { return name_of(kStrategies, strategy); }
 std::vector<std::string> strategy_names() {
   std::vector<std::string> names;
+  names.reserve(kStrategies.size());
   for (const auto& [strategy, name] : kStrategies) names.emplace_back(name);
   return names;
 }

@@ -169,7 +169,7 @@ std::string JsonObject::string_or(const std::string& name, const std::string& fa
 }
 
 std::string JsonObject::choice(const std::string& name, const std::vector<std::string>& allowed) {
-  const std::string word = string(name);
+  std::string word = string(name);
   if (std::find(allowed.begin(), allowed.end(), word) == allowed.end()) {
     const auto near = nearest_name(word, allowed);
     throw FormatError(path_, key(name),

@@ -29,7 +29,7 @@ class Checkpoint {
     }
   }
 
-  std::vector<float> take(const std::string& name, std::vector<std::int64_t> shape) {
+  std::vector<float> take(const std::string& name, const std::vector<std::int64_t>& shape) {
     taken_.insert(name);
     return file_.floats(name, shape);
   }

@@ -14,8 +14,8 @@ constexpr double kComplexShare = 0.25;
 /// the bias of the remainder is below 2^-40 for any text that fits in memory.
 std::size_t pick(std::mt19937_64& random, std::size_t n) { return random() % n; }
 
-std::vector<DocumentText::Document> most_complex(const DocumentText& text,
-                                                 std::vector<DocumentText::Document> documents) {
+std::vector<DocumentText::Document> most_complex(
+    const DocumentText& text, const std::vector<DocumentText::Document>& documents) {
   std::size_t total = 0;
   std::vector<std::pair<double, DocumentText::Document>> ranked;
   for (const auto& d : documents) {
@@ -55,7 +55,7 @@ TextStreams::TextStreams(const DocumentText& text, TextStreamOptions options)
     throw UsageError(fmt::format("the text has no document of {} bytes or more; give a longer text",
                                  kShortestDocument));
   }
-  if (options.high_complexity) usable = most_complex(text, std::move(usable));
+  if (options.high_complexity) usable = most_complex(text, usable);
 
   by_domain_.resize(text.domains().size());
   for (const auto& d : usable) by_domain_[static_cast<std::size_t>(d.domain)].push_back(d);

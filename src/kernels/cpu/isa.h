@@ -26,7 +26,17 @@ inline constexpr int kAvx512Width = 16;
 
 /// Whether this machine (and its operating system) runs `isa`.
 inline bool supported([[maybe_unused]] Isa isa) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__clang__)  // clang 14 knows features, not levels
+  if (isa == Isa::kAvx512) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+  }
+  if (isa == Isa::kAvx2) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2");
+  }
+#elif defined(__x86_64__)
   if (isa == Isa::kAvx512) return __builtin_cpu_supports("x86-64-v4");
   if (isa == Isa::kAvx2) return __builtin_cpu_supports("x86-64-v3");
 #endif
