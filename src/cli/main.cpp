@@ -13,6 +13,8 @@
 #include "cli/cost_command.h"
 #include "cli/eval_command.h"
 #include "cli/interrupt_watch.h"
+#include "cli/logits_command.h"
+#include "cli/price_command.h"
 #include "cli/run_command.h"
 #include "cli/train_command.h"
 #include "cli/version.h"
@@ -64,10 +66,12 @@ int run(int argc, char** argv) {
   describe(app);
   thermoe::add_run_command(app, stop);
   thermoe::add_cost_command(app);
+  thermoe::add_price_command(app);
+  thermoe::add_logits_command(app, stop);
   thermoe::add_train_command(app, stop);
   thermoe::add_eval_command(app);
   // Only these end cleanly on Ctrl-C; the others just end.
-  for (const char* name : {"run", "train"}) {
+  for (const char* name : {"run", "train", "logits"}) {
     app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });
   }
   try {

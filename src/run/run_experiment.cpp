@@ -5,12 +5,11 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "run/sample_logits.h"
 #include "run/strategy_run.h"
 
 namespace thermoe {
 namespace {
-
-constexpr int kCalibrationSpacing = 4;  // steps between samples: neighbours are alike
 
 std::vector<Strategy> baseline_first(std::vector<Strategy> strategies) {
   std::stable_partition(strategies.begin(), strategies.end(),
@@ -19,18 +18,12 @@ std::vector<Strategy> baseline_first(std::vector<Strategy> strategies) {
 }
 
 /// Gate logits of the calibration text under BASELINE.
-std::vector<LogitSample> calibrate(const ExperimentInputs& inputs, const RunServices& services) {
+std::vector<LogitSample> calibration_samples(const ExperimentInputs& inputs,
+                                             const RunServices& services) {
   const Experiment& e = inputs.experiment;
-  ForcedDecode text(services.decoder, inputs.calibration, stream_options(e));
-  std::vector<LogitSample> samples;
-  const int steps = e.warmup_steps + kCalibrationSpacing * e.calibration_samples;
-  for (int i = 0; i < steps && !services.stop.load(); ++i) {
-    const auto result = text.next(services.decoder.baseline());
-    if (i < e.warmup_steps || (i - e.warmup_steps) % kCalibrationSpacing != 0) continue;
-    samples.push_back(result.step.sample);
-    services.progress.update("calibration text", Seconds(i + 1), Seconds(steps), "");
-  }
-  return samples;
+  return sample_logits(services.decoder, inputs.calibration, stream_options(e),
+                       {.warmup_steps = e.warmup_steps, .samples = e.calibration_samples},
+                       services.progress, services.stop);
 }
 
 /// The BASELINE pass without a machine, for comparison only.
@@ -88,7 +81,8 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
   const std::vector<Strategy> strategies = baseline_first(e.strategies);
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
-  ControllerConfig config = controller_config(inputs, baseline, costs, calibrate(inputs, services));
+  ControllerConfig config =
+      controller_config(inputs, baseline, costs, calibration_samples(inputs, services));
   BaselineReference reference(e.kl_every);
   if (strategies.front() != Strategy::kBaseline && e.kl_every > 0) {
     record_baseline(inputs, services, reference);

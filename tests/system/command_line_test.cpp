@@ -18,7 +18,8 @@ using testing::HasSubstr;
 TEST(CommandLine, HelpNamesTheCommandsAndExitCodes) {
   const ProcessResult result = thermoe_process({"--help"});
   EXPECT_EQ(result.exit_code, 0);
-  for (const char* word : {"run", "cost", "train", "eval", "version", "Exit codes"}) {
+  for (const char* word :
+       {"run", "cost", "price", "logits", "train", "eval", "version", "Exit codes"}) {
     EXPECT_THAT(result.out, HasSubstr(word));
   }
   EXPECT_EQ(thermoe_process({"run", "--help"}).exit_code, 0);
@@ -38,7 +39,11 @@ TEST(CommandLine, BadInputExitsWithTwoAndOneLine) {
       {"run", "experiments/demo.json", "--power-cap", "-3"},
       {"run", "experiments/demo.json", "--strategy", "KERNEL_AWARE"},
       {"run", "experiments/demo.json", "--seeed", "3"},
-      {"cost", "show", "data/h100/thermal_trace.csv"}};
+      {"cost", "show", "data/h100/thermal_trace.csv"},
+      {"price", "no/such/logits.safetensors"},
+      {"price", "model/thermoe-e128.safetensors"},
+      {"logits"},
+      {"logits", "--out", "x", "--model", "data/h100/plant.json"}};
   for (const auto& arguments : bad) {
     SCOPED_TRACE(testing::PrintToString(arguments));
     const ProcessResult result = thermoe_process(arguments);
@@ -65,6 +70,33 @@ TEST(CommandLine, EvalRefusesALengthBeyondTheContext) {
   const ProcessResult result = thermoe_process({"eval", "--length", "5000"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("--length 5000"));
+}
+
+TEST(CommandLine, TheShippedModelsLogitsArePricedUnderACap) {
+  const std::string file = testing::TempDir() + "/command_line_logits.safetensors";
+  const ProcessResult sampled = thermoe_process({"logits", "--out", file, "--samples", "3"});
+  ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
+  EXPECT_THAT(sampled.out, HasSubstr("3 samples of 4 layers, 16 tokens, 128 experts; top-8"));
+  const ProcessResult priced =
+      thermoe_process({"price", file, "--layers", "48", "--power-cap", "350", "--json"});
+  ASSERT_EQ(priced.exit_code, 0) << priced.err;
+  const nlohmann::json json = parse_json(priced.out, "stdout");
+  const double plain = json["pricing"].front()["power_w"];
+  EXPECT_GT(plain, 350.0);
+  EXPECT_EQ(json["chosen"]["reached"], true);
+  EXPECT_LE(json["chosen"]["power_w"].get<double>(), 350.0);
+  EXPECT_GT(json["chosen"]["power_w"].get<double>(), 340.0);
+  EXPECT_EQ(json["fewer_experts"].size(), 8U);
+  EXPECT_THAT(thermoe_process({"price", file, "--layers", "48"}).out, HasSubstr("not measured"));
+}
+
+TEST(CommandLine, LogitsThatNoCostTableFitsAreRefusedWithTheTablesThereAre) {
+  const std::string file = testing::TempDir() + "/command_line_logits_k.safetensors";
+  ASSERT_EQ(thermoe_process({"logits", "--out", file, "--samples", "1"}).exit_code, 0);
+  const ProcessResult result = thermoe_process({"price", file, "--k", "4"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("no expert layer of 128 experts, top-4"));
+  EXPECT_THAT(result.err, HasSubstr("moe_experts [128, 8, 2048, 768] bf16"));
 }
 
 class CommandLineRuns : public ExperimentRun {

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/logits_command.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "cli/terminal_progress.h"
+#include "core/errors.h"
+#include "moe/router_logits.h"
+#include "run/model_decoder.h"
+#include "run/sample_logits.h"
+
+namespace thermoe {
+namespace {
+
+struct LogitsOptions {
+  std::string model = "model/thermoe-e128.safetensors";
+  std::string text = "data/text/calibration.bin";
+  std::string index = "data/text/calibration.json";
+  std::string out{};
+  int batch = 16;
+  int samples = 64;
+  std::uint64_t seed = 1;
+};
+
+void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
+  ModelDecoder decoder(Decoder::load(options.model, {.streams = options.batch}));
+  const DocumentText text = DocumentText::load(options.text, options.index);
+  RouterLogits logits{.k = decoder.baseline().layer(0).k};
+  {
+    TerminalProgress progress;
+    logits.samples = sample_logits(decoder, text, {.streams = options.batch, .seed = options.seed},
+                                   {.samples = options.samples}, progress, stop);
+  }
+  if (stop.load()) throw Error(fmt::format("interrupted: {} was not written", options.out));
+  write_router_logits(options.out, logits);
+  const LogitSample& first = logits.samples.front();
+  fmt::print("{}: {} samples of {} layers, {} tokens, {} experts; top-{}\n", options.out,
+             logits.samples.size(), first.layers, first.tokens, first.experts, logits.k);
+}
+
+}  // namespace
+
+void add_logits_command(CLI::App& app, const std::atomic<bool>& stop) {
+  // Shared by the callback, which outlives this function.
+  const auto options = std::make_shared<LogitsOptions>();
+  CLI::App* command = app.add_subcommand(
+      "logits", "Sample a checkpoint's router logits while it decodes text, for thermoe price");
+  command->add_option("--model", options->model, "Checkpoint (docs/model.md)")
+      ->capture_default_str();
+  command->add_option("--text", options->text, "Documents separated by 0x00")
+      ->capture_default_str();
+  command->add_option("--index", options->index, "Where each document lies")->capture_default_str();
+  command->add_option("--out", options->out, "safetensors file to write")->required();
+  command->add_option("--batch", options->batch, "Streams decoded together")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--samples", options->samples, "Decode steps to keep, every fourth one")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of the order of texts")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+  command->footer(
+      "Example:\n"
+      "  thermoe logits --out runs/logits.safetensors && thermoe price runs/logits.safetensors\n"
+      "The file holds `router_logits` [samples, layers, tokens, experts] in f32, before softmax.\n"
+      "tools/export_router_logits.py writes the same for a Hugging Face model.");
+  command->callback([options, &stop] { run(*options, stop); });
+}
+
+}  // namespace thermoe

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/price_options.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+int largest_batch(const ControllerConfig& c) {
+  THERMOE_EXPECT(!c.calibration.empty(), "routing options need {}", "calibration samples");
+  int tokens = 1;
+  for (const LogitSample& sample : c.calibration) tokens = std::max(tokens, sample.tokens);
+  return tokens;
+}
+
+}  // namespace
+
+RoutingOption option_at(const ControllerConfig& c, double lambda, const Demand& demand) {
+  return {.lambda = lambda,
+          .k = c.k,
+          .demand = demand,
+          .period = std::max(c.step_period, demand.cost.latency),
+          .power = mean_power(demand.cost, c.step_period, c.costs.active_idle)};
+}
+
+std::vector<RoutingOption> price_options(const ControllerConfig& c, int points) {
+  THERMOE_EXPECT(points >= 1, "{} levels of price; at least 1 is needed", points);
+  const LoadCosts costs(c.costs, largest_batch(c), c.variant);
+  DemandModel model(static_cast<int>(c.calibration.size()));
+  for (const LogitSample& sample : c.calibration) {
+    model.add(std::make_shared<const Utilities>(sample, c.k));
+  }
+  model.price(
+      {.k = c.k,
+       .k_min = c.k_min,
+       .unit_price = unit_prices(c.costs, c.layers, c.experts, c.variant, c.layer_sensitivity)});
+  const double most = model.at(0.0, costs).active;
+  const double least = model.at(model.closed(), costs).active;
+  std::vector<RoutingOption> options;
+  for (int i = 0; i <= points; ++i) {
+    const double level = most + (least - most) * i / points;
+    // Half an expert in a thousand layers: the mean of the floor itself is not exact.
+    const PriceChoice choice =
+        least_price(model, costs, [&](const Demand& d) { return d.active <= level + 5e-4; });
+    if (!options.empty() && options.back().lambda == choice.lambda) continue;
+    options.push_back(option_at(c, choice.lambda, choice.demand));
+  }
+  return options;
+}
+
+std::vector<RoutingOption> fewer_expert_options(const ControllerConfig& c) {
+  const LoadCosts costs(c.costs, largest_batch(c), c.variant);
+  const double share = 1.0 / static_cast<double>(c.calibration.size());
+  std::vector<Demand> by_k(static_cast<std::size_t>(c.k), Demand{.kept_mass = 0.0});
+  for (const LogitSample& sample : c.calibration) {
+    const std::vector<RoutingStats> loads = plain_loads(Utilities(sample, c.k));
+    for (std::size_t j = 0; j < by_k.size(); ++j) {
+      const Demand demand = costs.demand(loads[j]);
+      by_k[j].cost += share * demand.cost;
+      by_k[j].active += share * demand.active;
+      by_k[j].kept_mass += share * demand.kept_mass;
+    }
+  }
+  std::vector<RoutingOption> options;
+  for (int k = c.k; k >= 1; --k) {
+    options.push_back(option_at(c, 0.0, by_k[static_cast<std::size_t>(k) - 1]));
+    options.back().k = k;
+  }
+  return options;
+}
+
+}  // namespace thermoe
