@@ -25,15 +25,26 @@ struct Reading {
 /// What one GPU said. Every field is optional: sensors vary by chip, driver and permission.
 struct GpuReading {
   std::string name{};
+  std::string uuid{};  ///< tells GPUs of one name apart; empty where the source knows none
   Reading<Celsius> temperature{};
   Reading<Celsius> memory_temperature{};
   Reading<Watts> power_average{};     ///< driver's 1 s average
   Reading<Watts> power_instant{};     ///< NVML field 186: last 25 ms window of each 100 ms on H100
+  Reading<Watts> power_limit{};       ///< enforced by the driver
   Reading<Joules> energy{};           ///< counter since driver load
   Reading<double> gpu_utilisation{};  ///< share of time a kernel ran, [0, 1]
   Reading<double> memory_utilisation{};  ///< share of time memory moved data, [0, 1]
   Reading<Megahertz> sm_clock{};
+  Reading<Megahertz> memory_clock{};
   Reading<std::uint64_t> throttle_reasons{};  ///< NVML clocks event reasons, a bit mask
+};
+
+/// What one sensor domain of the host said: a RAPL domain (power, energy) or a hwmon chip's sensor.
+struct HostReading {
+  std::string name{};  ///< unique within a snapshot: "RAPL package-0", "k10temp Tctl"
+  Reading<Watts> power{};
+  Reading<Joules> energy{};  ///< since the source was opened: wrap-around of the counter is undone
+  Reading<Celsius> temperature{};
 };
 
 /// One poll of a telemetry source.
@@ -41,6 +52,10 @@ struct Snapshot {
   Seconds at{};  ///< when the poll ended (clock of the monitor)
   bool simulated = false;
   std::vector<GpuReading> gpus{};
+  std::vector<HostReading> host{};
+  /// What could not be read although it is there (a lost GPU, a file without permission), a
+  /// sentence each, with the remedy. A sensor that a machine simply lacks is no problem.
+  std::vector<std::string> problems{};
 };
 
 }  // namespace thermoe

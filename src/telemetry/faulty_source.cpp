@@ -24,6 +24,9 @@ void for_each_reading_of(Snapshot& snapshot, F&& f) {
   for (GpuReading& gpu : snapshot.gpus) {
     for_each_reading(gpu, gpu, [&](auto& reading, auto&) { f(reading); });
   }
+  for (HostReading& host : snapshot.host) {
+    for_each_host_reading(host, host, [&](auto& reading, auto&) { f(reading); });
+  }
 }
 
 }  // namespace

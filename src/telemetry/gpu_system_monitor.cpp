@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/gpu_system_monitor.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <utility>
 
 #include "core/errors.h"
@@ -10,6 +14,12 @@
 
 namespace thermoe {
 namespace {
+
+using SteadyTime = std::chrono::steady_clock;
+
+SteadyTime::duration real_time(Seconds s) {
+  return std::chrono::duration_cast<SteadyTime::duration>(std::chrono::duration<double>(s.value));
+}
 
 bool finite(double value) { return std::isfinite(value); }
 bool finite(std::uint64_t) { return true; }
@@ -30,27 +40,68 @@ bool stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
   return rejected;
 }
 
+/// What the GPU at `place` of a fresh snapshot said before; nothing, if it is new.
+GpuReading gpu_before(const Snapshot& before, const GpuReading& fresh, std::size_t place) {
+  const auto is_fresh = [&](const GpuReading& gpu) { return gpu.uuid == fresh.uuid; };
+  if (place < before.gpus.size() && is_fresh(before.gpus[place])) return before.gpus[place];
+  if (fresh.uuid.empty()) return {};
+  const auto found = std::ranges::find_if(before.gpus, is_fresh);
+  return found == before.gpus.end() ? GpuReading{} : *found;
+}
+
+HostReading host_before(const Snapshot& before, const HostReading& fresh) {
+  const auto found = std::ranges::find(before.host, fresh.name, &HostReading::name);
+  return found == before.host.end() ? HostReading{} : *found;
+}
+
+/// Stamps all of `fresh` and returns how many readings were rejected.
+std::uint64_t stamp(Snapshot& fresh, const Snapshot& before) {
+  std::uint64_t rejected = 0;
+  const auto stamp_one = [&](auto& reading, const auto& last) {
+    if (stamp(reading, last, fresh.at)) ++rejected;
+  };
+  for (std::size_t g = 0; g < fresh.gpus.size(); ++g) {
+    const GpuReading last = gpu_before(before, fresh.gpus[g], g);
+    for_each_reading(fresh.gpus[g], last, stamp_one);
+  }
+  for (HostReading& host : fresh.host) {
+    const HostReading last = host_before(before, host);
+    for_each_host_reading(host, last, stamp_one);
+  }
+  return rejected;
+}
+
 }  // namespace
 
-GpuSystemMonitor::GpuSystemMonitor(std::unique_ptr<Source> source, const Clock& clock,
-                                   MonitorOptions options)
-    : source_(std::move(source)), clock_(clock), options_(options) {
-  THERMOE_EXPECT(source_ != nullptr, "GpuSystemMonitor needs a source");
-  THERMOE_EXPECT(std::isfinite(options_.period.value) && options_.period > Seconds(0),
-                 "poll period {} s must be > 0", options_.period.value);
-  THERMOE_EXPECT(options_.history >= 1, "the monitor's history must hold at least 1 snapshot");
-}
+struct GpuSystemMonitor::State {
+  State(std::unique_ptr<Source> from, const Clock& time, MonitorOptions with)
+      : source(std::move(from)), clock(time), options(with) {}
 
-void GpuSystemMonitor::start() {
-  const std::lock_guard lock(mutex_);
-  if (thread_.joinable()) return;
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
-}
+  void run(const std::stop_token& stop);
+  void poll();
+  void accept(Snapshot fresh);
+  void fail(std::string message);
 
-void GpuSystemMonitor::run(const std::stop_token& stop) {
-  const auto period = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-      std::chrono::duration<double>(options_.period.value));
-  auto next = std::chrono::steady_clock::now();
+  const std::unique_ptr<Source> source;
+  const Clock& clock;  // not used once abandoned
+  const MonitorOptions options;
+
+  std::mutex source_mutex;   // one poll at a time; taken before mutex
+  mutable std::mutex mutex;  // all below; never held while the source is read
+  std::condition_variable_any wake;
+  std::condition_variable ended;
+  bool thread_ended = false;
+  bool abandoned = false;  // the monitor is gone; a poll is still under way
+  std::deque<Snapshot> history;
+  std::optional<std::string> error;
+  std::optional<Seconds> poll_began;
+  std::uint64_t failed_polls = 0;
+  std::uint64_t rejected_readings = 0;
+};
+
+void GpuSystemMonitor::State::run(const std::stop_token& stop) {
+  const auto period = real_time(options.period);
+  auto next = SteadyTime::now();
   while (!stop.stop_requested()) {
     try {
       poll();
@@ -58,67 +109,107 @@ void GpuSystemMonitor::run(const std::stop_token& stop) {
       fail(e.what());
     }
     // A poll that took longer than a period skips the ones it missed.
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = SteadyTime::now();
     while (next <= now) next += period;
-    std::unique_lock lock(mutex_);
-    wake_.wait_until(lock, stop, next, [] { return false; });
+    std::unique_lock lock(mutex);
+    wake.wait_until(lock, stop, next, [] { return false; });
   }
+  const std::lock_guard lock(mutex);
+  thread_ended = true;
+  ended.notify_all();
 }
 
-void GpuSystemMonitor::poll() {
-  const std::lock_guard reading(source_mutex_);
+void GpuSystemMonitor::State::poll() {
+  const std::lock_guard reading(source_mutex);
+  {
+    const std::lock_guard lock(mutex);
+    if (abandoned) return;
+    poll_began = clock.now();
+  }
   try {
-    accept(source_->read());
+    accept(source->read());
   } catch (const TelemetryError& e) {
     fail(e.what());
   }
 }
 
-void GpuSystemMonitor::accept(Snapshot fresh) {
-  const std::lock_guard lock(mutex_);
-  fresh.at = clock_.now();
-  const GpuReading nothing{};
-  for (std::size_t g = 0; g < fresh.gpus.size(); ++g) {
-    const bool known = !history_.empty() && g < history_.back().gpus.size();
-    const GpuReading& before = known ? history_.back().gpus[g] : nothing;
-    for_each_reading(fresh.gpus[g], before, [&](auto& reading, const auto& last) {
-      if (stamp(reading, last, fresh.at)) ++rejected_readings_;
-    });
-  }
-  history_.push_back(std::move(fresh));
-  if (history_.size() > options_.history) history_.pop_front();
-  error_.reset();
+void GpuSystemMonitor::State::accept(Snapshot fresh) {
+  const std::lock_guard lock(mutex);
+  if (abandoned) return;
+  poll_began.reset();
+  fresh.at = clock.now();
+  rejected_readings += stamp(fresh, history.empty() ? Snapshot{} : history.back());
+  history.push_back(std::move(fresh));
+  if (history.size() > options.history) history.pop_front();
+  error.reset();
 }
 
-void GpuSystemMonitor::fail(std::string message) {
-  const std::lock_guard lock(mutex_);
-  error_ = std::move(message);
-  ++failed_polls_;
+void GpuSystemMonitor::State::fail(std::string message) {
+  const std::lock_guard lock(mutex);
+  poll_began.reset();
+  error = std::move(message);
+  ++failed_polls;
 }
+
+GpuSystemMonitor::GpuSystemMonitor(std::unique_ptr<Source> source, const Clock& clock,
+                                   MonitorOptions options)
+    : state_(std::make_shared<State>(std::move(source), clock, options)) {
+  THERMOE_EXPECT(state_->source != nullptr, "GpuSystemMonitor needs a source");
+  THERMOE_EXPECT(std::isfinite(options.period.value) && options.period > Seconds(0),
+                 "poll period {} s must be > 0", options.period.value);
+  THERMOE_EXPECT(options.history >= 1, "the monitor's history must hold at least 1 snapshot");
+  THERMOE_EXPECT(std::isfinite(options.patience.value) && options.patience >= Seconds(0),
+                 "the monitor's patience {} s must be >= 0", options.patience.value);
+}
+
+GpuSystemMonitor::~GpuSystemMonitor() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();  // ends the wait between polls at once
+  std::unique_lock lock(state_->mutex);
+  const bool ended = state_->ended.wait_for(lock, real_time(state_->options.patience),
+                                            [&] { return state_->thread_ended; });
+  if (ended) return;  // thread_ joins as it goes
+  state_->abandoned = true;
+  thread_.detach();
+}
+
+void GpuSystemMonitor::start() {
+  const std::lock_guard lock(state_->mutex);
+  if (thread_.joinable()) return;
+  thread_ = std::jthread([state = state_](const std::stop_token& stop) { state->run(stop); });
+}
+
+void GpuSystemMonitor::poll() { state_->poll(); }
 
 Snapshot GpuSystemMonitor::latest() const {
-  const std::lock_guard lock(mutex_);
-  return history_.empty() ? Snapshot{} : history_.back();
+  const std::lock_guard lock(state_->mutex);
+  return state_->history.empty() ? Snapshot{} : state_->history.back();
 }
 
 std::vector<Snapshot> GpuSystemMonitor::history() const {
-  const std::lock_guard lock(mutex_);
-  return {history_.begin(), history_.end()};
+  const std::lock_guard lock(state_->mutex);
+  return {state_->history.begin(), state_->history.end()};
 }
 
 std::optional<std::string> GpuSystemMonitor::error() const {
-  const std::lock_guard lock(mutex_);
-  return error_;
+  const std::lock_guard lock(state_->mutex);
+  return state_->error;
+}
+
+std::optional<Seconds> GpuSystemMonitor::poll_under_way() const {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->poll_began) return std::nullopt;
+  return state_->clock.now() - *state_->poll_began;
 }
 
 std::uint64_t GpuSystemMonitor::failed_polls() const {
-  const std::lock_guard lock(mutex_);
-  return failed_polls_;
+  const std::lock_guard lock(state_->mutex);
+  return state_->failed_polls;
 }
 
 std::uint64_t GpuSystemMonitor::rejected_readings() const {
-  const std::lock_guard lock(mutex_);
-  return rejected_readings_;
+  const std::lock_guard lock(state_->mutex);
+  return state_->rejected_readings;
 }
 
 }  // namespace thermoe

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -21,6 +18,8 @@ namespace thermoe {
 struct MonitorOptions {
   Seconds period{0.1};        ///< time between two polls of the background thread; > 0
   std::size_t history = 600;  ///< snapshots kept; >= 1
+  /// Longest that the destructor waits for a poll under way before it leaves it behind; >= 0.
+  Seconds patience{1.0};
 };
 
 /// Polls a source and keeps the newest snapshot and a ring of older ones. Stamps every reading with
@@ -30,19 +29,31 @@ struct MonitorOptions {
 /// What a reader sees of faults:
 /// - a reading that is absent or not finite has no value and keeps the `read_at` of its last good
 /// one;
-/// - a poll that throws leaves the last snapshot (ages grow) and sets `error()` until one succeeds.
+/// - a poll that throws leaves the last snapshot (ages grow) and sets `error()` until one succeeds;
+/// - a poll that does not return (a driver that hangs) leaves the last snapshot too, and
+///   `poll_under_way()` grows. No reader ever waits for the source.
+///
+/// Readings are matched with those before them to tell what changed: a GPU by its UUID, or by its
+/// place where the source knows none (sources promise that places are stable); a host sensor by its
+/// name.
 class GpuSystemMonitor {
  public:
   /// `clock` must outlive the monitor. Does not poll yet: `latest()` is empty until the first poll.
   GpuSystemMonitor(std::unique_ptr<Source> source, const Clock& clock, MonitorOptions options = {});
 
+  /// Ends the background thread. A poll under way is waited for during `patience` of real time; one
+  /// that still has not returned is left behind with the source: its thread touches neither the
+  /// monitor nor, once it returns, the clock, and destroys the source, or never returns at all. No
+  /// thread can be cancelled inside a driver, so the choice is between this and hanging with it.
+  ~GpuSystemMonitor();
   GpuSystemMonitor(const GpuSystemMonitor&) = delete;
   GpuSystemMonitor& operator=(const GpuSystemMonitor&) = delete;
 
   /// Starts the background thread (once; later calls do nothing). It waits in real time, whatever
-  /// `clock` says, and ends with the monitor, after the poll under way.
+  /// `clock` says, and ends with the monitor.
   void start();
-  /// One poll by the caller, for virtual time. Never throws TelemetryError: see `error()`.
+  /// One poll by the caller, for virtual time; takes as long as the source does. Never throws
+  /// TelemetryError: see `error()`.
   void poll();
 
   Snapshot latest() const;
@@ -50,28 +61,18 @@ class GpuSystemMonitor {
   std::vector<Snapshot> history() const;
   /// Why the last poll failed; empty when it succeeded.
   std::optional<std::string> error() const;
+  /// How long the poll under way has taken so far; empty between polls.
+  std::optional<Seconds> poll_under_way() const;
   /// Polls that failed since the start.
   std::uint64_t failed_polls() const;
   /// Readings that were NaN or infinite since the start.
   std::uint64_t rejected_readings() const;
 
  private:
-  void run(const std::stop_token& stop);
-  void accept(Snapshot fresh);
-  void fail(std::string message);
+  struct State;  // shared with the thread, which may outlive the monitor
 
-  const std::unique_ptr<Source> source_;
-  const Clock& clock_;
-  const MonitorOptions options_;
-
-  std::mutex source_mutex_;   // one poll at a time; taken before mutex_
-  mutable std::mutex mutex_;  // all below; never held while a source is read
-  std::condition_variable_any wake_;
-  std::deque<Snapshot> history_;
-  std::optional<std::string> error_;
-  std::uint64_t failed_polls_ = 0;
-  std::uint64_t rejected_readings_ = 0;
-  std::jthread thread_;  // last: joined before anything it uses goes
+  const std::shared_ptr<State> state_;
+  std::jthread thread_;  // last: ended before anything else goes
 };
 
 }  // namespace thermoe

@@ -4,26 +4,32 @@
 #include <algorithm>
 
 #include "core/errors.h"
+#include "telemetry/telemetry_trace.h"
 
 namespace thermoe {
 
 ReplaySource::ReplaySource(const std::string& path, const Clock& clock)
     : name_("replay of " + path),
-      rows_(read_telemetry_trace(path)),
+      recording_(read_telemetry_trace(path)),
       clock_(clock),
       start_(clock.now()) {}
 
 Snapshot ReplaySource::read() {
-  const Seconds t = clock_.now() - start_;
-  const auto next = std::ranges::upper_bound(rows_, t, {}, &TraceRow::at);
-  if (next == rows_.end() && t > rows_.back().at) {
-    throw TelemetryError(
-        fmt::format("{}: the recording ended at {} s", name_, rows_.back().at.value));
+  // The clock may have been read a little earlier by another thread than the constructor's.
+  const Seconds t = recording_.front().at + std::max(clock_.now() - start_, Seconds(0));
+  if (t > recording_.back().at) {
+    throw TelemetryError(fmt::format("{}: the recording ended after {} s", name_, length().value));
   }
-  GpuReading gpu;
-  if (next != rows_.begin()) gpu = std::prev(next)->gpu;
-  gpu.name = name_;
-  return {.at = clock_.now(), .simulated = false, .gpus = {std::move(gpu)}};
+  const auto next = std::ranges::upper_bound(recording_, t, {}, &Snapshot::at);
+  Snapshot snapshot = *std::prev(next);
+  for (GpuReading& gpu : snapshot.gpus) {
+    if (gpu.name.empty()) gpu.name = name_;
+  }
+  return snapshot;
+}
+
+bool ReplaySource::simulated() const {
+  return std::ranges::any_of(recording_, &Snapshot::simulated);
 }
 
 }  // namespace thermoe

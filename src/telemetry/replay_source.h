@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/clock.h"
 #include "telemetry/source.h"
-#include "telemetry/telemetry_trace.h"
 
 namespace thermoe {
 
-/// Plays a recording back: at `t` after construction it reads what the recording's last row at or
-/// before `t` holds (all absent before the first row), and throws TelemetryError after the last
-/// row.
+/// Plays a recording back from its first row: at `t` after construction it reads what the recording
+/// held at `t` after its start (the last row at or before it), and throws TelemetryError after the
+/// last row. A GPU without a name in the file is called "replay of <path>".
 class ReplaySource final : public Source {
  public:
   /// Reads the whole file (telemetry_trace.h gives the format). Throws FormatError.
@@ -23,9 +21,14 @@ class ReplaySource final : public Source {
   Snapshot read() override;
   std::string_view name() const override { return name_; }
 
+  /// From the first row to the last.
+  Seconds length() const { return recording_.back().at - recording_.front().at; }
+  /// Whether any of it was recorded from simulated hardware.
+  bool simulated() const;
+
  private:
   std::string name_;
-  std::vector<TraceRow> rows_;
+  std::vector<Snapshot> recording_;  // never empty
   const Clock& clock_;
   Seconds start_;
 };

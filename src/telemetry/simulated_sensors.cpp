@@ -96,6 +96,7 @@ void SimulatedSensors::sample(const TrueState& state) {
   const Watts instant = window_energy_ / config_.sensor_window + period.noise;
   r.power_instant.value = nearest(std::max(instant, Watts(0)), config_.power_step);
   r.power_average.value = nearest(std::max(average, Watts(0)), config_.power_step);
+  r.power_limit.value = config_.power_limit;
   r.energy.value = nearest(energy_, config_.energy_step);
   r.temperature.value = nearest(state.temperature, config_.temperature_step);
   r.memory_temperature.value = nearest(state.memory_temperature, config_.temperature_step);

@@ -6,153 +6,225 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "core/errors.h"
+#include "telemetry/csv_cells.h"
+#include "telemetry/trace_columns.h"
 
 namespace thermoe {
 namespace {
 
-constexpr std::string_view kTime = "t_s";
-
-/// A cell and where it stands, for messages.
-struct Cell {
-  std::string_view text;
-  std::string_view column;
-  const std::string& path;
-  std::size_t line;
-
-  [[noreturn]] void refuse(const std::string& problem) const {
-    throw FormatError(path, fmt::format("line {}, column {}", line, column), problem);
-  }
-  /// Throws FormatError unless the text is a finite number within [low, high].
-  double number(double low, double high) const {
-    double value = 0.0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
-      refuse(
-          fmt::format("'{}' is not a finite number (leave the cell empty if the sensor was silent)",
-                      text.substr(0, 40)));
-    }
-    if (value < low || value > high) {
-      refuse(fmt::format("{} lies outside [{}, {}]", text, low, high));
-    }
-    return value;
-  }
-};
-
-struct Sensor {
-  std::string_view column;
-  void (*store)(GpuReading&, const Cell&);
-};
-
-// The one list of known columns.
-constexpr Sensor kSensors[] = {
-    {"power_w",
-     [](GpuReading& r, const Cell& c) { r.power_average.value = Watts(c.number(0, 1e5)); }},
-    {"power_instant_w",
-     [](GpuReading& r, const Cell& c) { r.power_instant.value = Watts(c.number(0, 1e5)); }},
-    {"temp_gpu_c",
-     [](GpuReading& r, const Cell& c) { r.temperature.value = Celsius(c.number(-100, 300)); }},
-    {"temp_mem_c",
-     [](GpuReading& r, const Cell& c) {
-       r.memory_temperature.value = Celsius(c.number(-100, 300));
-     }},
-    {"energy_j", [](GpuReading& r, const Cell& c) { r.energy.value = Joules(c.number(0, 1e15)); }},
-    {"util_gpu_pct",
-     [](GpuReading& r, const Cell& c) { r.gpu_utilisation.value = c.number(0, 100) / 100.0; }},
-    {"util_mem_pct",
-     [](GpuReading& r, const Cell& c) { r.memory_utilisation.value = c.number(0, 100) / 100.0; }},
-    {"sm_clock_mhz",
-     [](GpuReading& r, const Cell& c) { r.sm_clock.value = Megahertz(c.number(0, 1e5)); }},
-    {"throttle_reasons",
-     [](GpuReading& r, const Cell& c) {
-       const double bits = c.number(0, 9007199254740992.0);
-       if (bits != std::floor(bits)) c.refuse(fmt::format("{} is not a whole number", c.text));
-       r.throttle_reasons.value = static_cast<std::uint64_t>(bits);
-     }},
-};
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const auto at = text.find(separator);
-    parts.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) return parts;
-    text.remove_prefix(at + 1);
-  }
-}
+constexpr double kMostGpus = 1024;
 
 std::vector<std::string_view> split_lines(std::string_view text) {
-  auto lines = split(text, '\n');
-  if (lines.back().empty()) lines.pop_back();
-  for (auto& line : lines) {
-    if (line.ends_with('\r')) line.remove_suffix(1);
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    if (lines.back().ends_with('\r')) lines.back().remove_suffix(1);
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
   return lines;
 }
 
-/// Throws FormatError for a header that lacks the time or every sensor, or names a column twice.
-void check_header(const std::vector<std::string_view>& columns, const std::string& path) {
-  for (auto it = columns.begin(); it != columns.end(); ++it) {
-    if (std::find(columns.begin(), it, *it) != it) {
-      throw FormatError(path, "line 1", fmt::format("column '{}' is there twice", *it));
+/// The header's columns, and where the known ones stand.
+class Header {
+ public:
+  /// Throws FormatError for a header that lacks the time or every sensor, or names a column twice.
+  Header(std::string_view line, const std::string& path) {
+    auto cells = split_csv_line(line);
+    if (!cells) throw FormatError(path, "line 1", "a quote is not closed");
+    names_ = std::move(*cells);
+    for (auto it = names_.begin(); it != names_.end(); ++it) {
+      if (std::find(names_.begin(), it, *it) != it) {
+        throw FormatError(path, "line 1", fmt::format("column '{}' is there twice", *it));
+      }
+    }
+    if (!place(kTraceTime)) {
+      throw FormatError(path, "line 1",
+                        "no column t_s (a header line naming the columns is needed)");
+    }
+    check_sensors(path);
+  }
+
+  std::size_t size() const { return names_.size(); }
+  std::optional<std::size_t> place(std::string_view name) const {
+    const auto found = std::ranges::find(names_, name);
+    if (found == names_.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - names_.begin());
+  }
+
+ private:
+  void check_sensors(const std::string& path) const {
+    std::vector<std::string_view> known;
+    for (const auto& column : gpu_trace_columns()) known.push_back(column.name);
+    for (const auto& column : host_trace_columns()) known.push_back(column.name);
+    if (std::ranges::none_of(known, [&](auto name) { return place(name).has_value(); })) {
+      throw FormatError(path, "line 1",
+                        fmt::format("no sensor's column (known: {})", fmt::join(known, ", ")));
     }
   }
-  if (std::ranges::find(columns, kTime) == columns.end()) {
-    throw FormatError(path, "line 1", "no column t_s (a header line naming the columns is needed)");
-  }
-  const auto known = [&](const Sensor& s) {
-    return std::ranges::find(columns, s.column) != columns.end();
-  };
-  if (std::ranges::none_of(kSensors, known)) {
-    std::vector<std::string_view> names;
-    for (const Sensor& s : kSensors) names.push_back(s.column);
-    throw FormatError(path, "line 1",
-                      fmt::format("no sensor's column (known: {})", fmt::join(names, ", ")));
-  }
-}
 
-TraceRow parse_row(const std::vector<std::string_view>& columns,
-                   const std::vector<std::string_view>& cells, const std::string& path,
-                   std::size_t line) {
-  if (cells.size() != columns.size()) {
-    throw FormatError(path, fmt::format("line {}, column {}", line, cells.size()),
-                      fmt::format("the row ends after {} cells where the header names {}",
-                                  cells.size(), columns.size()));
+  std::vector<std::string> names_{};
+};
+
+/// One line's cells, by column name, with errors that say where they stand.
+class Row {
+ public:
+  Row(const Header& header, std::string_view text, const std::string& path, std::size_t line)
+      : header_(header), path_(path), line_(line) {
+    auto cells = split_csv_line(text);
+    if (!cells) throw FormatError(path, fmt::format("line {}", line), "a quote is not closed");
+    if (cells->size() != header.size()) {
+      throw FormatError(path, fmt::format("line {}, column {}", line, cells->size()),
+                        fmt::format("the row ends after {} cells where the header names {}",
+                                    cells->size(), header.size()));
+    }
+    cells_ = std::move(*cells);
   }
-  TraceRow row;
-  for (std::size_t i = 0; i < cells.size(); ++i) {
-    const Cell cell{.text = cells[i], .column = columns[i], .path = path, .line = line};
-    if (columns[i] == kTime) row.at = Seconds(cell.number(-1e12, 1e12));
-    if (cells[i].empty()) continue;
-    const auto sensor = std::ranges::find(kSensors, columns[i], &Sensor::column);
-    if (sensor != std::end(kSensors)) sensor->store(row.gpu, cell);
+
+  /// Empty for a missing column.
+  std::string_view text(std::string_view column) const {
+    const auto place = header_.place(column);
+    return place ? std::string_view(cells_[*place]) : std::string_view();
   }
-  return row;
-}
+
+  /// A finite number within [low, high]; absent if the cell is empty or the column missing.
+  std::optional<double> number(std::string_view column, double low, double high,
+                               bool whole = false) const {
+    const std::string_view cell = text(column);
+    if (cell.empty()) return std::nullopt;
+    double value = 0.0;
+    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    if (error != std::errc() || end != cell.data() + cell.size() || !std::isfinite(value)) {
+      refuse(column,
+             fmt::format("'{}' is not a finite number (leave the cell empty if the sensor was "
+                         "silent)",
+                         cell.substr(0, 40)));
+    }
+    if (value < low || value > high) {
+      refuse(column, fmt::format("{} lies outside [{}, {}]", cell, low, high));
+    }
+    if (whole && value != std::floor(value)) {
+      refuse(column, fmt::format("{} is not a whole number", cell));
+    }
+    return value;
+  }
+
+  template <class R>
+  void store(std::span<const TraceColumn<R>> columns, R& reading) const {
+    for (const auto& column : columns) {
+      const auto value = number(column.name, column.low, column.high, column.whole);
+      if (value) column.store(reading, *value);
+    }
+  }
+
+  bool has(std::string_view column) const { return header_.place(column).has_value(); }
+
+  [[noreturn]] void refuse(std::string_view column, const std::string& problem) const {
+    throw FormatError(path_, fmt::format("line {}, column {}", line_, column), problem);
+  }
+
+ private:
+  const Header& header_;
+  const std::string& path_;
+  std::size_t line_;
+  std::vector<std::string> cells_{};
+};
+
+/// Gathers rows of one time into snapshots.
+class TraceReader {
+ public:
+  void add(const Row& row) {
+    const auto at = row.number(kTraceTime, -1e12, 1e12);
+    if (!at) {
+      row.refuse(kTraceTime, "'' is not a finite number (every row has a time)");
+    }
+    begin(Seconds(*at), row);
+    if (row.number(kTraceSimulated, 0, 1, true).value_or(0.0) != 0.0) {
+      snapshots_.back().simulated = true;
+    }
+    if (const std::string_view host = row.text(kTraceHost); !host.empty()) {
+      if (!row.text(kTraceGpu).empty()) {
+        row.refuse(kTraceHost, "a row belongs to a GPU or to a host sensor, not to both");
+      }
+      add_host(row, std::string(host));
+    } else {
+      add_gpu(row);
+    }
+  }
+
+  std::vector<Snapshot> finish() {
+    for (std::size_t i = 1; i < snapshots_.size(); ++i) {
+      if (snapshots_[i].gpus.empty()) snapshots_[i].gpus = snapshots_[i - 1].gpus;
+      if (snapshots_[i].host.empty()) snapshots_[i].host = snapshots_[i - 1].host;
+    }
+    return std::move(snapshots_);
+  }
+
+ private:
+  void begin(Seconds at, const Row& row) {
+    if (!snapshots_.empty() && at < snapshots_.back().at) stands(row, at);
+    if (!snapshots_.empty() && at == snapshots_.back().at) return;
+    snapshots_.push_back({.at = at});
+    gpu_seen_.clear();
+  }
+
+  void add_gpu(const Row& row) {
+    std::size_t place = 0;
+    if (row.has(kTraceGpu)) {
+      const auto gpu = row.number(kTraceGpu, 0, kMostGpus - 1, true);
+      if (!gpu) row.refuse(kTraceGpu, "is empty (the GPU's place, or a name in column host)");
+      place = static_cast<std::size_t>(*gpu);
+    }
+    Snapshot& snapshot = snapshots_.back();
+    if (place >= snapshot.gpus.size()) {
+      snapshot.gpus.resize(place + 1);
+      gpu_seen_.resize(place + 1, false);
+    }
+    if (gpu_seen_[place]) stands(row, snapshot.at);
+    gpu_seen_[place] = true;
+    GpuReading& gpu = snapshot.gpus[place];
+    gpu.name = row.text(kTraceName);
+    gpu.uuid = row.text(kTraceUuid);
+    row.store(gpu_trace_columns(), gpu);
+  }
+
+  void add_host(const Row& row, std::string name) {
+    auto& host = snapshots_.back().host;
+    if (std::ranges::find(host, name, &HostReading::name) != host.end()) {
+      stands(row, snapshots_.back().at);
+    }
+    host.push_back({.name = std::move(name)});
+    row.store(host_trace_columns(), host.back());
+  }
+
+  [[noreturn]] static void stands(const Row& row, Seconds at) {
+    row.refuse(kTraceTime, fmt::format("{} does not come after the row before of the same device "
+                                       "(times must grow)",
+                                       at.value));
+  }
+
+  std::vector<Snapshot> snapshots_{};
+  std::vector<bool> gpu_seen_{};  // in the last snapshot
+};
 
 }  // namespace
 
-std::vector<TraceRow> parse_telemetry_trace(std::string_view text, const std::string& path) {
+std::vector<Snapshot> parse_telemetry_trace(std::string_view text, const std::string& path) {
   const auto lines = split_lines(text);
   if (lines.empty()) throw FormatError(path, "", "empty file (a CSV header line is needed)");
-  const auto columns = split(lines.front(), ',');
-  check_header(columns, path);
-  std::vector<TraceRow> rows;
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    rows.push_back(parse_row(columns, split(lines[i], ','), path, i + 1));
-    if (rows.size() > 1 && rows.back().at <= rows[rows.size() - 2].at) {
-      throw FormatError(path, fmt::format("line {}, column t_s", i + 1),
-                        fmt::format("{} does not come after the row before (times must grow)",
-                                    rows.back().at.value));
-    }
-  }
-  if (rows.empty()) throw FormatError(path, "", "no rows after the header");
-  return rows;
+  const Header header(lines.front(), path);
+  TraceReader reader;
+  for (std::size_t i = 1; i < lines.size(); ++i) reader.add(Row(header, lines[i], path, i + 1));
+  auto snapshots = reader.finish();
+  if (snapshots.empty()) throw FormatError(path, "", "no rows after the header");
+  return snapshots;
 }
 
-std::vector<TraceRow> read_telemetry_trace(const std::string& path) {
+std::vector<Snapshot> read_telemetry_trace(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw FormatError(path, "", "cannot be opened (does it exist, may it be read?)");
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

@@ -131,6 +131,66 @@ TEST(GpuSystemMonitor, TheHistoryIsARingOldestFirst) {
   EXPECT_EQ(history.back().at, Seconds(5.0));
 }
 
+TEST(GpuSystemMonitor, AGpuIsKnownByItsUuidThoughItsPlaceChanged) {
+  VirtualClock clock;
+  std::vector<std::string> order{"A", "B"};
+  GpuSystemMonitor monitor(std::make_unique<ScriptedSource>([&] {
+                             Snapshot s;
+                             for (const std::string& uuid : order) {
+                               s.gpus.push_back(power_reading(uuid == "A" ? 100.0 : 200.0).gpus[0]);
+                               s.gpus.back().uuid = uuid;
+                             }
+                             return s;
+                           }),
+                           clock);
+  clock.advance_to(Seconds(1.0));
+  monitor.poll();
+  order = {"C", "B", "A"};
+  clock.advance_to(Seconds(2.0));
+  monitor.poll();
+  const Snapshot latest = monitor.latest();
+  EXPECT_EQ(latest.gpus.at(0).power_instant.changed_at, Seconds(2.0));  // new
+  EXPECT_EQ(latest.gpus.at(1).power_instant.changed_at, Seconds(1.0));
+  EXPECT_EQ(latest.gpus.at(2).power_instant.changed_at, Seconds(1.0));
+}
+
+TEST(GpuSystemMonitor, StampsTheHostsSensorsByTheirNames) {
+  VirtualClock clock;
+  std::vector<HostReading> host(2);
+  host[0].name = "RAPL package-0";
+  host[0].power.value = Watts(90.0);
+  host[1].name = "k10temp Tctl";
+  host[1].temperature.value = Celsius(std::nan(""));
+  GpuSystemMonitor monitor(std::make_unique<ScriptedSource>([&] { return Snapshot{.host = host}; }),
+                           clock);
+  clock.advance_to(Seconds(1.0));
+  monitor.poll();
+  std::swap(host[0], host[1]);
+  clock.advance_to(Seconds(2.0));
+  monitor.poll();
+  const Snapshot latest = monitor.latest();
+  EXPECT_EQ(latest.host.at(1).power.read_at, Seconds(2.0));
+  EXPECT_EQ(latest.host.at(1).power.changed_at, Seconds(1.0));
+  EXPECT_TRUE(latest.host.at(0).temperature.rejected);
+  EXPECT_EQ(latest.host.at(0).temperature.value, std::nullopt);
+  EXPECT_EQ(monitor.rejected_readings(), 2U);
+}
+
+TEST(GpuSystemMonitor, StampsPowerLimitAndMemoryClock) {
+  VirtualClock clock;
+  GpuSystemMonitor monitor(std::make_unique<ScriptedSource>([] {
+                             Snapshot s = power_reading(1.0);
+                             s.gpus[0].power_limit.value = Watts(700.0);
+                             s.gpus[0].memory_clock.value = Megahertz(2619.0);
+                             return s;
+                           }),
+                           clock);
+  clock.advance_to(Seconds(4.0));
+  monitor.poll();
+  EXPECT_EQ(monitor.latest().gpus.at(0).power_limit.read_at, Seconds(4.0));
+  EXPECT_EQ(monitor.latest().gpus.at(0).memory_clock.read_at, Seconds(4.0));
+}
+
 // The remaining tests run real threads: they are what ThreadSanitizer watches.
 
 TEST(GpuSystemMonitor, ABackgroundThreadPollsWhileOthersRead) {
@@ -208,6 +268,13 @@ TEST(GpuSystemMonitor, APeriodOfZeroIsRefused) {
   const VirtualClock clock;
   EXPECT_THROW(GpuSystemMonitor(std::make_unique<ScriptedSource>([] { return Snapshot{}; }), clock,
                                 {.period = Seconds(0.0)}),
+               PreconditionError);
+}
+
+TEST(GpuSystemMonitor, NegativePatienceIsRefused) {
+  const VirtualClock clock;
+  EXPECT_THROW(GpuSystemMonitor(std::make_unique<ScriptedSource>([] { return Snapshot{}; }), clock,
+                                {.patience = Seconds(-1.0)}),
                PreconditionError);
 }
 

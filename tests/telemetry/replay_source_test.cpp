@@ -3,7 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "core/errors.h"
@@ -13,6 +16,22 @@ namespace thermoe {
 namespace {
 
 using ::testing::HasSubstr;
+
+/// A file of this content, while it lives.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text)
+      : path_(::testing::TempDir() + "replay_source_test." + std::to_string(::getpid())) {
+    std::ofstream(path_) << text;
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 constexpr const char* kTrace = THERMOE_SOURCE_DIR "/data/h100/thermal_trace.csv";
 
@@ -42,6 +61,27 @@ TEST(ReplaySource, CountsTimeFromItsConstruction) {
   EXPECT_EQ(source.read().gpus.at(0).power_average.value, Watts(481.086));
 }
 
+TEST(ReplaySource, PlaysFromTheFirstRowOn) {
+  const TemporaryFile file("t_s,power_w\n500,10\n501.5,20\n");
+  VirtualClock clock;
+  ReplaySource source(file.path(), clock);
+  EXPECT_EQ(source.length(), Seconds(1.5));
+  EXPECT_EQ(source.read().gpus.at(0).power_average.value, Watts(10));
+  EXPECT_EQ(source.read().gpus.at(0).name, "replay of " + file.path());
+  clock.advance_to(Seconds(1.5));
+  EXPECT_EQ(source.read().gpus.at(0).power_average.value, Watts(20));
+}
+
+TEST(ReplaySource, ASimulatedRecordingStaysSimulated) {
+  const TemporaryFile file("t_s,simulated,power_w\n0,0,10\n1,1,20\n");
+  VirtualClock clock;
+  ReplaySource source(file.path(), clock);
+  EXPECT_TRUE(source.simulated());
+  EXPECT_FALSE(source.read().simulated);
+  clock.advance_to(Seconds(1));
+  EXPECT_TRUE(source.read().simulated);
+}
+
 TEST(ReplaySource, SaysWhenTheRecordingHasEnded) {
   VirtualClock clock;
   ReplaySource source(kTrace, clock);
@@ -66,14 +106,34 @@ TEST(TelemetryTrace, ColumnsComeByNameInAnyOrderAndUnknownOnesAreIgnored) {
       parse_telemetry_trace("note,power_w,t_s\r\nhello,120.5,1\r\n,121,2\r\n", "x.csv");
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(rows[1].at, Seconds(2.0));
-  EXPECT_EQ(rows[0].gpu.power_average.value, Watts(120.5));
+  EXPECT_EQ(rows[0].gpus.at(0).power_average.value, Watts(120.5));
+}
+
+TEST(TelemetryTrace, RowsOfOneTimeAreTheGpusOfOneSnapshot) {
+  const auto rows = parse_telemetry_trace(
+      "t_s,gpu,name,power_w\n0,1,\"H100, left\",11\n0,0,A,10\n1,0,A,20\n", "x.csv");
+  ASSERT_EQ(rows.size(), 2U);
+  ASSERT_EQ(rows[0].gpus.size(), 2U);
+  EXPECT_EQ(rows[0].gpus[0].power_average.value, Watts(10));
+  EXPECT_EQ(rows[0].gpus[1].name, "H100, left");
+  EXPECT_EQ(rows[1].gpus.size(), 1U);
+}
+
+TEST(TelemetryTrace, HostSensorsAndGpusRecordedAtOtherTimesAreShownTogether) {
+  const auto rows = parse_telemetry_trace(
+      "t_s,gpu,power_w,host,host_power_w\n0,0,10,,\n0.5,,,RAPL package-0,95\n1,0,20,,\n", "x.csv");
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_TRUE(rows[0].host.empty());
+  EXPECT_EQ(rows[1].gpus.at(0).power_average.value, Watts(10));
+  EXPECT_EQ(rows[2].host.at(0).name, "RAPL package-0");
+  EXPECT_EQ(rows[2].host.at(0).power.value, Watts(95));
 }
 
 TEST(TelemetryTrace, AnEmptyCellIsAnAbsentReading) {
   const auto rows = parse_telemetry_trace("t_s,power_w,temp_gpu_c\n0,,51\n1,200,\n", "x.csv");
-  EXPECT_EQ(rows[0].gpu.power_average.value, std::nullopt);
-  EXPECT_EQ(rows[0].gpu.temperature.value, Celsius(51.0));
-  EXPECT_EQ(rows[1].gpu.temperature.value, std::nullopt);
+  EXPECT_EQ(rows[0].gpus.at(0).power_average.value, std::nullopt);
+  EXPECT_EQ(rows[0].gpus.at(0).temperature.value, Celsius(51.0));
+  EXPECT_EQ(rows[1].gpus.at(0).temperature.value, std::nullopt);
 }
 
 struct BadTrace {
@@ -114,6 +174,17 @@ INSTANTIATE_TEST_SUITE_P(
         BadTrace{"NoTimeColumn", "time,power_w\n0,5\n", "line 1", "no column t_s"},
         BadTrace{"NoSensor", "t_s,watts\n0,5\n", "line 1", "known: power_w"},
         BadTrace{"Twice", "t_s,power_w,power_w\n0,5,6\n", "line 1", "there twice"},
+        BadTrace{"OneGpuTwice", "t_s,gpu,power_w\n0,1,5\n0,1,5\n", "line 3, column t_s",
+                 "same device"},
+        BadTrace{"OneHostTwice", "t_s,host,host_power_w\n0,a,5\n0,a,5\n", "line 3, column t_s",
+                 "same device"},
+        BadTrace{"TimeFalls", "t_s,gpu,power_w\n1,0,5\n0,1,5\n", "line 3, column t_s",
+                 "times must grow"},
+        BadTrace{"GpuAndHost", "t_s,gpu,host,power_w\n0,0,cpu,5\n", "line 2, column host",
+                 "not to both"},
+        BadTrace{"NoGpu", "t_s,gpu,power_w\n0,,5\n", "line 2, column gpu", "is empty"},
+        BadTrace{"HalfAGpu", "t_s,gpu,power_w\n0,0.5,5\n", "line 2, column gpu", "whole"},
+        BadTrace{"OpenQuote", "t_s,name,power_w\n0,\"a,5\n", "line 2", "quote"},
         BadTrace{"Empty", "", "bad.csv", "empty file"},
         BadTrace{"HeaderOnly", "t_s,power_w\n", "bad.csv", "no rows"}),
     [](const auto& info) { return info.param.name; });

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace thermoe {
+
+/// What a file of sysfs said when read once.
+struct HostFileText {
+  std::optional<std::string> text{};  ///< without the newline at its end
+  int error = 0;                      ///< errno, if there is no text
+};
+HostFileText read_host_file(const std::string& path);
+
+/// The same for a file that holds one whole number.
+struct HostFileNumber {
+  std::optional<long long> number{};
+  /// Why there is none, if the sensor is there; empty for one that is gone or has nothing to say.
+  std::string problem{};
+  bool permission = false;  ///< the problem is a permission
+};
+HostFileNumber read_host_number(const std::string& path);
+
+}  // namespace thermoe

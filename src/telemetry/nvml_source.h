@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/units.h"
+#include "telemetry/source.h"
+
+namespace thermoe {
+
+struct NvmlOptions {
+  std::string library = "libnvidia-ml.so.1";  ///< a name for the loader to find, or a path
+  /// Time between two reads of the energy counter, the one slow call (4 ms on H100); >= 0, and 0
+  /// reads it in every poll.
+  Seconds energy_period{1.0};
+  Seconds reconnect_period{1.0};       ///< before the first attempt to reconnect; > 0. Doubles ...
+  Seconds reconnect_period_max{30.0};  ///< ... with each that fails, up to this
+};
+
+class NvmlGpu;
+class NvmlSession;
+
+/// The GPUs of this machine as the NVIDIA driver tells. Nothing is loaded before the first read().
+///
+/// Which readings there are depends on chip, driver and permission: one that NVML refuses
+/// (NOT_SUPPORTED, NO_PERMISSION, a function that an older driver lacks) is absent and is not asked
+/// for again until NVML is initialised anew; one that fails otherwise is absent in that poll. The
+/// energy counter is present only in the polls that read it (see `request_energy`).
+///
+/// A GPU that is lost keeps its place, name and UUID, its readings are absent, `problems` of the
+/// snapshot says so, and the others go on. While one is lost, NVML is shut down and initialised
+/// again (the driver tells of a GPU that came back only then) after `reconnect_period`, then at
+/// growing distances. Places never change: a GPU is known by its UUID, and one never seen before
+/// joins at the end. If all are lost, or NVML cannot be initialised, read() throws TelemetryError
+/// with cause and remedy, and later calls try again at the same distances.
+///
+/// read() is for one thread at a time and may block as long as the driver does; `request_energy`
+/// may be called from any thread. `GpuSystemMonitor` keeps these rules.
+class NvmlSource final : public Source {
+ public:
+  /// `clock` must outlive the source; it is not used once read() has called NVML. Throws
+  /// PreconditionError for periods out of range.
+  NvmlSource(NvmlOptions options, const Clock& clock);
+  ~NvmlSource() override;  // nvmlShutdown
+  NvmlSource(const NvmlSource&) = delete;
+  NvmlSource& operator=(const NvmlSource&) = delete;
+
+  Snapshot read() override;
+  std::string_view name() const override { return "nvml"; }
+
+  /// Makes the next read() read the energy counter, whenever it was read last: for the edges of a
+  /// run, where joules are counted. Call it, poll, and take `energy` of the snapshot.
+  void request_energy() { energy_requested_.store(true, std::memory_order_relaxed); }
+
+ private:
+  struct Slot;
+
+  void connect_if_due(Seconds now);
+  std::optional<std::string> connect();
+  void place(std::unique_ptr<NvmlGpu> gpu);
+  std::optional<std::string> read_slots(Snapshot& snapshot, bool with_energy);
+  void schedule(Seconds now, bool all_well);
+  [[noreturn]] void fail(Seconds now) const;
+
+  const NvmlOptions options_;
+  const Clock& clock_;
+  std::atomic<bool> energy_requested_{false};
+  std::unique_ptr<NvmlSession> session_;  // null while not connected
+  std::vector<Slot> slots_;               // every GPU ever seen, in the order first seen
+  std::vector<std::string> unopened_{};   // GPUs of this session that could not be opened
+  bool some_lost_ = false;                // ... one of them for being lost
+  std::optional<Seconds> energy_read_at_{};
+  std::optional<Seconds> retry_at_{};  // set while anything is lost
+  Seconds retry_period_{};             // before the next attempt
+  std::string fault_{};                // why there is no session, and the remedy
+};
+
+}  // namespace thermoe
