@@ -1,54 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "closed_loop.h"
-
 #include <gtest/gtest.h>
 
 #include "control/baseline.h"
-#include "control/kernel_aware_ttha.h"
 #include "control/reduced_k.h"
 #include "control/static_optimal.h"
+#include "loop_fixture.h"
 
 namespace thermoe {
 namespace {
 
-using testing::h100_like;
-using testing::LogitSource;
+using testing::calibrate;
+using testing::dual_config;
+using testing::kCap;
 using testing::mean_of;
 using testing::Plant;
 using testing::run_loop;
 using testing::settling_seconds;
 using testing::TruthTick;
 using testing::violation_seconds;
-
-constexpr int kLayers = 2, kExperts = 128, kK = 8;
-
-ControllerConfig loop_config(Targets targets) {
-  return {.strategy = Strategy::kKernelAwareTtha,
-          .mode = TthaMode::kDualOnly,
-          .targets = targets,
-          .layers = kLayers,
-          .experts = kExperts,
-          .k = kK,
-          .step_period = Seconds(0.016),
-          .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
-          .costs = h100_like(kLayers)};
-}
+using testing::with_tenant;
 
 std::vector<TruthTick> run_dual(const Targets& targets, const Plant& plant, double seconds,
                                 std::uint32_t seed = 1) {
-  const ControllerConfig config = loop_config(targets);
-  KernelAwareTtha controller(config, nullptr);
-  return run_loop(controller, config, plant, seconds, seed);
+  return testing::run_ttha(dual_config(targets), plant, seconds, seed);
 }
 
-/// A tenant of 60 W and 15 % of the bandwidth.
-Plant with_tenant(double from, double to, Plant plant = {}) {
-  plant.tenant_from = Seconds(from);
-  plant.tenant_to = Seconds(to);
-  return plant;
-}
-
-constexpr double kCap = 350.0;
 const Targets kPowerCap{.power = Watts(kCap)};
 
 struct Machine {
@@ -84,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(ControlLoop, BaselineDrawsFarMoreThanTheCap) {
-  const ControllerConfig config = loop_config({});
+  const ControllerConfig config = dual_config({});
   BaselineController controller(config);
   const auto log = run_loop(controller, config, {}, 10.0, 2);
   EXPECT_NEAR(mean_of(log, &TruthTick::power, 0.0, 10.0), 470.0, 15.0);
@@ -106,9 +82,8 @@ TEST(ControlLoop, TheTenantCostsQualityOnlyWhileItStays) {
 }
 
 TEST(ControlLoop, StaticOptimalHoldsTheCapUntilTheTenantComes) {
-  ControllerConfig config = loop_config(kPowerCap);
-  LogitSource source(kLayers, 16, kExperts, 4);  // the popularity that run_loop's seed 4 draws
-  for (int i = 0; i < 12; ++i) config.calibration.push_back(source.next());
+  ControllerConfig config = dual_config(kPowerCap);
+  calibrate(config, 4, 12);
   StaticOptimalController controller(config);
   EXPECT_FALSE(controller.state().saturated);
   const auto log = run_loop(controller, config, with_tenant(10.0, 20.0), 20.0, 4);
@@ -117,7 +92,7 @@ TEST(ControlLoop, StaticOptimalHoldsTheCapUntilTheTenantComes) {
 }
 
 TEST(ControlLoop, ReducedKHoldsTheSameCapAndKeepsLessMass) {
-  const ControllerConfig config = loop_config(kPowerCap);
+  const ControllerConfig config = dual_config(kPowerCap);
   ReducedKController controller(config);
   const auto log = run_loop(controller, config, with_tenant(10.0, 20.0), 28.0, 5);
   EXPECT_LE(violation_seconds(log, kCap), 2.4);
@@ -136,7 +111,7 @@ TEST(ControlLoop, ACapOutOfReachIsSaidAndTheFloorIsHeld) {
 }
 
 TEST(ControlLoop, HoldsAStepTimeThroughATenant) {
-  const ControllerConfig config = loop_config({});
+  const ControllerConfig config = dual_config({});
   BaselineController baseline(config);
   const auto free = run_loop(baseline, config, {}, 5.0, 6);
   const double cap = 0.8 * mean_of(free, &TruthTick::step_time, 0.0, 5.0);
@@ -173,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(ControlLoop, OfSeveralTargetsTheTightestWins) {
-  const ControllerConfig config = loop_config({});
+  const ControllerConfig config = dual_config({});
   BaselineController baseline(config);
   const double step =
       mean_of(run_loop(baseline, config, {}, 5.0, 9), &TruthTick::step_time, 0.0, 5.0);

@@ -7,38 +7,27 @@
 #include <limits>
 #include <sstream>
 
-#include "closed_loop.h"
-#include "control/kernel_aware_ttha.h"
 #include "control/reduced_k.h"
 #include "core/errors.h"
+#include "loop_fixture.h"
 
 namespace thermoe {
 namespace {
 
-using testing::h100_like;
 using testing::run_loop;
 using testing::Sabotage;
 using testing::TruthTick;
 
-constexpr int kLayers = 1, kExperts = 64, kK = 8;
+constexpr int kLayers = 1, kExperts = 64;
 
-ControllerConfig guard_config(Targets targets = {.power = Watts(250.0)}) {
-  return {.strategy = Strategy::kKernelAwareTtha,
-          .mode = TthaMode::kDualOnly,
-          .targets = targets,
-          .layers = kLayers,
-          .experts = kExperts,
-          .k = kK,
-          .step_period = Seconds(0.016),
-          .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
-          .costs = h100_like(kLayers)};
+ControllerConfig guard_config(const Targets& targets = {.power = Watts(250.0)}) {
+  return testing::dual_config(targets, {.layers = kLayers, .experts = kExperts, .k = 8});
 }
 
 std::vector<TruthTick> run_with(const ControllerConfig& config, double seconds,
                                 const Sabotage& sabotage,
                                 std::unique_ptr<PlanAdapter> adapter = nullptr) {
-  KernelAwareTtha controller(config, std::move(adapter));
-  return run_loop(controller, config, {}, seconds, 31, sabotage);
+  return testing::run_ttha(config, {}, seconds, 31, sabotage, std::move(adapter));
 }
 
 const TruthTick& at(const std::vector<TruthTick>& log, double time) {
@@ -203,7 +192,7 @@ TEST(GuardRails, BiasesAreClampedWhateverTheAdapterSays) {
   ControllerConfig config = guard_config();
   config.guard.bias_clamp = 0.02;
   config.mode = TthaMode::kAdapterOnly;  // the dual would not accept such a proposal at all
-  config.calibration.push_back(testing::LogitSource(kLayers, 16, kExperts, 1).next());
+  testing::calibrate(config, 1, 1);
   const auto log = run_with(config, 1.0, {}, std::make_unique<WildAdapter>(5.0F, &restarts));
   EXPECT_NEAR(log.back().state.bias_norm, 0.02 * std::sqrt(kExperts), 1e-5);
 }

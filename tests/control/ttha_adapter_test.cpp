@@ -5,15 +5,14 @@
 
 #include <cmath>
 
-#include "closed_loop.h"
-#include "control/kernel_aware_ttha.h"
 #include "control/make_controller.h"
 #include "core/errors.h"
+#include "loop_fixture.h"
 
 namespace thermoe {
 namespace {
 
-using testing::h100_like;
+using testing::kCap;
 using testing::LogitSource;
 using testing::mean_of;
 using testing::Plant;
@@ -21,36 +20,30 @@ using testing::run_loop;
 using testing::settling_seconds;
 using testing::TruthTick;
 using testing::violation_seconds;
+using testing::with_tenant;
 
-constexpr int kLayers = 2, kExperts = 128, kK = 8;
-constexpr double kCap = 350.0;
+constexpr testing::RoutedModel kModel;
 
 ControllerConfig ttha_config(TthaMode mode, std::uint32_t seed) {
-  ControllerConfig c{.strategy = Strategy::kKernelAwareTtha,
-                     .mode = mode,
-                     .targets = {.power = Watts(kCap)},
-                     .layers = kLayers,
-                     .experts = kExperts,
-                     .k = kK,
-                     .step_period = Seconds(0.016),
-                     .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
-                     .seed = 5,
-                     .costs = h100_like(kLayers)};
-  LogitSource source(kLayers, 16, kExperts, seed);
-  for (int i = 0; i < 6; ++i) c.calibration.push_back(source.next());
-  return c;
+  ControllerConfig config = testing::dual_config({.power = Watts(kCap)}, kModel);
+  config.mode = mode;
+  config.seed = 5;
+  testing::calibrate(config, seed, 6);
+  return config;
 }
 
 /// One tick's worth of input, by hand.
 class AdapterAlone : public ::testing::Test {
  protected:
   explicit AdapterAlone(TthaMode mode = TthaMode::kAdapterOnly)
-      : config_(ttha_config(mode, 21)), source_(kLayers, 16, kExperts, 21), tracker_(config_) {
+      : config_(ttha_config(mode, 21)),
+        source_(kModel.layers, testing::kTokens, kModel.experts, 21),
+        tracker_(config_) {
     sample_ = source_.next();
-    utilities_ = std::make_shared<const Utilities>(sample_, kK);
+    utilities_ = std::make_shared<const Utilities>(sample_, kModel.k);
     stats_ = plain_loads(*utilities_).back();
-    prior_ = {.k = kK, .k_min = 1};
-    prior_.unit_price.assign(kLayers * kExperts, 1.0F);
+    prior_ = {.k = kModel.k, .k_min = 1};
+    prior_.unit_price.assign(kModel.layers * kModel.experts, 1.0F);
   }
 
   AdapterOutput update(TthaAdapter& adapter, double lambda, bool relative = false) {
@@ -60,7 +53,7 @@ class AdapterAlone : public ::testing::Test {
                         .sample = sample_,
                         .metrics = metrics_,
                         .costs = config_.costs};
-    const LoadCosts costs(config_.costs, 16, {});
+    const LoadCosts costs(config_.costs, testing::kTokens, {});
     return adapter.update_ttha({.observation = o,
                                 .utilities = utilities_,
                                 .costs = costs,
@@ -95,8 +88,8 @@ TEST_F(AdapterAlone, TermsSumToTheTotalAndHaveTheExactValues) {
   TthaAdapter adapter(config_);
   const auto& l = update(adapter, 0.2).losses;
   EXPECT_NEAR(l.total, l.power + l.temperature + l.latency + l.throughput + l.quality, 1e-5);
-  const Demand exact =
-      LoadCosts(config_.costs, 16, {}).demand(PricedSample(utilities_, prior_).loads(0.2));
+  const Demand exact = LoadCosts(config_.costs, testing::kTokens, {})
+                           .demand(PricedSample(utilities_, prior_).loads(0.2));
   EXPECT_NEAR(l.quality, -std::log(exact.kept_mass), 1e-5);
   const double excess = std::max(0.0, tracker_.forecast(exact.cost).power.value / kCap - 1.0);
   EXPECT_NEAR(l.power, config_.adapter.weight_power * excess * excess, 1e-4);
@@ -151,17 +144,10 @@ TEST_F(AdapterAlone, ARestartGoesBackToThePrior) {
   for (const float b : update(adapter, 0.1).bias) EXPECT_EQ(b, 0.0F);
 }
 
-Plant with_tenant() {
-  Plant plant;
-  plant.tenant_from = Seconds(8.0);
-  plant.tenant_to = Seconds(16.0);
-  return plant;
-}
-
 TEST(TthaLoop, TheAdapterDoesNotSpoilTheDualsHold) {
   const ControllerConfig config = ttha_config(TthaMode::kBoth, 22);
   const auto controller = make_controller(config);
-  const auto log = run_loop(*controller, config, with_tenant(), 24.0, 22);
+  const auto log = run_loop(*controller, config, with_tenant(8.0, 16.0), 24.0, 22);
   EXPECT_LE(violation_seconds(log, kCap), 2.4);
   EXPECT_LE(settling_seconds(log, kCap, 8.0), 4.0);
   EXPECT_NEAR(mean_of(log, &TruthTick::power, 2.0, 24.0), 0.99 * kCap, 0.02 * kCap);
@@ -170,7 +156,7 @@ TEST(TthaLoop, TheAdapterDoesNotSpoilTheDualsHold) {
 
   ControllerConfig alone = config;
   alone.mode = TthaMode::kDualOnly;
-  const auto dual = run_loop(*make_controller(alone), alone, with_tenant(), 24.0, 22);
+  const auto dual = run_loop(*make_controller(alone), alone, with_tenant(8.0, 16.0), 24.0, 22);
   EXPECT_GT(mean_of(log, &TruthTick::kept_mass, 2.0, 24.0),
             mean_of(dual, &TruthTick::kept_mass, 2.0, 24.0) - 0.005);
 }
