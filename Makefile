@@ -10,7 +10,7 @@ THERMOE := $(BUILD)/src/cli/thermoe
 .PHONY: help setup configure build test demo check clean
 
 help:
-	@echo 'make demo    set up, build, run the comparison of routing strategies; prints a table'
+	@echo 'make demo    set up, build, run the comparison of routing strategies; prints a table, writes report.html'
 	@echo 'make test    set up, build, run every test'
 	@echo 'make check   everything a change must pass: format, layers, warnings, tests, sanitizers, lint'
 	@echo 'make build   set up and build the cpu-release preset into $(BUILD)'

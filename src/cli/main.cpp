@@ -11,10 +11,13 @@
 #include <optional>
 
 #include "cli/cost_command.h"
+#include "cli/doctor/doctor_command.h"
 #include "cli/eval_command.h"
 #include "cli/interrupt_watch.h"
 #include "cli/logits_command.h"
+#include "cli/monitor/monitor_command.h"
 #include "cli/price_command.h"
+#include "cli/report_command.h"
 #include "cli/run_command.h"
 #include "cli/train_command.h"
 #include "cli/version.h"
@@ -49,6 +52,8 @@ void describe(CLI::App& app) {
       "Examples:\n"
       "  thermoe run experiments/demo.json      compare strategies under a power cap (simulated "
       "H100)\n"
+      "  thermoe report runs/demo-1             the run as a page of plots, offline\n"
+      "  thermoe monitor                        GPUs, host and runs, live in the terminal\n"
       "  thermoe cost show data/h100/kernel_cost_model.json\n"
       "  thermoe eval --help                    bits/byte of a checkpoint\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");
@@ -65,11 +70,14 @@ int run(int argc, char** argv) {
   CLI::App app;
   describe(app);
   thermoe::add_run_command(app, stop);
+  thermoe::add_report_command(app);
   thermoe::add_cost_command(app);
   thermoe::add_price_command(app);
   thermoe::add_logits_command(app, stop);
   thermoe::add_train_command(app, stop);
   thermoe::add_eval_command(app);
+  thermoe::add_doctor_command(app);
+  thermoe::add_monitor_command(app);
   // Only these end cleanly on Ctrl-C; the others just end.
   for (const char* name : {"run", "train", "logits"}) {
     app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });

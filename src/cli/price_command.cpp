@@ -99,15 +99,13 @@ double joules_per_token(const RoutingOption& o, int tokens) {
 }
 
 /// Q of docs/theory.md: kept mass may exceed 1 by rounding.
-double quality_loss(const RoutingOption& o) {
-  return -std::log(std::min(o.demand.kept_mass, 1.0));
-}
+double quality_loss(const RoutingOption& o) { return std::max(0.0, -std::log(o.demand.kept_mass)); }
 
 std::string row(const std::string& name, const RoutingOption& o, int tokens) {
   return fmt::format("{:<16} {:>7.1f} {:>8.2f} {:>9.4f} {:>8.2f} {:>9.0f} {:>8.3f} {:>7.0f}\n",
-                     name, o.demand.active, 100.0 * o.demand.kept_mass,
-                     quality_loss(o), 1e3 * o.demand.cost.latency.value,
-                     tokens / o.period.value, joules_per_token(o, tokens), o.power.value);
+                     name, o.demand.active, 100.0 * o.demand.kept_mass, quality_loss(o),
+                     1e3 * o.demand.cost.latency.value, tokens / o.period.value,
+                     joules_per_token(o, tokens), o.power.value);
 }
 
 nlohmann::json to_json(const RoutingOption& o, int tokens) {

@@ -15,11 +15,13 @@
 #include <vector>
 
 #include "cli/terminal_progress.h"
+#include "cli/version.h"
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "moe/model_weights.h"
 #include "moe/peak_memory.h"
+#include "report/html_report.h"
 #include "report/summary_table.h"
 #include "run/check_experiment.h"
 #include "run/model_decoder.h"
@@ -38,6 +40,7 @@ struct RunOptions {
   std::optional<double> power_cap{};
   bool quick = false;
   bool json = false;
+  bool no_report = false;
 };
 
 Strategy parse_strategy(const std::string& name) {
@@ -76,6 +79,13 @@ void print_result(const RunResult& result, const std::string& folder, bool json)
   fmt::print("\n{}Files: {}\n", summary_table(result.summary), folder);
 }
 
+/// Writes report.html and names it; on stderr where stdout is for JSON.
+void report(const std::string& folder, bool json) {
+  const std::string path = default_report_path({folder});
+  write_html_report({folder}, path, kVersion);
+  fmt::print(json ? stderr : stdout, "Report: {} (opens in any browser, offline)\n", path);
+}
+
 void run(const RunOptions& options, const std::atomic<bool>& stop) {
   // The adapter's tensors are small: handing them to a pool of threads costs several times the
   // work.
@@ -100,12 +110,13 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
                              .stop = stop});
   }
   if (!result.complete) {
-    throw Error(
-        fmt::format("interrupted: {}/metrics.csv holds what was measured until then; there is no "
-                    "summary.json, as the run is not complete",
-                    folder));
+    throw Error(fmt::format(
+        "interrupted: {}/metrics.csv holds what was measured until then; there is no "
+        "summary.json, as the run is not complete (thermoe report {} draws what is there)",
+        folder, folder));
   }
   print_result(result, folder, options.json);
+  if (!options.no_report) report(folder, options.json);
 }
 
 }  // namespace
@@ -133,6 +144,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_flag("--quick", options->quick,
                     "At most 60 s of virtual time, BASELINE and KERNEL_AWARE_TTHA only");
   command->add_flag("--json", options->json, "Print the summary as JSON instead of a table");
+  command->add_flag("--no-report", options->no_report, "Leave report.html out");
   command->footer(
       "Examples:\n"
       "  thermoe run experiments/demo.json\n"
@@ -140,9 +152,10 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
       "  thermoe run experiments/demo.json --strategy KERNEL_AWARE_TTHA --power-cap 300 --out "
       "runs/300w\n"
       "The folder holds config.json, metrics.csv (a row a strategy and tick), expert_usage.csv,\n"
-      "details.json and summary.json; docs/experiments.md explains fields and columns. Ctrl-C "
-      "stops\n"
-      "after the tick under way: metrics.csv stays readable and no summary.json is written.");
+      "expert_bias.csv, details.json, summary.json and report.html; docs/experiments.md explains "
+      "fields\n"
+      "and columns. Ctrl-C stops after the tick under way: metrics.csv stays readable and no "
+      "summary.json is written.");
   command->callback([options, &stop] { run(*options, stop); });
 }
 

@@ -185,9 +185,9 @@ std::string show_text(const KernelCostModel& model, bool with_rows) {
   add_header(model, text);
   fmt::format_to(
       out,
-      "\n{} tables. At a row a cost is measured, between rows interpolated, outside the ranges "
+      "\n{} table{}. At a row a cost is measured, between rows interpolated, outside the ranges "
       "extrapolated.\n",
-      model.tables().size());
+      model.tables().size(), model.tables().size() == 1 ? "" : "s");
   for (const CostTable& table : model.tables()) {
     fmt::format_to(out, "\n{}  ({}, {} rows)\n", to_string(table.key()), to_string(table.source()),
                    table.rows().size());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report/metrics_logger.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/errors.h"
@@ -8,9 +9,9 @@
 namespace thermoe {
 namespace {
 
-std::vector<std::string> usage_columns(int experts) {
+std::vector<std::string> expert_columns(int experts, const char* unit) {
   std::vector<std::string> names = {"strategy", "time_s", "layer"};
-  for (int e = 0; e < experts; ++e) names.push_back(fmt::format("expert_{}_tokens", e));
+  for (int e = 0; e < experts; ++e) names.push_back(fmt::format("expert_{}_{}", e, unit));
   return names;
 }
 
@@ -116,8 +117,10 @@ std::vector<std::string> MetricsLogger::columns(int layers) {
 
 MetricsLogger::MetricsLogger(const std::string& folder, int layers, int experts)
     : metrics_(folder + "/metrics.csv", columns(layers)),
-      usage_(folder + "/expert_usage.csv", usage_columns(experts)),
-      second_(layers, experts) {}
+      usage_(folder + "/expert_usage.csv", expert_columns(experts, "tokens")),
+      bias_(folder + "/expert_bias.csv", expert_columns(experts, "bias")),
+      second_(layers, experts),
+      bias_sums_(static_cast<std::size_t>(layers) * static_cast<std::size_t>(experts)) {}
 
 void MetricsLogger::add(const MetricsRow& row) {
   CsvRow line;
@@ -142,24 +145,40 @@ void MetricsLogger::add(const MetricsRow& row) {
     second_start_ = row.at - row.step.tick;
   }
   second_.add(row.stats);
+  add_bias(row.plan);
   last_ = row.at;
   // Half a tick of slack: times are sums of ticks.
-  if (row.at - second_start_ + 0.5 * row.step.tick >= Seconds(1.0)) write_usage();
+  if (row.at - second_start_ + 0.5 * row.step.tick >= Seconds(1.0)) write_second();
 }
 
 void MetricsLogger::finish_strategy() {
-  if (last_ > second_start_) write_usage();
+  if (last_ > second_start_) write_second();
   strategy_.clear();
 }
 
-void MetricsLogger::write_usage() {
+void MetricsLogger::add_bias(const RoutingPlan* plan) {
+  ++ticks_;
+  if (plan == nullptr) return;
+  auto sum = bias_sums_.begin();
   for (int l = 0; l < second_.layers(); ++l) {
-    CsvRow line;
-    line.add(std::string_view(strategy_)).add(last_).add(l);
-    for (const std::int64_t count : second_.layer(l)) line.add(count);
-    usage_.add(line);
+    for (const float bias : plan->selection_bias(l)) *sum++ += static_cast<double>(bias);
+  }
+}
+
+void MetricsLogger::write_second() {
+  auto sum = bias_sums_.cbegin();
+  for (int l = 0; l < second_.layers(); ++l) {
+    CsvRow tokens, biases;
+    tokens.add(std::string_view(strategy_)).add(last_).add(l);
+    biases.add(std::string_view(strategy_)).add(last_).add(l);
+    for (const std::int64_t count : second_.layer(l)) tokens.add(count);
+    for (int e = 0; e < second_.experts(); ++e) biases.add(*sum++ / ticks_);
+    usage_.add(tokens);
+    bias_.add(biases);
   }
   second_.clear();
+  std::fill(bias_sums_.begin(), bias_sums_.end(), 0.0);
+  ticks_ = 0;
   second_start_ = last_;
 }
 

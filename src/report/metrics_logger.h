@@ -10,10 +10,10 @@
 
 namespace thermoe {
 
-/// Writes a run's metrics.csv (a row a strategy and tick, units in the column names) and
-/// expert_usage.csv (tokens each expert received, a row a layer and second). Every row reaches the
-/// kernel before `add` returns: a killed run leaves both files readable. docs/experiments.md
-/// explains the columns.
+/// Writes a run's metrics.csv (a row a strategy and tick, units in the column names),
+/// expert_usage.csv (tokens each expert received, a row a layer and second) and expert_bias.csv
+/// (its selection bias, mean of the second). Every row reaches the kernel before `add` returns: a
+/// killed run leaves the files readable. docs/experiments.md explains the columns.
 class MetricsLogger {
  public:
   /// `folder` must exist. Throws WriteError.
@@ -21,17 +21,21 @@ class MetricsLogger {
 
   /// Throws WriteError naming the file (a full disk).
   void add(const MetricsRow& row);
-  /// Writes the usage of a second that has begun. Call at a strategy's end.
+  /// Writes the usage and biases of a second that has begun. Call at a strategy's end.
   void finish_strategy();
 
   static std::vector<std::string> columns(int layers);
 
  private:
-  void write_usage();
+  void add_bias(const RoutingPlan* plan);
+  void write_second();
 
   CsvFile metrics_;
   CsvFile usage_;
+  CsvFile bias_;
   ExpertUsage second_;
+  std::vector<double> bias_sums_;  // [layers, experts], of the second
+  int ticks_ = 0;                  // of the second
   std::string strategy_{};
   Seconds second_start_{};
   Seconds last_{};

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/routing_plan.h"
 #include "core/routing_stats.h"
 #include "core/snapshot.h"
 #include "core/step_metrics.h"
@@ -62,7 +63,8 @@ struct ControlRecord {
   std::string fallback{};  ///< why the plan is BASELINE; empty while in control
 };
 
-/// One tick of one strategy. `stats` and `sensed` are views, valid while the row is being logged.
+/// One tick of one strategy. `stats`, `plan` and `sensed` are views, valid while the row is being
+/// logged.
 struct MetricsRow {
   std::string_view strategy{};
   bool simulated = true;  ///< the hardware of this row
@@ -73,6 +75,7 @@ struct MetricsRow {
   AppliedDisturbance disturbance{};
   StepMetrics step{};
   const RoutingStats& stats;
+  const RoutingPlan* plan = nullptr;  ///< whose selection biases the tick ran under; null: none
   StepQuality quality{};
   ControlRecord control{};
   bool violation = false;  ///< the 1 s mean exceeds 1.05 x the target (power; else see docs)

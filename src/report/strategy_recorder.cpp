@@ -15,8 +15,6 @@ using Kind = TargetOutcome::Kind;
 
 constexpr Seconds kWindow{1.0};
 constexpr Seconds kHold{5.0};
-constexpr double kBand = 0.05;
-constexpr double kTemperatureBand = 1.0;  // degrees
 constexpr double kFloorShare = 0.25;
 constexpr std::size_t kMaxReasons = 8;
 
@@ -24,14 +22,6 @@ double mean(const std::vector<double>& values, std::size_t from = 0) {
   if (from >= values.size()) return 0.0;
   return std::accumulate(values.begin() + static_cast<std::ptrdiff_t>(from), values.end(), 0.0) /
          static_cast<double>(values.size() - from);
-}
-
-double upper(Kind kind, double target) {
-  return kind == Kind::kTemperature ? target + kTemperatureBand : target * (1 + kBand);
-}
-
-double lower(Kind kind, double target) {
-  return kind == Kind::kTemperature ? target - kTemperatureBand : target * (1 - kBand);
 }
 
 }  // namespace
@@ -44,10 +34,10 @@ StrategyRecorder::StrategyRecorder(RecorderOptions options)
 
 bool StrategyRecorder::violates(const MetricsRow& row, Seconds step_time_1s) const {
   const Targets& t = options_.targets;
-  return (t.power && row.truth.power_1s.value > upper(Kind::kPower, t.power->value)) ||
+  return (t.power && row.truth.power_1s.value > upper_limit(Kind::kPower, t.power->value)) ||
          (t.temperature &&
-          row.truth.temperature.value > upper(Kind::kTemperature, t.temperature->value)) ||
-         (t.step_time && step_time_1s.value > upper(Kind::kStepTime, t.step_time->value));
+          row.truth.temperature.value > upper_limit(Kind::kTemperature, t.temperature->value)) ||
+         (t.step_time && step_time_1s.value > upper_limit(Kind::kStepTime, t.step_time->value));
 }
 
 void StrategyRecorder::add(MetricsRow& row, Joules energy) {
@@ -99,8 +89,8 @@ TargetOutcome StrategyRecorder::outcome(Kind kind, double target) const {
         static_cast<std::size_t>(std::lround(*options_.disturbed_until / options_.tick));
     disturbed = disturbed.first(std::min(disturbed.size(), ticks));
   }
-  const double low = lower(kind, target);
-  const double high = upper(kind, target);
+  const double low = lower_limit(kind, target);
+  const double high = upper_limit(kind, target);
   TargetOutcome out{
       .kind = kind,
       .target = target,

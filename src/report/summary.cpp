@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+constexpr double kBand = 0.05;
+constexpr double kTemperatureBand = 1.0;  // degrees
+
 json optional(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
 json optional(const std::optional<Seconds>& value) {
   return value ? json(value->value) : json(nullptr);
@@ -77,6 +80,16 @@ json target_json(const TargetOutcome& target) {
 }
 
 }  // namespace
+
+double upper_limit(TargetOutcome::Kind kind, double target) {
+  return kind == TargetOutcome::Kind::kTemperature ? target + kTemperatureBand
+                                                   : target * (1 + kBand);
+}
+
+double lower_limit(TargetOutcome::Kind kind, double target) {
+  return kind == TargetOutcome::Kind::kTemperature ? target - kTemperatureBand
+                                                   : target * (1 - kBand);
+}
 
 const TargetOutcome* StrategySummary::target(TargetOutcome::Kind kind) const {
   for (const TargetOutcome& outcome : targets) {

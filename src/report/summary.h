@@ -33,6 +33,11 @@ struct TargetOutcome {
   std::optional<double> best_held{};
 };
 
+/// A value counts as held from `lower_limit` to `upper_limit`: within 5 % of the target, or within
+/// 1 degree of a temperature.
+double upper_limit(TargetOutcome::Kind kind, double target);
+double lower_limit(TargetOutcome::Kind kind, double target);
+
 /// What one strategy did in a run.
 struct StrategySummary {
   std::string name{};

@@ -12,8 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.json", "metrics.csv", "expert_usage.csv", "details.json",
-                                  "summary.json"};
+constexpr const char* kFiles[] = {"config.json",     "metrics.csv",  "expert_usage.csv",
+                                  "expert_bias.csv", "details.json", "summary.json",
+                                  "report.html"};
 
 void make(const fs::path& folder) {
   std::error_code error;

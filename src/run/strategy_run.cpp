@@ -127,7 +127,8 @@ std::optional<StrategySummary> StrategyRun::run() {
                                               .sample = step_->sample,
                                               .metrics = metrics_,
                                               .costs = costs}));
-    const Decoded decoded = decode(plans_.acquire());
+    const RoutingPlan& plan = plans_.acquire();
+    const Decoded decoded = decode(plan);
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, clock_.now());
     if (decoded.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
     const TickOutcome outcome = plant_.advance(experiment_.tick, decoded.charge, disturbance);
@@ -140,7 +141,7 @@ std::optional<StrategySummary> StrategyRun::run() {
                 .steps = outcome.steps,
                 .tokens = outcome.steps * experiment_.batch,
                 .kl_to_baseline = decoded.quality.kl_to_baseline};
-    log(decoded, outcome, disturbance, monitor_.latest());
+    log(decoded, plan, outcome, disturbance, monitor_.latest());
     report(outcome);
     if (stages_.stop.load()) return std::nullopt;
   }
@@ -195,7 +196,7 @@ StepMetrics StrategyRun::metrics_before_start() const {
           .step_period = std::max(time, experiment_.step_period())};
 }
 
-void StrategyRun::log(const Decoded& decoded, const TickOutcome& outcome,
+void StrategyRun::log(const Decoded& decoded, const RoutingPlan& plan, const TickOutcome& outcome,
                       const GpuDisturbance& disturbance, const Snapshot& snapshot) {
   MetricsRow row{
       .strategy = to_string(strategy_),
@@ -209,6 +210,7 @@ void StrategyRun::log(const Decoded& decoded, const TickOutcome& outcome,
                       .sensor_fault = sensors_faulty_at(experiment_.disturbances, clock_.now())},
       .step = metrics_,
       .stats = step_->stats,
+      .plan = &plan,
       .quality = decoded.quality,
       .control = control_record(stages_.controller.state())};
   recorder_.add(row, outcome.energy);

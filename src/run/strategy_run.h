@@ -51,8 +51,8 @@ class StrategyRun {
   Decoded decode(const RoutingPlan& plan);
   StepCost costs_now(const Snapshot& snapshot) const;
   StepMetrics metrics_before_start() const;
-  void log(const Decoded& decoded, const TickOutcome& outcome, const GpuDisturbance& disturbance,
-           const Snapshot& snapshot);
+  void log(const Decoded& decoded, const RoutingPlan& plan, const TickOutcome& outcome,
+           const GpuDisturbance& disturbance, const Snapshot& snapshot);
   void report(const TickOutcome& outcome);
 
   Strategy strategy_;

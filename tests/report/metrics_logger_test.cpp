@@ -92,5 +92,33 @@ TEST_F(MetricsLoggerFiles, ExpertUsageIsASumASecond) {
   EXPECT_EQ(rows[5], (std::vector<std::string>{"REDUCED_K", "1", "0", "10", "10", "0", "0"}));
 }
 
+TEST_F(MetricsLoggerFiles, ExpertBiasIsAMeanASecondAndZeroWithoutAPlan) {
+  MetricsLogger logger(folder_, 2, 4);
+  RoutingPlan plan(2, 4, 2);
+  for (int tick = 1; tick <= 10; ++tick) {
+    plan.selection_bias(1)[3] = tick <= 5 ? 0.5F : -0.25F;
+    logger.add({.strategy = "KERNEL_AWARE_TTHA",
+                .at = Seconds(0.1 * tick),
+                .targets = targets_,
+                .step = {.tick = Seconds(0.1)},
+                .stats = stats_,
+                .plan = &plan});
+  }
+  logger.add({.strategy = "KERNEL_AWARE_TTHA",
+              .at = Seconds(1.1),
+              .targets = targets_,
+              .step = {.tick = Seconds(0.1)},
+              .stats = stats_});
+  logger.finish_strategy();
+  const auto rows = read("expert_bias.csv");
+  ASSERT_EQ(rows.size(), 1U + 2 * 2);
+  EXPECT_EQ(rows[0][3], "expert_0_bias");
+  EXPECT_EQ(rows[1], (std::vector<std::string>{"KERNEL_AWARE_TTHA", "1", "0", "0", "0", "0", "0"}));
+  EXPECT_EQ(rows[2],
+            (std::vector<std::string>{"KERNEL_AWARE_TTHA", "1", "1", "0", "0", "0", "0.125"}));
+  EXPECT_EQ(rows[4],
+            (std::vector<std::string>{"KERNEL_AWARE_TTHA", "1.1", "1", "0", "0", "0", "0"}));
+}
+
 }  // namespace
 }  // namespace thermoe

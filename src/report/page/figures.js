@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plots but for the expert maps. Each figure says what it needs of the strategies and makes its
+// traces and layout from them; controls.js draws them and keeps them in step. `simulates`: the figure
+// shows hardware, whose watts, degrees and times may be simulated; routing and losses never are.
+
+const TIME_FIGURES = [
+  { id: "power", section: "Power and temperature", title: "GPU power", line: "power", unit: "W", digits: 1,
+    simulates: true, hint: "Mean of the last second, against the cap." },
+  { id: "temperature", section: "Power and temperature", title: "GPU temperature", line: "temperature",
+    unit: "°C", digits: 1, simulates: true, hint: "Die temperature." },
+  { id: "step", section: "Time", title: "Step time", line: "step", unit: "ms", digits: 2, half: true, smooth: true,
+    simulates: true, hint: "Mean duration of a decode step (expert layers) in each tick." },
+  { id: "active", section: "Routing", title: "Active experts", line: "active", unit: "experts", digits: 1,
+    half: true, smooth: true, hint: "Distinct experts with a token, mean over the layers." },
+  { id: "lambda", section: "Routing", title: "Price λ", line: "lambda", unit: "", digits: 4, half: true, smooth: true,
+    hint: "The multiplier of the activation prices: 0 is plain routing." },
+];
+
+const LOSSES = {
+  loss_total: { name: "total", colour: "--text", dash: "solid" },
+  loss_power: { name: "power", colour: "--s-ttha", dash: "dash" },
+  loss_temperature: { name: "temperature", colour: "--s-other-1", dash: "dot" },
+  loss_latency: { name: "step time", colour: "--s-other-0", dash: "dashdot" },
+  loss_throughput: { name: "throughput", colour: "--s-reduced", dash: "longdash" },
+  loss_quality: { name: "quality", colour: "--s-static", dash: "longdashdot" },
+};
+
+const SMOOTH_SECONDS = 2;
+
+// The plot library reads some markup in its texts: names from files are shown as they are.
+function plain(text) {
+  return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+function font(size = 12) {
+  return { family: "system-ui, -apple-system, 'Segoe UI', sans-serif", size, color: css("--text") };
+}
+
+function axis(title, more = {}) {
+  return {
+    title: { text: title, font: font(12), standoff: 8 }, gridcolor: css("--grid"), zeroline: false,
+    linecolor: css("--line"), tickfont: font(11), automargin: true, ...more,
+  };
+}
+
+function layout(state, more = {}) {
+  return {
+    height: 340, autosize: true, font: font(12), margin: { l: 56, r: 16, t: topMargin(state, 0), b: 44 },
+    paper_bgcolor: css("--panel"), plot_bgcolor: css("--panel"),
+    hovermode: "x unified", uirevision: state.revision,
+    hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--line"), font: font(11) },
+    legend: { orientation: "h", x: 0, xanchor: "left", y: 0, yref: "container", yanchor: "bottom", font: font(11) },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--muted"), activecolor: css("--focus") },
+    dragmode: state.narrow ? false : "zoom", ...more,
+  };
+}
+
+// Room for the buttons, which narrow pages do without, and for rows of names of shaded times.
+function topMargin(state, rows) {
+  return (state.narrow ? 8 : 30) + 15 * rows;
+}
+
+// What was done to the machine, shaded and named. Two runs with the same disturbance shade it once.
+function shading(data) {
+  const seen = new Map();
+  for (const [r, run] of data.runs.entries()) {
+    for (const d of run.disturbances) {
+      const key = `${d.from} ${d.to} ${d.words}`;
+      seen.set(key, { ...d, runs: [...(seen.get(key)?.runs || []), "AB"[r]] });
+    }
+  }
+  return [...seen.values()].map((d) => {
+    const whose = d.runs.length < data.runs.length ? `${d.runs[0]}: ` : "";
+    return { ...d, name: whose + d.name, words: whose + d.words };
+  });
+}
+
+function shapes(state) {
+  return shading(state.data).map((d) => ({
+    type: "rect", xref: "x", yref: "paper", x0: d.from, x1: d.to, y0: 0, y1: 1, layer: "below",
+    fillcolor: css("--shade"), line: { width: 0 },
+  }));
+}
+
+// Names of the shaded times above the plot, on as many rows as keep them apart.
+function shadeNames(state, width) {
+  const ends = [];
+  const scale = width / state.longest;
+  const names = shading(state.data).sort((a, b) => a.from - b.from).map((d) => {
+    const start = d.from * scale;
+    let row = ends.findIndex((end) => end < start);
+    if (row < 0) row = ends.length;
+    ends[row] = start + 8 + 6.2 * d.name.length;
+    return {
+      text: plain(d.name), x: d.from, xref: "x", xanchor: "left", y: 1, yref: "paper", yanchor: "bottom",
+      yshift: 15 * row, showarrow: false, borderpad: 1, font: { ...font(11), color: css("--muted") },
+    };
+  });
+  return { names, rows: Math.max(1, ends.length) };
+}
+
+// The layout of a figure over time.
+function timeLayout(state, figure, yaxis) {
+  const width = Math.max(200, figure.div.clientWidth - 72);
+  const { names, rows } = shadeNames(state, width);
+  return layout(state, {
+    margin: { l: 56, r: 16, t: topMargin(state, rows), b: 44 }, annotations: names, shapes: shapes(state), yaxis,
+    xaxis: axis("time, s", { range: state.range || [0, state.longest], hoverformat: ".1f" }),
+  });
+}
+
+// Mean of the last `seconds` of a line, made once.
+function recentMean(time, line, seconds) {
+  if (line.recent) return line.recent;
+  line.recent = [];
+  let from = 0, sum = 0, count = 0;
+  const add = (value, sign) => {
+    if (value === null) return;
+    sum += sign * value;
+    count += sign;
+  };
+  line.y.forEach((value, i) => {
+    add(value, 1);
+    for (; time[from] <= time[i] - seconds + 1e-6; ++from) add(line.y[from], -1);
+    line.recent.push(count > 0 ? sum / count : null);
+  });
+  return line.recent;
+}
+
+// A noisy line: every tick faint, the mean of the last 2 s on top. A thinned line stays as it is: it
+// holds the extremes only, and their mean would be none of the ticks'.
+function noisyTraces(state, strategy, line, format, more = {}) {
+  const time = timeOf(strategy, line);
+  if (line.x) {
+    const look = isThinned(line) ? { opacity: 0.6, line: { color: css(strategy.look.colour), width: 1, dash: strategy.dash } } : {};
+    return [lineTrace(state, strategy, time, line.y, { hovertemplate: `%{y:${format}}`, ...look, ...more })];
+  }
+  const mean = recentMean(time, line, SMOOTH_SECONDS);
+  const top = lineTrace(state, strategy, time, mean, {
+    hovertemplate: `%{y:${format}} (tick %{customdata:${format}})`, customdata: line.y, ...more });
+  const faint = { ...top, y: line.y, mode: "lines", showlegend: false, hoverinfo: "skip", hovertemplate: undefined,
+                  customdata: undefined, opacity: 0.25, line: { ...top.line, width: 1, dash: "solid" } };
+  return [faint, top];
+}
+
+// A trace in the look of its strategy; `meta` tells the legend which one it is.
+function lineTrace(state, strategy, x, y, more = {}) {
+  const colour = css(strategy.look.colour);
+  return {
+    type: "scatter", mode: "lines+markers", name: plain(strategy.label), x, y, meta: strategy.index,
+    visible: state.hidden.has(strategy.index) ? "legendonly" : true, connectgaps: false,
+    line: { color: colour, width: 1.8, dash: strategy.dash },
+    marker: { color: colour, symbol: strategy.look.symbol, size: 7, maxdisplayed: 9 }, ...more,
+  };
+}
+
+// Not a line that never changes, which is drawn from its two ends.
+function isThinned(line) {
+  return Boolean(line.x) && line.x.length > 2;
+}
+
+function timeOf(strategy, line) {
+  return line.x || strategy.lines.time;
+}
+
+function targetTraces(state, kind) {
+  const values = [...new Set(state.data.runs.map((run) => run.targets[kind]).filter((v) => v !== undefined))];
+  const { name, unit } = TARGETS[kind] || {};
+  return values.map((value) => ({
+    type: "scatter", mode: "lines", name: `${name} cap ${brief(value)} ${unit}`, x: [0, state.longest],
+    y: [value, value], hoverinfo: "skip", line: { color: css("--target"), width: 2, dash: "dash" },
+  }));
+}
+
+function timeFigure(spec) {
+  return {
+    ...spec, timed: true,
+    drawnAs: spec.smooth ? `Faint: every tick; strong: mean of ${SMOOTH_SECONDS} s.` : "",
+    thinned: (strategies) => strategies.some((s) => isThinned(s.lines[spec.line])),
+    applies: (strategies) => strategies.filter((s) => s.lines[spec.line]),
+    traces(state) {
+      const unit = spec.unit ? " " + spec.unit : "";
+      const format = `.${spec.digits}f`;
+      const lines = this.applies(state.strategies).flatMap((s) => {
+        const line = s.lines[spec.line];
+        return spec.smooth ? noisyTraces(state, s, line, format)
+          : [lineTrace(state, s, timeOf(s, line), line.y, { hovertemplate: `%{y:${format}}${unit}` })];
+      });
+      return [...lines, ...targetTraces(state, spec.line)];
+    },
+    layout(state) {
+      return timeLayout(state, this, axis(spec.unit, { rangemode: spec.line === "lambda" ? "tozero" : "normal" }));
+    },
+    key() {
+      return { head: ["strategy", "mean", "least", "most", "last"],
+               row: (s) => ["mean", "least", "most", "last"].map((k) => brief(s.lines[spec.line][k])) };
+    },
+  };
+}
+
+const distribution = {
+  id: "distribution", section: "Time", title: "Distribution of step times", half: true, simulates: true,
+  hint: "Share of the steps that took at most so long; each step counts with the mean of its tick.",
+  applies: (strategies) => strategies.filter((s) => s.steps && s.steps.x.length > 0),
+  traces(state) {
+    return this.applies(state.strategies).map((s) => lineTrace(state, s, s.steps.x, s.steps.y, {
+      line: { color: css(s.look.colour), width: 1.8, dash: s.dash, shape: "hv" },
+      hovertemplate: "%{y:.1f} % took at most %{x:.2f} ms",
+    }));
+  },
+  layout: (state) => layout(state, {
+    hovermode: "closest",
+    xaxis: axis("step time, ms"),
+    yaxis: axis("% of the steps", { range: [0, 102] }),
+  }),
+  key: () => ({ head: ["strategy", "median, ms", "99th percentile, ms"],
+                row: (s) => [shown(s.figures.p50_step_ms, 2), shown(s.figures.p99_step_ms, 2)] }),
+};
+
+const tradeoff = {
+  id: "tradeoff", section: "Energy and quality", title: "Energy against quality", simulates: true,
+  hint: "Whole run: lower left is better. Energy is that of the whole GPU; bits/byte is measured on the decoded text.",
+  applies: (strategies) => strategies,
+  traces(state) {
+    return this.applies(state.strategies).map((s) => lineTrace(
+      state, s, [s.figures.bits_per_byte], [s.figures.joules_per_token], {
+        mode: "markers",
+        marker: { color: css(s.look.colour), symbol: s.look.symbol + (s.run === 1 ? "-open" : ""), size: 14,
+                  line: { width: 2 } },
+        hovertemplate: "%{x:.4f} bits/byte, %{y:.3f} J/token",
+      }));
+  },
+  layout: (state) => layout(state, {
+    hovermode: "closest",
+    xaxis: axis("bits/byte", { tickformat: ".3f", nticks: state.narrow ? 5 : 10 }),
+    yaxis: axis("J/token", { rangemode: "tozero" }),
+  }),
+  key: () => ({ head: ["strategy", "bits/byte", "J/token"],
+                row: (s) => [shown(s.figures.bits_per_byte, 4), shown(s.figures.joules_per_token, 3)] }),
+};
+
+const losses = {
+  id: "losses", section: "Adapter", title: "Losses of the adapter (TTHA)", timed: true,
+  hint: "What update_ttha minimises, and its parts. Zero has no place on this axis: a part without a line was zero.",
+  drawnAs: `Mean of ${SMOOTH_SECONDS} s.`, thinned: (strategies) => strategies.some((s) => isThinned(s.lines.loss_total)),
+  applies: (strategies) => strategies.filter((s) => s.lines.loss_total),
+  traces(state) {
+    const adapting = this.applies(state.strategies);
+    return adapting.flatMap((s) => Object.entries(LOSSES)
+      .filter(([key]) => s.lines[key] && (s.lines[key].most !== 0 || s.lines[key].least !== 0))
+      .map(([key, part]) => {
+        const line = s.lines[key];
+        const values = line.x ? line.y : recentMean(timeOf(s, line), line, SMOOTH_SECONDS);
+        return lineTrace(state, s, timeOf(s, line), values.map((v) => (v > 0 ? v : null)), {
+          mode: "lines", hovertemplate: "%{y:.3g}",
+          name: adapting.length > 1 ? `${plain(s.label)}: ${part.name}` : part.name,
+          line: { color: css(part.colour), dash: part.dash, width: s.run === 1 ? 1 : 1.6 },
+        });
+      }));
+  },
+  layout(state) {
+    const most = Math.max(1e-6, ...this.applies(state.strategies).map((s) => s.lines.loss_total.most));
+    return timeLayout(state, this, axis("loss (logarithmic)", {
+      type: "log", dtick: 1, range: [Math.log10(most) - 4.5, Math.log10(most) + 0.3] }));
+  },
+  key: () => ({ head: ["strategy", "mean of total", "most", "last"],
+                row: (s) => ["mean", "most", "last"].map((k) => brief(s.lines.loss_total[k])) }),
+};
+
+function plainFigures() {
+  const [power, temperature, step, active, lambda] = TIME_FIGURES.map(timeFigure);
+  return [power, temperature, step, distribution, tradeoff, active, lambda, losses];
+}

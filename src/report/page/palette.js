@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a strategy looks: a colour, a marker, and in a comparison a dash for the run.
+
+const KNOWN_STRATEGIES = {
+  BASELINE: { colour: "--s-baseline", symbol: "square" },
+  STATIC_OPTIMAL: { colour: "--s-static", symbol: "diamond" },
+  KERNEL_AWARE_TTHA: { colour: "--s-ttha", symbol: "circle" },
+  REDUCED_K: { colour: "--s-reduced", symbol: "triangle-up" },
+};
+const OTHER_SYMBOLS = ["star", "x", "triangle-down", "pentagon"];
+const RUN_DASHES = ["solid", "dot"];
+
+function css(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+// The look of the strategy `name`, which is the `other`-th of those that are not known.
+function lookOf(name, other) {
+  const i = other % OTHER_SYMBOLS.length;
+  return KNOWN_STRATEGIES[name] || { colour: `--s-other-${i}`, symbol: OTHER_SYMBOLS[i] };
+}
+
+// A line with its marker, as it is drawn in the plots.
+const MARKS = {
+  square: "M8.5 2.5h9v9h-9z",
+  diamond: "M13 1l6 6-6 6-6-6z",
+  circle: "M13 2a5 5 0 1 0 .01 0z",
+  "triangle-up": "M13 1.5l6 10.5H7z",
+  "triangle-down": "M13 12.5L7 2h12z",
+  star: "M13 0l2 5 5 .3-4 3.300 1.300 5L13 11l-4.300 2.600L10 8.600l-4-3.300 5-.3z",
+  x: "M8 4l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z",
+  pentagon: "M13 1l6 4.500-2.300 7H9.300L7 5.500z",
+};
+
+function swatch(strategy) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("class", "swatch");
+  svg.setAttribute("viewBox", "0 0 26 14");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(space, "path");
+  line.setAttribute("d", "M0 7h26");
+  line.setAttribute("style", `stroke: var(${strategy.look.colour}); stroke-width: 2.5`);
+  if (strategy.dash === "dot") line.setAttribute("stroke-dasharray", "3 3");
+  const mark = document.createElementNS(space, "path");
+  mark.setAttribute("d", MARKS[strategy.look.symbol]);
+  mark.setAttribute("style", `fill: var(${strategy.look.colour})`);
+  svg.append(line, mark);
+  return svg;
+}

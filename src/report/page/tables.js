@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables. All text goes in as text nodes: names from files are never markup.
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+// A number with fixed digits; a dash where there is none.
+function shown(value, digits, unit = "") {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  return value.toFixed(digits).replace("-", "−") + unit;
+}
+function signed(value, digits, unit = "") {
+  const text = shown(value, digits, unit);
+  return value > 0 && text !== "–" ? "+" + text : text;
+}
+// For figures of any size.
+function brief(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  return Number(value.toPrecision(4)).toString().replace("-", "−");
+}
+
+// Text that may break after its slashes and underscores.
+function breakable(text) {
+  const span = element("span");
+  for (const part of text.split(/(?<=[/_])/)) span.append(part, element("wbr"));
+  return span;
+}
+
+function strategyName(strategy) {
+  return element("span", { class: "name" }, swatch(strategy), breakable(strategy.label));
+}
+
+function table(caption, head, rows, attributes = {}) {
+  const top = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
+  const body = rows.map((row) => {
+    if (row.group) {
+      const cell = element("th", { scope: "rowgroup", colspan: head.length }, row.group);
+      return element("tr", { class: "group" }, cell);
+    }
+    const cells = row.map((cell, i) => {
+      const bad = cell && cell.bad !== undefined;
+      const content = bad ? cell.bad : cell;
+      return i === 0 ? element("th", { scope: "row" }, content)
+                     : element("td", { class: bad ? "bad" : undefined }, content);
+    });
+    return element("tr", {}, ...cells);
+  });
+  const made = element("table", attributes, element("caption", {}, caption),
+                       ...(head.some((text) => text !== "") ? [element("thead", {}, top)] : []),
+                       element("tbody", {}, ...body));
+  return element("div", { class: "scroll panel", tabindex: "0", role: "region", "aria-label": caption }, made);
+}
+
+const TARGETS = {
+  power: { name: "power", unit: "W", digits: 1 },
+  temperature: { name: "temperature", unit: "°C", digits: 1 },
+  step: { name: "step time", unit: "ms", digits: 2 },
+};
+
+// What the summary table and the comparison show of a strategy.
+const FIGURES = [
+  { head: "mean W", of: (f) => f.mean_power_w, digits: 1 },
+  { head: "J/token", of: (f) => f.joules_per_token, digits: 3 },
+  { head: "tokens/s", of: (f) => f.tokens_per_second, digits: 0 },
+  { head: "highest °C", of: (f) => f.max_temperature_c, digits: 1 },
+  { head: "median step, ms", of: (f) => f.p50_step_ms, digits: 2 },
+  { head: "p99 step, ms", of: (f) => f.p99_step_ms, digits: 2 },
+  { head: "active experts", of: (f) => f.active_experts, digits: 1 },
+  { head: "bits/byte", of: (f) => f.bits_per_byte, digits: 4 },
+  { head: "against BASELINE", of: (f) => f.loss_percent, digits: 2, unit: " %", sign: true },
+  { head: "KL, nats", of: (f) => f.kl_to_baseline, digits: 4 },
+  { head: "fall-backs", of: (f) => f.fallbacks, digits: 0 },
+];
+
+function targetFigures(strategies) {
+  const kinds = [];
+  for (const strategy of strategies) {
+    for (const target of strategy.figures.targets) {
+      if (!kinds.includes(target.kind)) kinds.push(target.kind);
+    }
+  }
+  return kinds.flatMap((kind) => {
+    const target = (f) => f.targets.find((one) => one.kind === kind);
+    const name = TARGETS[kind].name;
+    return [
+      { head: `${name} over limit`, of: (f) => (target(f) ? 100 * target(f).over_share : null),
+        digits: 1, unit: " %", broken: true },
+      { head: `${name} settled, s`, of: (f) => (target(f) ? target(f).settling_s : null), digits: 1 },
+    ];
+  });
+}
+
+function figureText(figure, value) {
+  return figure.sign ? signed(value, figure.digits, figure.unit) : shown(value, figure.digits, figure.unit);
+}
+
+function summaryTable(data, strategies) {
+  const figures = [...targetFigures(strategies), ...FIGURES];
+  const rows = strategies.map((strategy) => [
+    strategyName(strategy),
+    ...figures.map((figure) => {
+      const value = figure.of(strategy.figures);
+      const text = figureText(figure, value);
+      return figure.broken && value > data.held_percent ? { bad: text } : text;
+    }),
+  ]);
+  const simulated = data.runs.some((run) => run.simulated);
+  const caption = simulated ? "Watts, joules, degrees and times are simulated; bits/byte and KL are measured."
+                            : "Figures of the whole run.";
+  return table(caption, ["strategy", ...figures.map((f) => f.head)], rows);
+}
+
+function definitions(data) {
+  return element("p", { class: "below" },
+    "Over the limit: share of the time in which the mean of the last second exceeds the target by more than 5 % " +
+    `(temperature: by 1 °C). A target counts as held up to ${data.held_percent} %. Settled: time from the first ` +
+    "disturbance (from the start, where none comes) until that mean stays within 5 % (1 °C) of the target for 5 s. " +
+    "Active experts: distinct ones a layer. Against BASELINE: of bits/byte on the same text. KL: of the predictions to BASELINE's.");
+}
+
+// Strategies that both runs have, figure by figure.
+function comparisonTable(strategies) {
+  const [a, b] = [0, 1].map((run) => strategies.filter((s) => s.run === run));
+  const rows = [];
+  for (const one of a) {
+    const other = b.find((s) => s.name === one.name);
+    if (!other) continue;
+    rows.push({ group: one.name });
+    for (const figure of [...targetFigures([one, other]), ...FIGURES]) {
+      const [x, y] = [figure.of(one.figures), figure.of(other.figures)];
+      const both = Number.isFinite(x) && Number.isFinite(y) && x !== null && y !== null;
+      rows.push([figure.head, figureText(figure, x), figureText(figure, y),
+                 both ? signed(y - x, figure.digits, figure.unit) : "–",
+                 both && x !== 0 && !figure.unit ? signed(100 * (y / x - 1), 1, " %") : "–"]);
+    }
+  }
+  return rows.length === 0 ? element("p", {}, "The runs have no strategy in common.")
+    : table("B against A, strategy by strategy", ["figure", "A", "B", "B − A", "relative"], rows);
+}
+
+function furtherTable(caption, strategies) {
+  const percent = (value) => shown(value === null ? null : 100 * value, 1, " %");
+  const target = (t) => `${TARGETS[t.kind].name}: ${shown(t.highest, TARGETS[t.kind].digits)} ${TARGETS[t.kind].unit}` +
+    (t.best_held === null ? "" : ` (best held: ${shown(t.best_held, 1)})`);
+  return table(caption, ["strategy", "highest 1 s mean", "top-1 agreement", "expert load, deviation / mean", "GPU busy",
+                         "memory busy", "time fallen back", "ticks beyond the table", "peak memory, MiB"],
+    strategies.map(({ figures: f, ...s }) => [strategyName(s), f.targets.map(target).join("; ") || "–", percent(f.top1_agreement),
+      shown(f.expert_load_cv, 3), percent(f.gpu_util), percent(f.mem_util), percent(f.fallback_share),
+      percent(f.extrapolated_share), shown(f.peak_memory_bytes === null ? null : f.peak_memory_bytes / 2 ** 20, 0)]));
+}
+
+function wordsTable(caption, head, rows) {
+  const breaking = rows.map(([name, ...values]) => [breakable(name), ...values]);
+  return table(caption, head, breaking, { class: "words" });
+}

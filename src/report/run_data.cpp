@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/run_data.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+#include "report/summary_reader.h"
+
+namespace thermoe {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// A member of the config, or null. The report shows the config as it is; only what it draws from
+/// is looked at here, and a config of another shape draws nothing.
+json member(const json& object, const char* name) {
+  return object.is_object() ? object.value(name, json()) : json();
+}
+
+double number(const json& object, const char* name) {
+  const json value = member(object, name);
+  return value.is_number() ? value.get<double>() : 0.0;
+}
+
+std::string text(const json& object, const char* name) {
+  const json value = member(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+DisturbedTime disturbed_time(const json& d) {
+  DisturbedTime out{.from = number(d, "from_s"), .to = number(d, "to_s")};
+  const std::string kind = text(d, "kind");
+  if (kind == "background") {
+    out.name = "other tenant";
+    out.words = fmt::format("another tenant takes {:g} W and {:g} % of the memory bandwidth",
+                            number(d, "power_w"), 100 * number(d, "bandwidth_share"));
+  } else if (kind == "ambient") {
+    out.name = "warmer air";
+    out.words = fmt::format("the air is {:g} °C warmer", number(d, "offset_c"));
+  } else if (kind == "sensor_dropout") {
+    out.name = "sensors silent";
+    out.words = "the sensors say nothing";
+  } else if (kind == "sensor_freeze") {
+    out.name = "sensors frozen";
+    out.words = "the sensors repeat their last values";
+  } else if (kind == "sensor_nan") {
+    out.name = "sensors NaN";
+    out.words = "the sensors say NaN";
+  } else {
+    out.name = out.words = kind;
+  }
+  return out;
+}
+
+void read_config(RunData& run) {
+  const std::string path = run.folder + "/config.json";
+  if (!fs::exists(path)) {
+    run.notes.push_back("There is no config.json: settings and disturbances are not known");
+    return;
+  }
+  run.config = read_json_file(path);
+  const json experiment = member(run.config, "experiment");
+  const std::string name = text(experiment, "name");
+  if (!name.empty()) run.name = name;
+  if (const double planned = number(experiment, "duration_s"); planned > 0) {
+    run.planned_seconds = planned;
+  }
+  for (const json& strategy : member(experiment, "strategies")) {
+    if (strategy.is_string()) run.planned.push_back(strategy.get<std::string>());
+  }
+  for (const json& d : member(experiment, "disturbances")) {
+    if (const DisturbedTime time = disturbed_time(d); time.to > time.from) {
+      run.disturbances.push_back(time);
+    }
+  }
+}
+
+std::vector<StrategyTimeline> read_timelines(RunData& run, const char* file, const char* unit) {
+  const std::string path = run.folder + "/" + file;
+  if (!fs::exists(path)) return {};
+  return read_expert_timelines(path, unit);
+}
+
+void summarise_interrupted(RunData& run) {
+  const RunTicks& ticks = *run.ticks;
+  run.interrupted = true;
+  run.summary.simulated = ticks.simulated;
+  run.summary.device = ticks.simulated ? "simulated GPU" : "";
+  run.summary.seed =
+      static_cast<std::uint64_t>(std::max(0.0, number(member(run.config, "experiment"), "seed")));
+  run.summary.costs = text(run.config, "costs");
+  for (const StrategyTicks& strategy : ticks.strategies) {
+    run.summary.strategies.push_back(summarise_ticks(strategy, ticks.targets));
+  }
+  if (ticks.torn) {
+    run.notes.push_back(
+        "The last line of metrics.csv was cut short when the run was killed; it is left out");
+  }
+}
+
+/// The folder's own name, also for "runs/demo-1/" and ".".
+std::string folder_name(const std::string& folder) {
+  const fs::path path = fs::weakly_canonical(folder);
+  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+}
+
+}  // namespace
+
+RunData read_run(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    throw UsageError(
+        fmt::format("{}: {}; name a folder that `thermoe run` wrote, such as runs/demo-1", folder,
+                    fs::exists(folder, ignored) ? "is not a folder" : "there is no such folder"));
+  }
+  RunData run{.folder = folder, .name = folder_name(folder)};
+  const bool complete = fs::exists(folder + "/summary.json");
+  const bool ticked = fs::exists(folder + "/metrics.csv");
+  if (!complete && !ticked) {
+    throw UsageError(fmt::format(
+        "{}: holds no run, neither summary.json nor metrics.csv; name a folder that `thermoe run` "
+        "wrote",
+        folder));
+  }
+  read_config(run);
+  if (ticked) {
+    run.ticks = read_run_ticks(folder + "/metrics.csv");
+  } else {
+    run.notes.push_back("There is no metrics.csv: nothing can be drawn over time");
+  }
+  if (complete) {
+    SavedSummary saved = read_summary(folder);
+    run.summary = std::move(saved.summary);
+    run.notes.insert(run.notes.begin(), saved.notes.begin(), saved.notes.end());
+  } else {
+    summarise_interrupted(run);
+  }
+  run.usage = read_timelines(run, "expert_usage.csv", "tokens");
+  run.bias = read_timelines(run, "expert_bias.csv", "bias");
+  return run;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/summary_reader.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <filesystem>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+
+namespace thermoe {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kMost = 1e18;
+
+std::optional<double> number_or_null(JsonObject& object, const std::string& name) {
+  return object.optional_number(name, -kMost, kMost);
+}
+
+double number(JsonObject& object, const std::string& name) {
+  return object.number(name, -kMost, kMost);
+}
+
+void check_schema(JsonObject& object) {
+  const auto schema = object.integer("schema", 0, INT32_MAX);
+  if (schema == Summary::kSchema) return;
+  throw FormatError(
+      object.path(), object.key("schema"),
+      fmt::format("is {}; this program reads schema {}: use the one that wrote the run", schema,
+                  Summary::kSchema));
+}
+
+StrategySummary strategy_from(const json& value, const std::string& path, std::size_t index) {
+  JsonObject s(value, path, fmt::format("/strategies/{}", index));
+  StrategySummary out{.name = s.string("name"),
+                      .tokens_per_second = number(s, "tokens_per_second"),
+                      .joules_per_token = number(s, "joules_per_token"),
+                      .mean_power = Watts(number(s, "mean_power_w")),
+                      .max_temperature = Celsius(number(s, "max_temperature_c")),
+                      .p50_step = Seconds(number(s, "p50_step_ms") / 1e3),
+                      .p99_step = Seconds(number(s, "p99_step_ms") / 1e3),
+                      .mean_active_experts = number(s, "mean_active_experts"),
+                      .bits_per_byte = number(s, "bits_per_byte"),
+                      .kl_to_baseline = number_or_null(s, "kl_to_baseline"),
+                      .expert_load_cv = number(s, "expert_load_cv"),
+                      .gpu_utilisation = number(s, "gpu_util"),
+                      .memory_utilisation = number(s, "mem_util"),
+                      .fallbacks = static_cast<int>(s.integer("fallbacks", 0, INT32_MAX))};
+  if (const auto bytes = number_or_null(s, "peak_memory_bytes")) {
+    out.peak_memory_bytes = static_cast<std::uint64_t>(std::max(0.0, *bytes));
+  }
+  // Replaced by details.json's, which knows every target.
+  if (const auto target = number_or_null(s, "power_target_w")) {
+    TargetOutcome power{
+        .kind = TargetOutcome::Kind::kPower,
+        .target = *target,
+        .violation_fraction = number_or_null(s, "power_violation_fraction").value_or(0.0),
+        .mean = out.mean_power.value,
+        .steady = out.mean_power.value};
+    if (const auto settling = number_or_null(s, "settling_time_s")) {
+      power.settling = Seconds(*settling);
+    }
+    out.targets.push_back(power);
+  }
+  return out;
+}
+
+TargetOutcome target_from(const json& value, const std::string& path, const std::string& key) {
+  JsonObject t(value, path, key);
+  const std::string kind = t.choice("target", {"power_w", "temperature_c", "step_ms"});
+  TargetOutcome out{.kind = kind == "power_w"         ? TargetOutcome::Kind::kPower
+                            : kind == "temperature_c" ? TargetOutcome::Kind::kTemperature
+                                                      : TargetOutcome::Kind::kStepTime,
+                    .target = number(t, "value"),
+                    .violation_fraction = number(t, "violation_fraction"),
+                    .mean = number(t, "mean"),
+                    .steady = number(t, "steady"),
+                    .highest = number(t, "highest_1s_mean"),
+                    .best_held = number_or_null(t, "best_held")};
+  if (const auto settling = number_or_null(t, "settling_time_s")) out.settling = Seconds(*settling);
+  return out;
+}
+
+std::vector<std::string> strings_from(JsonObject& object, const std::string& name) {
+  std::vector<std::string> lines;
+  for (const json& line : object.array(name)) {
+    if (!line.is_string()) {
+      throw FormatError(object.path(), object.key(name), "must be a list of strings");
+    }
+    lines.push_back(line.get<std::string>());
+  }
+  return lines;
+}
+
+void add_details(const json& value, const std::string& path, SavedSummary& saved) {
+  JsonObject details(value, path);
+  check_schema(details);
+  saved.summary.costs = details.string("costs");
+  saved.notes = strings_from(details, "notes");
+  const json& strategies = details.array("strategies");
+  for (std::size_t i = 0; i < strategies.size(); ++i) {
+    const std::string key = fmt::format("/strategies/{}", i);
+    JsonObject detail(strategies[i], path, key);
+    const std::string name = detail.string("name");
+    for (StrategySummary& s : saved.summary.strategies) {
+      if (s.name != name) continue;
+      s.baseline_bits_per_byte = number_or_null(detail, "baseline_bits_per_byte");
+      s.top1_agreement = number_or_null(detail, "top1_agreement");
+      s.extrapolated_share = number(detail, "extrapolated_share");
+      s.fallback_share = number(detail, "fallback_share");
+      s.fallback_reasons = strings_from(detail, "fallback_reasons");
+      s.targets.clear();
+      const json& targets = detail.array("targets");
+      for (std::size_t t = 0; t < targets.size(); ++t) {
+        s.targets.push_back(target_from(targets[t], path, fmt::format("{}/targets/{}", key, t)));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+SavedSummary read_summary(const std::string& folder) {
+  const std::string path = folder + "/summary.json";
+  const json value = read_json_file(path);
+  JsonObject root(value, path);
+  check_schema(root);
+  SavedSummary saved;
+  saved.summary.device = root.string("device");
+  saved.summary.simulated = root.boolean_or("simulated", true);
+  saved.summary.seed = static_cast<std::uint64_t>(root.integer("seed", 0, INT64_MAX));
+  const json& strategies = root.array("strategies");
+  for (std::size_t i = 0; i < strategies.size(); ++i) {
+    saved.summary.strategies.push_back(strategy_from(strategies[i], path, i));
+  }
+  const std::string details = folder + "/details.json";
+  if (std::filesystem::exists(details)) add_details(read_json_file(details), details, saved);
+  return saved;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command itself, on a terminal and on a pipe, over a fake NVML.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cli/monitor/terminal_text.h"
+#include "core/errors.h"
+#include "fake_nvml/scripted_nvml.h"
+#include "telemetry/telemetry_trace.h"
+#include "terminal_process.h"
+
+namespace thermoe {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr const char* kEnter = "\x1b[?1049h";
+constexpr const char* kLeave = "\x1b[?1049l";
+constexpr const char* kCtrlC = "\x03";
+constexpr const char* kCtrlZ = "\x1a";
+
+std::vector<std::string> live(const ScriptedNvml& nvml) {
+  return {MONITOR_PROGRAM,  "monitor",      "--source", "nvml",
+          "--nvml-library", nvml.library(), "--period", "50"};
+}
+
+std::string piped(const std::string& arguments) {
+  return std::string(MONITOR_PROGRAM) + " monitor " + arguments;
+}
+
+class MonitorOnATerminal : public ::testing::Test {
+ protected:
+  ScriptedNvml nvml_;
+};
+
+TEST_F(MonitorOnATerminal, ShowsTheGpuUntilQ) {
+  TerminalProcess monitor(live(nvml_), 80, 24);
+  ASSERT_TRUE(monitor.shows(kEnter));
+  ASSERT_TRUE(monitor.shows("Fake H100"));
+  ASSERT_TRUE(monitor.shows("305.0 W"));
+  ASSERT_TRUE(monitor.shows("clocks not limited"));
+  EXPECT_FALSE(monitor.is_as_before());
+  monitor.type("q");
+  EXPECT_EQ(monitor.wait(), 0);
+  EXPECT_TRUE(monitor.is_as_before());
+  EXPECT_THAT(monitor.output(), ::testing::EndsWith(kLeave));
+}
+
+TEST_F(MonitorOnATerminal, CtrlCAndOtherSignalsGiveTheTerminalBack) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+    TerminalProcess monitor(live(nvml_), 80, 24);
+    ASSERT_TRUE(monitor.shows("Fake H100"));
+    if (number == SIGINT) {
+      monitor.type(kCtrlC);
+    } else {
+      monitor.signal(number);
+    }
+    EXPECT_EQ(monitor.wait(), 128 + number);
+    EXPECT_TRUE(monitor.is_as_before());
+    EXPECT_THAT(monitor.output(), ::testing::EndsWith(kLeave));
+  }
+}
+
+TEST_F(MonitorOnATerminal, FollowsItsSize) {
+  TerminalProcess monitor(live(nvml_), 120, 40);
+  ASSERT_TRUE(monitor.shows("Fake H100"));
+  for (const int columns : {40, 200, 20}) {
+    monitor.resize(columns, 30);
+    monitor.forget();
+    ASSERT_TRUE(monitor.shows("\x1b[2J"));  // a frame of the new size begins
+    ASSERT_TRUE(monitor.shows("\x1b[J"));
+    ASSERT_TRUE(monitor.shows("\x1b[J"));
+    for (const std::string& line : monitor.frame()) EXPECT_LE(display_width(line), columns) << line;
+  }
+  monitor.type("q");
+  EXPECT_EQ(monitor.wait(), 0);
+}
+
+TEST_F(MonitorOnATerminal, CtrlZGivesTheTerminalBackUntilTheProgramGoesOn) {
+  std::string command = "set -m; ";
+  for (const std::string& word : live(nvml_)) command += word + " ";
+  TerminalProcess shell({"sh", "-c", command + "; echo stopped; fg; echo ended $?"}, 80, 24);
+  ASSERT_TRUE(shell.shows("Fake H100"));
+  shell.type(kCtrlZ);
+  ASSERT_TRUE(shell.shows(kLeave));
+  ASSERT_TRUE(shell.shows("stopped"));
+  ASSERT_TRUE(shell.shows(kEnter));
+  ASSERT_TRUE(shell.shows("Fake H100"));
+  shell.type("q");
+  ASSERT_TRUE(shell.shows(kLeave));
+  ASSERT_TRUE(shell.shows("ended 0"));
+}
+
+TEST_F(MonitorOnATerminal, ADriverThatHangsIsSaidAndDoesNotKeepCtrlCWaiting) {
+  TerminalProcess monitor(live(nvml_), 80, 24);
+  ASSERT_TRUE(monitor.shows("Fake H100"));
+  nvml_.write("hang.nvmlDeviceGetTemperature = 1000");
+  ASSERT_TRUE(monitor.shows("NVML has not answered for 2."));
+  ASSERT_TRUE(monitor.shows("stale 2."));
+  monitor.type(kCtrlC);
+  EXPECT_EQ(monitor.wait(), 130);
+  EXPECT_TRUE(monitor.is_as_before());
+}
+
+TEST_F(MonitorOnATerminal, ALostGpuIsSaidAndShownAgainWhenItComesBack) {
+  TerminalProcess monitor(live(nvml_), 80, 24);
+  ASSERT_TRUE(monitor.shows("305.0 W"));
+  nvml_.write("gpu.state = lost");
+  ASSERT_TRUE(monitor.shows("lost; reconnecting"));
+  nvml_.write("gpu.power_instant = 123");
+  monitor.forget();
+  EXPECT_TRUE(monitor.shows("123.0 W"));
+}
+
+TEST_F(MonitorOnATerminal, WithoutAGpuItSaysWhatToDoAndKeepsTrying) {
+  nvml_.write("init = driver_not_loaded");
+  TerminalProcess monitor(live(nvml_), 400, 24);  // wide, so that sentences stay whole
+  ASSERT_TRUE(monitor.shows("Remedy"));
+  ASSERT_TRUE(monitor.shows("try --source simulated"));
+  nvml_.write("");
+  EXPECT_TRUE(monitor.shows("Fake H100"));
+}
+
+TEST_F(MonitorOnATerminal, ColoursAndBlocksAppearOnlyWhereTheyAreWanted) {
+  {
+    TerminalProcess monitor(live(nvml_), 80, 24);
+    ASSERT_TRUE(monitor.shows("clocks not limited"));
+    EXPECT_THAT(monitor.output(), AllOf(HasSubstr("\x1b[32m"), HasSubstr("█")));
+  }
+  TerminalProcess plain(live(nvml_), 80, 24, {{"NO_COLOR", "1"}, {"LC_ALL", "C"}});
+  ASSERT_TRUE(plain.shows("clocks not limited"));
+  EXPECT_THAT(plain.output(), AllOf(Not(HasSubstr("\x1b[32m")), Not(HasSubstr("█"))));
+  EXPECT_TRUE(std::ranges::all_of(plain.output(), [](char c) { return c > 0; }));
+}
+
+TEST_F(MonitorOnATerminal, ADumbTerminalGetsLines) {
+  TerminalProcess monitor(live(nvml_), 80, 24, {{"TERM", "dumb"}});
+  ASSERT_TRUE(monitor.shows("GPU 0  305 W of 700 W limit"));
+  ASSERT_TRUE(monitor.shows("GPU 0  305 W of 700 W limit"));
+  EXPECT_THAT(monitor.output(), Not(HasSubstr("\x1b")));
+}
+
+TEST(MonitorOnAPipe, OneReadingAsTextCsvAndJson) {
+  const ScriptedNvml nvml("gpus = 2\ngpu1.power_instant = not_supported\n");
+  const std::string source = "--once --source nvml --nvml-library " + nvml.library();
+  const PipedResult text = run_piped(piped(source));
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("GPU 0"), HasSubstr("GPU 1"), Not(HasSubstr("\x1b"))));
+
+  const PipedResult csv = run_piped(piped(source + " --csv"));
+  const auto rows = parse_telemetry_trace(csv.out, "stdout");
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].gpus.at(0).power_instant.value, Watts(305));
+  EXPECT_EQ(rows[0].gpus.at(1).power_instant.value, std::nullopt);
+  EXPECT_EQ(rows[0].gpus.at(1).name, "Fake H100");
+
+  const PipedResult json = run_piped(piped(source + " --json"));
+  const auto line = nlohmann::json::parse(json.out);
+  EXPECT_EQ(line.at("gpus").size(), 2U);
+  EXPECT_EQ(line.at("gpus").at(0).at("power_w"), 300.0);
+  EXPECT_TRUE(line.at("gpus").at(1).at("power_instant_w").is_null());
+  EXPECT_EQ(line.at("simulated"), false);
+}
+
+TEST(MonitorOnAPipe, NothingThatAnswersIsAFailureThatSaysWhy) {
+  const PipedResult none =
+      run_piped(piped("--once --source nvml --nvml-library /nowhere/libnvidia-ml.so.1"));
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.out + none.err,
+              AllOf(HasSubstr("/nowhere/libnvidia-ml.so.1"), HasSubstr("--source simulated"),
+                    HasSubstr("nothing answered")));
+}
+
+TEST(MonitorOnAPipe, ARecordingPlaysBackAndKeepsSayingSimulated) {
+  const std::string file = ::testing::TempDir() + "monitor_test." + std::to_string(::getpid());
+  const std::string plant = " --plant " THERMOE_SOURCE_DIR "/data/h100/plant.json";
+  const PipedResult recorded = run_piped(
+      piped("--csv --source simulated --period 20 --duration 0.5" + plant + " > " + file));
+  ASSERT_EQ(recorded.exit_code, 0) << recorded.err;
+  const auto rows = read_telemetry_trace(file);
+  EXPECT_GT(rows.size(), 3U);
+  EXPECT_TRUE(rows.front().simulated);
+
+  const PipedResult played =
+      run_piped(piped("--csv --period 20 --source replay " + file));  // ends with the recording
+  EXPECT_EQ(played.exit_code, 0) << played.err;
+  const auto again = parse_telemetry_trace(played.out, "stdout");
+  EXPECT_TRUE(again.front().simulated);
+  EXPECT_EQ(again.front().gpus.at(0).name, rows.front().gpus.at(0).name);
+  EXPECT_EQ(again.front().gpus.at(0).power_limit.value, Watts(700));
+  std::filesystem::remove(file);
+}
+
+TEST(MonitorOnAPipe, LinesForPeopleHaveNoEscapeCodes) {
+  const ScriptedNvml nvml;
+  const PipedResult lines =
+      run_piped(piped("--source nvml --period 50 --duration 1 --nvml-library " + nvml.library()));
+  EXPECT_EQ(lines.exit_code, 0);
+  EXPECT_THAT(lines.out,
+              AllOf(HasSubstr("GPU 0  305 W of 700 W limit  die 50"), Not(HasSubstr("\x1b"))));
+}
+
+TEST(MonitorOnAPipe, AGpuThatVanishesIsToldOnStandardErrorAndInJson) {
+  const ScriptedNvml nvml("gpu.state = lost");
+  const PipedResult json = run_piped(
+      piped("--json --source nvml --period 20 --duration 1 --nvml-library " + nvml.library()));
+  EXPECT_THAT(json.err, HasSubstr("NVML"));
+  std::istringstream lines(json.out);
+  bool error = false;
+  for (std::string line; std::getline(lines, line);) {
+    error = error || nlohmann::json::parse(line).contains("error");
+  }
+  EXPECT_TRUE(error) << json.out;
+}
+
+TEST(MonitorOnAPipe, BadInputExitsWithTwoAndNamesIt) {
+  const std::vector<std::pair<std::string, std::string>> bad = {
+      {"--source simulted", "did you mean simulated?"},
+      {"--source replay", "needs a FILE"},
+      {"--source nvml x.csv", "only replay takes a FILE"},
+      {"--source replay /nowhere.csv", "/nowhere.csv"},
+      {"--source simulated --plant /nowhere.json", "/nowhere.json"},
+      {"--run /nowhere/at/all", "does not exist"},
+      {"--run " THERMOE_SOURCE_DIR "/docs", "holds no run"},
+      {"--run " THERMOE_SOURCE_DIR "/README.md", "is not a folder"},
+      {"--csv --run .", "metrics.csv is that CSV already"}};
+  for (const auto& [arguments, words] : bad) {
+    const PipedResult result = run_piped(piped("--once " + arguments));
+    EXPECT_EQ(result.exit_code, 2) << arguments;
+    EXPECT_THAT(result.err, AllOf(StartsWith("thermoe: "), HasSubstr(words)));
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+}  // namespace
+}  // namespace thermoe

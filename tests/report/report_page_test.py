@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The report in a real browser, without a network: no complaint, every plot drawn, controls that
+work, wide and narrow, light and dark. Screenshots stay in the build tree.
+
+THERMOE_REPORT_WRITER: the built tests/report/report_writer. THERMOE_SCREENSHOTS: where they go.
+THERMOE_BROWSER: a Chromium or Chrome, if it is not in PATH.
+"""
+
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from report_browser import Browser, find_browser
+
+WRITER = os.environ.get("THERMOE_REPORT_WRITER")
+SCREENSHOTS = Path(os.environ.get("THERMOE_SCREENSHOTS", tempfile.gettempdir()))
+BROWSER = find_browser()
+
+# Marks of each plot: drawn lines, points, or the picture of a heat map.
+LINES = ".scatterlayer .js-line"
+POINTS = ".scatterlayer .point"
+HEAT = ".heatmaplayer image"
+PLOTS = {"power": LINES, "temperature": LINES, "step": LINES, "distribution": LINES, "tradeoff": POINTS,
+         "active": LINES, "lambda": LINES, "losses": LINES, "load": HEAT, "bias": HEAT}
+
+# Of each plot: how many marks have an extent, and whether any text was drawn as "undefined" or "NaN".
+MARKS = """(() => Object.fromEntries([...document.querySelectorAll(".plot")].map((plot) => {
+  const selector = %s[plot.id.slice(5)];
+  const marks = [...plot.querySelectorAll(selector)].filter((mark) => {
+    const box = mark.getBoundingClientRect();
+    return box.width > 1 && box.height >= 0;
+  });
+  const texts = [...plot.querySelectorAll("text")].map((text) => text.textContent);
+  return [plot.id.slice(5), { marks: marks.length, bad: texts.filter((t) => /undefined|NaN/.test(t)),
+                              width: plot.getBoundingClientRect().width }];
+})))()"""
+
+# Elements that stick out of the page sideways, but for what scrolls on its own.
+OVERFLOW = """[...document.querySelectorAll("body *")].filter((one) =>
+  !one.closest(".scroll, svg, .skip") && one.getBoundingClientRect().right > innerWidth + 1)
+  .map((one) => one.tagName + "#" + one.id + "." + one.className)"""
+
+
+def write(*words):
+    subprocess.run([WRITER, *map(str, words)], check=True)
+
+
+@unittest.skipUnless(WRITER, "THERMOE_REPORT_WRITER names no report_writer")
+@unittest.skipUnless(BROWSER, "no Chromium or Chrome in PATH (tools/setup --browser installs one)")
+class ReportPageTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="report_page.")
+        cls.addClassCleanup(cls.scratch.cleanup)
+        cls.folder = Path(cls.scratch.name)
+        for kind in ("plain", "other", "hostile", "killed"):
+            write("sample", kind, cls.folder / kind)
+            write("report", cls.folder / f"{kind}.html", cls.folder / kind)
+        write("report", cls.folder / "comparison.html", cls.folder / "plain", cls.folder / "other")
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        cls.browser = cls.enterClassContext(Browser(BROWSER)) if hasattr(cls, "enterClassContext") \
+            else cls.started(Browser(BROWSER))
+
+    @classmethod
+    def started(cls, browser):  # before Python 3.11
+        cls.addClassCleanup(browser.__exit__)
+        return browser
+
+    def open(self, name, width=1200, dark=False):
+        page = self.browser.open(self.folder / f"{name}.html", width, dark)
+        self.addCleanup(page.close)
+        return page
+
+    def assert_quiet(self, page):
+        self.assertEqual(page.complaints(), [])
+        self.assertEqual(page.requests(), [], "the page asked the network for something")
+
+    def assert_drawn(self, page, names=PLOTS):
+        marks = page.evaluate(MARKS % ("(" + repr(PLOTS) + ")"))
+        self.assertEqual(set(marks), set(names))
+        for name, found in marks.items():
+            self.assertGreater(found["marks"], 0, f"{name} drew nothing")
+            self.assertEqual(found["bad"], [], name)
+            self.assertGreater(found["width"], 200, name)
+        return marks
+
+    def test_every_plot_draws_at_every_width_and_theme_without_a_complaint(self):
+        for width in (1200, 400):
+            for dark in (False, True):
+                with self.subTest(width=width, dark=dark):
+                    page = self.open("plain", width, dark)
+                    marks = self.assert_drawn(page)
+                    self.assertGreaterEqual(marks["power"]["marks"], 4, "three strategies and the cap")
+                    self.assertEqual(page.evaluate("document.documentElement.dataset.theme"),
+                                     "dark" if dark else "light")
+                    self.assertEqual(page.evaluate(OVERFLOW), [], "the page scrolls sideways")
+                    page.screenshot(SCREENSHOTS / f"report_{width}_{'dark' if dark else 'light'}.png")
+                    self.assert_quiet(page)
+
+    def test_a_network_request_would_be_refused_and_noticed(self):
+        page = self.open("plain")
+        page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
+        self.assertIn("Content Security Policy", " ".join(page.complaints()))
+
+    def test_killed_and_hostile_runs_draw_too(self):
+        for name in ("killed", "hostile"):
+            with self.subTest(name):
+                page = self.open(name)
+                self.assert_drawn(page)
+                self.assertNotEqual(page.evaluate("document.title"), "broken")
+                self.assertEqual(page.evaluate("document.querySelectorAll('b, figure script').length"), 0)
+                page.screenshot(SCREENSHOTS / f"report_{name}.png")
+                self.assert_quiet(page)
+
+    def test_a_comparison_overlays_two_runs_and_lists_what_differs(self):
+        page = self.open("comparison")
+        marks = self.assert_drawn(page)
+        self.assertGreaterEqual(marks["power"]["marks"], 8, "two runs of three strategies, two caps")
+        self.assertIn("experiment/targets/power_w", page.evaluate("document.getElementById('summary').textContent"))
+        page.screenshot(SCREENSHOTS / "comparison.png")
+        self.assert_quiet(page)
+
+    def test_the_strategy_boxes_act_on_every_plot_by_keyboard(self):
+        page = self.open("plain")
+        before = page.evaluate(MARKS % ("(" + repr(PLOTS) + ")"))
+        page.evaluate("document.querySelector('#bar input').focus()")
+        page.key(" ")
+        page.wait_for("!document.querySelector('#bar input').checked && state.hidden.has(0)")
+        page.wait_for("document.querySelectorAll('#plot-load .heatmaplayer image').length === 2")
+        after = page.evaluate(MARKS % ("(" + repr(PLOTS) + ")"))
+        for name in PLOTS:
+            if name != "losses":  # BASELINE adapts nothing
+                self.assertLess(after[name]["marks"], before[name]["marks"], name)
+        page.key(" ")
+        page.wait_for("state.hidden.size === 0")
+        page.wait_for("document.querySelectorAll('#plot-load .heatmaplayer image').length === 3")
+        self.assertEqual(page.evaluate(MARKS % ("(" + repr(PLOTS) + ")")), before)
+        self.assert_quiet(page)
+
+    def test_a_click_in_a_legend_toggles_the_strategy_everywhere(self):
+        page = self.open("plain")
+        page.click("#plot-power .legendtoggle")
+        page.wait_for("!document.querySelector('#bar input').checked")
+        self.assert_quiet(page)
+
+    def test_time_plots_zoom_together_and_reset(self):
+        page = self.open("plain")
+        reach = "JSON.stringify(document.getElementById('plot-%s').layout.xaxis.range)"
+        whole = page.evaluate(reach % "power")
+        page.evaluate("document.getElementById('plot-power').focus()")
+        page.key("+")
+        page.wait_for("state.range !== null")
+        self.assertNotEqual(page.evaluate(reach % "power"), whole)
+        self.assertEqual(page.evaluate(reach % "power"), page.evaluate(reach % "losses"))
+        page.key("ArrowRight")
+        page.key("0")
+        page.wait_for("state.range === null")
+        self.assertEqual(page.evaluate(reach % "temperature"), whole)
+        page.click("#zoom-in")
+        page.click("#reset-zoom")
+        self.assertEqual(page.evaluate(reach % "power"), whole)
+        self.assert_quiet(page)
+
+    def test_a_layer_can_be_looked_at_over_time(self):
+        page = self.open("plain")
+        page.evaluate("(() => { const s = document.getElementById('layer'); s.value = '1';"
+                      " s.dispatchEvent(new Event('change')); })()")
+        page.wait_for("document.getElementById('plot-load').layout.xaxis.title.text === 'time, s'")
+        self.assert_drawn(page)
+        page.screenshot(SCREENSHOTS / "report_layer.png")
+        self.assert_quiet(page)
+
+    def test_the_theme_button_and_print_redraw_everything(self):
+        page = self.open("plain")
+        page.click("#theme")
+        page.wait_for("document.documentElement.dataset.theme === 'dark'")
+        self.assert_drawn(page)
+        pages = page.command("Page.printToPDF", printBackground=True)["data"]
+        self.assertGreater(len(pages), 50_000, "an empty print")
+        self.assertEqual(page.evaluate("document.documentElement.dataset.theme"), "dark", "restored")
+        self.assert_drawn(page)
+        self.assert_quiet(page)
+
+    def test_every_plot_has_a_name_a_description_and_key_figures(self):
+        page = self.open("plain")
+        for name in PLOTS:
+            self.assertGreater(len(page.evaluate(f"document.getElementById('plot-{name}').ariaLabel")), 30)
+            rows = page.evaluate(
+                f"document.getElementById('plot-{name}').parentElement.querySelectorAll('details tbody tr').length")
+            self.assertGreaterEqual(rows, 1, name)
+        nameless = ("[...document.querySelectorAll('input, button, select')].filter((one) => !one.labels?.length &&"
+                    " !one.textContent.trim() && !one.ariaLabel && !one.dataset.title).length")
+        self.assertEqual(page.evaluate(nameless), 0)
+
+    def test_no_button_uploads_a_plot(self):
+        page = self.open("plain")
+        titles = page.evaluate("[...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)")
+        self.assertGreater(len(titles), 0)
+        self.assertNotRegex(" ".join(titles).lower(), "cloud|share|plotly|edit")
+
+    def test_hovering_shows_the_values_of_all_strategies(self):
+        page = self.open("plain")
+        page.hover("#plot-power .nsewdrag")
+        page.wait_for("document.querySelectorAll('#plot-power .hoverlayer text').length > 0")
+        text = page.evaluate("document.querySelector('#plot-power .hoverlayer').textContent")
+        for word in ("BASELINE", "STATIC_OPTIMAL", "KERNEL_AWARE_TTHA", "W"):
+            self.assertIn(word, text)
+        self.assert_quiet(page)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sample_run.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/errors.h"
+#include "report/metrics_logger.h"
+#include "report/strategy_recorder.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kLayers = 3;
+constexpr int kExperts = 16;
+constexpr Seconds kTick{0.1};
+constexpr const char* kHostile = "</script><script>document.title='broken'</script>\"'&<b>{{data}}";
+
+struct Made {
+  std::string strategy{};
+  double power = 0.0;  ///< W, before the disturbance
+  bool adapts = false;
+};
+
+RoutingStats counts(int tick, bool narrow) {
+  RoutingStats stats{.layers = kLayers, .experts = kExperts, .tokens = 16};
+  for (int l = 0; l < kLayers; ++l) {
+    for (int e = 0; e < kExperts; ++e) {
+      const bool idle = (narrow && e % 2 == 1) || e == tick % 40;
+      stats.counts.push_back(idle ? 0 : 1 + (e * 7 + l * 3 + tick / 20) % 11);
+    }
+  }
+  return stats;
+}
+
+void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logger,
+                  StrategyRecorder& recorder, const Targets& targets) {
+  RoutingPlan plan(kLayers, kExperts, 8);
+  for (int tick = 0; tick < sample.ticks; ++tick) {
+    const double share = static_cast<double>(tick) / sample.ticks;
+    const bool disturbed = share >= 0.4 && share < 0.6;
+    const double wave = std::sin(0.3 * tick);
+    const double power =
+        sample.energy_scale * (made.power + 3 * wave + (disturbed && !made.adapts ? 60.0 : 0.0));
+    const RoutingStats stats = counts(tick, made.adapts);
+    if (made.adapts) plan.selection_bias(1)[2] = static_cast<float>(0.01 * share);
+    MetricsRow row{.strategy = made.strategy,
+                   .at = (tick + 1) * kTick,
+                   .targets = targets,
+                   .truth = {.power = Watts(power), .temperature = Celsius(40 + power / 25)},
+                   .disturbance = {.background_power = Watts(disturbed ? 60.0 : 0.0)},
+                   .step = {.tick = kTick,
+                            .step_time = Seconds((9 + wave + power / 100) / 1e3),
+                            .steps = 6.25,
+                            .tokens = 100},
+                   .stats = stats,
+                   .plan = &plan,
+                   .quality = {.bits_per_byte = made.adapts ? 1.434 : 1.43,
+                               .baseline_bits = 1.43,
+                               .kl_to_baseline = made.adapts ? 0.004 : 0.0,
+                               .top1_agreement = 0.97}};
+    if (made.adapts) {
+      row.control.lambda = 0.02 * share;
+      row.control.losses = ControlRecord::Losses{
+          .total = 0.5 - 0.3 * share, .power = 0.3 - 0.2 * share, .quality = 0.2 - 0.1 * share};
+    }
+    recorder.add(row, Watts(power) * kTick);
+    logger.add(row);
+  }
+  logger.finish_strategy();
+}
+
+nlohmann::json config(const SampleRun& sample, const std::string& name) {
+  const double end = sample.ticks * kTick.value;
+  nlohmann::json out = {{"schema", 1},
+                        {"costs", sample.hostile ? kHostile : "made up for a test"},
+                        {"experiment",
+                         {{"name", name},
+                          {"duration_s", end},
+                          {"seed", 7},
+                          {"strategies", {"BASELINE", "STATIC_OPTIMAL", "KERNEL_AWARE_TTHA"}},
+                          {"disturbances",
+                           {{{"kind", "background"},
+                             {"from_s", 0.4 * end},
+                             {"to_s", 0.6 * end},
+                             {"power_w", 60},
+                             {"bandwidth_share", 0.15}}}}}}};
+  if (sample.power_cap > 0) out["experiment"]["targets"]["power_w"] = sample.power_cap;
+  if (sample.hostile) out["experiment"]["description"] = kHostile;
+  return out;
+}
+
+void tear(const std::string& path) {
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 30);
+}
+
+}  // namespace
+
+SampleRun sample_run_named(const std::string& kind) {
+  if (kind == "plain") return {};
+  if (kind == "other") return {.name = "other", .power_cap = 320, .energy_scale = 0.9};
+  if (kind == "hostile") return {.name = kHostile, .hostile = true};
+  if (kind == "killed") return {.name = "killed", .killed = true};
+  throw UsageError(fmt::format("{}: is not plain, other, hostile or killed", kind));
+}
+
+void write_sample_run(const std::string& folder, const SampleRun& sample) {
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/config.json") << config(sample, sample.name).dump(2) << "\n";
+  Targets targets;
+  if (sample.power_cap > 0) targets.power = Watts(sample.power_cap);
+  Summary summary{.device = "simulated test GPU", .seed = 7, .costs = "made up for a test"};
+  const std::vector<Made> all = {
+      {.strategy = "BASELINE", .power = 480},
+      {.strategy = "STATIC_OPTIMAL", .power = 345},
+      {.strategy = sample.hostile ? kHostile : "KERNEL_AWARE_TTHA", .power = 346, .adapts = true}};
+  {
+    MetricsLogger logger(folder, kLayers, kExperts);
+    for (const Made& made : all) {
+      StrategyRecorder recorder({.name = made.strategy,
+                                 .targets = targets,
+                                 .tick = kTick,
+                                 .layers = kLayers,
+                                 .experts = kExperts});
+      run_strategy(made, sample, logger, recorder, targets);
+      summary.strategies.push_back(recorder.summary());
+    }
+  }
+  if (sample.killed) {
+    tear(folder + "/metrics.csv");
+  } else {
+    write_summary(folder, summary);
+  }
+}
+
+}  // namespace thermoe
