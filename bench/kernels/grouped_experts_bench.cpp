@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <bit>
 #include <random>
 #include <vector>
 
@@ -24,17 +25,25 @@ std::vector<float> random_values(std::size_t n, unsigned seed) {
   return v;
 }
 
-std::vector<ExpertBank> make_layers(int d_ff, bool int4) {
+enum class Held { kF32, kBf16, kInt4 };
+
+std::vector<ExpertBank> make_layers(int d_ff, Held held) {
   const auto cells = static_cast<std::size_t>(kExperts) * kModel * d_ff;
   std::vector<ExpertBank> layers;
   for (unsigned l = 0; l < kLayers; ++l) {
-    const auto gate = random_values(cells, 3 * l);
-    const auto up = random_values(cells, 3 * l + 1);
-    const auto down = random_values(cells, 3 * l + 2);
+    auto gate = random_values(cells, 3 * l);
+    auto up = random_values(cells, 3 * l + 1);
+    auto down = random_values(cells, 3 * l + 2);
+    for (auto* w : {&gate, &up, &down}) {
+      for (float& x : *w) {
+        const auto upper = std::bit_cast<std::uint32_t>(x) & 0xffff0000U;
+        if (held == Held::kBf16) x = std::bit_cast<float>(upper);
+      }
+    }
     const ExpertTensors tensors{.gate = gate.data(), .up = up.data(), .down = down.data()};
     ExpertBank& bank =
         layers.emplace_back(ExpertLayerShape{.experts = kExperts, .d_model = kModel, .d_ff = d_ff});
-    if (int4) {
+    if (held == Held::kInt4) {
       bank.load_int4(tensors, {.group = 32});
     } else {
       bank.load_f32(tensors);
@@ -44,9 +53,9 @@ std::vector<ExpertBank> make_layers(int d_ff, bool int4) {
 }
 
 /// The model that the demonstration decodes: one layer call. Arguments: tokens, d_ff.
-void layer_call(benchmark::State& state, bool int4) {
+void layer_call(benchmark::State& state, Held held) {
   const auto tokens = static_cast<int>(state.range(0));
-  const auto layers = make_layers(static_cast<int>(state.range(1)), int4);
+  const auto layers = make_layers(static_cast<int>(state.range(1)), held);
   const auto logits = random_values(static_cast<std::size_t>(tokens) * kExperts, 7);
   const auto hidden = random_values(static_cast<std::size_t>(tokens) * kModel, 8);
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
@@ -83,10 +92,17 @@ void layer_call(benchmark::State& state, bool int4) {
       benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void GroupedExpertsF32(benchmark::State& state) { layer_call(state, false); }
-void GroupedExpertsInt4(benchmark::State& state) { layer_call(state, true); }
+void GroupedExpertsF32(benchmark::State& state) { layer_call(state, Held::kF32); }
+void GroupedExpertsBf16(benchmark::State& state) { layer_call(state, Held::kBf16); }
+void GroupedExpertsInt4(benchmark::State& state) { layer_call(state, Held::kInt4); }
 
 BENCHMARK(GroupedExpertsF32)
+    ->Args({1, 32})
+    ->Args({16, 32})
+    ->Args({16, 40})
+    ->Args({512, 32})
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(GroupedExpertsBf16)
     ->Args({1, 32})
     ->Args({16, 32})
     ->Args({16, 40})

@@ -2,6 +2,7 @@
 #include "kernels/expert_bank.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/errors.h"
 #include "kernels/topk_route.h"
@@ -17,6 +18,36 @@ void pack_panels(const float* matrix, int rows, int columns, float* panels) {
     float* panel = panels + static_cast<std::ptrdiff_t>(r / kPanel) * columns * kPanel + r % kPanel;
     const float* row = matrix + static_cast<std::ptrdiff_t>(r) * columns;
     for (int c = 0; c < columns; ++c) panel[static_cast<std::ptrdiff_t>(c) * kPanel] = row[c];
+  }
+}
+
+/// The same with the upper halves of two neighbouring columns in a word; `panels` holds zeros.
+void pack_panels(const float* matrix, int rows, int columns, std::uint32_t* panels) {
+  const int pairs = (columns + 1) / 2;
+  for (int r = 0; r < rows; ++r) {
+    std::uint32_t* panel =
+        panels + static_cast<std::ptrdiff_t>(r / kPanel) * pairs * kPanel + r % kPanel;
+    const float* row = matrix + static_cast<std::ptrdiff_t>(r) * columns;
+    for (int c = 0; c < columns; ++c) {
+      const std::uint32_t half = std::bit_cast<std::uint32_t>(row[c]) >> 16;
+      panel[static_cast<std::ptrdiff_t>(c / 2) * kPanel] |= c % 2 == 0 ? half : half << 16;
+    }
+  }
+}
+
+/// Packs all experts of a layer, one after the other.
+template <class Element>
+void pack_experts(const ExpertTensors& tensors, const ExpertLayerShape& shape,
+                  std::size_t hidden_size, std::size_t down_size, Element* to) {
+  const std::ptrdiff_t source = static_cast<std::ptrdiff_t>(shape.d_ff) * shape.d_model;
+  for (int e = 0; e < shape.experts; ++e) {
+    for (const float* hidden : {tensors.gate, tensors.up}) {
+      if (!hidden) continue;
+      pack_panels(hidden + e * source, shape.d_ff, shape.d_model, to);
+      to += hidden_size;
+    }
+    pack_panels(tensors.down + e * source, shape.d_model, shape.d_ff, to);
+    to += down_size;
   }
 }
 
@@ -48,16 +79,21 @@ ExpertBank::ExpertBank(ExpertLayerShape shape) : shape_(shape) {
                  shape.d_model, shape.d_ff);
 }
 
-std::size_t ExpertBank::hidden_panels_size() const {
-  return static_cast<std::size_t>(padded_ff()) * shape_.d_model;
+std::size_t ExpertBank::hidden_panels_size(bool halves) const {
+  const int row = halves ? (shape_.d_model + 1) / 2 : shape_.d_model;
+  return static_cast<std::size_t>(padded_ff()) * row;
 }
-std::size_t ExpertBank::down_panels_size() const {
-  return static_cast<std::size_t>(padded_model()) * shape_.d_ff;
+std::size_t ExpertBank::down_panels_size(bool halves) const {
+  const int row = halves ? (shape_.d_ff + 1) / 2 : shape_.d_ff;
+  return static_cast<std::size_t>(padded_model()) * row;
+}
+std::size_t ExpertBank::expert_size(bool halves) const {
+  return (gated() ? 2 : 1) * hidden_panels_size(halves) + down_panels_size(halves);
 }
 
 std::size_t ExpertBank::expert_bytes(int variant) const {
   if (variant == 0) {
-    return ((gated() ? 2 : 1) * hidden_panels_size() + down_panels_size()) * sizeof(float);
+    return expert_size(f32_is_bf16()) * sizeof(float);
   }
   THERMOE_EXPECT(variant == 1 && has_int4(), "the bank has no variant {}", variant);
   const Int4Expert& e = int4_.front();
@@ -75,21 +111,32 @@ void ExpertBank::load_biases(const ExpertTensors& tensors) {
   down_bias_ = pad_rows(tensors.down_bias, shape_.experts, shape_.d_model, padded_model());
 }
 
+bool ExpertBank::exact_in_bf16(const ExpertTensors& tensors) const {
+  const std::ptrdiff_t cells =
+      static_cast<std::ptrdiff_t>(shape_.experts) * shape_.d_ff * shape_.d_model;
+  const auto exact = [&](const float* w) {
+    return !w || std::all_of(w, w + cells, [](float x) {
+      return (std::bit_cast<std::uint32_t>(x) & 0xffffU) == 0;
+    });
+  };
+  return exact(tensors.gate) && exact(tensors.up) && exact(tensors.down);
+}
+
 void ExpertBank::load_f32(const ExpertTensors& tensors) {
   check(tensors);
   load_biases(tensors);
-  const std::ptrdiff_t source = static_cast<std::ptrdiff_t>(shape_.d_ff) * shape_.d_model;
-  f32_.assign(expert_bytes(0) / sizeof(float) * shape_.experts, 0.0F);
-  float* to = f32_.data();
-  for (int e = 0; e < shape_.experts; ++e) {
-    if (gated()) {
-      pack_panels(tensors.gate + e * source, shape_.d_ff, shape_.d_model, to);
-      to += hidden_panels_size();
-    }
-    pack_panels(tensors.up + e * source, shape_.d_ff, shape_.d_model, to);
-    to += hidden_panels_size();
-    pack_panels(tensors.down + e * source, shape_.d_model, shape_.d_ff, to);
-    to += down_panels_size();
+  const bool halves = exact_in_bf16(tensors);
+  const std::size_t size = expert_size(halves) * static_cast<std::size_t>(shape_.experts);
+  const std::size_t hidden = hidden_panels_size(halves);
+  const std::size_t down = down_panels_size(halves);
+  f32_.clear();
+  bf16_.clear();
+  if (halves) {
+    bf16_.assign(size, 0);
+    pack_experts(tensors, shape_, hidden, down, bf16_.data());
+  } else {
+    f32_.assign(size, 0.0F);
+    pack_experts(tensors, shape_, hidden, down, f32_.data());
   }
 }
 
@@ -124,9 +171,17 @@ void ExpertBank::load_int4(std::vector<Int4Expert> experts) {
 }
 
 ExpertBank::F32Expert ExpertBank::f32(int e) const {
-  const float* first = f32_.data() + expert_bytes(0) / sizeof(float) * static_cast<std::size_t>(e);
-  const float* up = gated() ? first + hidden_panels_size() : first;
-  return {.gate = gated() ? first : nullptr, .up = up, .down = up + hidden_panels_size()};
+  const float* first = f32_.data() + expert_size(false) * static_cast<std::size_t>(e);
+  const std::size_t hidden = hidden_panels_size(false);
+  const float* up = gated() ? first + hidden : first;
+  return {.gate = gated() ? first : nullptr, .up = up, .down = up + hidden};
+}
+
+ExpertBank::Bf16Expert ExpertBank::bf16(int e) const {
+  const std::uint32_t* first = bf16_.data() + expert_size(true) * static_cast<std::size_t>(e);
+  const std::size_t hidden = hidden_panels_size(true);
+  const std::uint32_t* up = gated() ? first + hidden : first;
+  return {.gate = gated() ? first : nullptr, .up = up, .down = up + hidden};
 }
 
 const float* ExpertBank::up_bias(int e) const {

@@ -44,6 +44,10 @@ struct Int4Expert {
 /// f32 matrices [outputs, inputs] lie in panels of 16 outputs, [panels][inputs][16], the last panel
 /// padded with zeros: one load gives 16 outputs' weights for one input, which 16 lanes multiply by
 /// that input. An expert's matrices follow each other (gate, up, down) and stream from memory.
+///
+/// Weights that are all exact in bf16, as those of most checkpoints are, keep their upper halves
+/// only: half the memory to read, the same products. Panels are then [panels][inputs / 2][16] words
+/// of two inputs, the first in the lower half; a last odd input has zeros beside it.
 class ExpertBank {
  public:
   explicit ExpertBank(ExpertLayerShape shape);
@@ -57,7 +61,9 @@ class ExpertBank {
 
   const ExpertLayerShape& shape() const { return shape_; }
   bool gated() const { return shape_.kind == ExpertKind::kSwiGlu; }
-  bool has_f32() const { return !f32_.empty(); }
+  bool has_f32() const { return !f32_.empty() || !bf16_.empty(); }
+  /// Whether variant 0 is held as bf16, exactly.
+  bool f32_is_bf16() const { return !bf16_.empty(); }
   bool has_int4() const { return !int4_.empty(); }
   /// Bytes that one expert reads from memory in this variant (0 = f32, 1 = int4).
   std::size_t expert_bytes(int variant) const;
@@ -71,7 +77,13 @@ class ExpertBank {
     const float* up;
     const float* down;
   };
-  F32Expert f32(int e) const;
+  F32Expert f32(int e) const;  ///< requires has_f32() and not f32_is_bf16()
+  struct Bf16Expert {
+    const std::uint32_t* gate;
+    const std::uint32_t* up;
+    const std::uint32_t* down;
+  };
+  Bf16Expert bf16(int e) const;  ///< requires f32_is_bf16()
   const Int4Expert& int4(int e) const { return int4_[static_cast<std::size_t>(e)]; }
   /// Biases of expert e, padded with zeros to whole panels; null where there are none.
   const float* up_bias(int e) const;
@@ -80,11 +92,15 @@ class ExpertBank {
  private:
   void check(const ExpertTensors& tensors) const;
   void load_biases(const ExpertTensors& tensors);
-  std::size_t hidden_panels_size() const;
-  std::size_t down_panels_size() const;
+  bool exact_in_bf16(const ExpertTensors& tensors) const;
+  /// Elements of a matrix in panels: floats, or words of two bf16.
+  std::size_t hidden_panels_size(bool halves) const;
+  std::size_t down_panels_size(bool halves) const;
+  std::size_t expert_size(bool halves) const;
 
   ExpertLayerShape shape_;
   AlignedVector<float> f32_;
+  AlignedVector<std::uint32_t> bf16_;
   std::vector<Int4Expert> int4_;
   AlignedVector<float> up_bias_;
   AlignedVector<float> down_bias_;

@@ -24,10 +24,11 @@ struct FusedDequantLinearArgs {
   float* out = nullptr;             ///< [tokens, outputs] f32 row-major, may not overlap x
 };
 
-/// Linear layer on int4 weights, unpacked in registers: the f32 matrix is never stored. Each weight
-/// is rounded to f32 as `dequantise_int4` gives it and inputs are summed in order, so a token's
-/// result does not depend on the other tokens of the call. Deterministic on one machine; allocates
-/// nothing. Throws PreconditionError where shapes disagree or a pointer is missing.
+/// Linear layer on int4 weights, unpacked in registers or to a buffer on the stack (up to 0.4 MiB):
+/// the f32 matrix is never stored. Within a group x * (q - zero) is summed in the order of inputs,
+/// then scale times that sum added to the bias, group by group (docs/adr/0006-int4-arithmetic.md):
+/// a token's result does not depend on the other tokens of the call. Deterministic on one machine;
+/// allocates nothing. Throws PreconditionError where shapes disagree or a pointer is missing.
 void fused_dequant_linear(const FusedDequantLinearArgs& args);
 
 }  // namespace thermoe

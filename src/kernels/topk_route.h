@@ -34,7 +34,8 @@ struct TopkRouteArgs {
 /// Picks k experts a token and gives them mixing weights (docs/theory.md, activation pricing).
 ///
 /// p = softmax or sigmoid of the logits; s = sum of the token's k largest p; u = p / s. Selection
-/// goes by u - b, compared as p - b * s so that b = 0 is plain top-k of p bit for bit. With prices:
+/// goes by u - b: by the logits themselves where b = 0, so that it is plain top-k of the logits bit
+/// for bit and tells apart what p rounds to the same number, else by p - b * s. With prices:
 ///   U = union of the tokens' top-k; G = union of each token's k_min best;
 ///   loss_e = sum over the tokens that picked e of max(0, u_e - u_next), next = the token's best
 ///            expert of U outside its own top-k (0 if none);

@@ -13,12 +13,23 @@ namespace {
 constexpr ExpertLayerShape kGated{.experts = 2, .d_model = 32, .d_ff = 64};
 
 TEST(ExpertBank, Int4ReadsAFractionOfTheBytesOfF32) {
-  const std::vector<float> w(2 * 32 * 64, 0.5F);
+  const std::vector<float> w(2 * 32 * 64, 0.3F);
   ExpertBank bank(kGated);
   bank.load_f32({.gate = w.data(), .up = w.data(), .down = w.data()});
   bank.load_int4({.gate = w.data(), .up = w.data(), .down = w.data()}, {.group = 32});
   EXPECT_EQ(bank.expert_bytes(0), 3U * 32 * 64 * 4);
   EXPECT_EQ(bank.expert_bytes(1), 3U * 32 * 64 * 5 / 8);  // 4 bits, and a f32 scale for 32 weights
+}
+
+TEST(ExpertBank, WeightsThatAreExactInBf16TakeHalfTheBytes) {
+  std::vector<float> w(2 * 32 * 64, 0.5F);
+  ExpertBank bank(kGated);
+  bank.load_f32({.gate = w.data(), .up = w.data(), .down = w.data()});
+  EXPECT_TRUE(bank.has_f32() && bank.f32_is_bf16());
+  EXPECT_EQ(bank.expert_bytes(0), 3U * 32 * 64 * 2);
+  w.back() = 0.3F;
+  bank.load_f32({.gate = w.data(), .up = w.data(), .down = w.data()});
+  EXPECT_TRUE(bank.has_f32() && !bank.f32_is_bf16());
 }
 
 TEST(ExpertBank, RefusesTensorsThatDoNotBelongToItsKind) {

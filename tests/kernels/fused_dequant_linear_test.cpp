@@ -159,6 +159,43 @@ TEST_P(FusedDequantLinearTest, ATokensResultDoesNotDependOnTheOthers) {
   }
 }
 
+TEST_P(FusedDequantLinearTest, MatchesTheOracleForBatchesAndLayersLargerThanABlock) {
+  for (const auto epilogue : {Epilogue::kRelu, Epilogue::kSiluMul}) {
+    for (const bool zero : {false, true}) {
+      expect_matches_oracle(
+          GetParam(),
+          {.tokens = 141, .outputs = 300, .inputs = 160, .format{32, zero}, .epilogue = epilogue});
+    }
+  }
+}
+
+TEST_P(FusedDequantLinearTest, ATokensResultIsTheSameInALargeBatch) {
+  const Problem all{.tokens = 139, .outputs = 40, .inputs = 192, .format{64, true}};
+  const Data data(all);
+  const std::vector<float> together = run(GetParam(), all, data);
+  Data few = data;
+  for (const int tokens : {1, 3, 8, 16, 17, 40}) {
+    Problem some = all;
+    some.tokens = tokens;
+    few.x.assign(data.x.end() - tokens * 192, data.x.end());
+    EXPECT_EQ(run(GetParam(), some, few), std::vector(together.end() - tokens * 40, together.end()))
+        << tokens;
+  }
+}
+
+TEST_P(FusedDequantLinearTest, AWeightAtItsZeroPointWeighsExactlyNothing) {
+  Int4Weights weights(20, 64, {.group = 32, .with_zero_point = true});
+  for (int n = 0; n < 20; ++n) {
+    for (int g = 0; g < 2; ++g) weights.set_group(n, g, 0.7F, n % 16);
+    for (int k = 0; k < 64; ++k) weights.set_q(n, k, n % 16);
+  }
+  const std::vector<float> x = random_values(64, 3);
+  std::vector<float> out(20, -1.0F);
+  GetParam().fused_dequant_linear(
+      {.x = x.data(), .tokens = 1, .weights = &weights, .out = out.data()});
+  EXPECT_EQ(out, std::vector<float>(20, 0.0F));
+}
+
 TEST_P(FusedDequantLinearTest, ActivationsAreAccurateFromTinyToExtreme) {
   // A weight that passes its first input through, and a second one that is constant 1 by its bias.
   Int4Weights pass(1, 32, {.group = 32});

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -41,6 +42,14 @@ struct LayerWeights {
   ExpertTensors tensors() const {
     const auto view = [](const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); };
     return {view(gate), view(up), view(down), view(up_bias), view(down_bias)};
+  }
+  /// Cuts the weights to what bf16 can hold.
+  void cut_to_bf16() {
+    for (auto* w : {&gate, &up, &down}) {
+      for (float& x : *w) {
+        x = std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffff0000U);
+      }
+    }
   }
   /// The same weights after a trip through int4.
   void quantise(int e, Int4Format format) {
@@ -181,6 +190,41 @@ TEST_P(GroupedExpertsTest, MatchesTheOracleWhenOneExpertGetsMoreThanABlockOfToke
   bank.load_f32(weights.tensors());
   const Batch batch(shape, 3 * GroupedExpertsWorkspace::kTokenBlock + 5, 1);
   expect_matches_oracle(run(GetParam(), bank, batch), weights, batch);
+}
+
+TEST_P(GroupedExpertsTest, MatchesTheOracleWhereWeightsAreHeldAsBf16) {
+  for (const ExpertKind kind : kKinds) {
+    for (const auto& [d, ff] : {std::pair{96, 80}, {33, 17}, {16, 5}, {1, 1}}) {
+      const ExpertLayerShape shape{.experts = 3, .d_model = d, .d_ff = ff, .kind = kind};
+      LayerWeights weights(shape, /*biased=*/kind != ExpertKind::kSwiGlu);
+      weights.cut_to_bf16();
+      ExpertBank bank(shape);
+      bank.load_f32(weights.tensors());
+      ASSERT_TRUE(bank.f32_is_bf16());
+      for (const int tokens : {1, 7, 23}) {
+        SCOPED_TRACE(testing::Message() << static_cast<int>(kind) << ' ' << d << ' ' << tokens);
+        const Batch batch(shape, tokens, 3);
+        expect_matches_oracle(run(GetParam(), bank, batch), weights, batch);
+      }
+    }
+  }
+}
+
+TEST_P(GroupedExpertsTest, Bf16WeightsGiveTheBitsThatF32Gives) {
+  const ExpertLayerShape shape{.experts = 2, .d_model = 48, .d_ff = 40};
+  LayerWeights weights(shape);
+  weights.cut_to_bf16();
+  ExpertBank narrow(shape);
+  narrow.load_f32(weights.tensors());
+  // One weight of an expert without tokens keeps the other bank from being narrow.
+  weights.up.back() = 0.3F;
+  ExpertBank wide(shape);
+  wide.load_f32(weights.tensors());
+  Batch batch(shape, 13, 1);
+  std::fill(batch.expert.begin(), batch.expert.end(), 0);
+  batch.counts = {13, 0};
+  ASSERT_TRUE(narrow.f32_is_bf16() && !wide.f32_is_bf16());
+  EXPECT_EQ(run(GetParam(), narrow, batch), run(GetParam(), wide, batch));
 }
 
 TEST_P(GroupedExpertsTest, Int4ExpertsMatchTheOracleOnTheirDequantisedWeights) {

@@ -60,8 +60,11 @@ Token make_token(const RouteProblem& problem, int t, double& margin) {
     token.selection[e] -= problem.bias[e] * token.s;
   }
   const auto& score = token.selection;
-  std::stable_sort(token.ranked.begin(), token.ranked.end(),
-                   [&](int a, int b) { return score[a] > score[b]; });
+  const float* row = problem.logits.data() + static_cast<std::ptrdiff_t>(t) * problem.experts;
+  std::stable_sort(token.ranked.begin(), token.ranked.end(), [&](int a, int b) {
+    if (score[a] != score[b] || !problem.bias.empty()) return score[a] > score[b];
+    return row[a] > row[b];  // logits tell apart what p no longer does
+  });
   for (std::size_t i = 1; i < token.ranked.size(); ++i) {
     const double a = score[token.ranked[i - 1]];
     const double b = score[token.ranked[i]];

@@ -129,8 +129,37 @@ TEST_P(TopkRouteTest, ATokenOfNothingButNanGetsEmptySlotsAndTheOthersTheirExpert
 
 TEST_P(TopkRouteTest, PlusInfinityTakesAllTheMass) {
   const RouteResult result = route(GetParam(), one_token({5, kInf, 7, kInf, 2}, 3));
-  EXPECT_THAT(result.expert, ElementsAre(1, 3, 0));
+  EXPECT_THAT(result.expert, ElementsAre(1, 3, 2));
   EXPECT_THAT(result.weight, ElementsAre(0.5F, 0.5F, 0.0F));
+}
+
+TEST_P(TopkRouteTest, LogitsThatShareAProbabilityAreStillToldApart) {
+  const RouteResult result = route(GetParam(), one_token({-500, 0, -kInf, -400, -300, -300}, 5));
+  EXPECT_THAT(result.expert, ElementsAre(1, 4, 5, 3, 0));
+  EXPECT_THAT(result.weight, ElementsAre(1.0F, 0.0F, 0.0F, 0.0F, 0.0F));
+}
+
+TEST_P(TopkRouteTest, MinusZeroTiesWithZero) {
+  EXPECT_THAT(route(GetParam(), one_token({-1.0F, -0.0F, 0.0F, -0.0F}, 3)).expert,
+              ElementsAre(1, 2, 3));
+}
+
+TEST_P(TopkRouteTest, ABatchOfManyTokensRoutesEachAsIfItWereAlone) {
+  std::mt19937 random(29);
+  std::normal_distribution<float> normal;
+  RouteProblem all{.tokens = 37, .experts = 100, .k = 8};
+  for (int i = 0; i < 37 * 100; ++i) {
+    // Tokens on a coarse grid, full of ties, beside others; some NaN.
+    const float x = i / 100 % 2 == 0 ? normal(random) : std::round(normal(random));
+    all.logits.push_back(i % 61 == 0 ? kNan : x);
+  }
+  const RouteResult together = route(GetParam(), all);
+  for (int t = 0; t < all.tokens; ++t) {
+    const auto row = all.logits.begin() + t * 100;
+    const RouteResult alone = route(GetParam(), one_token({row, row + 100}, 8));
+    EXPECT_TRUE(std::equal(alone.expert.begin(), alone.expert.end(), &together.expert[t * 8]));
+    EXPECT_TRUE(std::equal(alone.weight.begin(), alone.weight.end(), &together.weight[t * 8]));
+  }
 }
 
 TEST_P(TopkRouteTest, MinusInfinityIsPickedLastAndWeighsNothing) {

@@ -18,8 +18,8 @@
 namespace thermoe {
 
 /// Decodes with plain top-k and knows no plan: what BASELINE must equal bit for bit. The arithmetic
-/// is the library's, the choice of experts is written out anew: softmax, a stable sort of the
-/// logits, the k first, weights p / sum p.
+/// is the library's, the choice of experts is written out anew: a stable sort of the logits, the k
+/// first.
 class PlainDecoder {
  public:
   PlainDecoder(const std::string& path, int stream_count)
@@ -100,12 +100,10 @@ class PlainDecoder {
       std::vector<std::int32_t> all(c.experts);
       std::iota(all.begin(), all.end(), 0);
       std::ranges::stable_sort(all, [row](int i, int j) { return row[i] > row[j]; });
-      const auto p = probabilities(row, c.experts);
-      float sum = 0.0F;
-      for (int s = 0; s < c.top_k; ++s) sum += p[all[s]];
+      const auto mix = mixing_weights(row);
       for (int s = 0; s < c.top_k; ++s) {
         expert.push_back(all[s]);
-        weight.push_back(p[all[s]] / sum);
+        weight.push_back(mix[s]);
         ++counts[all[s]];
       }
     }
@@ -125,23 +123,22 @@ class PlainDecoder {
     return out;
   }
 
-  /// softmax of one row, bit for bit the kernel's: it alone fixes how exp and the sum are rounded.
-  static std::vector<float> probabilities(const float* logits, int experts) {
-    std::vector<std::int32_t> ids(experts);
-    std::vector<std::int32_t> counts(experts);
-    std::vector<float> sorted(experts);
+  /// Of the k best of a row, from a call that knows no plan: the kernel alone fixes how exp and the
+  /// sum are rounded.
+  std::vector<float> mixing_weights(const float* logits) const {
+    const ModelConfig& c = weights.config;
+    std::vector<std::int32_t> ids(c.top_k);
+    std::vector<std::int32_t> counts(c.experts);
+    std::vector<float> mix(c.top_k);
     topk_route({.logits = logits,
                 .tokens = 1,
-                .experts = experts,
-                .renormalise = false,
-                .k = experts,
+                .experts = c.experts,
+                .k = c.top_k,
                 .expert = ids.data(),
-                .weight = sorted.data(),
-                .slots = experts,
+                .weight = mix.data(),
+                .slots = c.top_k,
                 .counts = counts.data()});
-    std::vector<float> p(experts);
-    for (int s = 0; s < experts; ++s) p[ids[s]] = sorted[s];
-    return p;
+    return mix;
   }
 
   ModelWeights weights;

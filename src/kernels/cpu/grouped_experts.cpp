@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/cpu/activations.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/cpu/epilogue.h"
 #include "kernels/cpu/panel_gemm.h"
 
 namespace thermoe::cpu {
@@ -38,6 +38,7 @@ struct Layer {
   float* out = nullptr;          // [tokens, d_model]
 };
 
+/// Bias of V panels from p on, padded to whole panels; zeros where there is none.
 template <int W, int V, int M>
 THERMOE_INLINE void start_tile(const float* bias, int p, Tile<W, V, M>& tile) {
   for (int i = 0; i < M; ++i) {
@@ -55,27 +56,61 @@ THERMOE_INLINE void token_rows(const Layer& layer, const TokenBlock& block, int 
   }
 }
 
-/// activations = silu(gate x) * (up x): gate and up panels of the same outputs share a tile.
+/// activations = silu(gate x) * (up x) for N panels of outputs from p on. The gate and up panels
+/// share a tile: experts are narrow, and alone they would leave too few sums under way.
+template <int W, int N, int M, class Matrix>
+THERMOE_INLINE void gated_tile(const Layer& layer, const Expert<Matrix>& expert,
+                               const TokenBlock& block, int p, int first) {
+  const float* rows[M];
+  token_rows<M>(layer, block, first, rows);
+  typename Matrix::Panel panels[2 * N];
+  Tile<W, 2 * N, M> tile;
+  for (int j = 0; j < N; ++j) {
+    panels[2 * j] = expert.gate.panel(p + j);
+    panels[2 * j + 1] = expert.up.panel(p + j);
+    const Floats<W> bias =
+        expert.up_bias ? load<W>(expert.up_bias + (p + j) * kLanes) : splat<W>(0.0F);
+    for (int i = 0; i < M; ++i) {
+      tile[i][2 * j] = splat<W>(0.0F);
+      tile[i][2 * j + 1] = bias;
+    }
+  }
+  TileKernel<W>::template add<2 * N, M>(panels, rows, layer.d_model, tile);
+#pragma GCC unroll 1
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 1
+    for (int j = 0; j < N; ++j) {
+      store(layer.activations + (first + i) * layer.padded_ff + (p + j) * kLanes,
+            silu(tile[i][2 * j]) * tile[i][2 * j + 1]);
+    }
+  }
+}
+
+/// Most tokens beside two panels at least, a gate's and an up's.
+template <int W>
+constexpr int kGatedTokens = W == kAvx512Width ? 8
+                             : W == kAvx2Width ? 2
+                                               : 1;
+
 template <int W, class Matrix>
 THERMOE_INLINE void gated_activations(const Layer& layer, const Expert<Matrix>& expert,
                                       const TokenBlock& block) {
-  for (int p = 0; p < layer.padded_ff / kLanes; ++p) {
-    for_each_tile<W>(
+  constexpr int kPairs = kBlockPanels<W> / 2;
+  const int panels = layer.padded_ff / kLanes;
+  int p = 0;
+  for (; p + kPairs <= panels; p += kPairs) {
+    for_each_token_tile<kGatedTokens<W>>(
         block.count, [&](auto m, int first) __attribute__((always_inline)) {
           constexpr int M = decltype(m)::value;
-          const float* rows[M];
-          token_rows<M>(layer, block, first, rows);
-          const typename Matrix::Panel panels[2] = {expert.gate.panel(p), expert.up.panel(p)};
-          Tile<W, 2, M> tile;
-          for (int i = 0; i < M; ++i) {
-            tile[i][0] = splat<W>(0.0F);
-            tile[i][1] = expert.up_bias ? load<W>(expert.up_bias + p * kLanes) : splat<W>(0.0F);
-          }
-          accumulate<W, 2, M>(panels, rows, layer.d_model, tile);
-          for (int i = 0; i < M; ++i) {
-            store(layer.activations + (first + i) * layer.padded_ff + p * kLanes,
-                  silu(tile[i][0]) * tile[i][1]);
-          }
+          constexpr int N = M > 4 ? 1 : kPairs;
+          for (int j = 0; j < kPairs; j += N)
+            gated_tile<W, N, M>(layer, expert, block, p + j, first);
+        });
+  }
+  for (; p < panels; ++p) {
+    for_each_token_tile<kGatedTokens<W>>(
+        block.count, [&](auto m, int first) __attribute__((always_inline)) {
+          gated_tile<W, 1, decltype(m)::value>(layer, expert, block, p, first);
         });
   }
 }
@@ -84,28 +119,27 @@ THERMOE_INLINE void gated_activations(const Layer& layer, const Expert<Matrix>& 
 template <int W, class Matrix>
 THERMOE_INLINE void plain_activations(const Layer& layer, const Expert<Matrix>& expert,
                                       const TokenBlock& block) {
-  const int panels = layer.padded_ff / kLanes;
-  for_each_panel_pair(
-      panels, [&](auto v, int p) __attribute__((always_inline)) {
+  const Epilogue epilogue = epilogue_of(layer.kind);
+  for_each_tile<W>(
+      layer.padded_ff / kLanes,
+      block.count, [&](auto v, int p, auto m, int first) __attribute__((always_inline)) {
         constexpr int V = decltype(v)::value;
-        for_each_tile<W>(
-            block.count, [&](auto m, int first) __attribute__((always_inline)) {
-              constexpr int M = decltype(m)::value;
-              const float* rows[M];
-              token_rows<M>(layer, block, first, rows);
-              typename Matrix::Panel weights[V];
-              for (int j = 0; j < V; ++j) weights[j] = expert.up.panel(p + j);
-              Tile<W, V, M> tile;
-              start_tile<W, V, M>(expert.up_bias, p, tile);
-              accumulate<W, V, M>(weights, rows, layer.d_model, tile);
-              for (int i = 0; i < M; ++i) {
-                for (int j = 0; j < V; ++j) {
-                  const Floats<W> y = tile[i][j];
-                  store(layer.activations + (first + i) * layer.padded_ff + (p + j) * kLanes,
-                        layer.kind == ExpertKind::kRelu ? relu(y) : gelu(y));
-                }
-              }
-            });
+        constexpr int M = decltype(m)::value;
+        const float* rows[M];
+        token_rows<M>(layer, block, first, rows);
+        typename Matrix::Panel weights[V];
+        for (int j = 0; j < V; ++j) weights[j] = expert.up.panel(p + j);
+        Tile<W, V, M> tile;
+        start_tile<W, V, M>(expert.up_bias, p, tile);
+        TileKernel<W>::template add<V, M>(weights, rows, layer.d_model, tile);
+#pragma GCC unroll 1
+        for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 1
+          for (int j = 0; j < V; ++j) {
+            store(layer.activations + (first + i) * layer.padded_ff + (p + j) * kLanes,
+                  apply(epilogue, tile[i][j]));
+          }
+        }
       });
 }
 
@@ -125,28 +159,26 @@ THERMOE_INLINE void add_to_output(const Layer& layer, int token, int p, const Fl
 template <int W, class Matrix>
 THERMOE_INLINE void down(const Layer& layer, const Expert<Matrix>& expert,
                          const TokenBlock& block) {
-  const int panels = (layer.d_model + kLanes - 1) / kLanes;
-  for_each_panel_pair(
-      panels, [&](auto v, int p) __attribute__((always_inline)) {
+  for_each_tile<W>(
+      (layer.d_model + kLanes - 1) / kLanes,
+      block.count, [&](auto v, int p, auto m, int first) __attribute__((always_inline)) {
         constexpr int V = decltype(v)::value;
-        for_each_tile<W>(
-            block.count, [&](auto m, int first) __attribute__((always_inline)) {
-              constexpr int M = decltype(m)::value;
-              const float* rows[M];
-              for (int i = 0; i < M; ++i)
-                rows[i] = layer.activations + (first + i) * layer.padded_ff;
-              typename Matrix::Panel weights[V];
-              for (int j = 0; j < V; ++j) weights[j] = expert.down.panel(p + j);
-              Tile<W, V, M> tile;
-              start_tile<W, V, M>(expert.down_bias, p, tile);
-              accumulate<W, V, M>(weights, rows, expert.down.inputs, tile);
-              for (int i = 0; i < M; ++i) {
-                for (int j = 0; j < V; ++j) {
-                  add_to_output(layer, block.token[first + i], p + j,
-                                block.weight[first + i] * tile[i][j]);
-                }
-              }
-            });
+        constexpr int M = decltype(m)::value;
+        const float* rows[M];
+        for (int i = 0; i < M; ++i) rows[i] = layer.activations + (first + i) * layer.padded_ff;
+        typename Matrix::Panel weights[V];
+        for (int j = 0; j < V; ++j) weights[j] = expert.down.panel(p + j);
+        Tile<W, V, M> tile;
+        start_tile<W, V, M>(expert.down_bias, p, tile);
+        TileKernel<W>::template add<V, M>(weights, rows, expert.down.inputs, tile);
+#pragma GCC unroll 1
+        for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 1
+          for (int j = 0; j < V; ++j) {
+            add_to_output(layer, block.token[first + i], p + j,
+                          block.weight[first + i] * tile[i][j]);
+          }
+        }
       });
 }
 
@@ -175,7 +207,18 @@ Expert<F32Matrix> f32_expert(const ExpertBank& bank, int e) {
           .down_bias = bank.down_bias(e)};
 }
 
-Expert<Int4Matrix> int4_expert(const ExpertBank& bank, int e) {
+Expert<Bf16Matrix> bf16_expert(const ExpertBank& bank, int e) {
+  const auto [d, ff] = std::pair(bank.shape().d_model, bank.shape().d_ff);
+  const ExpertBank::Bf16Expert w = bank.bf16(e);
+  return {.gate = {w.gate, d},
+          .up = {w.up, d},
+          .down = {w.down, ff},
+          .up_bias = bank.up_bias(e),
+          .down_bias = bank.down_bias(e)};
+}
+
+template <bool kZeros>
+Expert<Int4Matrix<kZeros>> int4_expert(const ExpertBank& bank, int e) {
   const auto [d, ff] = std::pair(bank.shape().d_model, bank.shape().d_ff);
   const Int4Expert& w = bank.int4(e);
   return {.gate = {&w.gate, d},
@@ -183,6 +226,10 @@ Expert<Int4Matrix> int4_expert(const ExpertBank& bank, int e) {
           .down = {&w.down, ff},
           .up_bias = bank.up_bias(e),
           .down_bias = bank.down_bias(e)};
+}
+
+bool has_zero_points(const Int4Expert& e) {
+  return e.gate.zero_points() || e.up.zero_points() || e.down.zero_points();
 }
 
 /// All experts of the call that have tokens, in order of id.
@@ -203,10 +250,14 @@ THERMOE_INLINE void run_experts(const GroupedExpertsArgs& a) {
                             w.first[row + 1] - w.first[row]};
     if (tokens.count == 0) continue;
     const bool int4 = a.variant.empty() ? !bank.has_f32() : a.variant[row] == 1;
-    if (int4) {
-      run<W>(layer, int4_expert(bank, e), tokens);
-    } else {
+    if (!int4 && bank.f32_is_bf16()) {
+      run<W>(layer, bf16_expert(bank, e), tokens);
+    } else if (!int4) {
       run<W>(layer, f32_expert(bank, e), tokens);
+    } else if (has_zero_points(bank.int4(e))) {
+      run<W>(layer, int4_expert<true>(bank, e), tokens);
+    } else {
+      run<W>(layer, int4_expert<false>(bank, e), tokens);
     }
   }
 }

@@ -51,8 +51,9 @@ THERMOE_INLINE void store_first(T* to, const Pack<T, W>& v, int count) {
 template <int W, class T>
 THERMOE_INLINE Pack<T, W> splat(T x) {
   Pack<T, W> v;
+  // x - 0 is x, also for x = -0: the compiler drops it. It may not drop x + 0.
   _Pragma("GCC unroll 4") for (int i = 0; i < v.kParts; ++i) {
-    v.part[i] = typename Pack<T, W>::Native{} + x;
+    v.part[i] = x - typename Pack<T, W>::Native{};
   }
   return v;
 }
@@ -78,6 +79,7 @@ THERMOE_PACK_OPERATOR(-, T)
 THERMOE_PACK_OPERATOR(*, T)
 THERMOE_PACK_OPERATOR(/, T)
 THERMOE_PACK_OPERATOR(&, T)
+THERMOE_PACK_OPERATOR(^, T)
 THERMOE_PACK_OPERATOR(>, std::int32_t)
 THERMOE_PACK_OPERATOR(<, std::int32_t)
 THERMOE_PACK_OPERATOR(==, std::int32_t)
@@ -110,6 +112,22 @@ THERMOE_INLINE Pack<T, W> select(const Ints<W>& mask, std::type_identity_t<T> a,
                                  const Pack<T, W>& b) {
   return select(mask, splat<W>(a), b);
 }
+
+/// table[index & 15], lane by lane, where one instruction does that (clang 14 has no name for it).
+#if defined(__x86_64__) && !defined(__clang__)
+template <int W>
+inline constexpr bool kHasLookup = W == kLanes;
+template <int W>
+THERMOE_INLINE Floats<W> lookup(const Floats<W>& table, const Ints<W>& index) {
+  static_assert(kHasLookup<W>);
+  return {{__builtin_shuffle(table.part[0], index.part[0])}};
+}
+#else
+template <int W>
+inline constexpr bool kHasLookup = false;
+template <int W>
+Floats<W> lookup(const Floats<W>& table, const Ints<W>& index) = delete;
+#endif
 
 /// The same numbers in another type.
 template <class To, class From, int W>
