@@ -4,7 +4,7 @@
 
 function(thermoe_header_check)
   file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/src"
-       "${PROJECT_SOURCE_DIR}/src/*/*.h")
+       "${PROJECT_SOURCE_DIR}/src/*/*.h" "${PROJECT_SOURCE_DIR}/src/*/*/*.h")
   set(sources)
   foreach(header IN LISTS headers)
     string(REGEX MATCH "^[^/]+" folder "${header}")

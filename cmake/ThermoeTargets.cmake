@@ -69,6 +69,23 @@ function(thermoe_executable name)
   endif()
 endfunction()
 
+# What nearly every test includes, compiled once. Tests themselves are compiled at -O1: they run for
+# milliseconds, and compiling them is most of `make test`.
+function(thermoe_use_test_pch target)
+  if(NOT TARGET thermoe_test_pch)
+    file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/test_pch.cpp"
+         CONTENT "// Generated: an empty file that carries the tests' precompiled headers.\n")
+    add_library(thermoe_test_pch OBJECT "${PROJECT_BINARY_DIR}/test_pch.cpp")
+    target_link_libraries(thermoe_test_pch PRIVATE GTest::gtest GTest::gmock fmt::fmt
+                                                   nlohmann_json::nlohmann_json)
+    target_precompile_headers(thermoe_test_pch PRIVATE <gmock/gmock.h> <gtest/gtest.h>
+                              <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp>)
+    target_compile_options(thermoe_test_pch PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM thermoe_test_pch)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+endfunction()
+
 function(thermoe_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "" "SOURCES;DEPS;LABELS")
   if(arg_TORCH)
@@ -79,6 +96,9 @@ function(thermoe_test name)
   endif()
   thermoe_executable(${name} SOURCES ${arg_SOURCES} ${torch}
                      DEPS ${arg_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  if(NOT arg_TORCH)
+    thermoe_use_test_pch(${name})
+  endif()
   # Tests find the repository's data here and nowhere else; the working directory is theirs.
   target_compile_definitions(${name} PRIVATE THERMOE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set(properties TIMEOUT 300)
@@ -108,7 +128,8 @@ function(thermoe_bench name)
                      DEPS ${arg_DEPS} benchmark::benchmark benchmark::benchmark_main)
 endfunction()
 
-# Every tests/tools/*_test.py as one ctest test, run by Python's own unittest.
+# Every tests/tools/*_test.py as one ctest test, run by Python's own unittest. THERMOE tells them the
+# program of this build, which is not there without LibTorch.
 function(thermoe_python_tests)
   if(NOT Python3_Interpreter_FOUND)
     message(STATUS "No python3: the tests under tests/tools are left out")
@@ -122,6 +143,7 @@ function(thermoe_python_tests)
              COMMAND "${Python3_EXECUTABLE}" -m unittest -v ${module}
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/tests/tools")
     set_tests_properties("tools.${module}" PROPERTIES TIMEOUT 300 LABELS tools
-                         ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+                         ENVIRONMENT
+                         "PYTHONDONTWRITEBYTECODE=1;THERMOE=${PROJECT_BINARY_DIR}/src/cli/thermoe")
   endforeach()
 endfunction()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shipped models against the measurements that they were derived from (data/h100).
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace thermoe {
 namespace {
 
 KernelCostModel shipped(const std::string& name) {
-  return KernelCostModel::load(std::string(THERMOE_SOURCE_DIR) + "/data/h100/" + name);
+  return KernelCostModel::load(fmt::format("{}/data/h100/{}", THERMOE_SOURCE_DIR, name));
 }
 KernelCostModel controller() { return shipped("kernel_cost_model.json"); }
 KernelCostModel plant() { return shipped("plant_cost_model.json"); }
