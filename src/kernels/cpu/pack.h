@@ -48,14 +48,28 @@ THERMOE_INLINE void store_first(T* to, const Pack<T, W>& v, int count) {
   for (int i = 0; i < count; ++i) to[i] = lanes[i];
 }
 
+/// x in each lane; -0 becomes 0. (Of x - 0, which would not change it, gcc 12 makes one masked
+/// broadcast a lane.)
 template <int W, class T>
 THERMOE_INLINE Pack<T, W> splat(T x) {
   Pack<T, W> v;
-  // x - 0 is x, also for x = -0: the compiler drops it. It may not drop x + 0.
   _Pragma("GCC unroll 4") for (int i = 0; i < v.kParts; ++i) {
-    v.part[i] = x - typename Pack<T, W>::Native{};
+    v.part[i] = typename Pack<T, W>::Native{} + x;
   }
   return v;
+}
+
+/// The same in one instruction, for the innermost loops: without the addition, and -0 stays -0.
+template <int W>
+THERMOE_INLINE Floats<W> broadcast(const float& x) {
+#if defined(__x86_64__) && !defined(__clang__)
+  if constexpr (W == kAvx512Width) {
+    Floats<W> v;
+    asm("vbroadcastss\t%1, %0" : "=v"(v.part[0]) : "m"(x));
+    return v;
+  }
+#endif
+  return splat<W>(x);
 }
 
 // Pack op Pack, Pack op scalar, scalar op Pack.

@@ -129,7 +129,7 @@ THERMOE_INLINE void multiply_add(const Floats<W> (&weights)[V], const float* con
                                  std::ptrdiff_t k, Tile<W, V, M>& tile) {
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) {
-    const Floats<W> input = splat<W>(x[m][k]);
+    const Floats<W> input = broadcast<W>(x[m][k]);
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) tile[m][v] = tile[m][v] + input * weights[v];
   }
