@@ -4,7 +4,7 @@
 #   thermoe_library(<name> [SOURCES a.cpp ...] [DEPS core cost fmt::fmt ...] [TORCH])
 #   thermoe_executable(<name> SOURCES a.cpp ... [DEPS ...] [TORCH])
 #   thermoe_test(<name> SOURCES a_test.cpp ... [DEPS ...] [TORCH] [LABELS slow ...])
-#   thermoe_bench(<name> SOURCES a_bench.cpp ... [DEPS ...] [TORCH])
+#   thermoe_bench(<name> SOURCES a_bench.cpp ... [DEPS ...] [TORCH])    built by target `benchmarks`
 #
 # <name> `core` makes the target thermoe_core, and the dependency `core` means it; a dependency with
 # `::` is an imported target. TORCH links LibTorch and gives the target the precompiled
@@ -126,6 +126,11 @@ function(thermoe_bench name)
   endif()
   thermoe_executable(${name} SOURCES ${arg_SOURCES} ${torch}
                      DEPS ${arg_DEPS} benchmark::benchmark benchmark::benchmark_main)
+  set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  if(NOT TARGET benchmarks)
+    add_custom_target(benchmarks)
+  endif()
+  add_dependencies(benchmarks ${name})
 endfunction()
 
 # Every tests/tools/*_test.py as one ctest test, run by Python's own unittest. THERMOE tells them the

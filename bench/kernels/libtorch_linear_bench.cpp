@@ -141,7 +141,7 @@ void register_linear() {
   const auto fused = [w](const torch::Tensor& x) {
     return at::_weight_int4pack_mm_for_cpu(x, w->fused, kGroup, w->fused_scales.to(x.dtype()));
   };
-  add("linear/libtorch_int4pack_bf16",
+  add("linear/libtorch_int4pack",
       [fused](benchmark::State& state) { libtorch(state, torch::kFloat, fused); });
 }
 

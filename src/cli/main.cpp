@@ -5,8 +5,10 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <optional>
 
@@ -16,6 +18,7 @@
 #include "cli/interrupt_watch.h"
 #include "cli/logits_command.h"
 #include "cli/monitor/monitor_command.h"
+#include "cli/monitor/terminal_text.h"
 #include "cli/price_command.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
@@ -29,7 +32,7 @@ constexpr int kFailed = 1;
 constexpr int kBadInput = 2;
 
 int complain(const char* message, int code) {
-  fmt::print(stderr, "thermoe: {}\n", message);
+  fmt::print(stderr, "thermoe: {}\n", thermoe::printable(message, true));
   return code;
 }
 
@@ -62,6 +65,13 @@ void describe(CLI::App& app) {
   app.add_subcommand("version", "Print the version")->callback([] {
     fmt::print("thermoe {}\n", thermoe::kVersion);
   });
+}
+
+/// What was printed must have arrived: a full disk may show only when the buffer is written.
+void finish_output() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  throw thermoe::WriteError(
+      fmt::format("standard output: cannot be written: {}", std::strerror(errno)));
 }
 
 int run(int argc, char** argv) {
@@ -99,7 +109,9 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_st("thermoe"));
   spdlog::set_level(spdlog::level::err);
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    finish_output();
+    return code;
   } catch (const thermoe::UsageError& error) {
     return complain(error.what(), kBadInput);
   } catch (const std::exception& error) {

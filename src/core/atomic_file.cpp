@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "core/errors.h"
 
@@ -24,9 +25,25 @@ int write_all(int fd, std::string_view content) {
   return ::fsync(fd) == 0 ? 0 : errno;
 }
 
+/// Where a link leads: the file is replaced, the link stays. Renaming over a device would replace
+/// the device for everybody, so only files are.
+std::string regular_target(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path target =
+      fs::is_symlink(path, error) ? fs::weakly_canonical(path, error) : fs::path(path);
+  const fs::file_status status = fs::status(target, error);
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    throw WriteError(fmt::format("{}: cannot be written: it is {}; name a file", path,
+                                 fs::is_directory(status) ? "a folder" : "no regular file"));
+  }
+  return target.string();
+}
+
 }  // namespace
 
-void write_file_atomically(const std::string& path, std::string_view content) {
+void write_file_atomically(const std::string& given, std::string_view content) {
+  const std::string path = regular_target(given);
   const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
   const int fd = ::open(temporary.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
   if (fd < 0) {

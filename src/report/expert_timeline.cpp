@@ -64,7 +64,7 @@ void ExpertTimeline::double_spans() {
 }
 
 std::vector<StrategyTimeline> read_expert_timelines(const std::string& path,
-                                                    const std::string& unit) {
+                                                    const std::string& unit, bool* torn) {
   CsvReader csv(path);
   const std::size_t strategy = csv.need("strategy");
   const std::size_t time = csv.need("time_s");
@@ -94,6 +94,7 @@ std::vector<StrategyTimeline> read_expert_timelines(const std::string& path,
     all.back().timeline.add(needed(csv, time, 0.0, 1e12),
                             static_cast<std::size_t>(needed(csv, layer, 0.0, kMostLayers)), values);
   }
+  if (torn != nullptr) *torn = csv.torn();
   return all;
 }
 

@@ -52,9 +52,9 @@ struct StrategyTimeline {
 };
 
 /// Reads expert_usage.csv (`unit` "tokens") or expert_bias.csv (`unit` "bias"): strategy, time_s,
-/// layer and a column expert_<i>_<unit> for each expert. A torn last line is dropped. Throws
-/// FormatError naming file, line and column.
+/// layer and a column expert_<i>_<unit> for each expert. A torn last line is dropped, and `torn`
+/// set. Throws FormatError naming file, line and column.
 std::vector<StrategyTimeline> read_expert_timelines(const std::string& path,
-                                                    const std::string& unit);
+                                                    const std::string& unit, bool* torn = nullptr);
 
 }  // namespace thermoe

@@ -78,10 +78,38 @@ void read_config(RunData& run) {
   }
 }
 
+void note_torn(RunData& run, const char* file) {
+  run.notes.push_back(fmt::format(
+      "The last line of {} was cut short, as when a run is killed; it is left out", file));
+}
+
 std::vector<StrategyTimeline> read_timelines(RunData& run, const char* file, const char* unit) {
   const std::string path = run.folder + "/" + file;
   if (!fs::exists(path)) return {};
-  return read_expert_timelines(path, unit);
+  bool torn = false;
+  auto timelines = read_expert_timelines(path, unit, &torn);
+  if (torn) note_torn(run, file);
+  return timelines;
+}
+
+/// A finished run writes all its ticks: fewer of a strategy mean that the file was cut afterwards.
+void note_missing_ticks(RunData& run) {
+  std::size_t most = 0;
+  for (const StrategyTicks& strategy : run.ticks->strategies) {
+    most = std::max(most, strategy.count());
+  }
+  for (const StrategySummary& summary : run.summary.strategies) {
+    const auto& all = run.ticks->strategies;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const StrategyTicks& strategy) {
+      return strategy.name == summary.name;
+    });
+    const std::size_t ticks = found == all.end() ? 0 : found->count();
+    if (ticks == most) continue;
+    run.notes.push_back(fmt::format(
+        "metrics.csv holds {} ticks of {} where others have {}: rows are missing, and the plots "
+        "show what is left",
+        ticks, summary.name, most));
+  }
 }
 
 void summarise_interrupted(RunData& run) {
@@ -94,10 +122,6 @@ void summarise_interrupted(RunData& run) {
   run.summary.costs = text(run.config, "costs");
   for (const StrategyTicks& strategy : ticks.strategies) {
     run.summary.strategies.push_back(summarise_ticks(strategy, ticks.targets));
-  }
-  if (ticks.torn) {
-    run.notes.push_back(
-        "The last line of metrics.csv was cut short when the run was killed; it is left out");
   }
 }
 
@@ -128,6 +152,7 @@ RunData read_run(const std::string& folder) {
   read_config(run);
   if (ticked) {
     run.ticks = read_run_ticks(folder + "/metrics.csv");
+    if (run.ticks->torn) note_torn(run, "metrics.csv");
   } else {
     run.notes.push_back("There is no metrics.csv: nothing can be drawn over time");
   }
@@ -135,6 +160,7 @@ RunData read_run(const std::string& folder) {
     SavedSummary saved = read_summary(folder);
     run.summary = std::move(saved.summary);
     run.notes.insert(run.notes.begin(), saved.notes.begin(), saved.notes.end());
+    if (ticked) note_missing_ticks(run);
   } else {
     summarise_interrupted(run);
   }

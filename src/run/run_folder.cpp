@@ -12,9 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.json",     "metrics.csv",  "expert_usage.csv",
-                                  "expert_bias.csv", "details.json", "summary.json",
-                                  "report.html"};
+constexpr const char* kFiles[] = {"config.json",     "metrics.csv",    "expert_usage.csv",
+                                  "expert_bias.csv", "details.json",   "summary.json",
+                                  "report.html",     "comparison.html"};
 
 void make(const fs::path& folder) {
   std::error_code error;

@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view kPrefix = "intel-rapl:";
 constexpr double kMicro = 1e-6;
 constexpr Watts kImpossiblePower{10e3};
+constexpr Watts kMostPower{2e3};  // of a domain that counts on
 
 /// "RAPL package-0"; a part has its package before it, as every package has a "core":
 /// "RAPL package-0 core".
@@ -40,7 +41,10 @@ void RaplCounter::add(long long energy_uj, Seconds now) {
     if (step < 0) step += range_uj_;
     const Joules joules(static_cast<double>(step) * kMicro);
     const Watts power = joules / (now - last_at_);
-    if (step >= 0 && power < kImpossiblePower) {
+    // So long after the last read the counter may have wrapped more than once, unseen.
+    const bool sure =
+        kMostPower * (now - last_at_) < Joules(static_cast<double>(range_uj_) * kMicro);
+    if (sure && step >= 0 && power < kImpossiblePower) {
       power_ = power;
       energy_ += joules;
     }

@@ -26,7 +26,8 @@ class RaplCounter {
   long long range_uj() const { return range_uj_; }
   Joules energy() const { return energy_; }
   /// Absent before two reads in a row, and where the step is no consumption but a counter that
-  /// began anew (after a suspend): nothing draws 10 kW.
+  /// began anew (after a suspend): nothing draws 10 kW. Absent, too, where so much time passed that
+  /// a domain of 2 kW could have wrapped the counter more than once.
   std::optional<Watts> power() const { return power_; }
 
  private:

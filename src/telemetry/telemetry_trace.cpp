@@ -214,9 +214,13 @@ class TraceReader {
 }  // namespace
 
 std::vector<Snapshot> parse_telemetry_trace(std::string_view text, const std::string& path) {
-  const auto lines = split_lines(text);
+  auto lines = split_lines(text);
   if (lines.empty()) throw FormatError(path, "", "empty file (a CSV header line is needed)");
   const Header header(lines.front(), path);
+  if (lines.size() > 1 && !text.ends_with('\n')) {  // torn, when the recorder was killed
+    const auto cells = split_csv_line(lines.back());
+    if (!cells || cells->size() < header.size()) lines.pop_back();
+  }
   TraceReader reader;
   for (std::size_t i = 1; i < lines.size(); ++i) reader.add(Row(header, lines[i], path, i + 1));
   auto snapshots = reader.finish();

@@ -21,6 +21,7 @@ namespace thermoe {
 ///   power_limit_w, temp_gpu_c, temp_mem_c, energy_j, util_gpu_pct, util_mem_pct, sm_clock_mhz,
 ///   memory_clock_mhz, throttle_reasons; host_power_w, host_energy_j, host_temp_c.
 /// - `simulated` is 1 where the snapshot's hardware was.
+/// - A last line without its line break and with too few cells was torn, and is left out.
 /// - Other columns are ignored. An empty cell or a missing column is an absent reading.
 ///
 /// Returns the snapshots in order, reading times unset. GPUs and host sensors may be recorded at

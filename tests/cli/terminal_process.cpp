@@ -55,6 +55,15 @@ std::string content(const std::string& path) {
 
 }  // namespace
 
+bool pseudo_terminals_exist() {
+  int terminal = -1;
+  int keeper = -1;
+  if (::openpty(&terminal, &keeper, nullptr, nullptr, nullptr) != 0) return false;
+  ::close(terminal);
+  ::close(keeper);
+  return true;
+}
+
 TerminalProcess::TerminalProcess(const std::vector<std::string>& words, int columns, int rows,
                                  const Environment& environment) {
   const winsize size{.ws_row = static_cast<unsigned short>(rows),

@@ -11,6 +11,9 @@ namespace thermoe {
 
 using Environment = std::map<std::string, std::string>;
 
+/// Whether this system gives out pseudo-terminals; some containers do not.
+bool pseudo_terminals_exist();
+
 /// A program on a terminal of its own, which the test holds the other end of.
 class TerminalProcess {
  public:

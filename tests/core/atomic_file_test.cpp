@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <unistd.h>
 
@@ -53,6 +54,25 @@ TEST_F(AtomicFile, AFullDiskLeavesTheOldFileAndNoDebris) {
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_EQ(content_of(path), "old");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator{}), 1);
+}
+
+TEST_F(AtomicFile, WhatIsNoFileIsNotReplaced) {
+  const std::string pipe = (folder_ / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THROW(write_file_atomically(pipe, "x"), WriteError);
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_THROW(write_file_atomically(folder_.string(), "x"), WriteError);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator{}), 1);
+}
+
+TEST_F(AtomicFile, ALinkIsFollowedAndStays) {
+  const fs::path file = folder_ / "a.json";
+  const fs::path link = folder_ / "link.json";
+  write_file_atomically(file.string(), "old");
+  fs::create_symlink(file, link);
+  write_file_atomically(link.string(), "new");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(content_of(file), "new");
 }
 
 TEST_F(AtomicFile, AMissingFolderIsNamed) {

@@ -104,6 +104,19 @@ TEST_F(RunFolder, AFolderThatIsNoneOrHoldsNoRunIsRefused) {
   EXPECT_THROW(read_run("/dev/null"), UsageError);
 }
 
+TEST_F(RunFolder, FilesOfAWholeRunThatWereCutAreSaidToBe) {
+  write_sample_run(folder_, {.ticks = 100});
+  for (const char* file : {"metrics.csv", "expert_usage.csv"}) {
+    const std::string path = folder_ + "/" + file;
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - 200);
+  }
+  const RunData run = read_run(folder_);
+  EXPECT_FALSE(run.interrupted);
+  EXPECT_THAT(run.notes, testing::Contains(HasSubstr("metrics.csv was cut short")));
+  EXPECT_THAT(run.notes, testing::Contains(HasSubstr("expert_usage.csv was cut short")));
+  EXPECT_THAT(run.notes, testing::Contains(HasSubstr("ticks of KERNEL_AWARE_TTHA")));
+}
+
 TEST_F(RunFolder, AMissingColumnAndANonNumberAreNamed) {
   write_sample_run(folder_, {.ticks = 10});
   replace("metrics.csv", "power_true_1s_w", "power_w");

@@ -53,7 +53,7 @@ class HostSourceTest : public ::testing::Test {
     std::ofstream(root_ / file) << text << '\n';
   }
   void add_domain(const std::string& id, const std::string& name, const std::string& energy_uj,
-                  const std::string& range_uj = "1000000000") {
+                  const std::string& range_uj = "262143328850") {
     write("powercap/" + id + "/name", name);
     write("powercap/" + id + "/max_energy_range_uj", range_uj);
     write("powercap/" + id + "/energy_uj", energy_uj);
@@ -96,12 +96,21 @@ TEST_F(HostSourceTest, ADomainsPowerIsItsEnergyOverTheTimeBetweenTwoPolls) {
 }
 
 TEST_F(HostSourceTest, OneWrapAroundOfTheCounterIsUndone) {
-  add_domain("intel-rapl:0", "package-0", "990000000", "1000000000");
+  add_domain("intel-rapl:0", "package-0", "262133328850", "262143328850");
   read_at(0.0);
   write("powercap/intel-rapl:0/energy_uj", "30000000");
   const HostReading wrapped = reading(read_at(1.0), "RAPL package-0");
   EXPECT_DOUBLE_EQ(wrapped.power.value->value, 40.0);
   EXPECT_DOUBLE_EQ(wrapped.energy.value->value, 40.0);
+}
+
+TEST_F(HostSourceTest, AnIntervalInWhichTheCounterMayHaveWrappedTwiceHasNoPower) {
+  add_domain("intel-rapl:0", "package-0", "1000000");  // 262 kJ: 131 s at 2 kW
+  read_at(0.0);
+  write("powercap/intel-rapl:0/energy_uj", "2000000");
+  const HostReading late = reading(read_at(200.0), "RAPL package-0");
+  EXPECT_EQ(late.power.value, std::nullopt);
+  EXPECT_EQ(late.energy.value, Joules(0.0));
 }
 
 TEST_F(HostSourceTest, ACounterThatBeganAnewIsNoConsumption) {
@@ -261,10 +270,11 @@ TEST_F(HostSourceTest, FoldersThatDoNotExistAreAHostWithoutSensors) {
 }
 
 TEST(RaplCounter, CountsOnThroughManyWrapsThatAreSeenOneByOne) {
-  RaplCounter counter(100'000'000);
-  for (int i = 0; i <= 10; ++i) counter.add((i * 60'000'000LL) % 100'000'000, Seconds(i));
-  EXPECT_DOUBLE_EQ(counter.energy().value, 600.0);
-  EXPECT_DOUBLE_EQ(counter.power()->value, 60.0);
+  constexpr long long kRange = 100'000'000'000;
+  RaplCounter counter(kRange);
+  for (int i = 0; i <= 10; ++i) counter.add((i * 60'000'000'000LL) % kRange, Seconds(40.0 * i));
+  EXPECT_DOUBLE_EQ(counter.energy().value, 600e3);
+  EXPECT_DOUBLE_EQ(counter.power()->value, 1500.0);
 }
 
 TEST(RaplCounter, SaysNoPowerWithoutTimeBetweenTwoReads) {

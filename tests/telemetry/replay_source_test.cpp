@@ -129,6 +129,14 @@ TEST(TelemetryTrace, HostSensorsAndGpusRecordedAtOtherTimesAreShownTogether) {
   EXPECT_EQ(rows[2].host.at(0).power.value, Watts(95));
 }
 
+TEST(TelemetryTrace, ALastLineThatWasTornIsLeftOut) {
+  const auto trace = parse_telemetry_trace("t_s,power_w,temp_gpu_c\n0,5,50\n1,6", "torn.csv");
+  ASSERT_EQ(trace.size(), 1U);
+  EXPECT_EQ(trace[0].gpus[0].power_average.value, Watts(5));
+  // A whole line may lack its line break: not every tool writes one.
+  EXPECT_EQ(parse_telemetry_trace("t_s,power_w\n0,5\n1,6", "whole.csv").size(), 2U);
+}
+
 TEST(TelemetryTrace, AnEmptyCellIsAnAbsentReading) {
   const auto rows = parse_telemetry_trace("t_s,power_w,temp_gpu_c\n0,,51\n1,200,\n", "x.csv");
   EXPECT_EQ(rows[0].gpus.at(0).power_average.value, std::nullopt);
@@ -168,7 +176,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadTrace{"Reasons", "t_s,throttle_reasons\n0,1.5\n", "column throttle_reasons", "whole"},
         BadTrace{"NoTime", "t_s,power_w\n,5\n", "line 2, column t_s", "not a finite number"},
         BadTrace{"TimeStands", "t_s,power_w\n1,5\n1,6\n", "line 3, column t_s", "times must grow"},
-        BadTrace{"CutShort", "t_s,power_w,temp_gpu_c\n0,5,50\n1,6", "line 3", "ends after 2 cells"},
+        BadTrace{"CutShort", "t_s,power_w,temp_gpu_c\n0,5,50\n1,6\n", "line 3",
+                 "ends after 2 cells"},
         BadTrace{"TooLong", "t_s,power_w\n0,5,6\n", "line 2", "3 cells"},
         BadTrace{"BlankLine", "t_s,power_w\n0,5\n\n1,6\n", "line 3", "1 cells"},
         BadTrace{"NoTimeColumn", "time,power_w\n0,5\n", "line 1", "no column t_s"},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/monitor/json_line.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/monitor/throttle_reasons.h"
@@ -20,11 +22,14 @@ Json start(Seconds at, std::string_view source, std::string_view utc) {
   return {{"t_s", at.value}, {"utc", std::string(utc)}, {"source", std::string(source)}};
 }
 
-Json or_null(const std::optional<double>& number) { return number ? Json(*number) : Json(nullptr); }
+/// To 12 digits, as the CSV has it: 130.688, not 130.68800000000002.
+Json or_null(const std::optional<double>& number) {
+  return number ? Json(std::stod(fmt::format("{:.12g}", *number))) : Json(nullptr);
+}
 
 template <class Tag>
 Json or_null(const std::optional<Quantity<Tag>>& quantity) {
-  return quantity ? Json(quantity->value) : Json(nullptr);
+  return or_null(quantity ? std::optional(quantity->value) : std::nullopt);
 }
 
 template <class R>

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,8 @@ struct Flags {
   bool once = false, csv = false, json = false, no_colour = false;
   double period_ms = 0.0;  // 0 = not given
   double duration_s = 0.0;
-  std::string run{}, library{}, plant{};
+  std::optional<std::string> run{};
+  std::string library{}, plant{};
 };
 
 std::string_view environment(const char* name) {
@@ -85,11 +87,14 @@ MonitorRequest request_of(const Flags& flags) {
   choose_source(flags, request);
   if (flags.csv) request.output = MonitorRequest::Output::kCsv;
   if (flags.json) request.output = MonitorRequest::Output::kJson;
-  if (!flags.run.empty()) request.run = flags.run;
+  if (flags.run && flags.run->empty()) {
+    throw UsageError("--run \"\": names no folder; give one that thermoe run writes");
+  }
+  request.run = flags.run;
   if (flags.csv && request.run && !request.source) {
     throw UsageError(fmt::format(
         "--csv --run {0}: {0}/metrics.csv is that CSV already; leave one of the two out",
-        flags.run));
+        *flags.run));
   }
   if (flags.period_ms > 0.0) request.period = Seconds(1e-3 * flags.period_ms);
   if (flags.duration_s > 0.0) request.duration = Seconds(flags.duration_s);

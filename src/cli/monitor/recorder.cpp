@@ -11,6 +11,7 @@
 #include "cli/monitor/json_line.h"
 #include "cli/monitor/render.h"
 #include "cli/monitor/terminal_screen.h"
+#include "cli/monitor/terminal_text.h"
 #include "telemetry/trace_writer.h"
 
 namespace thermoe {
@@ -90,7 +91,7 @@ std::string Recorder::plain_lines(const MonitorView& view) {
   const std::string now = time_.local(session_.now());
   const std::string mark = view.simulated ? "simulated  " : "";
   if (view.run) {
-    const std::string words = run_words(*view.run);
+    const std::string words = printable(run_words(*view.run), terminal_.unicode);
     if (std::exchange(run_told_, words) == words) return "";
     text += fmt::format("{}  {}\n", now, words);
   }
@@ -127,7 +128,8 @@ void Recorder::tell_troubles(const MonitorView& view) {
       write_all(STDOUT_FILENO,
                 json_error_line(session_.now(), feed.label, time_.utc(session_.now()), words));
     }
-    fmt::print(stderr, "thermoe: {:.1f} s: {}\n", session_.now().value, words);
+    fmt::print(stderr, "thermoe: {:.1f} s: {}\n", session_.now().value,
+               printable(words, terminal_.unicode));
   }
 }
 

@@ -16,6 +16,7 @@
 #include "cli/monitor/terminal_events.h"
 #include "cli/monitor/terminal_screen.h"
 #include "core/clock.h"
+#include "core/errors.h"
 
 namespace thermoe {
 namespace {
@@ -27,6 +28,7 @@ constexpr Seconds kOnceLongest{5.0};
 constexpr Seconds kShortestWait{0.01};
 constexpr int kSignalled = 128;  // as a shell reports a process ended by a signal
 constexpr int kNoAnswer = 1;
+constexpr int kFailed = 1;
 
 using Kind = TerminalEvent::Kind;
 using Output = MonitorRequest::Output;
@@ -175,16 +177,24 @@ int run_monitor(const MonitorRequest& request, const OutputPlace& place) {
   TerminalEvents events(view && place.keyboard ? STDIN_FILENO : -1);
   const SteadyClock clock;
   MonitorSession session(request, clock, period_of(request, place));
-  const int code = request.once ? once(request, place, events, session, clock)
-                   : view       ? show_view(request, place, events, session, clock)
-                                : record(request, place, events, session, clock);
-  if (session.hangs()) {
+  const auto leave_if_hung = [&session](int code) {
+    if (!session.hangs()) return;
     // A thread inside the driver cannot be ended, and must not meet the driver library's own
     // destructors: leave without them.
     std::fflush(nullptr);
     std::_Exit(code);
+  };
+  try {
+    const int code = request.once ? once(request, place, events, session, clock)
+                     : view       ? show_view(request, place, events, session, clock)
+                                  : record(request, place, events, session, clock);
+    leave_if_hung(code);
+    return code;
+  } catch (const WriteError& error) {
+    if (session.hangs()) fmt::print(stderr, "thermoe: {}\n", error.what());
+    leave_if_hung(kFailed);
+    throw;
   }
-  return code;
 }
 
 }  // namespace thermoe

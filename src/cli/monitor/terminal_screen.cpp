@@ -59,7 +59,12 @@ void write_all(int fd, std::string_view text) {
 
 TerminalScreen::TerminalScreen(int input, int output) : input_(input), output_(output) {
   keyboard_ = input_ >= 0 && ::tcgetattr(input_, &before_) == 0;
-  enter();
+  try {
+    enter();
+  } catch (...) {  // no destructor runs: the keyboard is given back here
+    leave();
+    throw;
+  }
 }
 
 TerminalScreen::~TerminalScreen() { leave(); }

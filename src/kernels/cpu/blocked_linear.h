@@ -11,7 +11,7 @@
 // The int4 linear layer for many tokens. Decoding a weight costs two tokens' worth of arithmetic,
 // so a block of panels is decoded to the first-level cache and used for all tokens of a block; the
 // same additions in the same order as tile by tile, hence the same bits. The buffers lie on the
-// stack: about 0.2 MiB, 0.3 MiB with a gate.
+// stack: about 0.2 MiB, 0.4 MiB with a gate.
 namespace thermoe::cpu {
 
 /// Tokens and panels whose totals are kept side by side, and inputs worked off at a time (a whole

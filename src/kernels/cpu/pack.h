@@ -63,9 +63,10 @@ THERMOE_INLINE Pack<T, W> splat(T x) {
 template <int W>
 THERMOE_INLINE Floats<W> broadcast(const float& x) {
 #if defined(__x86_64__) && !defined(__clang__)
-  if constexpr (W == kAvx512Width) {
+  if constexpr (W >= kAvx2Width) {
     Floats<W> v;
     asm("vbroadcastss\t%1, %0" : "=v"(v.part[0]) : "m"(x));
+    for (int i = 1; i < v.kParts; ++i) v.part[i] = v.part[0];
     return v;
   }
 #endif
