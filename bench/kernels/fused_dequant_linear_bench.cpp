@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <benchmark/benchmark.h>
 
-#include <random>
 #include <vector>
 
+#include "bench_data.h"
 #include "kernels/fused_dequant_linear.h"
 
 namespace thermoe {
 namespace {
-
-std::vector<float> random_values(std::size_t n) {
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (float& x : v) x = normal(random);
-  return v;
-}
 
 /// Arguments: tokens, outputs, inputs, group, zero point.
 void FusedDequantLinear(benchmark::State& state) {
@@ -24,9 +16,9 @@ void FusedDequantLinear(benchmark::State& state) {
   const auto inputs = static_cast<int>(state.range(2));
   const Int4Format format{.group = static_cast<int>(state.range(3)),
                           .with_zero_point = state.range(4) != 0};
-  const auto dense = random_values(static_cast<std::size_t>(outputs) * inputs);
+  const auto dense = bench::random_values(static_cast<std::size_t>(outputs) * inputs, 1);
   const Int4Weights weights = quantise_int4(dense.data(), outputs, inputs, format);
-  const auto x = random_values(static_cast<std::size_t>(tokens) * inputs);
+  const auto x = bench::random_values(static_cast<std::size_t>(tokens) * inputs, 1);
   std::vector<float> out(static_cast<std::size_t>(tokens) * outputs);
   for (auto _ : state) {
     fused_dequant_linear({.x = x.data(), .tokens = tokens, .weights = &weights, .out = out.data()});

@@ -3,27 +3,21 @@
 
 #include <algorithm>
 #include <bit>
-#include <random>
 #include <vector>
 
+#include "bench_data.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/topk_route.h"
 
 namespace thermoe {
 namespace {
 
+using bench::random_values;
+
 constexpr int kExperts = 128;
 constexpr int kTopk = 8;
 constexpr int kModel = 192;
 constexpr int kLayers = 4;  // rotated, so that weights come from memory as they do in a model
-
-std::vector<float> random_values(std::size_t n, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (float& x : v) x = normal(random);
-  return v;
-}
 
 enum class Held { kF32, kBf16, kInt4 };
 

@@ -107,13 +107,6 @@ void read_floor(benchmark::State& state, const Int4Weights& weights, cpu::Isa is
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * count * 4));
 }
 
-template <class Body>
-void add(const std::string& name, const Body& body) {
-  auto* bench = benchmark::RegisterBenchmark(name.c_str(), body);
-  bench->Unit(benchmark::kMicrosecond)->ArgName("tokens");
-  for (const int tokens : kTokens) bench->Arg(tokens);
-}
-
 }  // namespace
 
 void register_linear() {
@@ -124,25 +117,25 @@ void register_linear() {
         ("linear/read_packed_words" + suffix).c_str(),
         [w, isa](benchmark::State& state) { read_floor(state, w->symmetric, isa.isa); })
         ->Unit(benchmark::kMicrosecond);
-    add("linear/thermoe_int4" + suffix,
-        [w, isa](benchmark::State& state) { ours(state, w->symmetric, isa.isa); });
-    add("linear/thermoe_int4_zero_points" + suffix,
-        [w, isa](benchmark::State& state) { ours(state, w->zero_points, isa.isa); });
+    add_by_tokens("linear/thermoe_int4" + suffix, kTokens,
+                  [w, isa](benchmark::State& state) { ours(state, w->symmetric, isa.isa); });
+    add_by_tokens("linear/thermoe_int4_zero_points" + suffix, kTokens,
+                  [w, isa](benchmark::State& state) { ours(state, w->zero_points, isa.isa); });
   }
-  add("linear/libtorch_f32", [w](benchmark::State& state) {
+  add_by_tokens("linear/libtorch_f32", kTokens, [w](benchmark::State& state) {
     libtorch(state, torch::kFloat, [&](const auto& x) { return at::linear(x, w->f32); });
   });
-  add("linear/libtorch_bf16", [w](benchmark::State& state) {
+  add_by_tokens("linear/libtorch_bf16", kTokens, [w](benchmark::State& state) {
     libtorch(state, torch::kBFloat16, [&](const auto& x) { return at::linear(x, w->bf16); });
   });
-  add("linear/libtorch_dequantise_f32", [w](benchmark::State& state) {
+  add_by_tokens("linear/libtorch_dequantise_f32", kTokens, [w](benchmark::State& state) {
     libtorch(state, torch::kFloat, [&](const auto& x) { return at::linear(x, dequantise(*w)); });
   });
   const auto fused = [w](const torch::Tensor& x) {
     return at::_weight_int4pack_mm_for_cpu(x, w->fused, kGroup, w->fused_scales.to(x.dtype()));
   };
-  add("linear/libtorch_int4pack",
-      [fused](benchmark::State& state) { libtorch(state, torch::kFloat, fused); });
+  add_by_tokens("linear/libtorch_int4pack", kTokens,
+                [fused](benchmark::State& state) { libtorch(state, torch::kFloat, fused); });
 }
 
 }  // namespace thermoe::bench

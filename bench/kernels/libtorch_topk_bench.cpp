@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <string>
 
 #include "bench_data.h"
@@ -37,6 +38,8 @@ void ours(benchmark::State& state, float price, cpu::Isa isa) {
     benchmark::DoNotOptimize(expert.data());
     benchmark::ClobberMemory();
   }
+  state.counters["active_experts"] =
+      static_cast<double>(kExperts - std::count(counts.begin(), counts.end(), 0));
 }
 
 /// What a router in LibTorch does for the same result: softmax, topk, weights that sum to 1.
@@ -53,26 +56,20 @@ void libtorch(benchmark::State& state, bool renormalise) {
   }
 }
 
-template <class Body>
-void add(const std::string& name, const Body& body) {
-  auto* bench = benchmark::RegisterBenchmark(name.c_str(), body);
-  bench->Unit(benchmark::kMicrosecond)->ArgName("tokens");
-  for (const int tokens : kTokens) bench->Arg(tokens);
-}
-
 }  // namespace
 
 void register_topk() {
   for (const NamedIsa& isa : isas()) {
     const std::string suffix = std::string("/") + isa.name;
-    add("topk/thermoe" + suffix, [isa](benchmark::State& state) { ours(state, 0.0F, isa.isa); });
-    // About half of the active experts go at this price.
-    add("topk/thermoe_priced" + suffix,
-        [isa](benchmark::State& state) { ours(state, 0.1F, isa.isa); });
+    add_by_tokens("topk/thermoe" + suffix, kTokens,
+                  [isa](benchmark::State& state) { ours(state, 0.0F, isa.isa); });
+    add_by_tokens("topk/thermoe_priced" + suffix, kTokens,
+                  [isa](benchmark::State& state) { ours(state, 0.1F, isa.isa); });
   }
-  add("topk/libtorch_softmax_topk", [](benchmark::State& state) { libtorch(state, false); });
-  add("topk/libtorch_softmax_topk_renormalised",
-      [](benchmark::State& state) { libtorch(state, true); });
+  add_by_tokens("topk/libtorch_softmax_topk", kTokens,
+                [](benchmark::State& state) { libtorch(state, false); });
+  add_by_tokens("topk/libtorch_softmax_topk_renormalised", kTokens,
+                [](benchmark::State& state) { libtorch(state, true); });
 }
 
 }  // namespace thermoe::bench

@@ -2,9 +2,9 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <random>
 #include <vector>
 
+#include "bench_data.h"
 #include "kernels/topk_route.h"
 
 namespace thermoe {
@@ -15,11 +15,7 @@ void route(benchmark::State& state, bool priced) {
   const auto tokens = static_cast<int>(state.range(0));
   const auto experts = static_cast<int>(state.range(1));
   const auto k = static_cast<int>(state.range(2));
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal(0.0F, 2.0F);
-  std::vector<float> logits(static_cast<std::size_t>(tokens) * experts);
-  for (float& x : logits) x = normal(random);
-  // About a third of the active experts go at this price.
+  const auto logits = bench::random_values(static_cast<std::size_t>(tokens) * experts, 1, 2.0F);
   const std::vector<float> price(static_cast<std::size_t>(experts), priced ? 0.1F : 0.0F);
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * k);
   std::vector<float> weight(expert.size());
