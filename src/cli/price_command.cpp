@@ -59,6 +59,7 @@ struct Setting {
   OpKey table{};
   std::string device{};
   int model_layers = 0;
+  FitReport fit{};  ///< how firmly the costs at this batch are known
   ControllerConfig config{};
 };
 
@@ -88,8 +89,10 @@ Setting setting_of(const PriceOptions& options, RouterLogits logits) {
   }
   if (options.power_cap) config.targets.power = Watts(*options.power_cap);
   if (options.step_cap) config.targets.step_time = Seconds(*options.step_cap * 1e-3);
-  config.costs = costs.step_cost(shape, {key.dtype}, first.tokens,
-                                 static_cast<double>(model_layers) / first.layers);
+  StepCostFit fit = costs.fit_step_cost(shape, {key.dtype}, first.tokens,
+                                        static_cast<double>(model_layers) / first.layers);
+  setting.fit = fit.reports.front();
+  config.costs = std::move(fit.step);
   config.calibration = std::move(logits.samples);
   return setting;
 }
@@ -131,17 +134,19 @@ void print_text(const PriceOptions& options, const Setting& s) {
   fmt::print(
       "Logits: {}: {} samples of {} layers, {} tokens, {} experts; top-{}\n"
       "Costs:  {} ({}): {}, {} layers; {}\n"
+      "        {} at {} tokens; the fit is off by {:.1f} % of latency, {:.1f} % of energy (rms)\n"
       "Predicted from the cost model (expert layers and idle only), not measured.\n\n",
       options.file, s.config.calibration.size(), first.layers, first.tokens, first.experts,
       s.config.k, options.cost_model, s.device, to_string(s.table), s.model_layers,
       s.config.step_period > Seconds(0)
           ? fmt::format("a step each {:.2f} ms", 1e3 * s.config.step_period.value)
-          : std::string("saturated: each step starts when the last ends"));
-  fmt::print("{:<16} {:>7} {:>8} {:>9} {:>8} {:>9} {:>8} {:>7}\n", "", "experts", "kept", "loss",
-             "step", "", "", "");
-  fmt::print("{:<16} {:>7} {:>8} {:>9} {:>8} {:>9} {:>8} {:>7}\n", "price", "active", "mass %",
-             "-ln kept", "ms", "tokens/s", "J/token", "W");
-  fmt::print("{:-<79}\n", "");
+          : std::string("saturated: each step starts when the last ends"),
+      to_string(s.fit.basis), first.tokens, 100.0 * s.fit.latency_rms, 100.0 * s.fit.energy_rms);
+  fmt::print(
+      "                 experts     kept      loss     step\n"
+      "price             active   mass %  -ln kept       ms  tokens/s  J/token       W\n"
+      "{:-<79}\n",
+      "");
   for (const RoutingOption& o : price_options(s.config, options.levels)) {
     fmt::print("{}", row(fmt::format("lambda {:.4f}", o.lambda), o, first.tokens));
   }
@@ -171,7 +176,10 @@ void print_json(const PriceOptions& options, const Setting& s) {
                          {"table", to_string(s.table)},
                          {"model_layers", s.model_layers},
                          {"step_period_ms", 1e3 * s.config.step_period.value},
-                         {"basis", "predicted from the cost model; expert layers and idle only"},
+                         {"costs_basis", to_string(s.fit.basis)},
+                         {"latency_fit_rms", s.fit.latency_rms},
+                         {"energy_fit_rms", s.fit.energy_rms},
+                         {"note", "predicted from the cost model; expert layers and idle only"},
                          {"pricing", nlohmann::json::array()},
                          {"fewer_experts", nlohmann::json::array()}};
   for (const RoutingOption& o : price_options(s.config, options.levels))
