@@ -2,7 +2,6 @@
 #include "control/calibration.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 namespace thermoe {
@@ -62,13 +61,8 @@ Calibration calibrate(const ControllerConfig& c) {
       unit_prices(c.costs, c.layers, c.experts, c.variant, c.layer_sensitivity);
   if (c.calibration.empty()) return best;
 
-  int tokens = 1;
-  DemandModel model(static_cast<int>(c.calibration.size()));
-  for (const LogitSample& sample : c.calibration) {
-    tokens = std::max(tokens, sample.tokens);
-    model.add(std::make_shared<const Utilities>(sample, c.k));
-  }
-  const LoadCosts costs(c.costs, tokens, c.variant);
+  DemandModel model = demand_of(c.calibration, c.k);
+  const LoadCosts costs(c.costs, largest_batch(c.calibration), c.variant);
   model.price(best.parameters);
   const std::vector<double> slopes = envelope_slopes(c.costs, mean_load(c, model, costs));
 

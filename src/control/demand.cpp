@@ -123,4 +123,16 @@ double DemandModel::closed() const {
   return 2.0 * largest + 1.0;
 }
 
+DemandModel demand_of(std::span<const LogitSample> samples, int k) {
+  DemandModel model(static_cast<int>(samples.size()));
+  for (const LogitSample& sample : samples) model.add(std::make_shared<const Utilities>(sample, k));
+  return model;
+}
+
+int largest_batch(std::span<const LogitSample> samples) {
+  int tokens = 1;
+  for (const LogitSample& sample : samples) tokens = std::max(tokens, sample.tokens);
+  return tokens;
+}
+
 }  // namespace thermoe

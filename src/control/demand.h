@@ -70,6 +70,11 @@ class DemandModel {
   PricingParameters parameters_{};
 };
 
+/// A demand model of all `samples` (at least one); k experts a token in the baseline.
+DemandModel demand_of(std::span<const LogitSample> samples, int k);
+/// The largest number of tokens of a sample; at least 1.
+int largest_batch(std::span<const LogitSample> samples);
+
 /// The least lambda whose demand `meets(demand)`, by bisection over the breakpoints (demand falls
 /// with lambda: theory.md eq. (9)). If none does, `reached` is false and the demand is the floor's.
 struct PriceChoice {

@@ -2,18 +2,15 @@
 #include "control/price_options.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "core/errors.h"
 
 namespace thermoe {
 namespace {
 
-int largest_batch(const ControllerConfig& c) {
+LoadCosts load_costs(const ControllerConfig& c) {
   THERMOE_EXPECT(!c.calibration.empty(), "routing options need {}", "calibration samples");
-  int tokens = 1;
-  for (const LogitSample& sample : c.calibration) tokens = std::max(tokens, sample.tokens);
-  return tokens;
+  return {c.costs, largest_batch(c.calibration), c.variant};
 }
 
 }  // namespace
@@ -28,11 +25,8 @@ RoutingOption option_at(const ControllerConfig& c, double lambda, const Demand& 
 
 std::vector<RoutingOption> price_options(const ControllerConfig& c, int points) {
   THERMOE_EXPECT(points >= 1, "{} levels of price; at least 1 is needed", points);
-  const LoadCosts costs(c.costs, largest_batch(c), c.variant);
-  DemandModel model(static_cast<int>(c.calibration.size()));
-  for (const LogitSample& sample : c.calibration) {
-    model.add(std::make_shared<const Utilities>(sample, c.k));
-  }
+  const LoadCosts costs = load_costs(c);
+  DemandModel model = demand_of(c.calibration, c.k);
   model.price(
       {.k = c.k,
        .k_min = c.k_min,
@@ -52,7 +46,7 @@ std::vector<RoutingOption> price_options(const ControllerConfig& c, int points) 
 }
 
 std::vector<RoutingOption> fewer_expert_options(const ControllerConfig& c) {
-  const LoadCosts costs(c.costs, largest_batch(c), c.variant);
+  const LoadCosts costs = load_costs(c);
   const double share = 1.0 / static_cast<double>(c.calibration.size());
   std::vector<Demand> by_k(static_cast<std::size_t>(c.k), Demand{.kept_mass = 0.0});
   for (const LogitSample& sample : c.calibration) {

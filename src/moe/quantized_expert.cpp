@@ -2,6 +2,7 @@
 #include "moe/quantized_expert.h"
 
 #include "core/errors.h"
+#include "kernels/expert_epilogue.h"
 #include "kernels/fused_dequant_linear.h"
 
 namespace thermoe {
@@ -17,18 +18,6 @@ Int4Weights quantise(const at::Tensor& weight, Int4Format format) {
 
 const float* data_or_null(const at::Tensor& t) {
   return t.defined() ? t.const_data_ptr<float>() : nullptr;
-}
-
-Epilogue epilogue(ExpertKind kind) {
-  switch (kind) {
-    case ExpertKind::kSwiGlu:
-      return Epilogue::kSiluMul;
-    case ExpertKind::kRelu:
-      return Epilogue::kRelu;
-    case ExpertKind::kGelu:
-      return Epilogue::kGelu;
-  }
-  return Epilogue::kNone;
 }
 
 }  // namespace
@@ -57,7 +46,7 @@ at::Tensor QuantizedExpert::forward(const at::Tensor& x) const {
                         .tokens = tokens,
                         .weights = gated ? &gate_ : &up_,
                         .bias = data_or_null(up_bias_),
-                        .epilogue = epilogue(options_.kind),
+                        .epilogue = epilogue_of(options_.kind),
                         .up = gated ? &up_ : nullptr,
                         .out = hidden.mutable_data_ptr<float>()});
   fused_dequant_linear({.x = hidden.const_data_ptr<float>(),

@@ -25,21 +25,18 @@ std::vector<double> active_by_variant(const RoutingStats& stats, const RoutingPl
 
 }  // namespace
 
-Cost step_charge(const PlantCharge& charge, const RoutingStats& stats, const RoutingPlan& plan,
-                 Basis* basis) {
-  Cost total;
-  Basis weakest = Basis::kMeasured;
+Lookup step_charge(const PlantCharge& charge, const RoutingStats& stats, const RoutingPlan& plan) {
+  Lookup total;
   for (int l = 0; l < stats.layers; ++l) {
     const std::vector<double> active = active_by_variant(stats, plan, l, charge.dtypes.size());
     const double all = std::accumulate(active.begin(), active.end(), 0.0);
     for (std::size_t v = 0; v < active.size(); ++v) {
       if (active[v] == 0.0) continue;
       const Lookup found = charge.costs.layer(charge.shape, charge.dtypes[v], stats.tokens, all);
-      total += (active[v] / all * charge.layer_repeat) * found.cost;
-      weakest = weaker(weakest, found.basis);
+      total.cost += (active[v] / all * charge.layer_repeat) * found.cost;
+      total.basis = weaker(total.basis, found.basis);
     }
   }
-  if (basis != nullptr) *basis = weakest;
   return total;
 }
 

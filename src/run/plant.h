@@ -22,9 +22,8 @@ struct PlantCharge {
 
 /// Cost of one step with these loads: each layer looked up by its tokens and distinct experts; a
 /// layer of mixed precision pays each precision's price for its share of the active experts.
-/// `basis` receives the weakest basis of the lookups.
-Cost step_charge(const PlantCharge& charge, const RoutingStats& stats, const RoutingPlan& plan,
-                 Basis* basis = nullptr);
+/// The basis is the weakest of the lookups.
+Lookup step_charge(const PlantCharge& charge, const RoutingStats& stats, const RoutingPlan& plan);
 
 /// The simulated machine of an experiment: real routing decisions in, time, joules and heat out.
 class Plant {

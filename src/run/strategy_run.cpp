@@ -130,8 +130,8 @@ std::optional<StrategySummary> StrategyRun::run() {
     const RoutingPlan& plan = plans_.acquire();
     const Decoded decoded = decode(plan);
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, clock_.now());
-    if (decoded.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
-    const TickOutcome outcome = plant_.advance(experiment_.tick, decoded.charge, disturbance);
+    if (decoded.charge.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
+    const TickOutcome outcome = plant_.advance(experiment_.tick, decoded.charge.cost, disturbance);
     clock_.advance_to((tick + 1) * experiment_.tick);
     monitor_.poll();
     metrics_ = {.at = clock_.now(),
@@ -171,9 +171,9 @@ StrategyRun::Decoded StrategyRun::decode(const RoutingPlan& plan) {
       stages_.reference.record(result.step.logits, result.targets);
     }
     qualities.push_back(stages_.reference.compare(decoded_, result.step.logits, result.targets));
-    Basis basis = Basis::kMeasured;
-    mean.charge += (1.0 / steps) * step_charge(plant_.charge(), result.step.stats, plan, &basis);
-    mean.basis = weaker(mean.basis, basis);
+    const Lookup charge = step_charge(plant_.charge(), result.step.stats, plan);
+    mean.charge.cost += (1.0 / steps) * charge.cost;
+    mean.charge.basis = weaker(mean.charge.basis, charge.basis);
   }
   mean.quality = mean_quality(qualities);
   return mean;

@@ -42,8 +42,7 @@ class StrategyRun {
 
  private:
   struct Decoded {
-    Cost charge{};                   ///< of a step, on the plant
-    Basis basis = Basis::kMeasured;  ///< the weakest of its lookups
+    Lookup charge{};  ///< of a step, on the plant
     StepQuality quality{};
   };
 

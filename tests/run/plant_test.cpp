@@ -25,7 +25,8 @@ class PlantOfTheH100 : public testing::Test {
   Cost cost(const RoutingStats& stats, std::vector<std::string> dtypes,
             const RoutingPlan& plan) const {
     return step_charge({.costs = costs_, .dtypes = std::move(dtypes), .layer_repeat = 24}, stats,
-                       plan);
+                       plan)
+        .cost;
   }
   Watts steady_power(int active) const {
     Plant plant(read_plant(kData + "plant.json"),

@@ -101,9 +101,6 @@ TEST(CommandLine, LogitsThatNoCostTableFitsAreRefusedWithTheTablesThereAre) {
 
 class CommandLineRuns : public ExperimentRun {
  protected:
-  nlohmann::json short_demo() const {
-    return demo(R"({"duration_s": 4, "disturbances": null, "calibration_samples": 8})");
-  }
   long lines(const std::string& file) const {
     std::ifstream in(folder() + "/" + file);
     return std::count(std::istreambuf_iterator<char>(in), {}, '\n');
@@ -186,9 +183,7 @@ TEST_F(CommandLineRuns, AFolderInUseIsRefusedUnlessForced) {
 }
 
 TEST_F(CommandLineRuns, CtrlCLeavesReadableFilesAndNoSummary) {
-  const ProcessResult result =
-      run(demo(), {},
-          {.watched_file = folder() + "/metrics.csv", .signal_after_lines = 20, .signal = SIGINT});
+  const ProcessResult result = end_early(SIGINT);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("thermoe: interrupted: "));
   EXPECT_GT(lines("metrics.csv"), 20);
@@ -199,9 +194,7 @@ TEST_F(CommandLineRuns, CtrlCLeavesReadableFilesAndNoSummary) {
 }
 
 TEST_F(CommandLineRuns, AKilledRunLeavesReadableFilesAndNoSummary) {
-  const ProcessResult result =
-      run(demo(), {},
-          {.watched_file = folder() + "/metrics.csv", .signal_after_lines = 20, .signal = SIGKILL});
+  const ProcessResult result = end_early(SIGKILL);
   EXPECT_EQ(result.exit_code, -SIGKILL);
   EXPECT_GT(lines("metrics.csv"), 20);
   EXPECT_EQ(column("BASELINE", "power_true_w").size(),

@@ -60,6 +60,10 @@ nlohmann::json ExperimentRun::demo(const std::string& changes) const {
   return experiment;
 }
 
+nlohmann::json ExperimentRun::short_demo() const {
+  return demo(R"({"duration_s": 4, "disturbances": null, "calibration_samples": 8})");
+}
+
 nlohmann::json ExperimentRun::shipped(const std::string& name, const std::string& changes) const {
   nlohmann::json experiment = read_json_file(kRoot + "/experiments/" + name + ".json");
   experiment.merge_patch(parse_json(changes, "changes"));
@@ -75,6 +79,12 @@ ProcessResult ExperimentRun::run(const nlohmann::json& experiment,
   std::vector<std::string> arguments = {"run", file, "--out", folder()};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   return thermoe_process(arguments, options);
+}
+
+ProcessResult ExperimentRun::end_early(int signal) {
+  return run(
+      demo(), {},
+      {.watched_file = folder() + "/metrics.csv", .signal_after_lines = 20, .signal = signal});
 }
 
 void ExperimentRun::complete(const nlohmann::json& experiment,

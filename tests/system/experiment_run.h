@@ -12,8 +12,7 @@
 
 namespace thermoe {
 
-/// Runs experiments with the shipped model through the program, as a user does. Skips where the
-/// repository has no model.
+/// Runs experiments with the shipped model through the program, as a user does.
 class ExperimentRun : public testing::Test {
  protected:
   ExperimentRun();
@@ -22,6 +21,8 @@ class ExperimentRun : public testing::Test {
 
   /// The shipped demo cut to 60 s (tenant from 20 s to 35 s), changed by a JSON merge patch.
   nlohmann::json demo(const std::string& changes = "{}") const;
+  /// The same in 4 s, without the tenant.
+  nlohmann::json short_demo() const;
   /// A shipped experiment, changed by a JSON merge patch.
   nlohmann::json shipped(const std::string& name, const std::string& changes) const;
   /// Writes and runs it into a new folder(); more flags may be given.
@@ -29,6 +30,9 @@ class ExperimentRun : public testing::Test {
                     const ProcessOptions& options = {});
   /// Runs it and expects success.
   void complete(const nlohmann::json& experiment, const std::vector<std::string>& flags = {});
+
+  /// Runs `demo()` and sends it `signal` once it has written some ticks.
+  ProcessResult end_early(int signal);
 
   /// Of the last run.
   std::string folder() const { return (root_ / "run").string(); }

@@ -38,12 +38,7 @@ TEST(ReportCommand, BadInputExitsWithTwoAndOneLine) {
   EXPECT_THAT(thermoe_process({"report", "--help"}).out, HasSubstr("thermoe report runs/demo-1"));
 }
 
-class ReportCommandRuns : public ExperimentRun {
- protected:
-  nlohmann::json short_demo() const {
-    return demo(R"({"duration_s": 4, "disturbances": null, "calibration_samples": 8})");
-  }
-};
+class ReportCommandRuns : public ExperimentRun {};
 
 TEST_F(ReportCommandRuns, ARunWritesItsReportAndNamesIt) {
   const ProcessResult result = run(short_demo(), {"--strategy", "BASELINE"});
@@ -71,9 +66,7 @@ TEST_F(ReportCommandRuns, NoReportLeavesItOut) {
 }
 
 TEST_F(ReportCommandRuns, AKilledRunIsReportedAsSuch) {
-  const ProcessResult killed =
-      run(demo(), {},
-          {.watched_file = folder() + "/metrics.csv", .signal_after_lines = 20, .signal = SIGKILL});
+  const ProcessResult killed = end_early(SIGKILL);
   ASSERT_EQ(killed.exit_code, -SIGKILL);
   EXPECT_FALSE(std::filesystem::exists(folder() + "/report.html"));
   const ProcessResult result = thermoe_process({"report", folder()});

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/cpu/activations.h"
-#include "kernels/expert_bank.h"
 #include "kernels/fused_dequant_linear.h"
 
 namespace thermoe::cpu {
@@ -20,19 +19,6 @@ THERMOE_INLINE Floats<W> apply(Epilogue epilogue, const Floats<W>& y) {
       break;
   }
   return y;
-}
-
-/// What an expert does between its matrices.
-inline Epilogue epilogue_of(ExpertKind kind) {
-  switch (kind) {
-    case ExpertKind::kSwiGlu:
-      return Epilogue::kSiluMul;
-    case ExpertKind::kRelu:
-      return Epilogue::kRelu;
-    case ExpertKind::kGelu:
-      return Epilogue::kGelu;
-  }
-  return Epilogue::kNone;
 }
 
 }  // namespace thermoe::cpu

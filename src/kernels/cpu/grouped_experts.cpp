@@ -7,6 +7,7 @@
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/epilogue.h"
 #include "kernels/cpu/panel_gemm.h"
+#include "kernels/expert_epilogue.h"
 
 namespace thermoe::cpu {
 namespace {
