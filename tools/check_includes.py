@@ -20,14 +20,20 @@ ALLOWED_FOLDERS = {
     "control": {"core", "cost"},
     "kernels": {"core"},
     "moe": {"core", "kernels"},
-    "profile": {"core", "cost", "kernels"},
+    "machine": {"core", "telemetry", "cost", "kernels"},
+    "profile": {"core", "cost", "kernels", "telemetry", "machine"},
+    "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
-    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "report"},
-    "cli": {"core", "telemetry", "cost", "control", "kernels", "moe", "profile", "report", "run"},
+    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
+    "monitor": {"core", "telemetry", "machine"},
+    "doctor": {"core", "telemetry", "machine"},
+    "cli": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "profile", "report",
+            "measure", "run", "monitor", "doctor"},
 }
 
-# Single headers of another folder: AdaptiveRouter drives a controller through its interface.
-ALLOWED_HEADERS = {"moe": {"control/controller.h"}}
+# Single headers of another folder: AdaptiveRouter drives a controller through its interface, and
+# doctor says which path the kernels take.
+ALLOWED_HEADERS = {"moe": {"control/controller.h"}, "doctor": {"kernels/cpu/isa.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.
 TORCH_FILES = ["moe/*", "cli/*", "control/ttha_adapter.*", "control/adapter*.h",

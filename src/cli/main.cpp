@@ -13,18 +13,18 @@
 #include <optional>
 
 #include "cli/cost_command.h"
-#include "cli/doctor/doctor_command.h"
+#include "cli/doctor_command.h"
 #include "cli/eval_command.h"
 #include "cli/interrupt_watch.h"
 #include "cli/logits_command.h"
-#include "cli/monitor/monitor_command.h"
-#include "cli/monitor/terminal_text.h"
+#include "cli/monitor_command.h"
 #include "cli/price_command.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
 #include "cli/train_command.h"
 #include "cli/version.h"
 #include "core/errors.h"
+#include "core/terminal_text.h"
 
 namespace {
 

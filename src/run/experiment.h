@@ -11,8 +11,8 @@
 #include "control/controller_config.h"
 #include "core/targets.h"
 #include "core/units.h"
+#include "machine/disturbance.h"
 #include "moe/decoder.h"
-#include "run/disturbance.h"
 
 namespace thermoe {
 

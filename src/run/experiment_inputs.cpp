@@ -2,7 +2,7 @@
 #include "run/experiment_inputs.h"
 
 #include "core/errors.h"
-#include "telemetry/plant_config.h"
+#include "machine/plant_config.h"
 
 namespace thermoe {
 namespace {

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "cost/kernel_cost_model.h"
+#include "machine/simulated_gpu_config.h"
 #include "run/document_text.h"
 #include "run/experiment.h"
 #include "run/text_streams.h"
-#include "telemetry/simulated_gpu_config.h"
 
 namespace thermoe {
 

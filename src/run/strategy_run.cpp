@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "core/errors.h"
-#include "telemetry/faulty_source.h"
-#include "telemetry/simulated_source.h"
+#include "machine/faulty_source.h"
+#include "machine/simulated_source.h"
 
 namespace thermoe {
 namespace {

@@ -8,12 +8,12 @@
 #include "control/controller.h"
 #include "core/clock.h"
 #include "core/plan_buffer.h"
+#include "machine/plant.h"
 #include "report/metrics_logger.h"
 #include "report/strategy_recorder.h"
 #include "run/baseline_reference.h"
 #include "run/experiment_inputs.h"
 #include "run/forced_decode.h"
-#include "run/plant.h"
 #include "run/progress.h"
 #include "telemetry/gpu_system_monitor.h"
 

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "cli/monitor/monitor_command.h"
+#include "cli/monitor_command.h"
 #include "core/errors.h"
 
 int main(int argc, char** argv) {

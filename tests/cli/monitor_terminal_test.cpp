@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "cli/monitor/terminal_text.h"
 #include "core/errors.h"
+#include "core/terminal_text.h"
 #include "fake_nvml/scripted_nvml.h"
 #include "telemetry/telemetry_trace.h"
 #include "terminal_process.h"

@@ -12,7 +12,6 @@
 
 #include "core/errors.h"
 #include "scripted_source.h"
-#include "telemetry/simulated_source.h"
 
 namespace thermoe {
 namespace {
@@ -249,20 +248,6 @@ TEST(GpuSystemMonitor, EndsAtOnceHoweverLongItsPeriod) {
   monitor.start();
   while (!polled) std::this_thread::yield();
 }  // a monitor that slept its period out would hang here
-
-TEST(GpuSystemMonitor, WatchesASimulatedGpuThatAnotherThreadAdvances) {
-  SimulatedGpu gpu(SimulatedGpuConfig{});
-  VirtualClock clock;
-  GpuSystemMonitor monitor(std::make_unique<SimulatedSource>(gpu, clock), clock,
-                           {.period = Seconds(0.0005)});
-  monitor.start();
-  for (int i = 0; i < 200; ++i) {
-    gpu.advance(Seconds(0.1), {.step_time = Seconds(0.01), .step_energy = Joules(4.0)});
-    clock.advance_to(gpu.now());
-  }
-  monitor.poll();
-  EXPECT_NEAR(monitor.latest().gpus.at(0).power_instant.value->value, 530.0, 1e-3);
-}
 
 TEST(GpuSystemMonitor, APeriodOfZeroIsRefused) {
   const VirtualClock clock;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/monitor_command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/errors.h"
+#include "core/json_file.h"
+#include "monitor/run_monitor.h"
+
+namespace thermoe {
+namespace {
+
+struct Flags {
+  std::vector<std::string> source{};
+  bool once = false, csv = false, json = false, no_colour = false;
+  double period_ms = 0.0;  // 0 = not given
+  double duration_s = 0.0;
+  std::optional<std::string> run{};
+  std::string library{}, plant{};
+};
+
+std::string_view environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+/// By POSIX's order of the variables. Not by setlocale(): a container rarely has the locale that
+/// the terminal outside it speaks.
+bool speaks_utf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    std::string value(environment(name));
+    if (value.empty()) continue;
+    std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
+    return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
+  }
+  return false;
+}
+
+OutputPlace output_place(const Flags& flags) {
+  const std::string_view term = environment("TERM");
+  const bool moves = ::isatty(STDOUT_FILENO) == 1 && !term.empty() && term != "dumb";
+  // no-color.org: any value that is not empty.
+  const bool colour = moves && !flags.no_colour && environment("NO_COLOR").empty();
+  return {.terminal = moves,
+          .keyboard = ::isatty(STDIN_FILENO) == 1,
+          .colour = colour,
+          .unicode = speaks_utf8()};
+}
+
+void choose_source(const Flags& flags, MonitorRequest& request) {
+  using Source = MonitorRequest::Source;
+  if (flags.source.empty()) return;
+  const std::string& word = flags.source.front();
+  const std::vector<std::string> known = {"nvml", "host", "replay", "simulated"};
+  const auto place = std::ranges::find(known, word);
+  if (place == known.end()) {
+    const auto near = nearest_name(word, known);
+    throw UsageError(fmt::format("--source {}: is not one of nvml, host, replay FILE, simulated{}",
+                                 word, near ? fmt::format("; did you mean {}?", *near) : ""));
+  }
+  constexpr Source kSources[] = {Source::kNvml, Source::kHost, Source::kReplay, Source::kSimulated};
+  request.source = kSources[place - known.begin()];
+  const bool replay = request.source == Source::kReplay;
+  if (replay && flags.source.size() < 2) {
+    throw UsageError("--source replay: needs a FILE, as thermoe monitor --csv writes it");
+  }
+  if (!replay && flags.source.size() > 1) {
+    throw UsageError(
+        fmt::format("--source {} {}: only replay takes a FILE", word, flags.source.back()));
+  }
+  if (replay) request.replay_file = flags.source.back();
+}
+
+MonitorRequest request_of(const Flags& flags) {
+  MonitorRequest request{
+      .nvml_library = flags.library, .plant_file = flags.plant, .once = flags.once};
+  choose_source(flags, request);
+  if (flags.csv) request.output = MonitorRequest::Output::kCsv;
+  if (flags.json) request.output = MonitorRequest::Output::kJson;
+  if (flags.run && flags.run->empty()) {
+    throw UsageError("--run \"\": names no folder; give one that thermoe run writes");
+  }
+  request.run = flags.run;
+  if (flags.csv && request.run && !request.source) {
+    throw UsageError(fmt::format(
+        "--csv --run {0}: {0}/metrics.csv is that CSV already; leave one of the two out",
+        *flags.run));
+  }
+  if (flags.period_ms > 0.0) request.period = Seconds(1e-3 * flags.period_ms);
+  if (flags.duration_s > 0.0) request.duration = Seconds(flags.duration_s);
+  return request;
+}
+
+void add_options(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--source", flags.source,
+                  "Where readings come from: nvml, host, replay FILE (a recording), simulated "
+                  "(default: nvml and host)")
+      ->expected(1, 2)
+      ->type_name("SOURCE [FILE]");
+  command
+      .add_option("--run", flags.run,
+                  "Show the run in this folder as it goes: strategy, lambda, active experts, "
+                  "cap")
+      ->type_name("DIR");
+  command.add_flag("--once", flags.once,
+                   "Print one reading and end; exit code 1 if nothing answers in 5 s");
+  CLI::Option* csv =
+      command.add_flag("--csv", flags.csv, "A row a GPU and reading, for replay too");
+  command.add_flag("--json", flags.json, "A line of JSON a reading")->excludes(csv);
+  command
+      .add_option("--period", flags.period_ms,
+                  "Time between two readings (default: 100 with --csv and --json, 500 in the view, "
+                  "1000 where standard output is no terminal)")
+      ->type_name("MS")
+      ->check(CLI::Range(10.0, 3.6e6));
+  command
+      .add_option("--duration", flags.duration_s, "End after this time; with --once, wait so long")
+      ->type_name("S")
+      ->check(CLI::Range(0.01, 1e9));
+  command.add_flag("--no-color,--no-colour", flags.no_colour,
+                   "No colours (as with NO_COLOR in the environment)");
+  command
+      .add_option("--nvml-library", flags.library,
+                  "NVML where the loader does not find it, such as /opt/nvidia/libnvidia-ml.so.1")
+      ->type_name("PATH");
+  command
+      .add_option("--plant", flags.plant,
+                  "Parameters of the simulated GPU (default: data/h100/plant.json)")
+      ->type_name("FILE");
+}
+
+}  // namespace
+
+void add_monitor_command(CLI::App& app) {
+  // Shared by the callback, which outlives this function.
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command =
+      app.add_subcommand("monitor", "Watch GPUs, host and runs: live, once, as CSV or JSON");
+  add_options(*command, *flags);
+  command->footer(
+      "Examples:\n"
+      "  thermoe monitor                          live view; q or Ctrl-C ends it\n"
+      "  thermoe monitor --once\n"
+      "  thermoe monitor --csv > trace.csv        then: thermoe monitor --source replay trace.csv\n"
+      "  thermoe monitor --run runs/demo-1        beside a run, or after it\n"
+      "  thermoe monitor --source simulated       without a GPU: an H100 under an invented load\n"
+      "Exit codes: 0 done, 1 nothing answered (--once), 2 bad input, 130 after Ctrl-C.");
+  command->callback([flags] {
+    const int code = run_monitor(request_of(*flags), output_place(*flags));
+    if (code != 0) throw CLI::RuntimeError(code);
+  });
+}
+
+}  // namespace thermoe

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mutex>
+
+#include "core/snapshot.h"
+#include "core/units.h"
+#include "machine/simulated_gpu_config.h"
+#include "machine/simulated_sensors.h"
+#include "machine/thermal_response.h"
+
+namespace thermoe {
+
+/// What the serving program asks of the GPU during a tick: steps of one kind, one each `period`.
+struct GpuWork {
+  Seconds step_time{};   ///< undisturbed duration of a step; 0 = no work
+  Joules step_energy{};  ///< above active idle, one step, undisturbed
+  Seconds period{};      ///< from start to start; 0 = saturated (the next step at once)
+};
+
+/// What others do to the GPU during a tick.
+struct GpuDisturbance {
+  Watts background_power{};      ///< another tenant's, all the time
+  double bandwidth_share = 0.0;  ///< of the memory bandwidth, taken by the tenant, [0, 1)
+  Celsius ambient_offset{};
+};
+
+/// What truly happened during a tick: no sensor in between.
+struct TickOutcome {
+  Seconds step_time{};    ///< as felt: stretched by lost bandwidth and throttling
+  Seconds step_period{};  ///< from start to start, max(step_time, period)
+  double steps = 0.0;     ///< work done, in steps (fractional: a step may span two ticks)
+  Joules energy{};        ///< whole GPU: idle, steps and tenant
+  Watts mean_power{};     ///< energy / tick
+  Celsius temperature{};  ///< at the end of the tick
+  Celsius memory_temperature{};
+  double utilisation = 0.0;         ///< share of the tick in which a kernel ran (also a tenant's)
+  double memory_utilisation = 0.0;  ///< share of the tick in which memory moved data
+  Megahertz sm_clock{};             ///< mean
+  bool throttled = false;           ///< at any time in the tick
+};
+
+/// A GPU on a virtual time line of its own that starts at 0, settled at active idle. Between ticks
+/// it carries temperature, the step under way and the phase within the period. Deterministic for a
+/// seed. Everything printed from it says "simulated". `advance` and `readings` may be called from
+/// two threads.
+class SimulatedGpu {
+ public:
+  /// Requires power_limit > idle_active and what ThermalResponse and SimulatedSensors require.
+  explicit SimulatedGpu(const SimulatedGpuConfig& config);
+
+  /// Lets `dt` pass. Requires dt > 0, finite values >= 0, bandwidth_share < 1 and a step time of 0
+  /// (no work) or at least 1 us.
+  TickOutcome advance(Seconds dt, const GpuWork& work, const GpuDisturbance& disturbance = {});
+
+  /// What the sensors show at `now` (no later than the end of the last tick, to be sure of it).
+  GpuReading readings(Seconds now) const;
+  /// Time simulated so far.
+  Seconds now() const;
+  const SimulatedGpuConfig& config() const { return config_; }
+
+ private:
+  struct Rates;   // power and speed at a moment
+  struct Totals;  // what a tick adds up
+
+  Rates rates(const GpuWork& work, const GpuDisturbance& disturbance) const;
+  void begin_step_if_due(const GpuWork& work);
+  Seconds until_event(const GpuWork& work, const Rates& rates) const;
+  void pass(Seconds until, const Rates& rates, const GpuDisturbance& disturbance, Totals& totals);
+  void govern_temperature(Seconds dt, Celsius ambient_offset);
+
+  SimulatedGpuConfig config_;
+  mutable std::mutex mutex_;  // everything below
+  Seconds now_{};
+  double progress_ = 1.0;       // of the step under way, [0, 1]; 1 = done
+  Seconds since_start_;         // since the last step began
+  double thermal_clock_ = 1.0;  // share of the clock that the thermal governor allows
+  ThermalResponse thermal_;
+  ThermalResponse memory_thermal_;
+  SimulatedSensors sensors_;
+};
+
+}  // namespace thermoe

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+#include "core/clock.h"
+#include "machine/simulated_gpu.h"
+#include "telemetry/source.h"
+
+namespace thermoe {
+
+/// What a simulated GPU does at time `t`: a minute of idle, light, full and capped load, over and
+/// over. Invented, to have something to look at; step time and energy are of the size measured for
+/// an H100 that decodes (docs/plant.md).
+struct SimulatedLoad {
+  GpuWork work{};
+  GpuDisturbance disturbance{};
+};
+SimulatedLoad simulated_load(Seconds t);
+
+/// A simulated GPU that lives on `clock` under `simulated_load`, for demonstrations without a GPU.
+/// Snapshots say `simulated`. Of a pause between two reads only the last seconds are simulated.
+class SimulatedLoadSource final : public Source {
+ public:
+  /// `clock` must outlive the source.
+  SimulatedLoadSource(const SimulatedGpuConfig& config, const Clock& clock);
+
+  Snapshot read() override;
+  std::string_view name() const override { return "simulated"; }
+
+ private:
+  SimulatedGpu gpu_;
+  const Clock& clock_;
+  Seconds last_read_;
+};
+
+}  // namespace thermoe

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/simulated_source.h"
+
+namespace thermoe {
+
+Snapshot SimulatedSource::read() {
+  const Seconds now = clock_.now();
+  return {.at = now, .simulated = true, .gpus = {gpu_.readings(now)}};
+}
+
+}  // namespace thermoe

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/monitor_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+namespace thermoe {
+namespace {
+
+// Shorter pauses between two readings happen on a busy machine.
+constexpr Seconds kPatience{1.0};
+constexpr Seconds kHangs{0.2};
+
+std::string title(const std::vector<Feed>& feeds, const MonitorRequest& request) {
+  std::vector<std::string> labels;
+  labels.reserve(feeds.size() + 1);
+  for (const Feed& feed : feeds) labels.push_back(feed.label);
+  if (request.run) labels.push_back("run " + *request.run);
+  return fmt::format("{}", fmt::join(labels, " + "));
+}
+
+/// What the trend shows: the average, as instant power sees a quarter of the time only and its
+/// peaks would fill the picture.
+std::optional<Watts> power(const GpuReading& gpu) {
+  return gpu.power_average.value ? gpu.power_average.value : gpu.power_instant.value;
+}
+
+}  // namespace
+
+MonitorSession::MonitorSession(const MonitorRequest& request, const Clock& clock, Seconds period)
+    : clock_(clock), patience_(std::max(kPatience, 3.0 * period)) {
+  if (request.run) run_.emplace(*request.run);
+  run_telemetry_ = request.run && !request.source;
+  feeds_ = start_feeds(request, clock, period);
+  known_.resize(feeds_.size());
+  title_ = title(feeds_, request);
+}
+
+std::vector<LabelledSnapshot> MonitorSession::update() {
+  now_ = clock_.now();
+  std::vector<LabelledSnapshot> fresh;
+  for (std::size_t f = 0; f < feeds_.size(); ++f) {
+    for (Snapshot& snapshot : fresh_snapshots(feeds_[f], now_)) {
+      take(known_[f], snapshot);
+      fresh.push_back({.source = feeds_[f].label, .snapshot = std::move(snapshot)});
+    }
+  }
+  std::ranges::stable_sort(fresh, {}, [](const LabelledSnapshot& s) { return s.snapshot.at; });
+  if (run_) run_->update(now_);
+  return fresh;
+}
+
+void MonitorSession::take(Known& known, const Snapshot& snapshot) {
+  known.snapshot = snapshot;
+  known.count = std::min(known.count + 1, 2);
+  known.power.resize(std::max(known.power.size(), snapshot.gpus.size()));
+  known.temperature.resize(known.power.size());
+  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
+    const GpuReading& gpu = snapshot.gpus[g];
+    if (const auto watts = power(gpu)) known.power[g].add(snapshot.at, watts->value);
+    if (const auto& die = gpu.temperature.value) known.temperature[g].add(snapshot.at, die->value);
+  }
+}
+
+void MonitorSession::show(MonitorView& view, const Feed& feed, const Known& known) const {
+  view.feeds.push_back(feed_view(feed, now_, patience_));
+  // The last reading of a recording that has ended does not grow old.
+  const Seconds now = view.feeds.back().ended ? known.snapshot.at : now_;
+  const Seconds age = now - known.snapshot.at;
+  const auto stale = age > patience_ ? std::optional(age) : std::nullopt;
+  for (std::size_t g = 0; g < known.snapshot.gpus.size(); ++g) {
+    view.gpus.push_back({.label = fmt::format("GPU {}", view.gpus.size()),
+                         .reading = known.snapshot.gpus[g],
+                         .now = now,
+                         .stale_for = stale,
+                         .power = known.power[g],
+                         .temperature = known.temperature[g]});
+  }
+  if (known.snapshot.host.empty()) return;
+  view.host.insert(view.host.end(), known.snapshot.host.begin(), known.snapshot.host.end());
+  view.host_stale_for = stale;
+}
+
+MonitorView MonitorSession::view() const {
+  MonitorView view{.source = title_};
+  for (std::size_t f = 0; f < feeds_.size(); ++f) {
+    show(view, feeds_[f], known_[f]);
+    view.simulated = view.simulated || feeds_[f].simulated || known_[f].snapshot.simulated;
+  }
+  if (run_) {
+    view.run = run_->view();
+    if (run_telemetry_) {
+      view.simulated = view.run->simulated;
+      if (run_->gpu()) view.gpus.push_back(*run_->gpu());
+    }
+  }
+  return view;
+}
+
+bool MonitorSession::settled() const {
+  for (std::size_t f = 0; f < feeds_.size(); ++f) {
+    // RAPL's power is a difference between two polls.
+    const int wanted = known_[f].snapshot.host.empty() ? 1 : 2;
+    const bool failing = feeds_[f].monitor->failed_polls() > 2 && feeds_[f].monitor->error();
+    if (known_[f].count < wanted && !failing) return false;
+  }
+  return !run_telemetry_ || run_->view().state != RunView::State::kWaiting;
+}
+
+bool MonitorSession::answered() const {
+  if (run_telemetry_) return run_->view().state != RunView::State::kWaiting;
+  return std::ranges::any_of(known_, [](const Known& known) { return known.count > 0; });
+}
+
+bool MonitorSession::hangs() const {
+  for (const Feed& feed : feeds_) {
+    while (const auto under_way = feed.monitor->poll_under_way()) {
+      if (*under_way > kHangs) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+  return false;
+}
+
+std::optional<Seconds> MonitorSession::ends_at() const {
+  for (const Feed& feed : feeds_) {
+    if (feed.ends_at) return feed.ends_at;
+  }
+  return std::nullopt;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "monitor/feeds.h"
+#include "monitor/monitor_options.h"
+#include "monitor/monitor_view.h"
+#include "monitor/run_tail.h"
+
+namespace thermoe {
+
+/// A snapshot and the source that it came from.
+struct LabelledSnapshot {
+  std::string source{};
+  Snapshot snapshot{};
+};
+
+/// Gathers what the feeds and the run say into what a frame shows. One thread's.
+class MonitorSession {
+ public:
+  /// `clock` must outlive the session. Starts the feeds. Throws UsageError or FormatError.
+  MonitorSession(const MonitorRequest& request, const Clock& clock, Seconds period);
+
+  /// Takes what is new since the last call: snapshots in the order of their times, and the run's
+  /// rows. Returns the snapshots.
+  std::vector<LabelledSnapshot> update();
+
+  /// As of the last update.
+  MonitorView view() const;
+
+  /// Whether every source has said something, or given up on it for now: what --once waits for.
+  bool settled() const;
+  /// Whether any source or the run has ever said something.
+  bool answered() const;
+  /// Whether a source hangs in a poll; takes up to a fifth of a second to be sure.
+  bool hangs() const;
+  /// When a recording is over.
+  std::optional<Seconds> ends_at() const;
+  Seconds now() const { return now_; }
+
+ private:
+  struct Known {
+    Snapshot snapshot{};
+    int count = 0;  // snapshots taken, up to 2
+    std::vector<Series> power{};
+    std::vector<Series> temperature{};
+  };
+
+  void take(Known& known, const Snapshot& snapshot);
+  void show(MonitorView& view, const Feed& feed, const Known& known) const;
+
+  const Clock& clock_;
+  Seconds patience_;
+  std::string title_{};
+  std::optional<RunTail> run_{};
+  bool run_telemetry_ = false;
+  Seconds now_{};
+  std::vector<Known> known_{};  // by feed
+  std::vector<Feed> feeds_{};
+};
+
+}  // namespace thermoe

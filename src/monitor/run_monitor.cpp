@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/run_monitor.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+
+#include "core/clock.h"
+#include "core/errors.h"
+#include "monitor/monitor_session.h"
+#include "monitor/recorder.h"
+#include "monitor/render.h"
+#include "monitor/terminal_events.h"
+#include "monitor/terminal_screen.h"
+
+namespace thermoe {
+namespace {
+
+constexpr Seconds kRecordPeriod{0.1};
+constexpr Seconds kViewPeriod{0.5};
+constexpr Seconds kLinePeriod{1.0};
+constexpr Seconds kOnceLongest{5.0};
+constexpr Seconds kShortestWait{0.01};
+constexpr int kSignalled = 128;  // as a shell reports a process ended by a signal
+constexpr int kNoAnswer = 1;
+constexpr int kFailed = 1;
+
+using Kind = TerminalEvent::Kind;
+using Output = MonitorRequest::Output;
+
+Seconds period_of(const MonitorRequest& request, const OutputPlace& place) {
+  if (request.period) return *request.period;
+  if (request.output != Output::kView || request.once) return kRecordPeriod;
+  return place.terminal ? kViewPeriod : kLinePeriod;
+}
+
+Terminal terminal_of(const OutputPlace& place) {
+  Terminal terminal = terminal_size(STDOUT_FILENO);
+  terminal.colour = place.colour;
+  terminal.unicode = place.unicode;
+  return terminal;
+}
+
+/// When to stop by itself; a file's replay ends a recording of it, but a view stays on its end.
+std::optional<Seconds> end_of(const MonitorRequest& request, const MonitorSession& session,
+                              Seconds started, bool view) {
+  std::optional<Seconds> end;
+  if (request.duration) end = started + *request.duration;
+  if (!view && session.ends_at())
+    end = std::min(end.value_or(*session.ends_at()), *session.ends_at());
+  return end;
+}
+
+/// Stops the process, with its terminal given back meanwhile.
+void stop(TerminalEvents& events, TerminalScreen* screen) {
+  if (screen != nullptr) screen->leave();
+  events.stop_process();
+  if (screen != nullptr) screen->enter();
+}
+
+/// Waits until `next`, or until `end` if that comes first, or something ends the program: then
+/// gives the exit code. A change of the screen ends the wait early.
+std::optional<int> wait_until(Seconds next, std::optional<Seconds> end, TerminalEvents& events,
+                              TerminalScreen* screen, const Clock& clock) {
+  while (clock.now() < next) {
+    if (end && clock.now() >= *end) return 0;
+    const TerminalEvent event = events.wait(std::min(next, end.value_or(next)) - clock.now());
+    switch (event.kind) {
+      case Kind::kEnd:
+        return kSignalled + event.signal;
+      case Kind::kQuit:
+        return 0;
+      case Kind::kStop:
+        stop(events, screen);
+        return std::nullopt;
+      case Kind::kRedraw:
+        if (screen == nullptr) break;
+        // Whoever continued the process may have used the terminal meanwhile.
+        if (event.signal == SIGCONT) screen->enter();
+        return std::nullopt;
+      case Kind::kNothing:
+        break;
+    }
+  }
+  return std::nullopt;
+}
+
+/// Calls `frame` once a period until it returns false or something ends the program; returns the
+/// exit code.
+template <class Frame>
+int every_period(TerminalEvents& events, TerminalScreen* screen, const Clock& clock, Seconds period,
+                 std::optional<Seconds> end, Frame&& frame) {
+  Seconds next = clock.now();
+  while (frame()) {
+    // A frame that took longer than a period skips the ones it missed.
+    next = next + period > clock.now() ? next + period : clock.now() + period;
+    if (const auto code = wait_until(next, end, events, screen, clock)) return *code;
+    next = std::min(next, clock.now());
+  }
+  return 0;
+}
+
+int show_view(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
+              MonitorSession& session, const Clock& clock) {
+  const TimeOfDay time(clock.now());
+  TerminalScreen screen(place.keyboard ? STDIN_FILENO : -1, STDOUT_FILENO);
+  const auto end = end_of(request, session, clock.now(), true);
+  return every_period(events, &screen, clock, period_of(request, place), end, [&] {
+    session.update();
+    MonitorView view = session.view();
+    view.time = time.local(clock.now());
+    view.keys = place.keyboard;
+    const Terminal terminal = terminal_of(place);
+    screen.draw(render(view, terminal), terminal);
+    return true;
+  });
+}
+
+int record(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
+           MonitorSession& session, const Clock& clock) {
+  Terminal plain = terminal_of(place);
+  plain.columns = 400;  // a line goes into a file or a pipe, whole
+  Recorder recorder(request, session, plain);
+  const auto end = end_of(request, session, clock.now(), false);
+  const int code = every_period(events, nullptr, clock, period_of(request, place), end, [&] {
+    recorder.write(session.update());
+    const auto run = session.view().run;
+    return !(run && !request.source && run->state == RunView::State::kFinished);
+  });
+  // What came since the last look belongs to a recording; lines for people have said enough.
+  if (request.output != Output::kView) recorder.write(session.update());
+  return code;
+}
+
+/// One reading of every source, or what kept it from answering.
+int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
+         MonitorSession& session, const Clock& clock) {
+  const Seconds began = clock.now();
+  const Seconds end = began + request.duration.value_or(kOnceLongest);
+  std::vector<LabelledSnapshot> taken;
+  while (true) {
+    for (LabelledSnapshot& fresh : session.update()) {
+      // The newest of each source.
+      std::erase_if(taken, [&](const auto& old) { return old.source == fresh.source; });
+      taken.push_back(std::move(fresh));
+    }
+    if (session.settled() || clock.now() >= end) break;
+    const TerminalEvent event = events.wait(std::min(end - clock.now(), kShortestWait));
+    if (event.kind == Kind::kEnd) return kSignalled + event.signal;
+  }
+  std::ranges::stable_sort(taken, {}, [](const auto& t) { return t.snapshot.at; });
+  const MonitorView view = session.view();
+  Terminal terminal = terminal_of(place);
+  terminal.rows = 0;
+  if (request.output != Output::kView) {
+    Recorder(request, session, terminal).write(taken);
+  } else {
+    std::string text;
+    for (const std::string& line : render(view, terminal)) text += line + "\n";
+    write_all(STDOUT_FILENO, text);
+  }
+  if (session.answered()) return 0;
+  fmt::print(stderr, "thermoe: nothing answered in {:.1f} s\n", (clock.now() - began).value);
+  return kNoAnswer;
+}
+
+}  // namespace
+
+int run_monitor(const MonitorRequest& request, const OutputPlace& place) {
+  const bool view = request.output == Output::kView && place.terminal && !request.once;
+  // Before the session starts its threads, which inherit the signal mask.
+  TerminalEvents events(view && place.keyboard ? STDIN_FILENO : -1);
+  const SteadyClock clock;
+  MonitorSession session(request, clock, period_of(request, place));
+  const auto leave_if_hung = [&session](int code) {
+    if (!session.hangs()) return;
+    // A thread inside the driver cannot be ended, and must not meet the driver library's own
+    // destructors: leave without them.
+    std::fflush(nullptr);
+    std::_Exit(code);
+  };
+  try {
+    const int code = request.once ? once(request, place, events, session, clock)
+                     : view       ? show_view(request, place, events, session, clock)
+                                  : record(request, place, events, session, clock);
+    leave_if_hung(code);
+    return code;
+  } catch (const WriteError& error) {
+    if (session.hangs()) fmt::print(stderr, "thermoe: {}\n", error.what());
+    leave_if_hung(kFailed);
+    throw;
+  }
+}
+
+}  // namespace thermoe

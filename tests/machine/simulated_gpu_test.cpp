@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/simulated_gpu.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "core/errors.h"
+#include "machine/plant_config.h"
+
+namespace thermoe {
+namespace {
+
+constexpr Seconds kTick{0.1};
+
+SimulatedGpuConfig config() {
+  return {
+      .thermal = {.ambient = Celsius(40.0),
+                  .poles = {{KelvinPerWatt(0.015), Seconds(0.4)},
+                            {KelvinPerWatt(0.02), Seconds(11.0)}}},
+      .memory_thermal = {.ambient = Celsius(40.0), .poles = {{KelvinPerWatt(0.06), Seconds(1.0)}}}};
+}
+
+/// The measured decode load: D = 82 at 62.5 steps a second draws about 469 W.
+GpuWork decode() {
+  return {.step_time = Seconds(0.01275), .step_energy = Joules(5.4), .period = Seconds(0.016)};
+}
+
+struct Sum {
+  double steps = 0.0;
+  Joules energy{};
+  TickOutcome last{};
+};
+
+Sum run(SimulatedGpu& gpu, int ticks, const GpuWork& work, const GpuDisturbance& disturbance = {}) {
+  Sum sum;
+  for (int i = 0; i < ticks; ++i) {
+    sum.last = gpu.advance(kTick, work, disturbance);
+    sum.steps += sum.last.steps;
+    sum.energy += sum.last.energy;
+  }
+  return sum;
+}
+
+TEST(SimulatedGpu, IdleDrawsActiveIdleAndStaysSettled) {
+  SimulatedGpu gpu(config());
+  const TickOutcome tick = gpu.advance(kTick, {});
+  EXPECT_NEAR(tick.mean_power.value, 130.0, 1e-9);
+  EXPECT_NEAR(tick.temperature.value, 40.0 + 0.035 * 130.0, 1e-9);
+  EXPECT_EQ(tick.steps, 0.0);
+  EXPECT_EQ(tick.utilisation, 0.0);
+}
+
+TEST(SimulatedGpu, AFixedRateDoesOneStepAPeriodAndCarriesThePhaseFromTickToTick) {
+  SimulatedGpu gpu(config());
+  const Sum sum = run(gpu, 160, decode());  // 16 s: exactly 1000 periods, 6.25 a tick
+  EXPECT_NEAR(sum.steps, 1000.0, 1e-6);
+  EXPECT_NEAR(sum.energy.value, 16.0 * 130.0 + 1000.0 * 5.4, 1e-5);
+  EXPECT_NEAR(sum.last.step_time.value, 0.01275, 1e-12);
+  EXPECT_NEAR(sum.last.step_period.value, 0.016, 1e-12);
+}
+
+TEST(SimulatedGpu, EnergyIsIdlePlusStepsWhateverTheTicks) {
+  SimulatedGpu gpu(config());
+  double steps = 0.0;
+  double energy = 0.0;
+  double time = 0.0;
+  for (const double dt : {0.1, 0.0137, 0.25, 0.0004, 0.1}) {
+    const TickOutcome tick = gpu.advance(Seconds(dt), decode());
+    EXPECT_NEAR(tick.mean_power.value * dt, tick.energy.value, 1e-9);
+    steps += tick.steps, energy += tick.energy.value, time += dt;
+  }
+  EXPECT_NEAR(energy, 130.0 * time + 5.4 * steps, 1e-9);
+  EXPECT_NEAR(gpu.now().value, time, 1e-12);
+}
+
+TEST(SimulatedGpu, ASaturatedLoadRunsStepsBackToBack) {
+  SimulatedGpu gpu(config());
+  GpuWork work = decode();
+  work.period = Seconds(0.0);
+  const Sum sum = run(gpu, 51, work);  // 5.1 s: 400 steps
+  EXPECT_NEAR(sum.steps, 400.0, 1e-6);
+  EXPECT_NEAR(sum.last.mean_power.value, 130.0 + 5.4 / 0.01275, 1e-6);
+  EXPECT_NEAR(sum.last.utilisation, 1.0, 1e-9);
+  EXPECT_NEAR(sum.last.step_period.value, 0.01275, 1e-12);
+}
+
+TEST(SimulatedGpu, StepsLongerThanTheirPeriodRunBackToBack) {
+  SimulatedGpu gpu(config());
+  GpuWork work = decode();
+  work.period = Seconds(0.010);
+  const Sum sum = run(gpu, 51, work);
+  EXPECT_NEAR(sum.steps, 400.0, 1e-6);
+  EXPECT_NEAR(sum.last.step_period.value, 0.01275, 1e-12);
+}
+
+TEST(SimulatedGpu, TheTenantAddsItsWatts) {
+  SimulatedGpu alone(config());
+  SimulatedGpu shared(config());
+  const Sum a = run(alone, 80, decode());
+  const Sum b = run(shared, 80, decode(), {.background_power = Watts(60.0)});
+  EXPECT_NEAR((b.energy - a.energy).value, 60.0 * 8.0, 1e-6);
+  EXPECT_NEAR(a.steps, b.steps, 1e-9);
+  EXPECT_GT(b.last.temperature, a.last.temperature);
+}
+
+TEST(SimulatedGpu, LostBandwidthStretchesStepsAndLeavesTheirEnergyAlone) {
+  SimulatedGpu gpu(config());
+  const Sum sum = run(gpu, 80, decode(), {.bandwidth_share = 0.15});
+  EXPECT_NEAR(sum.last.step_time.value, 0.01275 / 0.85, 1e-12);
+  EXPECT_NEAR(sum.steps, 500.0, 1e-6);  // 15 ms still fit in the 16 ms period
+  EXPECT_NEAR(sum.energy.value, 8.0 * 130.0 + 500.0 * 5.4, 1e-5);
+}
+
+TEST(SimulatedGpu, ThePowerLimitStretchesStepsAndIsNeverExceeded) {
+  SimulatedGpu gpu(config());
+  const GpuWork heavy{
+      .step_time = Seconds(0.010), .step_energy = Joules(9.5), .period = Seconds(0)};
+  for (int i = 0; i < 30; ++i) {
+    const TickOutcome tick = gpu.advance(kTick, heavy);  // 130 + 950 W are asked for
+    EXPECT_LE(tick.mean_power.value, 700.0 + 1e-9);
+    EXPECT_NEAR(tick.mean_power.value, 700.0, 1e-9);
+    EXPECT_NEAR(tick.step_time.value, 9.5 / 570.0, 1e-9);
+    EXPECT_TRUE(tick.throttled);
+    EXPECT_NEAR(tick.sm_clock.value, 1980.0 * 570.0 / 950.0, 1e-6);
+  }
+  EXPECT_EQ(gpu.readings(Seconds(3.0)).throttle_reasons.value, 0x4U);
+}
+
+TEST(SimulatedGpu, ThePowerLimitHoldsWithATenantThatAloneExceedsIt) {
+  SimulatedGpu gpu(config());
+  const TickOutcome tick = gpu.advance(kTick, decode(), {.background_power = Watts(900.0)});
+  EXPECT_NEAR(tick.mean_power.value, 700.0, 1e-9);
+  EXPECT_GT(tick.step_time, decode().step_time);
+}
+
+TEST(SimulatedGpu, AHotGpuLowersItsClocksUntilTheThermalLimitHolds) {
+  SimulatedGpu gpu(config());
+  GpuWork work = decode();
+  work.period = Seconds(0.0);
+  const Sum sum = run(gpu, 1200, work, {.ambient_offset = Celsius(32.0)});  // would settle at 91.4
+  EXPECT_NEAR(sum.last.temperature.value, 87.0, 0.2);
+  EXPECT_TRUE(sum.last.throttled);
+  EXPECT_LT(sum.last.sm_clock.value, 1980.0);
+  EXPECT_GT(sum.last.step_time, work.step_time);
+  EXPECT_EQ(gpu.readings(Seconds(120.0)).throttle_reasons.value, 0x20U);
+}
+
+TEST(SimulatedGpu, AmbientMovesBothTemperaturesAtOnce) {
+  SimulatedGpu gpu(config());
+  const TickOutcome cool = gpu.advance(kTick, {});
+  const TickOutcome warm = gpu.advance(kTick, {}, {.ambient_offset = Celsius(5.0)});
+  EXPECT_NEAR((warm.temperature - cool.temperature).value, 5.0, 1e-9);
+  EXPECT_NEAR((warm.memory_temperature - cool.memory_temperature).value, 5.0, 1e-9);
+}
+
+TEST(SimulatedGpu, WorkThatChangesMidStepKeepsTheProgressMade) {
+  SimulatedGpu gpu(config());
+  const GpuWork slow{.step_time = Seconds(0.2), .step_energy = Joules(20.0), .period = Seconds(0)};
+  const GpuWork fast{.step_time = Seconds(0.1), .step_energy = Joules(10.0), .period = Seconds(10)};
+  EXPECT_NEAR(gpu.advance(kTick, slow).steps, 0.5, 1e-9);
+  const TickOutcome rest = gpu.advance(kTick, fast);  // half a step left: 50 ms, then idle
+  EXPECT_NEAR(rest.steps, 0.5, 1e-9);
+  EXPECT_NEAR(rest.energy.value, 13.0 + 5.0, 1e-9);
+  EXPECT_NEAR(rest.utilisation, 0.5, 1e-9);
+}
+
+TEST(SimulatedGpu, UtilisationIsTheShareOfTimeThatAKernelRuns) {
+  SimulatedGpu gpu(config());
+  double busy = 0.0;
+  for (int i = 0; i < 80; ++i) busy += gpu.advance(kTick, decode()).utilisation / 80.0;
+  EXPECT_NEAR(busy, 12.75 / 16.0, 1e-6);
+  const TickOutcome tenant = gpu.advance(kTick, {}, {.background_power = Watts(60.0)});
+  EXPECT_NEAR(tenant.utilisation, 1.0, 1e-9);
+}
+
+TEST(SimulatedGpu, WhatMakesNoSenseIsRefused) {
+  SimulatedGpu gpu(config());
+  EXPECT_THROW(gpu.advance(Seconds(0.0), {}), PreconditionError);
+  EXPECT_THROW(gpu.advance(kTick, decode(), {.bandwidth_share = 1.0}), PreconditionError);
+  EXPECT_THROW(gpu.advance(kTick, decode(), {.background_power = Watts(-1.0)}), PreconditionError);
+  EXPECT_THROW(gpu.advance(kTick, {.step_time = Seconds(1e-9)}), PreconditionError);
+  SimulatedGpuConfig bad = config();
+  bad.power_limit = Watts(100.0);
+  EXPECT_THROW(SimulatedGpu{bad}, PreconditionError);
+}
+
+TEST(SimulatedGpu, TheFittedPlantWarmsUnderTheMeasuredLoadAsItDidInAnotherSession) {
+  SimulatedGpuConfig plant = read_plant(THERMOE_SOURCE_DIR "/data/h100/plant.json");
+  SimulatedGpu gpu(plant);
+  const Celsius before = gpu.advance(kTick, {}).temperature;
+  const Sum sum = run(gpu, 150, decode());  // measured: 31 to 41 degrees in 15 s
+  EXPECT_NEAR((sum.last.temperature - before).value, 10.0, 1.5);
+}
+
+}  // namespace
+}  // namespace thermoe
