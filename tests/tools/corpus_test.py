@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of tools/corpus: python3 -m unittest tests/tools/corpus_test.py (no network needed)."""
 
+import contextlib
 import gzip
+import io
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import build_corpus
 import compare_compressors
 import corpus_format
 import corpus_sources
+import near_duplicates
 import select_text
 from corpus_format import CorpusError, Document
 from html_text import html_to_sections, html_to_text
@@ -176,7 +179,7 @@ class Files(unittest.TestCase):
     def test_the_corpus_has_disjoint_sides_and_true_sums(self):
         domains = {name: [document(n, name) for n in range(start, start + 300)]
                    for name, start in (("prose", 0), ("code", 1000))}
-        build_corpus.write_corpus(self.folder, 5, {"package": "1.0"}, domains)
+        build_corpus.write_corpus(self.folder, 5, {"package": "1.0"}, domains, True)
         with open(self.path("corpus.json"), encoding="utf-8") as file:
             described = json.load(file)
         sides = {}
@@ -225,6 +228,82 @@ class Selection(unittest.TestCase):
         self.assertEqual(parts, {
             "overall": data, "a": documents[0].text + b"\0" + documents[2].text,
             "b": documents[1].text})
+
+
+def noise(seed, size):
+    return bytes(random.Random(seed).choices(range(1, 256), k=size))
+
+
+class NearDuplicates(unittest.TestCase):
+    def covered(self, text, train, length=64):
+        return near_duplicates.shared_strings(
+            text, near_duplicates.strings_of([train], length), length)[1]
+
+    def test_bytes_are_seen_from_a_string_of_the_whole_length_on(self):
+        train = noise(1, 1000)
+        self.assertEqual(self.covered(noise(2, 300) + train[100:163] + noise(3, 300), train), 0)
+        self.assertEqual(self.covered(noise(2, 300) + train[100:164] + noise(3, 300), train), 64)
+        self.assertEqual(self.covered(train[100:200] + noise(2, 9) + train[400:500], train), 200)
+        self.assertEqual(self.covered(train[:63], train), 0)
+
+    def test_overlapping_strings_are_counted_once(self):
+        self.assertEqual(self.covered(b"=" * 500, b"=" * 80), 500)
+
+    def filtered(self, train, held_out):
+        def documents(texts):
+            return [Document("prose", "package", "file", "licence", text) for text in texts]
+        return [[d.text for d in side] for side in near_duplicates.filter_both_sides(
+            documents(train), documents(held_out))]
+
+    def test_a_training_document_that_repeats_a_held_out_one_goes(self):
+        held_out, other = noise(1, 1000), noise(2, 1000)
+        copy = held_out[:900] + noise(3, 100)
+        self.assertEqual(self.filtered([copy, other], [held_out]), [[other], [held_out]])
+
+    def test_a_held_out_document_made_of_parts_of_many_goes(self):
+        train = [noise(seed, 10000) for seed in range(5)]
+        patchwork = b"".join(text[:500] for text in train)  # 5 % of each, all of this one
+        clean = noise(9, 1000)
+        self.assertEqual(self.filtered(train, [patchwork, clean]), [train, [clean]])
+
+    def test_what_shares_a_sentence_stays(self):
+        sentence = b"This program is free software; you can redistribute it and/or modify it\n"
+        train, held_out = [sentence + noise(1, 2000)], [sentence + noise(2, 2000)]
+        self.assertEqual(self.filtered(train, held_out), [train, held_out])
+
+
+class CleanIndex(unittest.TestCase):
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.path = lambda name: os.path.join(self.folder, name)
+        self.copied, self.clean = document(1), Document("prose", "p", "s", "l", noise(4, 5000))
+        corpus_format.write_file(self.path("train.bin"), noise(5, 300) + b"\0" + self.copied.text)
+        self.data = corpus_format.write_indexed(self.path("text.bin"), self.path("text.json"),
+                                                [self.copied, self.clean])
+
+    def run_tool(self, *more):
+        with contextlib.redirect_stdout(io.StringIO()) as out, \
+                contextlib.redirect_stderr(io.StringIO()) as err:
+            code = near_duplicates.main(["--train", self.path("train.bin"), "--text",
+                                         self.path("text.bin"), "--index", self.path("text.json"),
+                                         "--out", self.path("clean.json"), *more])
+        return code, out.getvalue(), err.getvalue()
+
+    def test_lists_the_clean_documents_where_they_stand_in_the_text(self):
+        code, out, _ = self.run_tool()
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"all +8,046 +37.9% +2 +1 +62.1%")
+        data, entries = corpus_format.read_index(self.path("text.bin"), self.path("clean.json"))
+        self.assertEqual(data, self.data)
+        self.assertEqual([data[e["offset"]:e["offset"] + e["length"]] for e in entries],
+                         [self.clean.text])
+
+    def test_writes_nothing_where_nothing_is_clean(self):
+        corpus_format.write_file(self.path("train.bin"), self.data)
+        code, _, err = self.run_tool()
+        self.assertEqual(code, 1)
+        self.assertIn("no document is clean", err)
+        self.assertFalse(os.path.exists(self.path("clean.json")))
 
 
 class ShippedText(unittest.TestCase):

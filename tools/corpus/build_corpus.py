@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import corpus_format
+import near_duplicates
 from corpus_format import CorpusError, SCHEMA
 from corpus_sources import DOMAIN_LIMITS, READERS
 
@@ -89,12 +90,26 @@ def sizes(documents):
     return {"bytes": sum(len(d.text) for d in documents), "documents": len(documents)}
 
 
-def write_corpus(out, seed, versions, domains):
-    """Writes the four files; corpus.json last, so that it only ever describes whole files."""
+def split(domains, seed, keep_near_duplicates):
+    """(training documents, held-out documents), each in seeded order."""
     everything = [document for group in domains.values() for document in group]
     order = corpus_format.shuffled(everything, seed)
     train = [d for d in order if not corpus_format.is_held_out(seed, d.text)]
     held_out = [d for d in order if corpus_format.is_held_out(seed, d.text)]
+    if keep_near_duplicates:
+        return train, held_out
+    say("looking for near-duplicates of {} held-out documents (some minutes)".format(
+        len(held_out)))
+    clean_train, clean_held_out = near_duplicates.filter_both_sides(train, held_out)
+    say("{} of {} training and {} of {} held-out documents left out as near-duplicates".format(
+        len(train) - len(clean_train), len(train), len(held_out) - len(clean_held_out),
+        len(held_out)))
+    return clean_train, clean_held_out
+
+
+def write_corpus(out, seed, versions, domains, keep_near_duplicates):
+    """Writes the four files; corpus.json last, so that it only ever describes whole files."""
+    train, held_out = split(domains, seed, keep_near_duplicates)
     summary = os.path.join(out, "corpus.json")
     if os.path.exists(summary):
         os.remove(summary)
@@ -107,6 +122,7 @@ def write_corpus(out, seed, versions, domains):
         "schema": SCHEMA,
         "seed": seed,
         "held_out_one_in": corpus_format.HELD_OUT_ONE_IN,
+        "most_seen": None if keep_near_duplicates else near_duplicates.MOST_SEEN,
         "separator": 0,
         "packages": [{"name": name, "version": version} for name, version in versions.items()],
         "domain_limits_bytes": DOMAIN_LIMITS,
@@ -148,6 +164,9 @@ def parse_arguments(arguments):
                         "%(default)s)")
     parser.add_argument("--keep-debs", metavar="DIR", help="keep the packages (190 MB) here, and "
                         "use those that are already here instead of downloading")
+    parser.add_argument("--keep-near-duplicates", action="store_true", help="as the shipped text "
+                        "and model were made: held-out documents may repeat training documents "
+                        "in part")
     return parser.parse_args(arguments)
 
 
@@ -172,7 +191,7 @@ def build(options):
     say("{} documents, {} of them repeats; writing {}".format(
         len(documents), len(documents) - len(unique), options.out))
     print_summary(write_corpus(options.out, options.seed, versions,
-                               limit_domains(unique, options.seed)))
+                               limit_domains(unique, options.seed), options.keep_near_duplicates))
 
 
 def main(arguments):
