@@ -6,6 +6,7 @@
 #include <array>
 #include <string>
 
+#include "core/clock.h"
 #include "core/errors.h"
 #include "telemetry/nvml_session.h"
 #include "telemetry/nvml_source.h"
@@ -115,12 +116,12 @@ void NvmlFieldsOfAPoll(benchmark::State& state) {
 /// A whole poll of NvmlSource, all GPUs.
 void poll(benchmark::State& state, bool with_energy) {
   const SteadyClock clock;
-  NvmlSource source({.energy_period = Seconds(1e9)}, clock);
+  NvmlSource source({.energy_period = Seconds(1e9)});
   try {
-    state.counters["gpus"] = static_cast<double>(source.read().gpus.size());
+    state.counters["gpus"] = static_cast<double>(source.read(clock.now()).gpus.size());
     for (auto _ : state) {
       if (with_energy) source.request_energy();
-      benchmark::DoNotOptimize(source.read());
+      benchmark::DoNotOptimize(source.read(clock.now()));
     }
   } catch (const TelemetryError& e) {  // this program's main is the benchmark library's
     state.SkipWithError(e.what());

@@ -31,9 +31,8 @@ void for_each_reading_of(Snapshot& snapshot, F&& f) {
 
 }  // namespace
 
-FaultySource::FaultySource(std::unique_ptr<Source> source, const Clock& clock,
-                           std::vector<SensorFault> faults)
-    : source_(std::move(source)), clock_(clock), faults_(std::move(faults)) {
+FaultySource::FaultySource(std::unique_ptr<Source> source, std::vector<SensorFault> faults)
+    : source_(std::move(source)), faults_(std::move(faults)) {
   THERMOE_EXPECT(source_ != nullptr, "FaultySource needs a source");
   for (const SensorFault& fault : faults_) {
     THERMOE_EXPECT(fault.from < fault.to,
@@ -48,9 +47,8 @@ bool FaultySource::active(SensorFault::Kind kind, Seconds now) const {
   });
 }
 
-Snapshot FaultySource::read() {
-  const Seconds now = clock_.now();
-  if (!last_ || !active(SensorFault::Kind::kFreeze, now)) last_ = source_->read();
+Snapshot FaultySource::read(Seconds now) {
+  if (!last_ || !active(SensorFault::Kind::kFreeze, now)) last_ = source_->read(now);
   Snapshot snapshot = *last_;
   if (active(SensorFault::Kind::kDropout, now)) {
     for_each_reading_of(snapshot, [](auto& reading) { reading.value.reset(); });

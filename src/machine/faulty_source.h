@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/clock.h"
 #include "telemetry/source.h"
 
 namespace thermoe {
@@ -28,16 +27,15 @@ struct SensorFault {
 class FaultySource final : public Source {
  public:
   /// Faults may overlap: a freeze comes first, then dropout and NaN. Requires from < to.
-  FaultySource(std::unique_ptr<Source> source, const Clock& clock, std::vector<SensorFault> faults);
+  FaultySource(std::unique_ptr<Source> source, std::vector<SensorFault> faults);
 
-  Snapshot read() override;
+  Snapshot read(Seconds now) override;
   std::string_view name() const override { return source_->name(); }
 
  private:
   bool active(SensorFault::Kind kind, Seconds now) const;
 
   std::unique_ptr<Source> source_;
-  const Clock& clock_;
   std::vector<SensorFault> faults_;
   std::optional<Snapshot> last_{};  // as the sensor said it, before dropout and NaN
 };

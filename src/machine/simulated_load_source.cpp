@@ -34,11 +34,10 @@ SimulatedLoad simulated_load(Seconds t) {
   return {.work = kIdle};
 }
 
-SimulatedLoadSource::SimulatedLoadSource(const SimulatedGpuConfig& config, const Clock& clock)
-    : gpu_(config), clock_(clock), last_read_(clock.now()) {}
+SimulatedLoadSource::SimulatedLoadSource(const SimulatedGpuConfig& config, Seconds start)
+    : gpu_(config), last_read_(start) {}
 
-Snapshot SimulatedLoadSource::read() {
-  const Seconds now = clock_.now();
+Snapshot SimulatedLoadSource::read(Seconds now) {
   Seconds left = std::clamp(now - last_read_, Seconds(0), kLongestPause);
   last_read_ = now;
   while (left > Seconds(0)) {

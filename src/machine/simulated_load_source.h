@@ -3,7 +3,6 @@
 
 #include <string_view>
 
-#include "core/clock.h"
 #include "machine/simulated_gpu.h"
 #include "telemetry/source.h"
 
@@ -18,19 +17,18 @@ struct SimulatedLoad {
 };
 SimulatedLoad simulated_load(Seconds t);
 
-/// A simulated GPU that lives on `clock` under `simulated_load`, for demonstrations without a GPU.
+/// A simulated GPU that lives from `start` on under `simulated_load`, for demonstrations without a
+/// GPU.
 /// Snapshots say `simulated`. Of a pause between two reads only the last seconds are simulated.
 class SimulatedLoadSource final : public Source {
  public:
-  /// `clock` must outlive the source.
-  SimulatedLoadSource(const SimulatedGpuConfig& config, const Clock& clock);
+  SimulatedLoadSource(const SimulatedGpuConfig& config, Seconds start);
 
-  Snapshot read() override;
+  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "simulated"; }
 
  private:
   SimulatedGpu gpu_;
-  const Clock& clock_;
   Seconds last_read_;
 };
 

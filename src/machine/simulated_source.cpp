@@ -3,8 +3,7 @@
 
 namespace thermoe {
 
-Snapshot SimulatedSource::read() {
-  const Seconds now = clock_.now();
+Snapshot SimulatedSource::read(Seconds now) {
   return {.at = now, .simulated = true, .gpus = {gpu_.readings(now)}};
 }
 

@@ -33,16 +33,17 @@ Feed feed(std::string label, std::unique_ptr<Source> source, const Clock& clock,
 Feed nvml(const MonitorRequest& request, const Clock& clock, Seconds period) {
   NvmlOptions options;
   if (!request.nvml_library.empty()) options.library = request.nvml_library;
-  return feed("NVML", std::make_unique<NvmlSource>(options, clock), clock, period);
+  return feed("NVML", std::make_unique<NvmlSource>(options), clock, period);
 }
 
 Feed host(const Clock& clock, Seconds period) {
-  return feed("host", std::make_unique<HostSource>(HostPaths{}, clock), clock, period);
+  return feed("host", std::make_unique<HostSource>(HostPaths{}), clock, period);
 }
 
 Feed replay(const MonitorRequest& request, const Clock& clock, Seconds period) {
-  auto source = std::make_unique<ReplaySource>(request.replay_file, clock);
-  const Seconds end = clock.now() + source->length();
+  const Seconds start = clock.now();
+  auto source = std::make_unique<ReplaySource>(request.replay_file, start);
+  const Seconds end = start + source->length();
   const bool simulated = source->simulated();
   Feed made = feed("replay of " + request.replay_file, std::move(source), clock, period);
   made.ends_at = end;
@@ -52,8 +53,9 @@ Feed replay(const MonitorRequest& request, const Clock& clock, Seconds period) {
 
 Feed simulated(const MonitorRequest& request, const Clock& clock, Seconds period) {
   const std::string plant = request.plant_file.empty() ? find_plant() : request.plant_file;
-  Feed made = feed("simulated", std::make_unique<SimulatedLoadSource>(read_plant(plant), clock),
-                   clock, period);
+  Feed made =
+      feed("simulated", std::make_unique<SimulatedLoadSource>(read_plant(plant), clock.now()),
+           clock, period);
   made.simulated = true;
   return made;
 }

@@ -11,12 +11,11 @@
 namespace thermoe {
 namespace {
 
-std::unique_ptr<Source> sensors(const Plant& plant, const Clock& clock,
-                                const std::vector<Disturbance>& disturbances) {
-  auto source = std::make_unique<SimulatedSource>(plant.gpu(), clock);
+std::unique_ptr<Source> sensors(const Plant& plant, const std::vector<Disturbance>& disturbances) {
+  auto source = std::make_unique<SimulatedSource>(plant.gpu());
   std::vector<SensorFault> faults = sensor_faults(disturbances);
   if (faults.empty()) return source;
-  return std::make_unique<FaultySource>(std::move(source), clock, std::move(faults));
+  return std::make_unique<FaultySource>(std::move(source), std::move(faults));
 }
 
 ControlRecord control_record(const ControllerState& state) {
@@ -107,8 +106,7 @@ StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
               .dtypes = stages.inputs.dtypes,
               .layer_repeat = layer_repeat(stages.inputs, stages.decoder.baseline())},
              experiment_.step_period()),
-      monitor_(sensors(plant_, clock_, experiment_.disturbances), clock_,
-               {.period = experiment_.tick}),
+      monitor_(sensors(plant_, experiment_.disturbances), clock_, {.period = experiment_.tick}),
       text_(stages.decoder, stages.inputs.text, stream_options(experiment_)),
       plans_(stages.decoder.baseline()),
       recorder_(recorder_options(strategy, experiment_, stages.decoder.baseline())) {}

@@ -75,7 +75,7 @@ std::uint64_t stamp(Snapshot& fresh, const Snapshot& before) {
 
 struct GpuSystemMonitor::State {
   State(std::unique_ptr<Source> from, const Clock& time, MonitorOptions with)
-      : source(std::move(from)), clock(time), options(with) {}
+      : source(std::move(from)), options(with), clock(&time) {}
 
   void run(const std::stop_token& stop);
   void poll();
@@ -83,7 +83,6 @@ struct GpuSystemMonitor::State {
   void fail(std::string message);
 
   const std::unique_ptr<Source> source;
-  const Clock& clock;  // not used once abandoned
   const MonitorOptions options;
 
   std::mutex source_mutex;   // one poll at a time; taken before mutex
@@ -91,7 +90,7 @@ struct GpuSystemMonitor::State {
   std::condition_variable_any wake;
   std::condition_variable ended;
   bool thread_ended = false;
-  bool abandoned = false;  // the monitor is gone; a poll is still under way
+  const Clock* clock;  // null once the monitor, and perhaps the clock, is gone
   std::deque<Snapshot> history;
   std::optional<std::string> error;
   std::optional<Seconds> poll_began;
@@ -121,13 +120,15 @@ void GpuSystemMonitor::State::run(const std::stop_token& stop) {
 
 void GpuSystemMonitor::State::poll() {
   const std::lock_guard reading(source_mutex);
+  Seconds now;
   {
     const std::lock_guard lock(mutex);
-    if (abandoned) return;
-    poll_began = clock.now();
+    if (clock == nullptr) return;
+    now = clock->now();
+    poll_began = now;
   }
   try {
-    accept(source->read());
+    accept(source->read(now));
   } catch (const TelemetryError& e) {
     fail(e.what());
   }
@@ -135,9 +136,9 @@ void GpuSystemMonitor::State::poll() {
 
 void GpuSystemMonitor::State::accept(Snapshot fresh) {
   const std::lock_guard lock(mutex);
-  if (abandoned) return;
+  if (clock == nullptr) return;
   poll_began.reset();
-  fresh.at = clock.now();
+  fresh.at = clock->now();
   rejected_readings += stamp(fresh, history.empty() ? Snapshot{} : history.back());
   history.push_back(std::move(fresh));
   if (history.size() > options.history) history.pop_front();
@@ -169,7 +170,7 @@ GpuSystemMonitor::~GpuSystemMonitor() {
   const bool ended = state_->ended.wait_for(lock, real_time(state_->options.patience),
                                             [&] { return state_->thread_ended; });
   if (ended) return;  // thread_ joins as it goes
-  state_->abandoned = true;
+  state_->clock = nullptr;
   thread_.detach();
 }
 
@@ -199,7 +200,7 @@ std::optional<std::string> GpuSystemMonitor::error() const {
 std::optional<Seconds> GpuSystemMonitor::poll_under_way() const {
   const std::lock_guard lock(state_->mutex);
   if (!state_->poll_began) return std::nullopt;
-  return state_->clock.now() - *state_->poll_began;
+  return state_->clock->now() - *state_->poll_began;
 }
 
 std::uint64_t GpuSystemMonitor::failed_polls() const {

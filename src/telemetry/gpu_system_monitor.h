@@ -43,7 +43,7 @@ class GpuSystemMonitor {
 
   /// Ends the background thread. A poll under way is waited for during `patience` of real time; one
   /// that still has not returned is left behind with the source: its thread touches neither the
-  /// monitor nor, once it returns, the clock, and destroys the source, or never returns at all. No
+  /// monitor nor the clock any more, and destroys the source once it returns, or never does. No
   /// thread can be cancelled inside a driver, so the choice is between this and hanging with it.
   ~GpuSystemMonitor();
   GpuSystemMonitor(const GpuSystemMonitor&) = delete;

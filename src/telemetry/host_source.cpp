@@ -35,16 +35,14 @@ bool says_anything(const HostReading& reading) {
 
 }  // namespace
 
-HostSource::HostSource(HostPaths paths, const Clock& clock)
+HostSource::HostSource(HostPaths paths)
     : paths_(std::move(paths)),
-      clock_(clock),
       rapl_(std::make_unique<RaplDomains>(paths_.powercap)),
       hwmon_(std::make_unique<HwmonSensors>(paths_.hwmon)) {}
 
 HostSource::~HostSource() = default;
 
-Snapshot HostSource::read() {
-  const Seconds now = clock_.now();
+Snapshot HostSource::read(Seconds now) {
   if (!discovered_at_ || now - *discovered_at_ >= kDiscoveryPeriod) {
     rapl_->discover();
     hwmon_->discover();

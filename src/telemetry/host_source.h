@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/clock.h"
 #include "core/units.h"
 #include "telemetry/source.h"
 
@@ -40,14 +39,14 @@ struct HostProblem {
 /// unreadable ones (root only since Linux 5.10) are absent; `problems` says why.
 class HostSource final : public Source {
  public:
-  /// `clock` must outlive the source. Touches no file before the first read().
-  HostSource(HostPaths paths, const Clock& clock);
+  /// Touches no file before the first read().
+  explicit HostSource(HostPaths paths);
   ~HostSource() override;
   HostSource(const HostSource&) = delete;
   HostSource& operator=(const HostSource&) = delete;
 
   /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
-  Snapshot read() override;
+  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "host"; }
 
   /// What the last read() found and could not read, also when it threw. For the thread that calls
@@ -56,7 +55,6 @@ class HostSource final : public Source {
 
  private:
   const HostPaths paths_;
-  const Clock& clock_;
   std::unique_ptr<RaplDomains> rapl_;
   std::unique_ptr<HwmonSensors> hwmon_;
   std::optional<Seconds> discovered_at_{};

@@ -20,8 +20,8 @@ struct NvmlSource::Slot {
   std::string problem{};           // why
 };
 
-NvmlSource::NvmlSource(NvmlOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), retry_period_(options_.reconnect_period) {
+NvmlSource::NvmlSource(NvmlOptions options)
+    : options_(std::move(options)), retry_period_(options_.reconnect_period) {
   const auto finite = [](Seconds s) { return std::isfinite(s.value); };
   THERMOE_EXPECT(finite(options_.energy_period) && options_.energy_period >= Seconds(0),
                  "energy period {} s must be >= 0", options_.energy_period.value);
@@ -35,8 +35,7 @@ NvmlSource::NvmlSource(NvmlOptions options, const Clock& clock)
 
 NvmlSource::~NvmlSource() = default;
 
-Snapshot NvmlSource::read() {
-  const Seconds now = clock_.now();  // the only use of the clock: what follows may never return
+Snapshot NvmlSource::read(Seconds now) {
   connect_if_due(now);
   const bool requested = energy_requested_.exchange(false, std::memory_order_relaxed);
   const bool with_energy =

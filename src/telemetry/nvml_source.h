@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/clock.h"
 #include "core/units.h"
 #include "telemetry/source.h"
 
@@ -45,14 +44,13 @@ class NvmlSession;
 /// may be called from any thread. `GpuSystemMonitor` keeps these rules.
 class NvmlSource final : public Source {
  public:
-  /// `clock` must outlive the source; it is not used once read() has called NVML. Throws
-  /// PreconditionError for periods out of range.
-  NvmlSource(NvmlOptions options, const Clock& clock);
+  /// Throws PreconditionError for periods out of range.
+  explicit NvmlSource(NvmlOptions options);
   ~NvmlSource() override;  // nvmlShutdown
   NvmlSource(const NvmlSource&) = delete;
   NvmlSource& operator=(const NvmlSource&) = delete;
 
-  Snapshot read() override;
+  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "nvml"; }
 
   /// Makes the next read() read the energy counter, whenever it was read last: for the edges of a
@@ -70,7 +68,6 @@ class NvmlSource final : public Source {
   [[noreturn]] void fail(Seconds now) const;
 
   const NvmlOptions options_;
-  const Clock& clock_;
   std::atomic<bool> energy_requested_{false};
   std::unique_ptr<NvmlSession> session_;  // null while not connected
   std::vector<Slot> slots_;               // every GPU ever seen, in the order first seen

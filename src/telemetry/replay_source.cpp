@@ -8,15 +8,12 @@
 
 namespace thermoe {
 
-ReplaySource::ReplaySource(const std::string& path, const Clock& clock)
-    : name_("replay of " + path),
-      recording_(read_telemetry_trace(path)),
-      clock_(clock),
-      start_(clock.now()) {}
+ReplaySource::ReplaySource(const std::string& path, Seconds start)
+    : name_("replay of " + path), recording_(read_telemetry_trace(path)), start_(start) {}
 
-Snapshot ReplaySource::read() {
-  // The clock may have been read a little earlier by another thread than the constructor's.
-  const Seconds t = recording_.front().at + std::max(clock_.now() - start_, Seconds(0));
+Snapshot ReplaySource::read(Seconds now) {
+  // A thread may have read the clock a little earlier than whoever said `start`.
+  const Seconds t = recording_.front().at + std::max(now - start_, Seconds(0));
   if (t > recording_.back().at) {
     throw TelemetryError(fmt::format("{}: the recording ended after {} s", name_, length().value));
   }

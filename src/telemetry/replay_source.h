@@ -5,20 +5,19 @@
 #include <string_view>
 #include <vector>
 
-#include "core/clock.h"
 #include "telemetry/source.h"
 
 namespace thermoe {
 
-/// Plays a recording back from its first row: at `t` after construction it reads what the recording
-/// held at `t` after its start (the last row at or before it), and throws TelemetryError after the
+/// Plays a recording back from its first row: at `t` after `start` it reads what the recording held
+/// at `t` after its own start (the last row at or before it), and throws TelemetryError after the
 /// last row. A GPU without a name in the file is called "replay of <path>".
 class ReplaySource final : public Source {
  public:
   /// Reads the whole file (telemetry_trace.h gives the format). Throws FormatError.
-  ReplaySource(const std::string& path, const Clock& clock);
+  ReplaySource(const std::string& path, Seconds start);
 
-  Snapshot read() override;
+  Snapshot read(Seconds now) override;
   std::string_view name() const override { return name_; }
 
   /// From the first row to the last.
@@ -29,7 +28,6 @@ class ReplaySource final : public Source {
  private:
   std::string name_;
   std::vector<Snapshot> recording_;  // never empty
-  const Clock& clock_;
   Seconds start_;
 };
 

@@ -16,9 +16,10 @@ class Source {
   /// keeps its place from poll to poll, a host sensor its name. Throws TelemetryError if the device
   /// is gone.
   ///
-  /// A source reads its clock before it calls anything that may never return: by the time such a
-  /// call returns, the monitor, and the clock with it, may be gone.
-  virtual Snapshot read() = 0;
+  /// `now` is the time at which the poll begins, on the clock of whoever calls. A source holds no
+  /// clock: by the time a call into a driver returns, the monitor, and the clock with it, may be
+  /// gone.
+  virtual Snapshot read(Seconds now) = 0;
   virtual std::string_view name() const = 0;
 };
 

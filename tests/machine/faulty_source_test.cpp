@@ -19,12 +19,12 @@ using Kind = SensorFault::Kind;
 std::unique_ptr<FaultySource> faulty(const VirtualClock& clock, std::vector<SensorFault> faults) {
   auto source =
       std::make_unique<ScriptedSource>([&clock] { return power_reading(clock.now().value); });
-  return std::make_unique<FaultySource>(std::move(source), clock, std::move(faults));
+  return std::make_unique<FaultySource>(std::move(source), std::move(faults));
 }
 
 std::optional<Watts> read_at(Source& source, VirtualClock& clock, double t) {
   clock.advance_to(Seconds(t));
-  return source.read().gpus.at(0).power_instant.value;
+  return source.read(clock.now()).gpus.at(0).power_instant.value;
 }
 
 TEST(FaultySource, ADropoutSilencesEveryReadingWhileItLasts) {

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/clock.h"
 #include "core/errors.h"
 #include "machine/simulated_source.h"
 
@@ -104,15 +103,13 @@ TEST(SimulatedSensors, AWindowLongerThanThePeriodIsRefused) {
 std::vector<double> instant_power(std::uint64_t seed) {
   const SimulatedGpuConfig config{.power_noise = Watts(0.3), .seed = seed};
   SimulatedGpu gpu(config);
-  VirtualClock clock;
-  SimulatedSource source(gpu, clock);
+  SimulatedSource source(gpu);
   std::vector<double> values;
   for (int i = 1; i <= 100; ++i) {
     gpu.advance(
         Seconds(0.1),
         {.step_time = Seconds(0.01275), .step_energy = Joules(5.4), .period = Seconds(0.016)});
-    clock.advance_to(gpu.now());
-    values.push_back(source.read().gpus.at(0).power_instant.value->value);
+    values.push_back(source.read(gpu.now()).gpus.at(0).power_instant.value->value);
   }
   return values;
 }
@@ -132,10 +129,9 @@ TEST(SimulatedSource, InstantPowerAliasesASquareWaveWithinItsLevels) {
 
 TEST(SimulatedSource, SaysSimulated) {
   SimulatedGpu gpu(SimulatedGpuConfig{});
-  VirtualClock clock;
-  SimulatedSource source(gpu, clock);
-  EXPECT_TRUE(source.read().simulated);
-  EXPECT_NE(source.read().gpus.at(0).name.find("simulated"), std::string::npos);
+  SimulatedSource source(gpu);
+  EXPECT_TRUE(source.read(Seconds(0)).simulated);
+  EXPECT_NE(source.read(Seconds(0)).gpus.at(0).name.find("simulated"), std::string::npos);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace {
 TEST(SimulatedSource, IsWatchedWhileAnotherThreadAdvancesTheGpu) {
   SimulatedGpu gpu(SimulatedGpuConfig{});
   VirtualClock clock;
-  GpuSystemMonitor monitor(std::make_unique<SimulatedSource>(gpu, clock), clock,
+  GpuSystemMonitor monitor(std::make_unique<SimulatedSource>(gpu), clock,
                            {.period = Seconds(0.0005)});
   monitor.start();
   for (int i = 0; i < 200; ++i) {

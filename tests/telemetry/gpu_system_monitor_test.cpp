@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "bounded_wait.h"
 #include "core/errors.h"
 #include "scripted_source.h"
 
@@ -190,6 +191,36 @@ TEST(GpuSystemMonitor, StampsPowerLimitAndMemoryClock) {
   EXPECT_EQ(monitor.latest().gpus.at(0).memory_clock.read_at, Seconds(4.0));
 }
 
+/// A clock that counts how often it is asked.
+class CountingClock final : public Clock {
+ public:
+  Seconds now() const override { return Seconds(++reads_); }
+  int reads() const { return reads_; }
+
+ private:
+  mutable int reads_ = 0;
+};
+
+TEST(GpuSystemMonitor, ReadsItsClockBeforeItCallsTheSourceAndNotDuringThePoll) {
+  class TimedSource final : public Source {
+   public:
+    explicit TimedSource(const CountingClock& clock) : clock_(clock) {}
+    Snapshot read(Seconds now) override {
+      EXPECT_EQ(now, Seconds(clock_.reads()));  // told, and not asked again since
+      return power_reading(100.0);
+    }
+    std::string_view name() const override { return "timed"; }
+
+   private:
+    const CountingClock& clock_;
+  };
+  const CountingClock clock;
+  GpuSystemMonitor monitor(std::make_unique<TimedSource>(clock), clock);
+  monitor.poll();
+  monitor.poll();
+  EXPECT_EQ(clock.reads(), 4);  // where each poll began and where it ended
+}
+
 // The remaining tests run real threads: they are what ThreadSanitizer watches.
 
 TEST(GpuSystemMonitor, ABackgroundThreadPollsWhileOthersRead) {
@@ -206,7 +237,7 @@ TEST(GpuSystemMonitor, ABackgroundThreadPollsWhileOthersRead) {
   readers.reserve(3);
   for (int r = 0; r < 3; ++r) {
     readers.emplace_back([&] {
-      while (polls < 50) {
+      const bool all_polled = comes_true([&] {
         const Snapshot latest = monitor.latest();
         const auto history = monitor.history();
         EXPECT_LE(history.size(), 8U);
@@ -214,8 +245,9 @@ TEST(GpuSystemMonitor, ABackgroundThreadPollsWhileOthersRead) {
           EXPECT_GE(latest.gpus[0].power_instant.value->value, 1.0);
         }
         (void)monitor.error();
-        std::this_thread::yield();
-      }
+        return polls >= 50;
+      });
+      EXPECT_TRUE(all_polled);
     });
   }
   monitor.poll();  // by hand beside the thread
@@ -233,7 +265,7 @@ TEST(GpuSystemMonitor, NothingEscapesTheBackgroundThread) {
                            }),
                            clock, {.period = Seconds(0.0005)});
   monitor.start();
-  while (polls < 3) std::this_thread::yield();
+  ASSERT_TRUE(comes_true([&] { return polls >= 3; }));
   EXPECT_EQ(monitor.error(), "a bug in a driver's wrapper");
 }
 
@@ -246,7 +278,7 @@ TEST(GpuSystemMonitor, EndsAtOnceHoweverLongItsPeriod) {
                            }),
                            clock, {.period = Seconds(3600.0)});
   monitor.start();
-  while (!polled) std::this_thread::yield();
+  ASSERT_TRUE(comes_true([&] { return polled.load(); }));
 }  // a monitor that slept its period out would hang here
 
 TEST(GpuSystemMonitor, APeriodOfZeroIsRefused) {

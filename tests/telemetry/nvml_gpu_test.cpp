@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/clock.h"
 #include "telemetry/nvml_probe.h"
 #include "telemetry/nvml_source.h"
 
@@ -23,12 +24,12 @@ class NvmlGpuTest : public ::testing::Test {
 
   Snapshot read_after(Seconds pause) {
     std::this_thread::sleep_for(std::chrono::duration<double>(pause.value));
-    return source_.read();
+    return source_.read(clock_.now());
   }
 
   const NvmlProbe probe_ = probe_nvml({});
   SteadyClock clock_;
-  NvmlSource source_{{}, clock_};
+  NvmlSource source_{{}};
 };
 
 template <class T>
@@ -104,7 +105,7 @@ TEST_F(NvmlGpuTest, PrintsTheCostOfAPoll) {
   for (int i = 0; i < 20; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     const Seconds began = clock_.now();
-    const Snapshot snapshot = source_.read();
+    const Snapshot snapshot = source_.read(clock_.now());
     milliseconds.push_back((clock_.now() - began).value * 1e3);
     EXPECT_FALSE(snapshot.gpus.empty());
   }

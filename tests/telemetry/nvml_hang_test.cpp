@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <thread>
 
+#include "bounded_wait.h"
 #include "fake_nvml/scripted_nvml.h"
 #include "telemetry/gpu_system_monitor.h"
 #include "telemetry/nvml_source.h"
@@ -17,29 +17,26 @@ constexpr const char* kForEver = "hang.nvmlDeviceGetFieldValues = 1e9\n";
 /// A running monitor on the fake NVML.
 std::unique_ptr<GpuSystemMonitor> start_monitor(const ScriptedNvml& nvml, const Clock& clock) {
   auto monitor = std::make_unique<GpuSystemMonitor>(
-      std::make_unique<NvmlSource>(NvmlOptions{.library = nvml.library()}, clock), clock,
+      std::make_unique<NvmlSource>(NvmlOptions{.library = nvml.library()}), clock,
       MonitorOptions{.period = Seconds(0.001), .patience = Seconds(0.02)});
   monitor->start();
   return monitor;
-}
-
-void wait_until(const auto& condition) {
-  while (!condition()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 TEST(NvmlHang, ReadersGoOnWithGrowingAgesAndTheMonitorRecovers) {
   ScriptedNvml nvml("gpu.power_instant = 100\n");
   const SteadyClock clock;
   const auto monitor = start_monitor(nvml, clock);
-  wait_until([&] { return !monitor->latest().gpus.empty(); });
+  ASSERT_TRUE(comes_true([&] { return !monitor->latest().gpus.empty(); }));
   nvml.write(kForEver);
-  wait_until([&] { return monitor->poll_under_way() > Seconds(0.05); });
+  ASSERT_TRUE(comes_true([&] { return monitor->poll_under_way() > Seconds(0.05); }));
   const Reading<Watts> power = monitor->latest().gpus.at(0).power_instant;
   EXPECT_EQ(power.value, Watts(100.0));
   EXPECT_GE(power.age(clock.now()), Seconds(0.05));
   EXPECT_EQ(monitor->error(), std::nullopt);
   nvml.write("gpu.power_instant = 200\n");
-  wait_until([&] { return monitor->latest().gpus.at(0).power_instant.value == Watts(200.0); });
+  ASSERT_TRUE(
+      comes_true([&] { return monitor->latest().gpus.at(0).power_instant.value == Watts(200.0); }));
 }
 
 TEST(NvmlHang, TheMonitorEndsThoughNvmlNeverAnswers) {
@@ -47,21 +44,22 @@ TEST(NvmlHang, TheMonitorEndsThoughNvmlNeverAnswers) {
   {
     const SteadyClock clock;
     const auto monitor = start_monitor(nvml, clock);
-    wait_until([&] { return nvml.calls("nvmlDeviceGetFieldValues") > 0; });
+    ASSERT_TRUE(comes_true([&] { return nvml.calls("nvmlDeviceGetFieldValues") > 0; }));
   }
   EXPECT_EQ(nvml.calls("nvmlShutdown"), 0U);  // left behind inside NVML
   nvml.write("");
-  wait_until([&] { return nvml.calls("nvmlShutdown") == 1; });  // it did return, and cleaned up
+  ASSERT_TRUE(comes_true(
+      [&] { return nvml.calls("nvmlShutdown") == 1; }));  // it did return, and cleaned up
 }
 
 TEST(NvmlHang, AnInitialisationThatHangsIsAPollUnderWay) {
   ScriptedNvml nvml("hang.nvmlInit_v2 = 1e9\n");
   const SteadyClock clock;
   const auto monitor = start_monitor(nvml, clock);
-  wait_until([&] { return monitor->poll_under_way() > Seconds(0.02); });
+  ASSERT_TRUE(comes_true([&] { return monitor->poll_under_way() > Seconds(0.02); }));
   EXPECT_TRUE(monitor->latest().gpus.empty());
   nvml.write("");
-  wait_until([&] { return !monitor->latest().gpus.empty(); });
+  ASSERT_TRUE(comes_true([&] { return !monitor->latest().gpus.empty(); }));
 }
 
 }  // namespace

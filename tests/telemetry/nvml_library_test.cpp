@@ -16,17 +16,15 @@ using ::testing::IsEmpty;
 
 TEST(NvmlLibrary, ShutsNvmlDownAtItsEnd) {
   const ScriptedNvml nvml;
-  const VirtualClock clock;
-  NvmlSource({.library = nvml.library()}, clock).read();
+  NvmlSource({.library = nvml.library()}).read(Seconds(0));
   EXPECT_EQ(nvml.calls("nvmlShutdown"), nvml.calls("nvmlInit_v2"));
   EXPECT_EQ(nvml.calls("nvmlInit_v2"), 1U);
 }
 
 TEST(NvmlLibrary, AMissingLibraryIsNamedWithTheLoadersWordsAndTheRemedy) {
-  const VirtualClock clock;
-  NvmlSource source({.library = "libnvidia-ml-that-is-not-there.so.1"}, clock);
+  NvmlSource source({.library = "libnvidia-ml-that-is-not-there.so.1"});
   try {
-    source.read();
+    source.read(Seconds(0));
     FAIL() << "read() must throw";
   } catch (const TelemetryError& e) {
     EXPECT_THAT(e.what(), AllOf(HasSubstr("libnvidia-ml-that-is-not-there.so.1"),
@@ -36,10 +34,9 @@ TEST(NvmlLibrary, AMissingLibraryIsNamedWithTheLoadersWordsAndTheRemedy) {
 }
 
 TEST(NvmlLibrary, ALibraryThatIsNoNvmlIsRefusedNamingWhatItLacks) {
-  const VirtualClock clock;
-  NvmlSource source({.library = "libm.so.6"}, clock);
+  NvmlSource source({.library = "libm.so.6"});
   try {
-    source.read();
+    source.read(Seconds(0));
     FAIL() << "read() must throw";
   } catch (const TelemetryError& e) {
     EXPECT_THAT(e.what(),
@@ -49,9 +46,8 @@ TEST(NvmlLibrary, ALibraryThatIsNoNvmlIsRefusedNamingWhatItLacks) {
 
 TEST(NvmlLibrary, AnOldDriverLacksSomeReadingsAndNothingElse) {
   ScriptedNvml nvml("gpu.power_usage = 222\n", THERMOE_FAKE_NVML_OLD_LIBRARY);
-  const VirtualClock clock;
-  NvmlSource source({.library = nvml.library()}, clock);
-  const Snapshot snapshot = source.read();
+  NvmlSource source({.library = nvml.library()});
+  const Snapshot snapshot = source.read(Seconds(0));
   const GpuReading& gpu = snapshot.gpus.at(0);
   EXPECT_EQ(gpu.power_average.value, Watts(222.0));
   EXPECT_EQ(gpu.power_instant.value, std::nullopt);
@@ -65,9 +61,8 @@ TEST(NvmlLibrary, AnOldDriverLacksSomeReadingsAndNothingElse) {
 TEST(NvmlLibrary, PowerUsageOfAnOldChipIsInstantNotAverage) {
   ScriptedNvml nvml("gpu.power_usage = 222\ngpu.compute_capability = 8.0\n",
                     THERMOE_FAKE_NVML_OLD_LIBRARY);
-  const VirtualClock clock;
-  NvmlSource source({.library = nvml.library()}, clock);
-  const GpuReading gpu = source.read().gpus.at(0);
+  NvmlSource source({.library = nvml.library()});
+  const GpuReading gpu = source.read(Seconds(0)).gpus.at(0);
   EXPECT_EQ(gpu.power_average.value, std::nullopt);
   EXPECT_EQ(gpu.power_instant.value, Watts(222.0));
 }

@@ -25,10 +25,7 @@ class NvmlSourceTest : public ::testing::Test {
             .reconnect_period = Seconds(1.0),
             .reconnect_period_max = Seconds(4.0)};
   }
-  Snapshot read_at(double t) {
-    clock_.advance_to(Seconds(t));
-    return source_.read();
-  }
+  Snapshot read_at(double t) { return source_.read(Seconds(t)); }
   std::string error_at(double t) {
     try {
       read_at(t);
@@ -39,8 +36,7 @@ class NvmlSourceTest : public ::testing::Test {
   }
 
   ScriptedNvml nvml_;
-  VirtualClock clock_;
-  NvmlSource source_{options(), clock_};
+  NvmlSource source_{options()};
 };
 
 TEST_F(NvmlSourceTest, LoadsAndAsksNothingBeforeTheFirstRead) {
@@ -251,10 +247,9 @@ TEST_F(NvmlSourceTest, AGpuWithoutPermissionIsAProblemAndNoReasonToReconnect) {
 }
 
 TEST(NvmlSource, PeriodsOutOfRangeAreRefused) {
-  const VirtualClock clock;
-  EXPECT_THROW(NvmlSource({.energy_period = Seconds(-1.0)}, clock), PreconditionError);
-  EXPECT_THROW(NvmlSource({.reconnect_period = Seconds(0.0)}, clock), PreconditionError);
-  EXPECT_THROW(NvmlSource({.reconnect_period_max = Seconds(0.5)}, clock), PreconditionError);
+  EXPECT_THROW(NvmlSource({.energy_period = Seconds(-1.0)}), PreconditionError);
+  EXPECT_THROW(NvmlSource({.reconnect_period = Seconds(0.0)}), PreconditionError);
+  EXPECT_THROW(NvmlSource({.reconnect_period_max = Seconds(0.5)}), PreconditionError);
 }
 
 }  // namespace

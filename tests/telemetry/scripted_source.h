@@ -8,11 +8,11 @@
 
 namespace thermoe {
 
-/// A source whose answers a test writes.
+/// A source whose answers a test writes; it need not look at the time.
 class ScriptedSource final : public Source {
  public:
   explicit ScriptedSource(std::function<Snapshot()> answer) : answer_(std::move(answer)) {}
-  Snapshot read() override { return answer_(); }
+  Snapshot read(Seconds /*now*/) override { return answer_(); }
   std::string_view name() const override { return "scripted"; }
 
  private:
