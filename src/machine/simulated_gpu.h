@@ -3,7 +3,9 @@
 
 #include <mutex>
 
+#include "core/gpu_disturbance.h"
 #include "core/snapshot.h"
+#include "core/tick_outcome.h"
 #include "core/units.h"
 #include "machine/simulated_gpu_config.h"
 #include "machine/simulated_sensors.h"
@@ -16,28 +18,6 @@ struct GpuWork {
   Seconds step_time{};   ///< undisturbed duration of a step; 0 = no work
   Joules step_energy{};  ///< above active idle, one step, undisturbed
   Seconds period{};      ///< from start to start; 0 = saturated (the next step at once)
-};
-
-/// What others do to the GPU during a tick.
-struct GpuDisturbance {
-  Watts background_power{};      ///< another tenant's, all the time
-  double bandwidth_share = 0.0;  ///< of the memory bandwidth, taken by the tenant, [0, 1)
-  Celsius ambient_offset{};
-};
-
-/// What truly happened during a tick: no sensor in between.
-struct TickOutcome {
-  Seconds step_time{};    ///< as felt: stretched by lost bandwidth and throttling
-  Seconds step_period{};  ///< from start to start, max(step_time, period)
-  double steps = 0.0;     ///< work done, in steps (fractional: a step may span two ticks)
-  Joules energy{};        ///< whole GPU: idle, steps and tenant
-  Watts mean_power{};     ///< energy / tick
-  Celsius temperature{};  ///< at the end of the tick
-  Celsius memory_temperature{};
-  double utilisation = 0.0;         ///< share of the tick in which a kernel ran (also a tenant's)
-  double memory_utilisation = 0.0;  ///< share of the tick in which memory moved data
-  Megahertz sm_clock{};             ///< mean
-  bool throttled = false;           ///< at any time in the tick
 };
 
 /// A GPU on a virtual time line of its own that starts at 0, settled at active idle. Between ticks

@@ -168,7 +168,8 @@ void RunTail::take_header(std::string_view line) {
   const auto names = split_csv_line(line);
   columns_.clear();
   for (std::size_t i = 0; names && i < names->size(); ++i) columns_[(*names)[i]] = i;
-  for (const char* needed : {"strategy", "time_s"}) {
+  for (const Metric metric : {Metric::kStrategy, Metric::kTime}) {
+    const std::string_view needed = column_name(metric);
     if (!columns_.contains(needed)) {
       columns_.clear();
       throw FormatError(folder_ + "/metrics.csv", "line 1",
@@ -177,12 +178,12 @@ void RunTail::take_header(std::string_view line) {
   }
 }
 
-std::string_view RunTail::cell(std::string_view column) const {
-  const auto place = columns_.find(column);
+std::string_view RunTail::cell(Metric column) const {
+  const auto place = columns_.find(column_name(column));
   return place == columns_.end() ? std::string_view() : std::string_view(cells_[place->second]);
 }
 
-std::optional<double> RunTail::number(std::string_view column) const {
+std::optional<double> RunTail::number(Metric column) const {
   const std::string_view text = cell(column);
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -194,8 +195,8 @@ void RunTail::take_row(std::string_view line) {
   auto cells = split_csv_line(line);
   if (!cells || cells->size() != columns_.size()) return;
   cells_ = std::move(*cells);
-  const auto at = number("time_s");
-  const std::string_view strategy = cell("strategy");
+  const auto at = number(Metric::kTime);
+  const std::string_view strategy = cell(Metric::kStrategy);
   if (!at || strategy.empty()) return;
   if (strategy != view_.strategy) {
     view_.strategy = strategy;
@@ -212,24 +213,24 @@ void RunTail::take_row(std::string_view line) {
 }
 
 void RunTail::take_control() {
-  view_.simulated = number("simulated").value_or(view_.simulated ? 1.0 : 0.0) != 0.0;
-  view_.lambda = number("lambda");
-  view_.active_experts = number("active_experts");
-  view_.kept_mass = number("kept_mass");
-  view_.bits_per_byte = number("bits_per_byte");
-  view_.power_target = as<Watts>(number("power_target_w"));
-  view_.power_predicted = as<Watts>(number("predicted_power_w"));
-  view_.power_sensor = as<Watts>(number("power_average_w"));
-  view_.temperature_target = as<Celsius>(number("temperature_target_c"));
-  const auto milliseconds = [&](const char* column) -> std::optional<Seconds> {
+  view_.simulated = number(Metric::kSimulated).value_or(view_.simulated ? 1.0 : 0.0) != 0.0;
+  view_.lambda = number(Metric::kLambda);
+  view_.active_experts = number(Metric::kActive);
+  view_.kept_mass = number(Metric::kKeptMass);
+  view_.bits_per_byte = number(Metric::kBits);
+  view_.power_target = as<Watts>(number(Metric::kPowerTarget));
+  view_.power_predicted = as<Watts>(number(Metric::kPredictedPower));
+  view_.power_sensor = as<Watts>(number(Metric::kSensedAveragePower));
+  view_.temperature_target = as<Celsius>(number(Metric::kTemperatureTarget));
+  const auto milliseconds = [&](Metric column) -> std::optional<Seconds> {
     const auto value = number(column);
     return value ? std::optional(Seconds(1e-3 * *value)) : std::nullopt;
   };
-  view_.step_time = milliseconds("step_time_ms");
-  view_.step_target = milliseconds("step_target_ms");
-  view_.fallback = cell("fallback");
-  view_.at_floor = number("at_floor").value_or(0.0) != 0.0;
-  view_.violation = number("violation").value_or(0.0) != 0.0;
+  view_.step_time = milliseconds(Metric::kStepTime);
+  view_.step_target = milliseconds(Metric::kStepTarget);
+  view_.fallback = cell(Metric::kFallback);
+  view_.at_floor = number(Metric::kAtFloor).value_or(0.0) != 0.0;
+  view_.violation = number(Metric::kViolation).value_or(0.0) != 0.0;
   if (view_.lambda) view_.lambda_series.add(view_.at, *view_.lambda);
   if (view_.active_experts) view_.active_series.add(view_.at, *view_.active_experts);
 }
@@ -237,22 +238,23 @@ void RunTail::take_control() {
 void RunTail::take_gpu() {
   if (!gpu_) gpu_ = GpuView{.label = "the run's GPU"};
   GpuReading& r = gpu_->reading;
-  const Seconds read_at = view_.at - Seconds(number("power_age_s").value_or(0.0));
-  const auto take = [&](auto& reading, const char* column) {
+  const Seconds read_at = view_.at - Seconds(number(Metric::kSensedPowerAge).value_or(0.0));
+  const auto take = [&](auto& reading, Metric column) {
     using Value = typename std::remove_reference_t<decltype(reading.value)>::value_type;
     reading.value = as<Value>(number(column));
     reading.read_at = reading.value ? view_.at : read_at;
     reading.changed_at = reading.read_at;
   };
-  take(r.power_instant, "power_instant_w");
-  take(r.power_average, "power_average_w");
-  take(r.temperature, "temperature_c");
-  take(r.memory_temperature, "memory_temperature_c");
-  take(r.gpu_utilisation, "gpu_util");
-  take(r.memory_utilisation, "mem_util");
-  take(r.sm_clock, "sm_clock_mhz");
-  take(r.throttle_reasons, "throttle_reasons");
-  r.power_instant.changed_at = view_.at - Seconds(number("power_unchanged_s").value_or(0.0));
+  take(r.power_instant, Metric::kSensedInstantPower);
+  take(r.power_average, Metric::kSensedAveragePower);
+  take(r.temperature, Metric::kSensedTemperature);
+  take(r.memory_temperature, Metric::kSensedMemoryTemperature);
+  take(r.gpu_utilisation, Metric::kSensedGpuUtilisation);
+  take(r.memory_utilisation, Metric::kSensedMemoryUtilisation);
+  take(r.sm_clock, Metric::kSensedSmClock);
+  take(r.throttle_reasons, Metric::kSensedThrottleReasons);
+  r.power_instant.changed_at =
+      view_.at - Seconds(number(Metric::kSensedPowerUnchanged).value_or(0.0));
   gpu_->now = view_.at;
   gpu_->cap = view_.power_target;
   const auto power = r.power_average.value ? r.power_average.value : r.power_instant.value;

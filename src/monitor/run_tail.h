@@ -10,6 +10,7 @@
 
 #include "core/units.h"
 #include "monitor/monitor_view.h"
+#include "report/metrics_columns.h"
 
 namespace thermoe {
 
@@ -41,8 +42,8 @@ class RunTail {
   void take_row(std::string_view line);
   void take_gpu();
   void take_control();
-  std::string_view cell(std::string_view column) const;
-  std::optional<double> number(std::string_view column) const;
+  std::string_view cell(Metric column) const;
+  std::optional<double> number(Metric column) const;
 
   std::string folder_;
   std::vector<std::string> strategies_{};  // in the run's order

@@ -21,6 +21,12 @@ CsvRow& CsvRow::add(double number) {
   return *this;
 }
 
+CsvRow& CsvRow::add_all_digits(double number) {
+  separate();
+  fmt::format_to(std::back_inserter(text_), "{}", number);
+  return *this;
+}
+
 CsvRow& CsvRow::add(std::int64_t number) {
   separate();
   fmt::format_to(std::back_inserter(text_), "{}", number);

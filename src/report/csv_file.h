@@ -15,7 +15,10 @@ namespace thermoe {
 /// holds a comma, a quote or a line break (RFC 4180).
 class CsvRow {
  public:
+  /// Seven significant digits: more than any sensor has, but for counters.
   CsvRow& add(double number);
+  /// The shortest text that reads back as the same number.
+  CsvRow& add_all_digits(double number);
   CsvRow& add(std::string_view text);
   CsvRow& add(const char* text) { return add(std::string_view(text)); }
   CsvRow& add(std::int64_t number);

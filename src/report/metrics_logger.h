@@ -6,7 +6,7 @@
 
 #include "report/csv_file.h"
 #include "report/expert_load.h"
-#include "report/metrics_row.h"
+#include "report/metrics_columns.h"
 
 namespace thermoe {
 
@@ -23,8 +23,6 @@ class MetricsLogger {
   void add(const MetricsRow& row);
   /// Writes the usage and biases of a second that has begun. Call at a strategy's end.
   void finish_strategy();
-
-  static std::vector<std::string> columns(int layers);
 
  private:
   void add_bias(const RoutingPlan* plan);

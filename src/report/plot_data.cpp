@@ -17,20 +17,20 @@ constexpr std::size_t kFewestPoints = 200;
 
 struct DrawnLine {
   const char* name;
-  TickColumn column;
+  Metric metric;
 };
 
-constexpr std::array<DrawnLine, 11> kLines = {{{"power", TickColumn::kPower1s},
-                                               {"temperature", TickColumn::kTemperature},
-                                               {"step", TickColumn::kStepTime},
-                                               {"active", TickColumn::kActive},
-                                               {"lambda", TickColumn::kLambda},
-                                               {"loss_total", TickColumn::kLossTotal},
-                                               {"loss_power", TickColumn::kLossPower},
-                                               {"loss_temperature", TickColumn::kLossTemperature},
-                                               {"loss_latency", TickColumn::kLossLatency},
-                                               {"loss_throughput", TickColumn::kLossThroughput},
-                                               {"loss_quality", TickColumn::kLossQuality}}};
+constexpr std::array<DrawnLine, 11> kLines = {{{"power", Metric::kPower1s},
+                                               {"temperature", Metric::kTemperature},
+                                               {"step", Metric::kStepTime},
+                                               {"active", Metric::kActive},
+                                               {"lambda", Metric::kLambda},
+                                               {"loss_total", Metric::kLossTotal},
+                                               {"loss_power", Metric::kLossPower},
+                                               {"loss_temperature", Metric::kLossTemperature},
+                                               {"loss_latency", Metric::kLossLatency},
+                                               {"loss_throughput", Metric::kLossThroughput},
+                                               {"loss_quality", Metric::kLossQuality}}};
 
 bool drawn(std::span<const double> values) {
   return std::any_of(values.begin(), values.end(), [](double v) { return !std::isnan(v); });
@@ -46,6 +46,13 @@ json rounded(double value, int digits = 5) {
     return static_cast<std::int64_t>(shown);
   }
   return shown;
+}
+
+/// The values in the unit of the file, which is the one that people read.
+std::vector<double> as_in_file(const StrategyTicks& ticks, Metric metric) {
+  std::vector<double> values(ticks[metric].begin(), ticks[metric].end());
+  for (double& value : values) value *= metrics_column(metric).file_unit;
+  return values;
 }
 
 json time_json(std::span<const double> time, const std::vector<std::size_t>& kept) {
@@ -105,7 +112,7 @@ std::size_t points_a_line(const std::vector<RunData>& runs, std::size_t numbers)
     if (!run.ticks) continue;
     for (const StrategyTicks& ticks : run.ticks->strategies) {
       std::size_t here = 0;
-      for (const DrawnLine& line : kLines) here += drawn(ticks[line.column]) ? 1 : 0;
+      for (const DrawnLine& line : kLines) here += drawn(ticks[line.metric]) ? 1 : 0;
       lines += here;
       whole += ticks.count() * (here + 1);  // they share their times
       longest = std::max(longest, ticks.count());
@@ -116,12 +123,12 @@ std::size_t points_a_line(const std::vector<RunData>& runs, std::size_t numbers)
 }
 
 json lines_json(const StrategyTicks& ticks, std::size_t points) {
-  const auto time = ticks[TickColumn::kTime];
+  const auto time = ticks[Metric::kTime];
   json out = json::object();
   bool shares_time = false;
   for (const DrawnLine& drawn_line : kLines) {
-    const auto values = ticks[drawn_line.column];
-    if (!drawn(values)) continue;
+    if (!drawn(ticks[drawn_line.metric])) continue;
+    const std::vector<double> values = as_in_file(ticks, drawn_line.metric);
     const std::vector<std::size_t> kept = thin(values, points);
     json line = json::object();
     if (kept.size() == ticks.count()) {
@@ -146,8 +153,8 @@ json lines_json(const StrategyTicks& ticks, std::size_t points) {
 json step_distribution_json(const StrategyTicks& ticks) {
   std::vector<Weighted> steps;
   double total = 0.0;
-  const auto time = ticks[TickColumn::kStepTime];
-  const auto count = ticks[TickColumn::kSteps];
+  const std::vector<double> time = as_in_file(ticks, Metric::kStepTime);
+  const auto count = ticks[Metric::kSteps];
   for (std::size_t i = 0; i < ticks.count(); ++i) {
     if (std::isnan(time[i]) || !(count[i] > 0)) continue;
     steps.push_back({time[i], count[i]});

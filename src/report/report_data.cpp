@@ -32,10 +32,6 @@ json target_json(const TargetOutcome& target) {
 json figures_json(const StrategySummary& s) {
   json targets = json::array();
   for (const TargetOutcome& target : s.targets) targets.push_back(target_json(target));
-  std::optional<double> loss;
-  if (s.baseline_bits_per_byte && *s.baseline_bits_per_byte > 0) {
-    loss = 100 * (s.bits_per_byte / *s.baseline_bits_per_byte - 1);
-  }
   return {{"tokens_per_second", s.tokens_per_second},
           {"joules_per_token", s.joules_per_token},
           {"mean_power_w", s.mean_power.value},
@@ -44,10 +40,10 @@ json figures_json(const StrategySummary& s) {
           {"p99_step_ms", 1e3 * s.p99_step.value},
           {"active_experts", s.mean_active_experts},
           {"bits_per_byte", s.bits_per_byte},
-          {"loss_percent", optional(loss)},
+          {"loss_percent", optional(s.loss_percent())},
           {"kl_to_baseline", optional(s.kl_to_baseline)},
           {"top1_agreement", optional(s.top1_agreement)},
-          {"expert_load_cv", s.expert_load_cv},
+          {"expert_load_cv", optional(s.expert_load_cv)},
           {"gpu_util", s.gpu_utilisation},
           {"mem_util", s.memory_utilisation},
           {"peak_memory_bytes", s.peak_memory_bytes ? json(*s.peak_memory_bytes) : json(nullptr)},

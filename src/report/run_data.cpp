@@ -2,10 +2,13 @@
 #include "report/run_data.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "report/expert_load.h"
+#include "report/summarise.h"
 #include "report/summary_reader.h"
 
 namespace thermoe {
@@ -112,6 +115,21 @@ void note_missing_ticks(RunData& run) {
   }
 }
 
+/// Of all tokens of the run, mean over layers, as the recorder counts it.
+double mean_load_cv(const ExpertTimeline& timeline) {
+  double sum = 0.0;
+  std::vector<std::int64_t> counts(timeline.experts());
+  for (std::size_t l = 0; l < timeline.layers(); ++l) {
+    for (std::size_t e = 0; e < counts.size(); ++e) {
+      double tokens = 0.0;
+      for (std::size_t s = 0; s < timeline.spans(); ++s) tokens += timeline.sum(l, s, e);
+      counts[e] = std::llround(tokens);
+    }
+    sum += expert_load(counts).coefficient_of_variation;
+  }
+  return timeline.layers() > 0 ? sum / static_cast<double>(timeline.layers()) : 0.0;
+}
+
 void summarise_interrupted(RunData& run) {
   const RunTicks& ticks = *run.ticks;
   run.interrupted = true;
@@ -121,7 +139,12 @@ void summarise_interrupted(RunData& run) {
       static_cast<std::uint64_t>(std::max(0.0, number(member(run.config, "experiment"), "seed")));
   run.summary.costs = text(run.config, "costs");
   for (const StrategyTicks& strategy : ticks.strategies) {
-    run.summary.strategies.push_back(summarise_ticks(strategy, ticks.targets));
+    const Seconds tick(strategy[Metric::kTime].back() / static_cast<double>(strategy.count()));
+    StrategySummary summary = summarise(strategy, {.targets = ticks.targets, .tick = tick});
+    for (const StrategyTimeline& usage : run.usage) {
+      if (usage.strategy == strategy.name) summary.expert_load_cv = mean_load_cv(usage.timeline);
+    }
+    run.summary.strategies.push_back(std::move(summary));
   }
 }
 
@@ -156,6 +179,8 @@ RunData read_run(const std::string& folder) {
   } else {
     run.notes.push_back("There is no metrics.csv: nothing can be drawn over time");
   }
+  run.usage = read_timelines(run, "expert_usage.csv", "tokens");
+  run.bias = read_timelines(run, "expert_bias.csv", "bias");
   if (complete) {
     SavedSummary saved = read_summary(folder);
     run.summary = std::move(saved.summary);
@@ -164,8 +189,6 @@ RunData read_run(const std::string& folder) {
   } else {
     summarise_interrupted(run);
   }
-  run.usage = read_timelines(run, "expert_usage.csv", "tokens");
-  run.bias = read_timelines(run, "expert_bias.csv", "bias");
   return run;
 }
 

@@ -61,7 +61,7 @@ json strategy_json(const StrategySummary& s) {
           {"mean_active_experts", s.mean_active_experts},
           {"bits_per_byte", s.bits_per_byte},
           {"kl_to_baseline", optional(s.kl_to_baseline)},
-          {"expert_load_cv", s.expert_load_cv},
+          {"expert_load_cv", optional(s.expert_load_cv)},
           {"gpu_util", s.gpu_utilisation},
           {"mem_util", s.memory_utilisation},
           {"peak_memory_bytes", s.peak_memory_bytes ? json(*s.peak_memory_bytes) : json(nullptr)},
@@ -96,6 +96,11 @@ const TargetOutcome* StrategySummary::target(TargetOutcome::Kind kind) const {
     if (outcome.kind == kind) return &outcome;
   }
   return nullptr;
+}
+
+std::optional<double> StrategySummary::loss_percent() const {
+  if (!baseline_bits_per_byte || !(*baseline_bits_per_byte > 0)) return std::nullopt;
+  return 100 * (bits_per_byte / *baseline_bits_per_byte - 1);
 }
 
 json to_json(const Summary& summary) {

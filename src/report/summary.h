@@ -52,7 +52,7 @@ struct StrategySummary {
   std::optional<double> baseline_bits_per_byte{};  ///< of the same bytes in the BASELINE pass
   std::optional<double> kl_to_baseline{};          ///< nats a token
   std::optional<double> top1_agreement{};
-  double expert_load_cv = 0.0;
+  std::optional<double> expert_load_cv{};
   double gpu_utilisation = 0.0;
   double memory_utilisation = 0.0;
   std::optional<std::uint64_t> peak_memory_bytes{};  ///< of the process, so far
@@ -65,6 +65,8 @@ struct StrategySummary {
   std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
+  /// Bits a byte more than BASELINE needs for the same bytes, %; absent without a BASELINE pass.
+  std::optional<double> loss_percent() const;
 };
 
 /// A complete run.

@@ -45,7 +45,7 @@ StrategySummary strategy_from(const json& value, const std::string& path, std::s
                       .mean_active_experts = number(s, "mean_active_experts"),
                       .bits_per_byte = number(s, "bits_per_byte"),
                       .kl_to_baseline = number_or_null(s, "kl_to_baseline"),
-                      .expert_load_cv = number(s, "expert_load_cv"),
+                      .expert_load_cv = number_or_null(s, "expert_load_cv"),
                       .gpu_utilisation = number(s, "gpu_util"),
                       .memory_utilisation = number(s, "mem_util"),
                       .fallbacks = static_cast<int>(s.integer("fallbacks", 0, INT32_MAX))};

@@ -20,13 +20,10 @@ std::string or_dash(const std::optional<double>& value, fmt::format_string<doubl
 
 Line cells(const StrategySummary& s) {
   const TargetOutcome* target = s.targets.empty() ? nullptr : &s.targets.front();
-  std::optional<double> violation, settling, loss;
+  std::optional<double> violation, settling;
   if (target != nullptr) {
     violation = 100 * target->violation_fraction;
     if (target->settling) settling = target->settling->value;
-  }
-  if (s.baseline_bits_per_byte) {
-    loss = 100 * (s.bits_per_byte / *s.baseline_bits_per_byte - 1);
   }
   return {s.name,
           fmt::format("{:.0f}", s.tokens_per_second),
@@ -38,7 +35,7 @@ Line cells(const StrategySummary& s) {
           fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value),
           fmt::format("{:.1f}", s.mean_active_experts),
           fmt::format("{:.4f}", s.bits_per_byte),
-          or_dash(loss, "{:+.2f} %"),
+          or_dash(s.loss_percent(), "{:+.2f} %"),
           or_dash(s.kl_to_baseline, "{:.4f}")};
 }
 

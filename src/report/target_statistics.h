@@ -11,6 +11,9 @@
 
 namespace thermoe {
 
+/// Targets are judged by the mean of this time.
+inline constexpr Seconds kTargetWindow{1.0};
+
 /// Mean of the last `window` of a signal sampled once a tick; of all there is while that is less.
 class MovingMean {
  public:

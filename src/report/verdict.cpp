@@ -44,13 +44,8 @@ double worst(const StrategySummary& s) {
   return most;
 }
 
-std::optional<double> loss_percent(const StrategySummary& s) {
-  if (!s.baseline_bits_per_byte || !(*s.baseline_bits_per_byte > 0)) return std::nullopt;
-  return 100 * (s.bits_per_byte / *s.baseline_bits_per_byte - 1);
-}
-
 std::string loss(const StrategySummary& s) {
-  const auto percent = loss_percent(s);
+  const auto percent = s.loss_percent();
   return percent ? fmt::format("{:+.2f} % bits/byte", *percent)
                  : fmt::format("{:.4f} bits/byte", s.bits_per_byte);
 }
@@ -155,7 +150,7 @@ std::string without_target(const RunData& run) {
 std::string of_interrupted(const RunData& run) {
   if (!run.ticks) return "The run was interrupted.";
   const StrategyTicks& last = run.ticks->strategies.back();
-  const double reached = last[TickColumn::kTime].back();
+  const double reached = last[Metric::kTime].back();
   std::string text = fmt::format("The run was interrupted {:.1f} s", reached);
   if (run.planned_seconds) text += fmt::format(" of {:g} s", *run.planned_seconds);
   text += fmt::format(" into {}", last.name);

@@ -18,52 +18,17 @@ std::unique_ptr<Source> sensors(const Plant& plant, const std::vector<Disturbanc
   return std::make_unique<FaultySource>(std::move(source), std::move(faults));
 }
 
-ControlRecord control_record(const ControllerState& state) {
-  ControlRecord record{.lambda = state.lambda,
-                       .bias_norm = state.bias_norm,
-                       .predicted_power = state.predicted_power,
-                       .power_residual = state.power_residual,
-                       .predicted_temperature = state.predicted_temperature,
-                       .temperature_residual = state.temperature_residual,
-                       .predicted_step_time = state.predicted_step_time,
-                       .step_time_residual = state.step_time_residual,
-                       .predicted_active = state.predicted_active,
-                       .predicted_kept_mass = state.predicted_kept_mass,
-                       .at_floor = state.saturated,
-                       .fallback = state.fallback};
-  if (const auto& loss = state.losses) {
-    record.losses = {.total = loss->total,
-                     .power = loss->power,
-                     .temperature = loss->temperature,
-                     .latency = loss->latency,
-                     .throughput = loss->throughput,
-                     .quality = loss->quality,
-                     .parameter_shift = loss->parameter_shift,
-                     .learning_rate = loss->learning_rate};
-  }
-  return record;
-}
-
-TrueHardware true_hardware(const TickOutcome& outcome) {
-  return {.power = outcome.mean_power,
-          .temperature = outcome.temperature,
-          .memory_temperature = outcome.memory_temperature,
-          .gpu_utilisation = outcome.utilisation,
-          .memory_utilisation = outcome.memory_utilisation,
-          .sm_clock = outcome.sm_clock,
-          .throttled = outcome.throttled};
-}
-
 RecorderOptions recorder_options(Strategy strategy, const Experiment& experiment,
                                  const RoutingPlan& plan) {
   RecorderOptions options{.name = std::string(to_string(strategy)),
-                          .targets = experiment.targets,
-                          .tick = experiment.tick,
+                          .summary = {.targets = experiment.targets,
+                                      .tick = experiment.tick,
+                                      .disturbed_at = Seconds(0)},
                           .layers = plan.layers(),
                           .experts = plan.experts()};
   if (const auto first = first_disturbance(experiment.disturbances)) {
-    options.disturbed_at = first->from;
-    options.disturbed_until = first->to;
+    options.summary.disturbed_at = first->from;
+    options.summary.disturbed_until = first->to;
   }
   return options;
 }
@@ -196,22 +161,19 @@ StepMetrics StrategyRun::metrics_before_start() const {
 
 void StrategyRun::log(const Decoded& decoded, const RoutingPlan& plan, const TickOutcome& outcome,
                       const GpuDisturbance& disturbance, const Snapshot& snapshot) {
-  MetricsRow row{
-      .strategy = to_string(strategy_),
-      .at = clock_.now(),
-      .targets = experiment_.targets,
-      .truth = true_hardware(outcome),
-      .sensed = snapshot.gpus.empty() ? nullptr : &snapshot.gpus.front(),
-      .disturbance = {.background_power = disturbance.background_power,
-                      .bandwidth_share = disturbance.bandwidth_share,
-                      .ambient_offset = disturbance.ambient_offset,
-                      .sensor_fault = sensors_faulty_at(experiment_.disturbances, clock_.now())},
-      .step = metrics_,
-      .stats = step_->stats,
-      .plan = &plan,
-      .quality = decoded.quality,
-      .control = control_record(stages_.controller.state())};
-  recorder_.add(row, outcome.energy);
+  MetricsRow row{.strategy = to_string(strategy_),
+                 .at = clock_.now(),
+                 .targets = experiment_.targets,
+                 .truth = outcome,
+                 .sensed = snapshot.gpus.empty() ? nullptr : &snapshot.gpus.front(),
+                 .disturbance = disturbance,
+                 .sensor_fault = sensors_faulty_at(experiment_.disturbances, clock_.now()),
+                 .step = metrics_,
+                 .stats = step_->stats,
+                 .plan = &plan,
+                 .quality = decoded.quality,
+                 .control = stages_.controller.state()};
+  recorder_.add(row);
   stages_.logger.add(row);
 }
 

@@ -50,10 +50,10 @@ TEST_F(MetricsLoggerFiles, EveryColumnHasACellInEveryRow) {
        .targets = targets_,
        .sensed = &sensed,
        .stats = stats_,
-       .control = {.losses = ControlRecord::Losses{.total = 0.5}, .fallback = "no, not now"}});
+       .control = {.losses = ControllerState::Losses{.total = 0.5}, .fallback = "no, not now"}});
   const auto rows = read("metrics.csv");
   ASSERT_EQ(rows.size(), 3U);
-  EXPECT_EQ(rows[0], MetricsLogger::columns(2));
+  EXPECT_EQ(rows[0], metrics_header(2));
   EXPECT_EQ(rows[1].size(), rows[0].size());
   EXPECT_EQ(rows[2].size(), rows[0].size() + 1);  // the quoted comma
   const auto at = [&](const std::string& name) {

@@ -24,17 +24,15 @@ StrategyTicks ticks_of(std::size_t count) {
   StrategyTicks ticks{.name = "A"};
   for (auto& column : ticks.columns) column.assign(count, kGap);
   for (std::size_t i = 0; i < count; ++i) {
-    ticks.columns[static_cast<std::size_t>(TickColumn::kTime)][i] =
-        0.1 * static_cast<double>(i + 1);
-    ticks.columns[static_cast<std::size_t>(TickColumn::kPower1s)][i] =
-        300 + static_cast<double>(i % 7);
+    ticks.column(Metric::kTime)[i] = 0.1 * static_cast<double>(i + 1);
+    ticks.column(Metric::kPower1s)[i] = 300 + static_cast<double>(i % 7);
   }
   return ticks;
 }
 
 TEST(PlotData, AShortLineIsDrawnWholeOnSharedTimes) {
   StrategyTicks ticks = ticks_of(5);
-  ticks.columns[static_cast<std::size_t>(TickColumn::kPower1s)][2] = kGap;
+  ticks.column(Metric::kPower1s)[2] = kGap;
   const nlohmann::json lines = lines_json(ticks, 100);
   EXPECT_EQ(lines["time"].dump(), "[0.1,0.2,0.3,0.4,0.5]");
   EXPECT_EQ(lines["power"]["y"].dump(), "[300,301,null,303,304]") << "a gap stays one";
@@ -64,8 +62,8 @@ TEST(PlotData, LinesShareAFixedNumberOfPoints) {
 
 TEST(PlotData, TheDistributionIsWeightedByStepsAndEndsAtAllOfThem) {
   StrategyTicks ticks = ticks_of(3);
-  ticks.columns[static_cast<std::size_t>(TickColumn::kStepTime)] = {12, 8, kGap};
-  ticks.columns[static_cast<std::size_t>(TickColumn::kSteps)] = {1, 3, 5};
+  ticks.column(Metric::kStepTime) = {0.012, 0.008, kGap};
+  ticks.column(Metric::kSteps) = {1, 3, 5};
   const nlohmann::json steps = step_distribution_json(ticks);
   EXPECT_EQ(steps["x"].dump(), "[8,12]");
   EXPECT_EQ(steps["y"].dump(), "[75,100]");
@@ -94,7 +92,7 @@ class MillionRows : public testing::Test {
   void write(int rows, int peak_row) const {
     std::filesystem::create_directories(folder_);
     std::ofstream out(folder_ + "/metrics.csv");
-    const std::vector<std::string> columns = MetricsLogger::columns(1);
+    const std::vector<std::string> columns = metrics_header(1);
     for (std::size_t c = 0; c < columns.size(); ++c) out << (c > 0 ? "," : "") << columns[c];
     const std::string after(columns.size() - 6, ',');
     for (int i = 0; i < rows; ++i) {

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "core/errors.h"
+#include "report/summarise.h"
 #include "sample_run.h"
 
 namespace thermoe {
@@ -85,7 +86,8 @@ TEST_F(RunFolder, FiguresFromTheTicksAreThoseOfTheSummary) {
   const RunData run = read_run(folder_);
   for (std::size_t i = 0; i < 3; ++i) {
     const StrategySummary& written = run.summary.strategies[i];
-    const StrategySummary made = summarise_ticks(run.ticks->strategies[i], run.ticks->targets);
+    const StrategySummary made =
+        summarise(run.ticks->strategies[i], {.targets = run.ticks->targets, .tick = Seconds(0.1)});
     EXPECT_NEAR(made.mean_power.value, written.mean_power.value, 1e-3);
     EXPECT_NEAR(made.joules_per_token, written.joules_per_token, 1e-6);
     EXPECT_NEAR(made.tokens_per_second, written.tokens_per_second, 1e-6);

@@ -50,7 +50,9 @@ void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logg
     MetricsRow row{.strategy = made.strategy,
                    .at = (tick + 1) * kTick,
                    .targets = targets,
-                   .truth = {.power = Watts(power), .temperature = Celsius(40 + power / 25)},
+                   .truth = {.energy = Watts(power) * kTick,
+                             .mean_power = Watts(power),
+                             .temperature = Celsius(40 + power / 25)},
                    .disturbance = {.background_power = Watts(disturbed ? 60.0 : 0.0)},
                    .step = {.tick = kTick,
                             .step_time = Seconds((9 + wave + power / 100) / 1e3),
@@ -64,10 +66,10 @@ void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logg
                                .top1_agreement = 0.97}};
     if (made.adapts) {
       row.control.lambda = 0.02 * share;
-      row.control.losses = ControlRecord::Losses{
+      row.control.losses = ControllerState::Losses{
           .total = 0.5 - 0.3 * share, .power = 0.3 - 0.2 * share, .quality = 0.2 - 0.1 * share};
     }
-    recorder.add(row, Watts(power) * kTick);
+    recorder.add(row);
     logger.add(row);
   }
   logger.finish_strategy();
@@ -120,11 +122,11 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
   {
     MetricsLogger logger(folder, kLayers, kExperts);
     for (const Made& made : all) {
-      StrategyRecorder recorder({.name = made.strategy,
-                                 .targets = targets,
-                                 .tick = kTick,
-                                 .layers = kLayers,
-                                 .experts = kExperts});
+      StrategyRecorder recorder(
+          {.name = made.strategy,
+           .summary = {.targets = targets, .tick = kTick, .disturbed_at = Seconds(0)},
+           .layers = kLayers,
+           .experts = kExperts});
       run_strategy(made, sample, logger, recorder, targets);
       summary.strategies.push_back(recorder.summary());
     }

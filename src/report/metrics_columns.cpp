@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/metrics_columns.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "report/expert_load.h"
+
+namespace thermoe {
+namespace {
+
+using Row = const MetricsRow&;
+using Number = std::optional<double>;
+
+constexpr double kMilli = 1e3;
+
+Number number(double value) { return value; }
+template <class Tag>
+Number number(const std::optional<Quantity<Tag>>& quantity) {
+  return quantity ? Number(quantity->value) : std::nullopt;
+}
+template <class Tag>
+Number number(Quantity<Tag> quantity) {
+  return quantity.value;
+}
+Number number(std::uint64_t value) { return static_cast<double>(value); }
+Number flag(bool yes) { return yes ? 1.0 : 0.0; }
+
+template <class T>
+Number sensed(Row row, Reading<T> GpuReading::*sensor) {
+  if (row.sensed == nullptr || !(row.sensed->*sensor).value) return std::nullopt;
+  return number(*(row.sensed->*sensor).value);
+}
+
+Number power_time(Row row, Seconds (Reading<Watts>::*since)(Seconds) const) {
+  if (row.sensed == nullptr) return std::nullopt;
+  return (row.sensed->power_instant.*since)(row.at).value;
+}
+
+Number loss(Row row, double ControllerState::Losses::*term) {
+  return row.control.losses ? Number((*row.control.losses).*term) : std::nullopt;
+}
+
+ExpertLoad load(Row row) {
+  ExpertUsage usage(row.stats.layers, row.stats.experts);
+  usage.add(row.stats);
+  return usage.mean_load();
+}
+
+constexpr std::array<MetricsColumn, kMetrics> kColumns = {
+    {{Metric::kStrategy, "strategy", nullptr, 1.0, false,
+      [](Row r) { return std::string_view(r.strategy); }},
+     {Metric::kTime, "time_s", [](Row r) { return number(r.at); }},
+     {Metric::kSimulated, "simulated", [](Row r) { return flag(r.simulated); }},
+     {Metric::kPower, "power_true_w", [](Row r) { return number(r.truth.mean_power); }},
+     {Metric::kPower1s, "power_true_1s_w", [](Row r) { return number(r.power_1s); }},
+     {Metric::kTemperature, "temperature_true_c",
+      [](Row r) { return number(r.truth.temperature); }},
+     {Metric::kMemoryTemperature, "memory_temperature_true_c",
+      [](Row r) { return number(r.truth.memory_temperature); }},
+     {Metric::kGpuUtilisation, "gpu_util_true", [](Row r) { return number(r.truth.utilisation); }},
+     {Metric::kMemoryUtilisation, "mem_util_true",
+      [](Row r) { return number(r.truth.memory_utilisation); }},
+     {Metric::kSmClock, "sm_clock_true_mhz", [](Row r) { return number(r.truth.sm_clock); }},
+     {Metric::kThrottled, "throttled", [](Row r) { return flag(r.truth.throttled); }},
+     {Metric::kSensedInstantPower, "power_instant_w",
+      [](Row r) { return sensed(r, &GpuReading::power_instant); }},
+     {Metric::kSensedAveragePower, "power_average_w",
+      [](Row r) { return sensed(r, &GpuReading::power_average); }},
+     {Metric::kSensedTemperature, "temperature_c",
+      [](Row r) { return sensed(r, &GpuReading::temperature); }},
+     {Metric::kSensedMemoryTemperature, "memory_temperature_c",
+      [](Row r) { return sensed(r, &GpuReading::memory_temperature); }},
+     {Metric::kSensedEnergy, "energy_counter_j",
+      [](Row r) { return sensed(r, &GpuReading::energy); }},
+     {Metric::kSensedGpuUtilisation, "gpu_util",
+      [](Row r) { return sensed(r, &GpuReading::gpu_utilisation); }},
+     {Metric::kSensedMemoryUtilisation, "mem_util",
+      [](Row r) { return sensed(r, &GpuReading::memory_utilisation); }},
+     {Metric::kSensedSmClock, "sm_clock_mhz",
+      [](Row r) { return sensed(r, &GpuReading::sm_clock); }},
+     {Metric::kSensedThrottleReasons, "throttle_reasons",
+      [](Row r) { return sensed(r, &GpuReading::throttle_reasons); }, 1.0, true},
+     {Metric::kSensedPowerAge, "power_age_s",
+      [](Row r) { return power_time(r, &Reading<Watts>::age); }},
+     {Metric::kSensedPowerUnchanged, "power_unchanged_s",
+      [](Row r) { return power_time(r, &Reading<Watts>::unchanged_for); }},
+     {Metric::kBackgroundPower, "background_power_w",
+      [](Row r) { return number(r.disturbance.background_power); }},
+     {Metric::kBandwidthTaken, "bandwidth_taken",
+      [](Row r) { return number(r.disturbance.bandwidth_share); }},
+     {Metric::kAmbientOffset, "ambient_offset_c",
+      [](Row r) { return number(r.disturbance.ambient_offset); }},
+     {Metric::kSensorFault, "sensor_fault", [](Row r) { return flag(r.sensor_fault); }},
+     {Metric::kSteps, "steps", [](Row r) { return number(r.step.steps); }},
+     {Metric::kTokens, "tokens", [](Row r) { return number(r.step.tokens); }},
+     {Metric::kStepTime, "step_time_ms", [](Row r) { return number(r.step.step_time); }, kMilli},
+     {Metric::kStepPeriod, "step_period_ms", [](Row r) { return number(r.step.step_period); },
+      kMilli},
+     {Metric::kBits, "bits_per_byte", [](Row r) { return number(r.quality.bits_per_byte); }},
+     {Metric::kBaselineBits, "baseline_bits_per_byte",
+      [](Row r) { return r.quality.baseline_bits; }},
+     {Metric::kKl, "kl_to_baseline_nats", [](Row r) { return r.quality.kl_to_baseline; }},
+     {Metric::kTop1, "top1_agreement", [](Row r) { return r.quality.top1_agreement; }},
+     {Metric::kActive, "active_experts", [](Row r) { return number(r.stats.mean_active()); }},
+     {Metric::kLoadCv, "expert_load_cv",
+      [](Row r) { return number(load(r).coefficient_of_variation); }},
+     {Metric::kLoadMaxShare, "expert_load_max_share",
+      [](Row r) { return number(load(r).max_share); }},
+     {Metric::kKeptMass, "kept_mass", [](Row r) { return number(r.stats.kept_mass); }},
+     {Metric::kLambda, "lambda", [](Row r) { return number(r.control.lambda); }},
+     {Metric::kBiasNorm, "bias_norm", [](Row r) { return number(r.control.bias_norm); }},
+     {Metric::kPredictedPower, "predicted_power_w",
+      [](Row r) { return number(r.control.predicted_power); }},
+     {Metric::kPowerResidual, "power_residual_w",
+      [](Row r) { return number(r.control.power_residual); }},
+     {Metric::kPredictedTemperature, "predicted_temperature_c",
+      [](Row r) { return number(r.control.predicted_temperature); }},
+     {Metric::kTemperatureResidual, "temperature_residual_c",
+      [](Row r) { return number(r.control.temperature_residual); }},
+     {Metric::kPredictedStep, "predicted_step_ms",
+      [](Row r) { return number(r.control.predicted_step_time); }, kMilli},
+     {Metric::kStepResidual, "step_residual_ms",
+      [](Row r) { return number(r.control.step_time_residual); }, kMilli},
+     {Metric::kPredictedActive, "predicted_active_experts",
+      [](Row r) { return number(r.control.predicted_active); }},
+     {Metric::kPredictedKeptMass, "predicted_kept_mass",
+      [](Row r) { return number(r.control.predicted_kept_mass); }},
+     {Metric::kAtFloor, "at_floor", [](Row r) { return flag(r.control.saturated); }},
+     {Metric::kLossTotal, "loss_total",
+      [](Row r) { return loss(r, &ControllerState::Losses::total); }},
+     {Metric::kLossPower, "loss_power",
+      [](Row r) { return loss(r, &ControllerState::Losses::power); }},
+     {Metric::kLossTemperature, "loss_temperature",
+      [](Row r) { return loss(r, &ControllerState::Losses::temperature); }},
+     {Metric::kLossLatency, "loss_latency",
+      [](Row r) { return loss(r, &ControllerState::Losses::latency); }},
+     {Metric::kLossThroughput, "loss_throughput",
+      [](Row r) { return loss(r, &ControllerState::Losses::throughput); }},
+     {Metric::kLossQuality, "loss_quality",
+      [](Row r) { return loss(r, &ControllerState::Losses::quality); }},
+     {Metric::kParameterShift, "parameter_shift",
+      [](Row r) { return loss(r, &ControllerState::Losses::parameter_shift); }},
+     {Metric::kLearningRate, "learning_rate",
+      [](Row r) { return loss(r, &ControllerState::Losses::learning_rate); }},
+     {Metric::kPowerTarget, "power_target_w", [](Row r) { return number(r.targets.power); }},
+     {Metric::kTemperatureTarget, "temperature_target_c",
+      [](Row r) { return number(r.targets.temperature); }},
+     {Metric::kStepTarget, "step_target_ms", [](Row r) { return number(r.targets.step_time); },
+      kMilli},
+     {Metric::kViolation, "violation", [](Row r) { return flag(r.violation); }},
+     {Metric::kFallback, "fallback", nullptr, 1.0, false,
+      [](Row r) { return std::string_view(r.control.fallback); }}}};
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kMetrics; ++i) {
+    if (kColumns[i].metric != static_cast<Metric>(i)) return false;
+  }
+  return true;
+}
+static_assert(in_order(), "the table follows the enumeration");
+
+}  // namespace
+
+const MetricsColumn& metrics_column(Metric metric) {
+  return kColumns[static_cast<std::size_t>(metric)];
+}
+
+std::vector<std::string> metrics_header(int layers) {
+  std::vector<std::string> names;
+  for (const MetricsColumn& column : kColumns) {
+    names.emplace_back(column.name);
+    if (column.metric != Metric::kKeptMass) continue;
+    for (int l = 0; l < layers; ++l) names.push_back(fmt::format("active_experts_layer_{}", l));
+  }
+  return names;
+}
+
+}  // namespace thermoe

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/strategy_ticks.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace thermoe {
+namespace {
+
+constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();
+constexpr std::size_t kMaxReasons = 8;
+
+constexpr Metric kKept[] = {Metric::kTime,
+                            Metric::kPower,
+                            Metric::kPower1s,
+                            Metric::kTemperature,
+                            Metric::kGpuUtilisation,
+                            Metric::kMemoryUtilisation,
+                            Metric::kSteps,
+                            Metric::kTokens,
+                            Metric::kStepTime,
+                            Metric::kBits,
+                            Metric::kBaselineBits,
+                            Metric::kKl,
+                            Metric::kTop1,
+                            Metric::kActive,
+                            Metric::kLambda,
+                            Metric::kAtFloor,
+                            Metric::kLossTotal,
+                            Metric::kLossPower,
+                            Metric::kLossTemperature,
+                            Metric::kLossLatency,
+                            Metric::kLossThroughput,
+                            Metric::kLossQuality};
+
+}  // namespace
+
+void Fallbacks::add(std::string_view reason) {
+  if (!reason.empty()) {
+    ++ticks;
+    if (!fallen) ++episodes;
+    // Reasons may hold times: the first few tell the story.
+    if (reasons.size() < kMaxReasons &&
+        std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) {
+      reasons.emplace_back(reason);
+    }
+  }
+  fallen = !reason.empty();
+}
+
+std::span<const Metric> StrategyTicks::kept() { return kKept; }
+
+void StrategyTicks::add(const MetricsRow& row) {
+  for (const Metric metric : kKept) {
+    column(metric).push_back(metrics_column(metric).number(row).value_or(kAbsent));
+  }
+  energy.push_back(row.truth.energy.value);
+  fallbacks.add(row.control.fallback);
+}
+
+}  // namespace thermoe

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/summarise.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/errors.h"
+#include "report/target_statistics.h"
+
+namespace thermoe {
+namespace {
+
+using Kind = TargetOutcome::Kind;
+using Values = std::span<const double>;
+
+constexpr Seconds kHold{5.0};
+constexpr double kFloorShare = 0.25;
+
+/// Mean over the values that are there; absent where none is.
+std::optional<double> mean(Values values) {
+  double sum = 0.0;
+  std::size_t count = 0;
+  for (const double value : values) {
+    if (std::isnan(value)) continue;
+    sum += value;
+    ++count;
+  }
+  if (count == 0) return std::nullopt;
+  return sum / static_cast<double>(count);
+}
+
+double sum(Values values) {
+  double total = 0.0;
+  for (const double value : values) {
+    if (!std::isnan(value)) total += value;
+  }
+  return total;
+}
+
+double highest(Values values) {
+  double most = -std::numeric_limits<double>::infinity();
+  for (const double value : values) {
+    if (value > most) most = value;
+  }
+  return std::isfinite(most) ? most : 0.0;
+}
+
+bool complete(Values values) {
+  return std::none_of(values.begin(), values.end(), [](double v) { return std::isnan(v); });
+}
+
+/// Mean of the ticks at the controller's floor, where that was often and the target was broken.
+std::optional<double> best_held(const StrategyTicks& ticks, const HeldTarget& target, Values raw) {
+  const Values at_floor = ticks[Metric::kAtFloor];
+  std::vector<double> there;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    if (at_floor[i] > 0) there.push_back(raw[i]);
+  }
+  const double share = static_cast<double>(there.size()) / static_cast<double>(raw.size());
+  const double held = mean(there).value_or(0.0);
+  const double broken =
+      target.kind == Kind::kTemperature ? upper_limit(target.kind, target.value) : target.value;
+  return share >= kFloorShare && held > broken ? std::optional(held) : std::nullopt;
+}
+
+TargetOutcome outcome(const StrategyTicks& ticks, const HeldTarget& target,
+                      const SummaryOptions& options) {
+  std::vector<double> raw(ticks.count());
+  const Values values = ticks[target.metric];
+  std::transform(values.begin(), values.end(), raw.begin(),
+                 [&](double value) { return target.unit * value; });
+  const std::vector<double> means =
+      moving_mean(raw, std::max(kTargetWindow, options.tick), options.tick);
+  const double high = upper_limit(target.kind, target.value);
+  TargetOutcome out{.kind = target.kind,
+                    .target = target.value,
+                    .violation_fraction = share_above(means, high).value_or(0.0),
+                    .mean = mean(raw).value_or(0.0),
+                    .steady = mean(Values(raw).subspan(raw.size() * 3 / 4)).value_or(0.0),
+                    .highest = highest(means),
+                    .best_held = best_held(ticks, target, raw)};
+  if (!options.disturbed_at) return out;
+  Values disturbed = means;
+  if (options.disturbed_until) {
+    const auto last =
+        static_cast<std::size_t>(std::lround(*options.disturbed_until / options.tick));
+    disturbed = disturbed.first(std::min(disturbed.size(), last));
+  }
+  out.settling = settling_time(disturbed, options.tick, lower_limit(target.kind, target.value),
+                               high, *options.disturbed_at, kHold);
+  return out;
+}
+
+void summarise_steps(const StrategyTicks& ticks, StrategySummary& s) {
+  const Values time = ticks[Metric::kStepTime];
+  const Values steps = ticks[Metric::kSteps];
+  std::vector<Weighted> step_times;
+  for (std::size_t i = 0; i < ticks.count(); ++i) {
+    if (!std::isnan(time[i]) && steps[i] > 0) step_times.push_back({time[i], steps[i]});
+  }
+  s.p50_step = Seconds(percentile(step_times, 0.50).value_or(0.0));
+  s.p99_step = Seconds(percentile(step_times, 0.99).value_or(0.0));
+}
+
+void summarise_quality(const StrategyTicks& ticks, StrategySummary& s) {
+  s.bits_per_byte = mean(ticks[Metric::kBits]).value_or(0.0);
+  // Only all of the bytes are the same bytes.
+  const Values baseline = ticks[Metric::kBaselineBits];
+  if (complete(baseline)) s.baseline_bits_per_byte = mean(baseline);
+  s.kl_to_baseline = mean(ticks[Metric::kKl]);
+  s.top1_agreement = mean(ticks[Metric::kTop1]);
+}
+
+}  // namespace
+
+std::vector<HeldTarget> held_targets(const Targets& targets) {
+  std::vector<HeldTarget> held;
+  if (targets.power) held.push_back({Kind::kPower, targets.power->value, Metric::kPower});
+  if (targets.temperature) {
+    held.push_back({Kind::kTemperature, targets.temperature->value, Metric::kTemperature});
+  }
+  if (targets.step_time) {
+    held.push_back({Kind::kStepTime, 1e3 * targets.step_time->value, Metric::kStepTime, 1e3});
+  }
+  return held;
+}
+
+StrategySummary summarise(const StrategyTicks& ticks, const SummaryOptions& options) {
+  THERMOE_EXPECT(ticks.count() > 0, "{}: no tick was recorded", ticks.name);
+  const double duration = ticks[Metric::kTime].back();
+  const double tokens = sum(ticks[Metric::kTokens]);
+  const double energy = sum(ticks.energy);
+  StrategySummary s{.name = ticks.name,
+                    .tokens_per_second = duration > 0 ? tokens / duration : 0.0,
+                    .joules_per_token = tokens > 0 ? energy / tokens : 0.0,
+                    .mean_power = Watts(duration > 0 ? energy / duration : 0.0),
+                    .max_temperature = Celsius(highest(ticks[Metric::kTemperature])),
+                    .mean_active_experts = mean(ticks[Metric::kActive]).value_or(0.0),
+                    .gpu_utilisation = mean(ticks[Metric::kGpuUtilisation]).value_or(0.0),
+                    .memory_utilisation = mean(ticks[Metric::kMemoryUtilisation]).value_or(0.0),
+                    .fallbacks = ticks.fallbacks.episodes,
+                    .fallback_share = static_cast<double>(ticks.fallbacks.ticks) /
+                                      static_cast<double>(ticks.count()),
+                    .fallback_reasons = ticks.fallbacks.reasons};
+  summarise_steps(ticks, s);
+  summarise_quality(ticks, s);
+  for (const HeldTarget& target : held_targets(options.targets)) {
+    s.targets.push_back(outcome(ticks, target, options));
+  }
+  return s;
+}
+
+}  // namespace thermoe
