@@ -38,13 +38,14 @@ TickView AdaptiveTick::begin(const Observation& o) {
   TickView view{.costs =
                     LoadCosts(o.costs, std::max(o.stats.tokens, o.sample.tokens), config_.variant)};
   view.ran = view.costs.demand(o.stats);
-  const std::string telemetry = health_.telemetry_fault(o);
-  view.fault = telemetry.empty() ? HealthMonitor::number_fault(o) : telemetry;
-  const bool numbers = HealthMonitor::number_fault(o).empty();
-  if (numbers) {
+  const std::string number = HealthMonitor::number_fault(o);
+  if (number.empty()) tracker_.observe(o, view.ran.cost);
+  const std::string telemetry = health_.telemetry_fault(o, tracker_.power_sensor());
+  view.fault = telemetry.empty() ? number : telemetry;
+  if (number.empty()) {
     view.utilities = std::make_shared<const Utilities>(o.sample, config_.k);
     if (!view.utilities->finite()) view.utilities.reset();
-    tracker_.observe(o, view.ran.cost, telemetry.empty());
+    tracker_.learn(o, view.ran.cost, telemetry.empty());
   }
   return view;
 }
@@ -66,7 +67,7 @@ RoutingPlan AdaptiveTick::finish(const Observation& o, const TickView& view, Int
     state_.lambda = 0.0;
     state_.saturated = false;
   }
-  tracker_.promise(intent.demand ? std::optional(intent.demand->cost) : std::nullopt);
+  tracker_.expect(intent.demand ? std::optional(intent.demand->cost) : std::nullopt);
   state_.bias_norm = bias_norm(intent.plan);
   describe(intent.demand);
   return std::move(intent.plan);

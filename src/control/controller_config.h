@@ -24,7 +24,7 @@ struct GuardRails {
   double bias_clamp = 0.03;       ///< largest |selection bias|, in units of utility
   double max_quality_loss = 0.7;  ///< nats: running mean of Q = -log(kept mass)
   Seconds quality_window{5.0};    ///< time constant of that mean
-  Seconds stale_after{1.5};       ///< oldest usable power reading; longest unchanged one
+  Seconds stale_after{1.5};       ///< oldest usable reading; longest stillness where it should move
   Seconds recover_after{2.0};     ///< health must last this long before control resumes
 };
 

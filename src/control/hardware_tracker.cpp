@@ -15,20 +15,13 @@ constexpr Seconds kAverageWindow{1.0};
 
 }  // namespace
 
-PowerReading power_reading(const Snapshot& snapshot) {
-  if (snapshot.gpus.empty()) return {};
-  const GpuReading& gpu = snapshot.gpus.front();
-  if (gpu.power_instant.value || !gpu.power_average.value) return {&gpu.power_instant, false};
-  return {&gpu.power_average, true};
-}
-
 HardwareTracker::HardwareTracker(const ControllerConfig& config)
     : lag_(config.lag),
       step_period_(config.step_period),
       horizon_(config.temperature_horizon),
-      freshness_(config.guard.stale_after / 3.0),
       trim_limit_(kTrimLimit),
       active_idle_(config.costs.active_idle),
+      power_sensor_(config.guard.stale_after),
       observer_(config.thermal) {}
 
 Watts HardwareTracker::modelled_power(const Cost& cost, Seconds measured_period) const {
@@ -37,13 +30,12 @@ Watts HardwareTracker::modelled_power(const Cost& cost, Seconds measured_period)
   return mean_power(cost, period, active_idle_);
 }
 
-std::optional<Watts> HardwareTracker::modelled_through_lag(Seconds read_at, Seconds window) const {
+std::optional<Watts> HardwareTracker::modelled_through_lag(Seconds read_at, Seconds window,
+                                                           Seconds margin) const {
   const Seconds to = read_at - lag_.delay;
   const Seconds from = to - window;
   constexpr double kSlack = 1e-9;
-  // One sensor period of margin: a real delay longer than believed must not show the idle machine
-  // of before the first tick as a residual.
-  const double earliest = from.value - lag_.delay.value + kSlack;
+  const double earliest = (from - margin).value + kSlack;
   if (past_.empty() || past_.front().from.value > earliest) return std::nullopt;
   double joules = 0.0;
   double seconds = 0.0;
@@ -60,14 +52,13 @@ std::optional<Watts> HardwareTracker::modelled_through_lag(Seconds read_at, Seco
 void HardwareTracker::learn_power(const Observation& o) {
   const PowerReading power = power_reading(o.snapshot);
   if (power.reading == nullptr || !power.reading->value) return;
-  // A reading that stands still may be frozen: better to learn nothing from it until that is known.
-  const bool news =
-      power.reading->read_at > last_read_ && power.reading->unchanged_for(o.now) <= freshness_;
-  if (!news) return;
-  last_read_ = power.reading->read_at;
-  const auto modelled =
-      modelled_through_lag(power.reading->read_at, power.averaged ? kAverageWindow : lag_.window);
-  if (modelled) residual_.update((*power.reading->value - *modelled).value, o.metrics.tick);
+  if (!power_sensor_.is_news(*power.reading, last_news_)) return;
+  const Seconds dt = last_news_ ? power.reading->read_at - *last_news_ : o.metrics.tick;
+  last_news_ = power.reading->read_at;
+  // One sensor period of margin: a real delay longer than believed must not show the idle machine
+  // of before the first tick as a residual.
+  const auto modelled = modelled_through_lag(power.reading->read_at, window_of(power), lag_.delay);
+  if (modelled) residual_.update((*power.reading->value - *modelled).value, dt);
 }
 
 void HardwareTracker::learn_promise(const Observation& o, const Cost& ran) {
@@ -81,12 +72,20 @@ void HardwareTracker::learn_promise(const Observation& o, const Cost& ran) {
   }
 }
 
-void HardwareTracker::observe(const Observation& o, const Cost& ran, bool trusted) {
+Seconds HardwareTracker::window_of(const PowerReading& power) const {
+  return power.averaged ? kAverageWindow : lag_.window;
+}
+
+void HardwareTracker::observe(const Observation& o, const Cost& ran) {
   active_idle_ = o.costs.active_idle;
   const Watts now = modelled_power(ran, o.metrics.step_period);
   past_.push_back({o.metrics.at - o.metrics.tick, o.metrics.at, now});
   while (past_.size() > 1 && past_.front().to < o.metrics.at - Seconds(3.0)) past_.pop_front();
+  const PowerReading power = power_reading(o.snapshot);
+  power_sensor_.observe(power, o.now, modelled_through_lag(o.now, window_of(power), Seconds()));
+}
 
+void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted) {
   learn_promise(o, ran);
   if (trusted) learn_power(o);
   if (ran.latency.value > 0.0 && o.metrics.step_time.value > 0.0) {
@@ -95,7 +94,7 @@ void HardwareTracker::observe(const Observation& o, const Cost& ran, bool truste
   }
   std::optional<Celsius> reading;
   if (trusted && !o.snapshot.gpus.empty()) reading = o.snapshot.gpus.front().temperature.value;
-  observer_.update(now + Watts(residual_.value()), reading, o.metrics.tick);
+  observer_.update(past_.back().power + Watts(residual_.value()), reading, o.metrics.tick);
 }
 
 double HardwareTracker::trim_watts() const {

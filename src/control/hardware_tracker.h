@@ -7,6 +7,7 @@
 #include "control/controller.h"
 #include "control/controller_config.h"
 #include "control/low_pass.h"
+#include "control/power_sensor.h"
 #include "control/temperature_observer.h"
 #include "core/step_cost.h"
 
@@ -35,10 +36,12 @@ class HardwareTracker {
  public:
   explicit HardwareTracker(const ControllerConfig& config);
 
-  /// One tick. `ran`: cost model's view of the loads that ran. Telemetry is read only if `trusted`.
-  void observe(const Observation& observation, const Cost& ran, bool trusted);
+  /// One tick: what ran (`ran`: the cost model's view of it) and what the power sensor showed.
+  void observe(const Observation& observation, const Cost& ran);
+  /// Then the residuals, with the sensors only if they are `trusted`.
+  void learn(const Observation& observation, const Cost& ran, bool trusted);
   /// Cost that the model predicts for the plan just published; nullopt if it cannot say.
-  void promise(std::optional<Cost> cost) { promised_ = cost; }
+  void expect(std::optional<Cost> cost) { promised_ = cost; }
 
   Forecast forecast(const Cost& cost) const;
   bool meets(const Targets& targets, const Cost& cost) const;
@@ -47,6 +50,7 @@ class HardwareTracker {
   Seconds step_time_residual() const { return last_step_time_residual_; }
   double step_time_ratio() const { return ratio_.value() * ratio_trim_.value(); }
   const TemperatureObserver& temperature() const { return observer_; }
+  const PowerSensor& power_sensor() const { return power_sensor_; }
   Watts active_idle() const { return active_idle_; }
 
  private:
@@ -56,7 +60,9 @@ class HardwareTracker {
   };
 
   Watts modelled_power(const Cost& cost, Seconds measured_period) const;
-  std::optional<Watts> modelled_through_lag(Seconds read_at, Seconds window) const;
+  /// Absent if the past does not reach back `margin` further than the reading shows.
+  std::optional<Watts> modelled_through_lag(Seconds read_at, Seconds window, Seconds margin) const;
+  Seconds window_of(const PowerReading& power) const;
   void learn_power(const Observation& observation);
   void learn_promise(const Observation& observation, const Cost& ran);
   double trim_watts() const;
@@ -64,11 +70,11 @@ class HardwareTracker {
   SensorLag lag_;
   Seconds step_period_;
   Seconds horizon_;
-  Seconds freshness_;
   double trim_limit_;
   Watts active_idle_{};
   std::deque<Past> past_{};
-  Seconds last_read_{-1.0};
+  PowerSensor power_sensor_;
+  std::optional<Seconds> last_news_{};  ///< when the reading last learned from was read
   LowPass residual_{Seconds(0.4)};
   LowPass trim_{Seconds(2.0)};
   LowPass ratio_{Seconds(0.3), 1.0};
@@ -77,12 +83,5 @@ class HardwareTracker {
   TemperatureObserver observer_;
   std::optional<Cost> promised_{};
 };
-
-/// Power of the first GPU: field 186 where there is one, else the 1 s average.
-struct PowerReading {
-  const Reading<Watts>* reading = nullptr;  ///< null: there is no GPU in the snapshot
-  bool averaged = false;                    ///< mean over the last second
-};
-PowerReading power_reading(const Snapshot& snapshot);
 
 }  // namespace thermoe

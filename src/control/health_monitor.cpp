@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "control/hardware_tracker.h"
-
 namespace thermoe {
 namespace {
 
@@ -40,19 +38,17 @@ std::string age_fault(const char* sensor, const Reading<T>& reading, Seconds now
 HealthMonitor::HealthMonitor(const GuardRails& guard, const Targets& targets)
     : guard_(guard), targets_(targets) {}
 
-std::string HealthMonitor::telemetry_fault(const Observation& o) {
+std::string HealthMonitor::telemetry_fault(const Observation& o, const PowerSensor& sensor) {
   if (!needs_power()) return {};  // step times come from the data plane: no sensor is needed
   const Reading<Watts>* power = power_reading(o.snapshot).reading;
   const bool has_power = power != nullptr && power->value;
   std::string fault = absence("power", power, last_power_, o.now, guard_.stale_after);
   if (fault.empty() && has_power) {
     fault = age_fault("power", *power, o.now, guard_.stale_after);
-    // A frozen sensor answers every poll with the same number; frozen from the start it never
-    // changes after its first reading, and changed_at stays there.
-    const Seconds still = power->unchanged_for(o.now);
-    if (fault.empty() && still > guard_.stale_after) {
+    // A frozen sensor answers every poll with the same number.
+    if (fault.empty() && sensor.frozen()) {
       fault = fmt::format("the power reading is frozen: unchanged for {:.1f} s (limit {:.1f} s)",
-                          still.value, guard_.stale_after.value);
+                          power->unchanged_for(o.now).value, sensor.limit().value);
     }
   }
   if (!fault.empty() || !targets_.temperature) return fault;

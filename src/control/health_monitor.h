@@ -6,6 +6,7 @@
 
 #include "control/controller.h"
 #include "control/controller_config.h"
+#include "control/power_sensor.h"
 
 namespace thermoe {
 
@@ -17,7 +18,7 @@ class HealthMonitor {
 
   /// What is wrong with the sensors that the targets need, as a sentence; empty if nothing. Call
   /// once a tick: an absent reading counts from the last good one.
-  std::string telemetry_fault(const Observation& observation);
+  std::string telemetry_fault(const Observation& observation, const PowerSensor& power_sensor);
   /// NaN or infinity in what the data plane reports.
   static std::string number_fault(const Observation& observation);
   /// Follows the quality loss Q [nats] of what runs (or would run, while in fallback).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/temperature_observer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace thermoe {
@@ -17,12 +18,18 @@ void TemperatureObserver::update(Watts power, std::optional<Celsius> reading, Se
     return;
   }
   temperature_ = shifted().after(*temperature_, power, dt);
-  if (!reading) return;
-  // Gains that place both poles of the error dynamics at -1/settling.
-  const double pole = 1.0 / settling_.value;
+  if (!reading || dt.value <= 0.0) return;
+  // Gains of the discrete observer that put both poles of its error at exp(-dt / settling),
+  // whatever dt is. A die faster than that would be followed with a negative gain: it needs none,
+  // and the second pole then lies at what its own leaves.
+  const double die = dt / model_.time_constant;
+  const double first = dt / settling_;
+  const double second = std::max(first, die - first);
+  const double follow = -std::expm1(die - first - second);
+  const double adjust = std::expm1(-first) * std::expm1(-second) / -std::expm1(-die);
   const Celsius error = *reading - *temperature_;
-  *temperature_ += 2.0 * pole * dt.value * error;
-  offset_ += pole * pole * model_.time_constant.value * dt.value * error;
+  *temperature_ += follow * error;
+  offset_ += adjust * error;
 }
 
 Celsius TemperatureObserver::after(Watts power, Seconds horizon) const {

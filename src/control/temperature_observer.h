@@ -10,8 +10,8 @@ namespace thermoe {
 
 /// Follows a temperature sensor of 1 degree steps with the first-order model and one unknown, an
 /// offset of the ambient (docs/theory.md eq. (12)). The offset is the temperature's integral
-/// action: a warmer room, a wrong R or a second pole all end up in it. Both poles of the error lie
-/// at -1/settling.
+/// action: a warmer room, a wrong R or a second pole all end up in it. Its error decays as
+/// exp(-t/settling) at any dt.
 class TemperatureObserver {
  public:
   explicit TemperatureObserver(const FirstOrderThermal& model, Seconds settling = Seconds(2.0))

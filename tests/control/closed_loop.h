@@ -17,6 +17,9 @@ struct Plant {
   double demand_noise = 0.03;  ///< standard deviation of a tick's energy
   double aliasing = 0.06;      ///< of the sensor's short window, uniform
   int sensor_delay_ticks = 1;
+  Watts sensor_step{0.0};  ///< resolution of the power sensor; 0 = none
+  int sensor_period_ticks = 1;
+  bool steady = false;  ///< the same logits each tick
   Watts tenant_power{60.0};
   double tenant_bandwidth = 0.15;
   Seconds tenant_from{1e9}, tenant_to{1e9};
@@ -34,12 +37,23 @@ struct TruthTick {
 /// What a test may do to a snapshot before the controller sees it.
 using Sabotage = std::function<void(double time, Snapshot& snapshot, LogitSample& sample)>;
 
+/// What the plant's sensor answers to the poll of tick `i`.
+inline void poll(Reading<Watts>& sensor, Watts seen, const Plant& plant, int i, Seconds now) {
+  const double step = plant.sensor_step.value;
+  if (step > 0.0) seen = Watts(step * std::round(seen.value / step));
+  sensor.read_at = now;
+  if (i % plant.sensor_period_ticks != 0 || sensor.value == seen) return;
+  sensor.value = seen;
+  sensor.changed_at = now;
+}
+
 /// Runs a controller against the plant for `seconds`, 16 tokens a step, one sampled step a tick.
 inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerConfig& config,
                                        const Plant& plant, double seconds, std::uint32_t seed,
                                        const Sabotage& sabotage = {}) {
   constexpr double kTick = 0.1;
   LogitSource source(config.layers, 16, config.experts, seed);
+  LogitSample drawn;
   std::mt19937 random(seed + 1);
   std::normal_distribution<double> normal;
   std::uniform_real_distribution<double> uniform(-1.0, 1.0);
@@ -52,7 +66,8 @@ inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerC
   for (int i = 0; i < static_cast<int>(std::lround(seconds / kTick)); ++i) {
     const double now = (i + 1) * kTick;
     const bool tenant = now > plant.tenant_from.value && now <= plant.tenant_to.value;
-    LogitSample sample = source.next();
+    if (i == 0 || !plant.steady) drawn = source.next();
+    LogitSample sample = drawn;
     const RoutingStats stats = router.route(sample, plan);
     const Cost cost = config.costs.step(stats);
     const double step_time = cost.latency.value / (tenant ? 1.0 - plant.tenant_bandwidth : 1.0);
@@ -73,7 +88,7 @@ inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerC
     snapshot.gpus.resize(1);
     if (static_cast<int>(powers.size()) > plant.sensor_delay_ticks) {
       const double seen = powers[powers.size() - 1 - plant.sensor_delay_ticks];
-      sensor = {Watts(seen * (1.0 + plant.aliasing * uniform(random))), Seconds(now), Seconds(now)};
+      poll(sensor, Watts(seen * (1.0 + plant.aliasing * uniform(random))), plant, i, Seconds(now));
     }
     snapshot.gpus[0].power_instant = sensor;
     snapshot.gpus[0].temperature = {Celsius(std::round(temperature)), Seconds(now), Seconds(now)};
