@@ -84,6 +84,14 @@ nlohmann::json read_json_file(const std::string& path) {
   return parse_json(text.str(), path);
 }
 
+std::string json_text(const nlohmann::json& value, int indent) {
+  return value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string json_text(const nlohmann::ordered_json& value, int indent) {
+  return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 std::optional<std::string> nearest_name(std::string_view word,
                                         const std::vector<std::string>& known) {
   std::optional<std::string> best;
@@ -115,7 +123,11 @@ const nlohmann::json* JsonObject::find(const std::string& name) {
 
 const nlohmann::json& JsonObject::need(const std::string& name) {
   const nlohmann::json* found = find(name);
-  if (found == nullptr) throw FormatError(path_, key(name), "is missing");
+  if (found == nullptr) {
+    throw FormatError(
+        path_, key(name),
+        has(name) ? "is null; give it a value, or leave an optional field out" : "is missing");
+  }
   return *found;
 }
 

@@ -15,6 +15,11 @@ nlohmann::json parse_json(std::string_view text, const std::string& path);
 /// Reads and parses a file. Throws FormatError, also when it is missing or unreadable.
 nlohmann::json read_json_file(const std::string& path);
 
+/// The one way that JSON is written, here and there: bytes that are no UTF-8, as file names and
+/// device names may have, become U+FFFD. `indent` -1 is one line. Never throws for its content.
+std::string json_text(const nlohmann::json& value, int indent = -1);
+std::string json_text(const nlohmann::ordered_json& value, int indent = -1);
+
 /// The name in `known` nearest to `word` by edit distance, if near enough to be a likely slip.
 std::optional<std::string> nearest_name(std::string_view word,
                                         const std::vector<std::string>& known);

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdint>
+#include <iterator>
 #include <limits>
 #include <span>
 
 #include "core/errors.h"
+#include "moe/logit_rows.h"
 #include "moe/safetensors.h"
 
 namespace thermoe {
@@ -37,10 +38,11 @@ std::vector<std::int64_t> shape_of(const SafetensorsFile& file) {
 int metadata_k(const SafetensorsFile& file) {
   const auto found = file.metadata().find("k");
   if (found == file.metadata().end()) {
-    throw UsageError(fmt::format(
-        "{}: the file does not say how many experts a token takes; add the metadata entry \"k\" or "
-        "give --k",
-        file.path()));
+    throw UsageError(
+        fmt::format("{}: the file does not say how many experts each token takes; add the metadata "
+                    "entry \"k\" or "
+                    "give --k",
+                    file.path()));
   }
   int k = 0;
   const std::string& text = found->second;
@@ -52,9 +54,11 @@ int metadata_k(const SafetensorsFile& file) {
   return k;
 }
 
-void check_score_function(const SafetensorsFile& file) {
+/// Whether the file says that the scores are a softmax. Throws FormatError if it says another.
+bool tells_softmax(const SafetensorsFile& file) {
   const auto found = file.metadata().find("score_function");
-  if (found == file.metadata().end() || found->second == "softmax") return;
+  if (found == file.metadata().end()) return false;
+  if (found->second == "softmax") return true;
   throw FormatError(
       file.path(), "__metadata__/score_function",
       fmt::format("\"{}\" is not supported; prices are in units of softmax shares, so "
@@ -62,26 +66,69 @@ void check_score_function(const SafetensorsFile& file) {
                   found->second));
 }
 
+bool is_padding(const LogitRows& rows, int sample, int token) {
+  for (int l = 0; l < rows.layers; ++l) {
+    if (!is_constant(rows.row(sample, l, token))) return false;
+  }
+  return true;
+}
+
+std::int64_t constant_rows(const LogitRows& rows, int sample, int token) {
+  std::int64_t n = 0;
+  for (int l = 0; l < rows.layers; ++l) n += is_constant(rows.row(sample, l, token)) ? 1 : 0;
+  return n;
+}
+
+/// One sample with these tokens only.
+LogitSample sample_of(const LogitRows& rows, int sample, const std::vector<int>& tokens) {
+  LogitSample result{
+      .layers = rows.layers, .tokens = static_cast<int>(tokens.size()), .experts = rows.experts};
+  for (int l = 0; l < rows.layers; ++l) {
+    for (const int t : tokens) {
+      const auto row = rows.row(sample, l, t);
+      // Finite everywhere after this; exp() of its distance to the row's largest is 0 all the same.
+      std::ranges::transform(row, std::back_inserter(result.logits), [](float x) {
+        return std::max(x, std::numeric_limits<float>::lowest());
+      });
+    }
+  }
+  return result;
+}
+
+void add_samples(const LogitRows& rows, RouterLogits& result) {
+  for (int s = 0; s < rows.samples; ++s) {
+    std::vector<int> tokens;
+    for (int t = 0; t < rows.tokens; ++t) {
+      if (is_padding(rows, s, t)) {
+        ++result.padding_tokens;
+        continue;
+      }
+      tokens.push_back(t);
+      result.constant_rows += constant_rows(rows, s, t);
+    }
+    if (!tokens.empty()) result.samples.push_back(sample_of(rows, s, tokens));
+  }
+}
+
 }  // namespace
 
 RouterLogits read_router_logits(const std::string& path, std::optional<int> k) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<std::int64_t> shape = shape_of(file);
-  check_score_function(file);
-  RouterLogits result{.k = k ? *k : metadata_k(file)};
+  RouterLogits result{.k = k ? *k : metadata_k(file), .softmax_told = tells_softmax(file)};
   if (result.k < 1 || result.k > shape[3]) {
     throw UsageError(fmt::format("{}: k = {} does not lie in 1..{}, the number of experts", path,
                                  result.k, shape[3]));
   }
-  const std::vector<float> values = file.floats(kTensor, file.tensor(kTensor).shape);
-  const auto size = static_cast<std::size_t>(shape[1] * shape[2] * shape[3]);
-  for (std::size_t first = 0; first < values.size(); first += size) {
-    const auto part = std::span(values).subspan(first, size);
-    result.samples.push_back({.layers = static_cast<int>(shape[1]),
-                              .tokens = static_cast<int>(shape[2]),
-                              .experts = static_cast<int>(shape[3]),
-                              .logits = {part.begin(), part.end()}});
-  }
+  const LogitRows rows{.path = path,
+                       .tensor = kTensor,
+                       .samples = static_cast<int>(shape[0]),
+                       .layers = static_cast<int>(shape[1]),
+                       .tokens = static_cast<int>(shape[2]),
+                       .experts = static_cast<int>(shape[3]),
+                       .values = file.values(kTensor, file.tensor(kTensor).shape)};
+  check_logit_rows(rows, result.k);
+  add_samples(rows, result);
   return result;
 }
 

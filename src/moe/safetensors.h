@@ -14,14 +14,14 @@ namespace thermoe {
 /// One tensor of a file. `data` is row-major, little endian, and belongs to the file.
 struct TensorView {
   std::string name{};
-  std::string dtype{};  ///< F32, F16, BF16, I32, U8 or I8
+  std::string dtype{};  ///< as the file has it: F32, BF16, I64, ...
   std::vector<std::int64_t> shape{};
   std::span<const std::byte> data{};
 
   std::int64_t elements() const;
 };
 
-/// Bytes of one element; absent for a dtype that is not supported.
+/// Bytes of one element; absent for a dtype whose width is not known.
 std::optional<std::uint64_t> safetensors_element_size(const std::string& dtype);
 
 /// A float of 16 bits widened to 32 without loss; the bits come from BF16 or F16 data.
@@ -34,7 +34,7 @@ class SafetensorsFile {
  public:
   /// Reads and validates the whole layout before anything is handed out: a file that is truncated,
   /// padded, nested, overlapping, or whose sizes disagree throws FormatError naming file and
-  /// tensor.
+  /// tensor. Tensors of dtypes that are not known here may stand beside those that are read.
   static SafetensorsFile open(const std::string& path);
   /// The same for a file's content; `path` is for messages.
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& path);
@@ -51,8 +51,10 @@ class SafetensorsFile {
   /// All tensors, by offset.
   const std::vector<TensorView>& tensors() const { return tensors_; }
 
-  /// The tensor's values as floats (F32 copied, BF16 and F16 widened). Throws FormatError when it
-  /// is missing, of another dtype, of another shape, or holds a value that is not finite.
+  /// The tensor's values as floats (F32 copied, BF16 and F16 widened, F64 rounded), NaN and
+  /// infinities among them. Throws FormatError when it is missing, of another dtype or shape.
+  std::vector<float> values(const std::string& name, const std::vector<std::int64_t>& shape) const;
+  /// The same where each must be finite, as weights are: FormatError else.
   std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) const;
 
   /// The header's "__metadata__": strings by name.

@@ -64,6 +64,25 @@ TEST(JsonObject, ErrorsNameTheKeyTheValueAndTheRange) {
   EXPECT_THAT(message_of([&] { target.integer("power_w", 0, 9); }), HasSubstr("whole number"));
 }
 
+TEST(JsonObject, NullIsNotMissing) {
+  const auto json = parse_json(R"({"targets": null, "k": null})", "x.json");
+  JsonObject object(json, "x.json");
+  EXPECT_THAT(message_of([&] { object.object("targets"); }), HasSubstr("/targets: is null"));
+  EXPECT_THAT(message_of([&] { object.integer("k", 0, 1); }), HasSubstr("/k: is null"));
+  EXPECT_THAT(message_of([&] { object.integer("absent", 0, 1); }), HasSubstr("is missing"));
+  EXPECT_EQ(object.integer_or("k", 7, 0, 9), 7) << "an optional field may be null";
+}
+
+TEST(Json, BytesThatAreNoUtf8AreReplacedWhereJsonIsWritten) {
+  const nlohmann::json json = {{"file", "caf\xe9.json"}, {"k\xff", 1}};
+  const std::string text = json_text(json);
+  EXPECT_EQ(text, "{\"file\":\"caf\xEF\xBF\xBD.json\",\"k\xEF\xBF\xBD\":1}");
+  EXPECT_EQ(parse_json(text, "x")["file"], "caf\xEF\xBF\xBD.json");
+  EXPECT_EQ(json_text(nlohmann::json{{"a", {1}}}, 2), "{\n  \"a\": [\n    1\n  ]\n}");
+  EXPECT_EQ(json_text(nlohmann::ordered_json{{"b", "\xe9"}, {"a", 1}}),
+            "{\"b\":\"\xEF\xBF\xBD\",\"a\":1}");
+}
+
 TEST(JsonObject, AnUnknownFieldNamesTheNearestKnownOne) {
   const auto json = parse_json(R"({"duration": 5})", "x.json");
   JsonObject object(json, "x.json");

@@ -125,7 +125,8 @@ TEST_F(Safetensors, HostileHeadersAreRefusedByName) {
       {R"({"a":{"dtype":"F32","shape":[1]}})", 4, "a: has no data_offsets"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4,
        "a: unknown field \"x\""},
-      {R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}})", 4, "a: dtype \"F99\""},
+      {R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,8]}})", 4, "outside the 4 bytes"},
+      {R"({"a":{"dtype":"I64","shape":[2],"data_offsets":[0,8]}})", 8, "I64 of shape [2] needs 16"},
       {R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}})", 4, "a: dtype must be a string"},
       {R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4, "a: shape must hold whole"},
       {R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})", 4,
@@ -177,6 +178,41 @@ TEST_F(Safetensors, MissingFilesAndFoldersAreRefused) {
   EXPECT_THAT(refusal(), HasSubstr("is not a regular file"));
 }
 
+TEST_F(Safetensors, OnlyATensorThatIsReadNeedsAKnownDtype) {
+  write_raw(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
+                "ids":{"dtype":"I64","shape":[1],"data_offsets":[4,12]},
+                "mask":{"dtype":"BOOL","shape":[3],"data_offsets":[12,15]},
+                "f8":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[15,17]},
+                "f4":{"dtype":"F4","shape":[4],"data_offsets":[17,19]}})",
+            19);
+  const auto file = SafetensorsFile::open(path_);
+  EXPECT_EQ(file.tensors().size(), 5U);
+  EXPECT_EQ(file.floats("w", {1}).size(), 1U);
+  EXPECT_EQ(file.tensor("f4").data.size(), 2U);
+  for (const char* name : {"ids", "f4"}) {
+    SCOPED_TRACE(name);
+    try {
+      file.floats(name, file.tensor(name).shape);
+      ADD_FAILURE() << "was read";
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(),
+                  AllOf(HasSubstr(name), HasSubstr("expected F32, BF16, F16 or F64")));
+    }
+  }
+}
+
+TEST_F(Safetensors, DoublesAreReadToTheNearestFloat) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> wide = {1.1, -2.5, 1e300, -1e300, -infinity};
+  write_safetensors(
+      path_,
+      std::vector<TensorView>{{.name = "d", .dtype = "F64", .shape = {5}, .data = bytes_of(wide)}});
+  const auto file = SafetensorsFile::open(path_);
+  const float most = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(file.values("d", {5}), ElementsAre(1.1F, -2.5F, most, -most, -most));
+  EXPECT_THROW(file.floats("d", {5}), FormatError) << "weights are finite";
+}
+
 /// Parses and reads every byte that is handed out: nothing else may happen than a FormatError.
 void parse_and_touch(const std::string& content) {
   const auto bytes = std::as_bytes(std::span(content));
@@ -185,7 +221,7 @@ void parse_and_touch(const std::string& content) {
     volatile unsigned sum = 0;
     for (const TensorView& t : file.tensors()) {
       for (const std::byte b : t.data) sum = sum + std::to_integer<unsigned>(b);
-      if (t.dtype == "F32") file.floats(t.name, t.shape);
+      if (t.dtype == "F32" || t.dtype == "F64") file.floats(t.name, t.shape);
     }
   } catch (const FormatError&) {
     return;

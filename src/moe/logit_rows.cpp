@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "moe/logit_rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+/// Sums of probabilities that were rounded to bf16 differ from 1 by up to 0.4 %.
+constexpr double kSumTolerance = 0.01;
+
+enum class RowKind { kLogits, kConstant, kProbabilities, kScattered };
+
+RowKind kind_of(std::span<const float> row, int k) {
+  if (is_constant(row)) return RowKind::kConstant;
+  if (*std::ranges::min_element(row) < 0.0F) return RowKind::kLogits;
+  const double sum = std::accumulate(row.begin(), row.end(), 0.0);
+  const auto zeros = std::ranges::count(row, 0.0F);
+  const auto width = std::ssize(row);
+  if (2 * zeros >= width && (sum <= 1.0 + kSumTolerance || width - zeros <= k)) {
+    return RowKind::kScattered;
+  }
+  return std::abs(sum - 1.0) <= kSumTolerance ? RowKind::kProbabilities : RowKind::kLogits;
+}
+
+void check_numbers(const LogitRows& rows, int k, int sample, int layer, int token) {
+  const auto fail = [&](const std::string& problem) {
+    throw FormatError(
+        rows.path, rows.tensor,
+        fmt::format("sample {}, layer {}, token {}: {}", sample, layer, token, problem));
+  };
+  const std::span<const float> row = rows.row(sample, layer, token);
+  const auto bad = std::ranges::find_if(
+      row, [](float x) { return std::isnan(x) || (std::isinf(x) && x > 0.0F); });
+  if (bad != row.end()) {
+    fail(
+        fmt::format("is {} at expert {}; logits are finite, or -inf for an expert that cannot be "
+                    "chosen",
+                    *bad, bad - row.begin()));
+  }
+  const auto finite = std::ranges::count_if(row, [](float x) { return std::isfinite(x); });
+  if (finite < k) {
+    fail(
+        fmt::format("has {} finite logits, top-{} needs {}; the others are -inf, which is "
+                    "probability 0",
+                    finite, k, k));
+  }
+}
+
+/// What the rows of a layer are, if they all are the same.
+void check_layer(const LogitRows& rows, int k, int layer) {
+  std::int64_t constant = 0, probabilities = 0, scattered = 0;
+  for (int s = 0; s < rows.samples; ++s) {
+    for (int t = 0; t < rows.tokens; ++t) {
+      switch (kind_of(rows.row(s, layer, t), k)) {
+        case RowKind::kLogits:
+          return;
+        case RowKind::kConstant:
+          ++constant;
+          break;
+        case RowKind::kProbabilities:
+          ++probabilities;
+          break;
+        case RowKind::kScattered:
+          ++scattered;
+      }
+    }
+  }
+  const auto fail = [&](const char* problem) {
+    throw FormatError(rows.path, rows.tensor, fmt::format("layer {}: {}", layer, problem));
+  };
+  if (scattered > probabilities) {
+    fail(
+        "rows are >= 0 and mostly 0: these are the probabilities of the chosen experts, not "
+        "logits; write the logits of all experts, before softmax and top-k");
+  }
+  if (probabilities > 0) {
+    fail(
+        "rows are >= 0 and sum to 1: these are probabilities, not logits; write the logits before "
+        "softmax, or the probabilities' logarithm");
+  }
+  fail(
+      "every row is constant, so its router prefers no expert; is it a dense layer? Leave it out, "
+      "and rows of padding too");
+}
+
+}  // namespace
+
+std::span<const float> LogitRows::row(int sample, int layer, int token) const {
+  const auto width = static_cast<std::size_t>(experts);
+  const auto index = (static_cast<std::size_t>(sample) * layers + layer) * tokens + token;
+  return std::span(values).subspan(index * width, width);
+}
+
+bool is_constant(std::span<const float> row) {
+  std::size_t finite = 0;
+  float first = 0.0F;
+  for (const float x : row) {
+    if (!std::isfinite(x)) continue;
+    if (finite++ == 0) first = x;
+    if (x != first) return false;
+  }
+  return finite > 1;
+}
+
+void check_logit_rows(const LogitRows& rows, int k) {
+  for (int s = 0; s < rows.samples; ++s) {
+    for (int l = 0; l < rows.layers; ++l) {
+      for (int t = 0; t < rows.tokens; ++t) check_numbers(rows, k, s, l, t);
+    }
+  }
+  for (int l = 0; l < rows.layers; ++l) check_layer(rows, k, l);
+}
+
+}  // namespace thermoe
