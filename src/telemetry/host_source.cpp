@@ -22,7 +22,7 @@ std::vector<std::string> sentences(const std::vector<HostProblem>& problems) {
   std::vector<std::string> all;
   std::set<std::string> told;
   for (const HostProblem& problem : problems) {
-    all.push_back(fmt::format("{} ({}): {}", problem.sensor, problem.path, problem.reason));
+    all.push_back(problem.words());
     if (problem.remedy.empty() || !told.insert(problem.remedy).second) continue;
     all.back() += fmt::format(". Remedy: {}", problem.remedy);
   }
@@ -35,6 +35,8 @@ bool says_anything(const HostReading& reading) {
 
 }  // namespace
 
+std::string HostProblem::words() const { return fmt::format("{} ({}): {}", sensor, path, reason); }
+
 HostSource::HostSource(HostPaths paths)
     : paths_(std::move(paths)),
       rapl_(std::make_unique<RaplDomains>(paths_.powercap)),
@@ -42,7 +44,7 @@ HostSource::HostSource(HostPaths paths)
 
 HostSource::~HostSource() = default;
 
-Snapshot HostSource::read(Seconds now) {
+Snapshot HostSource::look(Seconds now) {
   if (!discovered_at_ || now - *discovered_at_ >= kDiscoveryPeriod) {
     rapl_->discover();
     hwmon_->discover();
@@ -53,6 +55,11 @@ Snapshot HostSource::read(Seconds now) {
   rapl_->read(now, snapshot.host, problems_);
   hwmon_->read(snapshot.host, problems_);
   snapshot.problems = sentences(problems_);
+  return snapshot;
+}
+
+Snapshot HostSource::read(Seconds now) {
+  Snapshot snapshot = look(now);
   if (std::ranges::any_of(snapshot.host, says_anything)) return snapshot;
   discovered_at_.reset();  // nothing to lose: look again each time
   throw TelemetryError(

@@ -27,6 +27,10 @@ struct HostProblem {
   std::string path{};    ///< the file
   std::string reason{};  ///< the system's words: "Permission denied"
   std::string remedy{};  ///< what would make it readable; empty where nothing is known
+  bool permission = false;
+
+  /// "RAPL package-0 (/sys/.../energy_uj): Permission denied"
+  std::string words() const;
 };
 
 /// Power, energy and temperature of the host: RAPL domains (CPU package, cores, DRAM, whole
@@ -47,6 +51,9 @@ class HostSource final : public Source {
 
   /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
   Snapshot read(Seconds now) override;
+  /// The same for somebody who asks what there is: where nothing can be read the readings are
+  /// absent, and `problems` says why.
+  Snapshot look(Seconds now);
   std::string_view name() const override { return "host"; }
 
   /// What the last read() found and could not read, also when it threw. For the thread that calls

@@ -3,10 +3,13 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+#include <new>
 #include <thread>
 
 #include "fake_nvml/scripted_nvml.h"
 #include "fake_system.h"
+#include "without_roots_rights.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -21,10 +24,15 @@ class DoctorGpu : public ::testing::Test {
   /// With the machine's NVML, which is not there unless a test sets one.
   Finding probe(const std::string& id) {
     const std::vector<Section> sections{
-        probe_gpu(fake_.machine, ask_nvml(fake_.machine.nvml_library, std::chrono::seconds(30)))};
+        probe_gpu(fake_.machine, ask_nvml(question(), std::chrono::seconds(30)))};
     const Finding* finding = find(sections, id);
     if (finding == nullptr) return {.detail = "no finding " + id};
     return *finding;
+  }
+  std::function<NvmlProbe()> question() const {
+    return [options = NvmlOptions{.library = fake_.machine.nvml_library}] {
+      return probe_nvml(options);
+    };
   }
   void add_pci_gpu() {
     fake_.file("/sys/bus/pci/devices/0000:1b:00.0/vendor", "0x10de\n");
@@ -78,6 +86,16 @@ TEST_F(DoctorGpu, AContainerWithoutItsGpusIsToldHowToStart) {
   EXPECT_THAT(finding.remedy, Not(HasSubstr("nvidia-modprobe")));
 }
 
+TEST_F(DoctorGpu, AContainerWithSomeOfTheGpusIsToldHowMany) {
+  fake_.add_nvidia_driver();
+  add_pci_gpu();
+  EXPECT_EQ(probe("gpu.devices").detail, "");
+  fake_.file("/sys/bus/pci/devices/0000:5d:00.0/vendor", "0x10de\n");
+  fake_.file("/sys/bus/pci/devices/0000:5d:00.0/class", "0x030200\n");
+  EXPECT_EQ(probe("gpu.devices").status, Status::kFound);
+  EXPECT_THAT(probe("gpu.devices").detail, HasSubstr("1 of the 2 NVIDIA GPUs on the PCI bus"));
+}
+
 TEST_F(DoctorGpu, ALoadedDriverWithoutNodesOutsideAContainerHasTwoRemedies) {
   fake_.file("/proc/driver/nvidia/version", "NVRM version: X  580.65.06  Y\n");
   EXPECT_THAT(probe("gpu.devices").remedy,
@@ -102,8 +120,7 @@ TEST_F(DoctorGpu, NodesWithoutTheDriversLibrariesAreAContainersCapabilities) {
 TEST_F(DoctorGpu, NodesThatMayNotBeOpenedAreNotPermitted) {
   fake_.add_nvidia_driver();
   fake_.close("/dev/nvidia0");
-  const AsNobody nobody(fake_);
-  if (!nobody.works()) GTEST_SKIP() << "root cannot act as another user here";
+  const WithoutRootsRights user;
   EXPECT_EQ(probe("gpu.devices").status, Status::kNotPermitted);
   EXPECT_THAT(probe("gpu.devices").value, testing::EndsWith("/dev/nvidia0"));
   EXPECT_THAT(probe("gpu.devices").remedy, HasSubstr("$ sudo usermod -aG video"));
@@ -143,6 +160,16 @@ TEST_F(DoctorNvml, TellsDriverGpuAndWhatAnswers) {
   EXPECT_THAT(probe("nvml.gpu.1").detail, HasSubstr("does not: memory temperature ("));
 }
 
+TEST_F(DoctorNvml, AGpuWithoutPowerReadingIsNamedBesideThoseWithOne) {
+  nvml_.write(
+      "gpus = 2\ngpu1.power_average = not_supported\ngpu1.power_instant = not_supported\n"
+      "gpu1.power_usage = not_supported\n");
+  EXPECT_EQ(probe("nvml.power").status, Status::kFound);
+  EXPECT_EQ(probe("nvml.power").value, "GPU 0");
+  EXPECT_EQ(probe("nvml.power").detail, "none of GPU 1 (Not Supported)");
+  EXPECT_EQ(probe("nvml.gpu.1").status, Status::kFound) << "it has other readings";
+}
+
 TEST_F(DoctorNvml, ADriverWithoutGpuSaysSo) {
   nvml_.write("gpus = 0\n");
   EXPECT_EQ(probe("nvml.library").status, Status::kFound);
@@ -173,10 +200,15 @@ TEST_F(DoctorNvml, AnOldLibraryNamesWhatItLacks) {
   EXPECT_THAT(probe("nvml.library").detail, HasSubstr("nvmlDeviceGetFieldValues"));
 }
 
+TEST_F(DoctorNvml, WhatGoesWrongWhileItIsAskedIsThrownToTheCallerAndEndsNoProcess) {
+  const auto out_of_memory = []() -> NvmlProbe { throw std::bad_alloc(); };
+  EXPECT_THROW(ask_nvml(out_of_memory, std::chrono::seconds(30)), std::bad_alloc);
+}
+
 TEST_F(DoctorNvml, ADriverThatHangsIsLeftBehind) {
   nvml_.write("hang.nvmlInit_v2 = 60\n");
   fake_.machine.nvml_patience = milliseconds(50);
-  const auto answer = ask_nvml(fake_.machine.nvml_library, fake_.machine.nvml_patience);
+  const auto answer = ask_nvml(question(), fake_.machine.nvml_patience);
   EXPECT_FALSE(answer.has_value());
   const std::vector<Section> sections{probe_gpu(fake_.machine, answer)};
   EXPECT_EQ(find(sections, "nvml.library")->status, Status::kBroken);
