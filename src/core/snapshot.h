@@ -16,7 +16,7 @@ struct Reading {
   std::optional<T> value{};
   Seconds read_at{};      ///< when it was last read (clock of the monitor)
   Seconds changed_at{};   ///< when it last differed from the read before: how a frozen sensor shows
-  bool rejected = false;  ///< absent because the sensor gave NaN or infinity
+  bool rejected = false;  ///< absent because the sensor said what cannot be: NaN, 4294967 W
 
   Seconds age(Seconds now) const { return now - read_at; }
   Seconds unchanged_for(Seconds now) const { return now - changed_at; }
@@ -53,8 +53,9 @@ struct Snapshot {
   bool simulated = false;
   std::vector<GpuReading> gpus{};
   std::vector<HostReading> host{};
-  /// What could not be read although it is there (a lost GPU, a file without permission), a
-  /// sentence each, with the remedy. A sensor that a machine simply lacks is no problem.
+  /// What could not be read although it is there (a lost GPU, a file without permission, a value
+  /// that cannot be), a sentence each, with the remedy. A sensor that a machine simply lacks is no
+  /// problem.
   std::vector<std::string> problems{};
 };
 

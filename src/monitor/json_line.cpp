@@ -36,8 +36,10 @@ template <class R>
 void add_sensors(Json& object, std::span<const TraceColumn<R>> columns, const R& reading) {
   for (const auto& column : columns) {
     const auto value = column.value(reading);
-    object[std::string(column.name)] =
-        column.whole && value ? Json(static_cast<std::uint64_t>(*value)) : or_null(value);
+    Json& cell = object[std::string(column.name)];
+    if (!value) continue;
+    if (const auto* whole = std::get_if<std::uint64_t>(&*value)) cell = *whole;
+    if (const auto* number = std::get_if<double>(&*value)) cell = or_null(*number);
   }
 }
 

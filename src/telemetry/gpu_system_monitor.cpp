@@ -21,23 +21,12 @@ SteadyTime::duration real_time(Seconds s) {
   return std::chrono::duration_cast<SteadyTime::duration>(std::chrono::duration<double>(s.value));
 }
 
-bool finite(double value) { return std::isfinite(value); }
-bool finite(std::uint64_t) { return true; }
-template <class Tag>
-bool finite(Quantity<Tag> quantity) {
-  return std::isfinite(quantity.value);
-}
-
-/// Stamps `fresh`, read at `now`, against the reading before it. Returns whether it was rejected.
+/// Stamps `fresh`, read at `now`, against the reading before it.
 template <class T>
-bool stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
-  const bool rejected = fresh.value && !finite(*fresh.value);
-  if (rejected) fresh.value.reset();
-  fresh.rejected = rejected;
+void stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
   fresh.read_at = fresh.value ? now : before.read_at;
   const bool changed = fresh.value && (!before.value || *fresh.value != *before.value);
   fresh.changed_at = changed ? now : before.changed_at;
-  return rejected;
 }
 
 /// What the GPU at `place` of a fresh snapshot said before; nothing, if it is new.
@@ -58,7 +47,8 @@ HostReading host_before(const Snapshot& before, const HostReading& fresh) {
 std::uint64_t stamp(Snapshot& fresh, const Snapshot& before) {
   std::uint64_t rejected = 0;
   const auto stamp_one = [&](auto& reading, const auto& last) {
-    if (stamp(reading, last, fresh.at)) ++rejected;
+    stamp(reading, last, fresh.at);
+    if (reading.rejected) ++rejected;
   };
   for (std::size_t g = 0; g < fresh.gpus.size(); ++g) {
     const GpuReading last = gpu_before(before, fresh.gpus[g], g);

@@ -42,7 +42,7 @@ HostSource::HostSource(HostPaths paths)
 
 HostSource::~HostSource() = default;
 
-Snapshot HostSource::read(Seconds now) {
+Snapshot HostSource::poll(Seconds now) {
   if (!discovered_at_ || now - *discovered_at_ >= kDiscoveryPeriod) {
     rapl_->discover();
     hwmon_->discover();

@@ -45,8 +45,6 @@ class HostSource final : public Source {
   HostSource(const HostSource&) = delete;
   HostSource& operator=(const HostSource&) = delete;
 
-  /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "host"; }
 
   /// What the last read() found and could not read, also when it threw. For the thread that calls
@@ -54,6 +52,8 @@ class HostSource final : public Source {
   const std::vector<HostProblem>& problems() const { return problems_; }
 
  private:
+  /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
+  Snapshot poll(Seconds now) override;
   const HostPaths paths_;
   std::unique_ptr<RaplDomains> rapl_;
   std::unique_ptr<HwmonSensors> hwmon_;

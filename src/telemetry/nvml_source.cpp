@@ -35,7 +35,7 @@ NvmlSource::NvmlSource(NvmlOptions options)
 
 NvmlSource::~NvmlSource() = default;
 
-Snapshot NvmlSource::read(Seconds now) {
+Snapshot NvmlSource::poll(Seconds now) {
   connect_if_due(now);
   const bool requested = energy_requested_.exchange(false, std::memory_order_relaxed);
   const bool with_energy =

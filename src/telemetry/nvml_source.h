@@ -50,7 +50,6 @@ class NvmlSource final : public Source {
   NvmlSource(const NvmlSource&) = delete;
   NvmlSource& operator=(const NvmlSource&) = delete;
 
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "nvml"; }
 
   /// Makes the next read() read the energy counter, whenever it was read last: for the edges of a
@@ -58,6 +57,7 @@ class NvmlSource final : public Source {
   void request_energy() { energy_requested_.store(true, std::memory_order_relaxed); }
 
  private:
+  Snapshot poll(Seconds now) override;
   struct Slot;
 
   void connect_if_due(Seconds now);

@@ -116,8 +116,13 @@ class Row {
   template <class R>
   void store(std::span<const TraceColumn<R>> columns, R& reading) const {
     for (const auto& column : columns) {
-      const auto value = number(column.name, column.low, column.high, column.whole);
-      if (value) column.store(reading, *value);
+      const auto value = number(column.name, column.range.low, column.range.high, column.whole);
+      if (!value) continue;
+      if (column.whole) {
+        column.store(reading, static_cast<std::uint64_t>(*value));
+      } else {
+        column.store(reading, *value);
+      }
     }
   }
 

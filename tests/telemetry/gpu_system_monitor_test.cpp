@@ -205,13 +205,14 @@ TEST(GpuSystemMonitor, ReadsItsClockBeforeItCallsTheSourceAndNotDuringThePoll) {
   class TimedSource final : public Source {
    public:
     explicit TimedSource(const CountingClock& clock) : clock_(clock) {}
-    Snapshot read(Seconds now) override {
-      EXPECT_EQ(now, Seconds(clock_.reads()));  // told, and not asked again since
-      return power_reading(100.0);
-    }
     std::string_view name() const override { return "timed"; }
 
    private:
+    Snapshot poll(Seconds now) override {
+      EXPECT_EQ(now, Seconds(clock_.reads()));  // told, and not asked again since
+      return power_reading(100.0);
+    }
+
     const CountingClock& clock_;
   };
   const CountingClock clock;

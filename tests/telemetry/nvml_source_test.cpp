@@ -126,6 +126,17 @@ TEST_F(NvmlSourceTest, NotAvailableAndImpossibleValuesAreAbsentAndZeroIsAValue) 
   EXPECT_EQ(gpu.power_instant.value, Watts(0.0));
 }
 
+TEST_F(NvmlSourceTest, WhatNoGpuCanDrawIsAbsentAndSaid) {
+  nvml_.write("gpu.power_average = 4294967\ngpu.temperature = 4000000000\n");
+  const Snapshot snapshot = read_at(0.0);
+  EXPECT_EQ(snapshot.gpus.at(0).power_average.value, std::nullopt);
+  EXPECT_EQ(snapshot.gpus.at(0).temperature.value, std::nullopt);
+  EXPECT_EQ(snapshot.gpus.at(0).power_instant.value, Watts(305.0));
+  EXPECT_THAT(snapshot.problems,
+              ElementsAre(AllOf(HasSubstr("GPU 0"), HasSubstr("power_w 4294967")),
+                          AllOf(HasSubstr("GPU 0"), HasSubstr("temp_gpu_c 4000000000"))));
+}
+
 TEST_F(NvmlSourceTest, OneLostGpuGoesAbsentAndTheOthersGoOn) {
   nvml_.write("gpus = 3\n");
   read_at(0.0);
