@@ -49,9 +49,8 @@ std::string json_line(const Snapshot& snapshot, std::string_view source, std::st
   Json json = start(snapshot.at, source, utc);
   json["simulated"] = snapshot.simulated;
   json["gpus"] = Json::array();
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    const GpuReading& gpu = snapshot.gpus[g];
-    Json object = {{"gpu", g}, {"name", gpu.name}, {"uuid", gpu.uuid}};
+  for (const GpuReading& gpu : snapshot.gpus) {
+    Json object = {{"gpu", gpu.index}, {"name", gpu.name}, {"uuid", gpu.uuid}};
     add_sensors(object, gpu_trace_columns(), gpu);
     Json words = nullptr;
     if (const auto& bits = gpu.throttle_reasons.value) {

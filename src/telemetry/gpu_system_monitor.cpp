@@ -29,12 +29,11 @@ void stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
   fresh.changed_at = changed ? now : before.changed_at;
 }
 
-/// What the GPU at `place` of a fresh snapshot said before; nothing, if it is new.
-GpuReading gpu_before(const Snapshot& before, const GpuReading& fresh, std::size_t place) {
-  const auto is_fresh = [&](const GpuReading& gpu) { return gpu.uuid == fresh.uuid; };
-  if (place < before.gpus.size() && is_fresh(before.gpus[place])) return before.gpus[place];
-  if (fresh.uuid.empty()) return {};
-  const auto found = std::ranges::find_if(before.gpus, is_fresh);
+/// What this GPU said before; nothing, if it is new.
+GpuReading gpu_before(const Snapshot& before, const GpuReading& fresh) {
+  const auto found = std::ranges::find_if(before.gpus, [&](const GpuReading& gpu) {
+    return gpu.uuid == fresh.uuid && (!fresh.uuid.empty() || gpu.index == fresh.index);
+  });
   return found == before.gpus.end() ? GpuReading{} : *found;
 }
 
@@ -50,9 +49,9 @@ std::uint64_t stamp(Snapshot& fresh, const Snapshot& before) {
     stamp(reading, last, fresh.at);
     if (reading.rejected) ++rejected;
   };
-  for (std::size_t g = 0; g < fresh.gpus.size(); ++g) {
-    const GpuReading last = gpu_before(before, fresh.gpus[g], g);
-    for_each_reading(fresh.gpus[g], last, stamp_one);
+  for (GpuReading& gpu : fresh.gpus) {
+    const GpuReading last = gpu_before(before, gpu);
+    for_each_reading(gpu, last, stamp_one);
   }
   for (HostReading& host : fresh.host) {
     const HostReading last = host_before(before, host);
@@ -129,6 +128,7 @@ void GpuSystemMonitor::State::accept(Snapshot fresh) {
   if (clock == nullptr) return;
   poll_began.reset();
   fresh.at = clock->now();
+  fresh.wall_time = clock->wall_time();
   rejected_readings += stamp(fresh, history.empty() ? Snapshot{} : history.back());
   history.push_back(std::move(fresh));
   if (history.size() > options.history) history.pop_front();

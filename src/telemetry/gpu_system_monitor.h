@@ -34,8 +34,7 @@ struct MonitorOptions {
 ///   `poll_under_way()` grows. No reader ever waits for the source.
 ///
 /// Readings are matched with those before them to tell what changed: a GPU by its UUID, or by its
-/// place where the source knows none (sources promise that places are stable); a host sensor by its
-/// name.
+/// index where the source knows none; a host sensor by its name.
 class GpuSystemMonitor {
  public:
   /// `clock` must outlive the monitor. Does not poll yet: `latest()` is empty until the first poll.

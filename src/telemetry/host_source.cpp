@@ -29,8 +29,10 @@ std::vector<std::string> sentences(const std::vector<HostProblem>& problems) {
   return all;
 }
 
+/// A counter that began anew is silent for a poll and still there.
 bool says_anything(const HostReading& reading) {
-  return reading.power.value || reading.energy.value || reading.temperature.value;
+  return reading.energy_gaps > 0 || reading.power.value || reading.energy.value ||
+         reading.temperature.value;
 }
 
 }  // namespace

@@ -35,8 +35,10 @@ struct HostProblem {
 ///
 /// RAPL power is the mean between two polls: absent in the first. One wrap-around of the counter
 /// between two polls is undone; several cannot be told from one (a package at 200 W wraps about
-/// every 20 minutes, so polls a minute apart are safe). Domains without a counter range or
-/// unreadable ones (root only since Linux 5.10) are absent; `problems` says why.
+/// every 20 minutes, so polls a minute apart are safe). A counter that began anew gives neither
+/// power nor energy in that poll, and `HostReading::energy_gaps` grows (rapl_domains.h). Domains
+/// without a counter range or unreadable ones (root only since Linux 5.10) are absent; `problems`
+/// says why.
 class HostSource final : public Source {
  public:
   /// Touches no file before the first read().

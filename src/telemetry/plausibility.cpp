@@ -46,8 +46,8 @@ void PlausibilityCheck::tell(const std::string& sensor, const std::vector<std::s
 }
 
 void PlausibilityCheck::apply(Snapshot& snapshot, Seconds now) {
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    tell(fmt::format("GPU {}", g), reject_impossible(snapshot.gpus[g]), now);
+  for (GpuReading& gpu : snapshot.gpus) {
+    tell(fmt::format("GPU {}", gpu.index), reject_impossible(gpu), now);
   }
   for (HostReading& host : snapshot.host) tell(host.name, reject_impossible(host), now);
   std::erase_if(told_, [&](const auto& entry) { return now - entry.second.last > kRemembered; });

@@ -15,7 +15,7 @@ class Source {
 
   /// One blocking poll. Sets each reading's value only: `GpuSystemMonitor` stamps the times. A
   /// sensor that says nothing is absent; what it says and cannot be true (a NaN, 4294967 W) is
-  /// absent and `rejected`, and `problems` names it. A GPU keeps its place from poll to poll, a
+  /// absent and `rejected`, and `problems` names it. A GPU keeps its index from poll to poll, a
   /// host sensor its name. Throws TelemetryError if the device is gone.
   ///
   /// `now` is the time at which the poll begins, on the clock of whoever calls. A source holds no

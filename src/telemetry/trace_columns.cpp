@@ -67,6 +67,22 @@ constexpr TraceColumn<GpuReading> throttle_reasons() {
           reject<GpuReading, &GpuReading::throttle_reasons>};
 }
 
+/// Beside an energy only: without one there is nothing that could have a gap.
+template <class R>
+constexpr TraceColumn<R> gaps(std::string_view name) {
+  return {name,
+          kBits,
+          true,
+          [](R& reading, const TraceNumber& number) {
+            reading.energy_gaps = std::get<std::uint64_t>(number);
+          },
+          [](const R& reading) -> std::optional<TraceNumber> {
+            return reading.energy.value ? std::optional<TraceNumber>(reading.energy_gaps)
+                                        : std::nullopt;
+          },
+          [](R&) {}};
+}
+
 using G = GpuReading;
 using H = HostReading;
 
@@ -82,12 +98,14 @@ constexpr TraceColumn<G> kGpu[] = {
     quantity<G, &G::sm_clock>("sm_clock_mhz", kMegahertz),
     quantity<G, &G::memory_clock>("memory_clock_mhz", kMegahertz),
     throttle_reasons(),
+    gaps<G>("energy_gaps"),
 };
 
 constexpr TraceColumn<H> kHost[] = {
     quantity<H, &H::power>("host_power_w", kWatts),
     quantity<H, &H::energy>("host_energy_j", kJoules),
     quantity<H, &H::temperature>("host_temp_c", kCelsius),
+    gaps<H>("host_energy_gaps"),
 };
 
 }  // namespace

@@ -39,9 +39,8 @@ std::string trace_header() {
 
 std::string trace_rows(const Snapshot& snapshot, std::string_view utc) {
   std::string text;
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    const GpuReading& gpu = snapshot.gpus[g];
-    text += fmt::format("{},{},{},{}", row_start(snapshot, utc), g, csv_cell(gpu.name),
+  for (const GpuReading& gpu : snapshot.gpus) {
+    text += fmt::format("{},{},{},{}", row_start(snapshot, utc), gpu.index, csv_cell(gpu.name),
                         csv_cell(gpu.uuid));
     add_sensors(text, gpu_trace_columns(), &gpu);
     text += ',';  // no host sensor
