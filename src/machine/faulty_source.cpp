@@ -47,7 +47,7 @@ bool FaultySource::active(SensorFault::Kind kind, Seconds now) const {
   });
 }
 
-Snapshot FaultySource::read(Seconds now) {
+Snapshot FaultySource::poll(Seconds now) {
   if (!last_ || !active(SensorFault::Kind::kFreeze, now)) last_ = source_->read(now);
   Snapshot snapshot = *last_;
   if (active(SensorFault::Kind::kDropout, now)) {

@@ -29,10 +29,10 @@ class FaultySource final : public Source {
   /// Faults may overlap: a freeze comes first, then dropout and NaN. Requires from < to.
   FaultySource(std::unique_ptr<Source> source, std::vector<SensorFault> faults);
 
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return source_->name(); }
 
  private:
+  Snapshot poll(Seconds now) override;
   bool active(SensorFault::Kind kind, Seconds now) const;
 
   std::unique_ptr<Source> source_;

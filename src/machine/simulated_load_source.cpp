@@ -37,7 +37,7 @@ SimulatedLoad simulated_load(Seconds t) {
 SimulatedLoadSource::SimulatedLoadSource(const SimulatedGpuConfig& config, Seconds start)
     : gpu_(config), last_read_(start) {}
 
-Snapshot SimulatedLoadSource::read(Seconds now) {
+Snapshot SimulatedLoadSource::poll(Seconds now) {
   Seconds left = std::clamp(now - last_read_, Seconds(0), kLongestPause);
   last_read_ = now;
   while (left > Seconds(0)) {

@@ -24,10 +24,10 @@ class SimulatedLoadSource final : public Source {
  public:
   SimulatedLoadSource(const SimulatedGpuConfig& config, Seconds start);
 
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "simulated"; }
 
  private:
+  Snapshot poll(Seconds now) override;
   SimulatedGpu gpu_;
   Seconds last_read_;
 };

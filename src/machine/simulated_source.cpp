@@ -3,7 +3,7 @@
 
 namespace thermoe {
 
-Snapshot SimulatedSource::read(Seconds now) {
+Snapshot SimulatedSource::poll(Seconds now) {
   return {.at = now, .simulated = true, .gpus = {gpu_.readings(now)}};
 }
 

@@ -14,10 +14,10 @@ class SimulatedSource final : public Source {
   /// `gpu` must outlive the source. It is polled on its own time line (0 at its construction).
   explicit SimulatedSource(const SimulatedGpu& gpu) : gpu_(gpu) {}
 
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "simulated"; }
 
  private:
+  Snapshot poll(Seconds now) override;
   const SimulatedGpu& gpu_;
 };
 

@@ -36,8 +36,10 @@ template <class R>
 void add_sensors(Json& object, std::span<const TraceColumn<R>> columns, const R& reading) {
   for (const auto& column : columns) {
     const auto value = column.value(reading);
-    object[std::string(column.name)] =
-        column.whole && value ? Json(static_cast<std::uint64_t>(*value)) : or_null(value);
+    Json& cell = object[std::string(column.name)];
+    if (!value) continue;
+    if (const auto* whole = std::get_if<std::uint64_t>(&*value)) cell = *whole;
+    if (const auto* number = std::get_if<double>(&*value)) cell = or_null(*number);
   }
 }
 
@@ -47,9 +49,8 @@ std::string json_line(const Snapshot& snapshot, std::string_view source, std::st
   Json json = start(snapshot.at, source, utc);
   json["simulated"] = snapshot.simulated;
   json["gpus"] = Json::array();
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    const GpuReading& gpu = snapshot.gpus[g];
-    Json object = {{"gpu", g}, {"name", gpu.name}, {"uuid", gpu.uuid}};
+  for (const GpuReading& gpu : snapshot.gpus) {
+    Json object = {{"gpu", gpu.index}, {"name", gpu.name}, {"uuid", gpu.uuid}};
     add_sensors(object, gpu_trace_columns(), gpu);
     Json words = nullptr;
     if (const auto& bits = gpu.throttle_reasons.value) {

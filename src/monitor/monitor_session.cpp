@@ -42,6 +42,7 @@ MonitorSession::MonitorSession(const MonitorRequest& request, const Clock& clock
 
 std::vector<LabelledSnapshot> MonitorSession::update() {
   now_ = clock_.now();
+  wall_time_ = clock_.wall_time();
   std::vector<LabelledSnapshot> fresh;
   for (std::size_t f = 0; f < feeds_.size(); ++f) {
     for (Snapshot& snapshot : fresh_snapshots(feeds_[f], now_)) {
@@ -57,12 +58,11 @@ std::vector<LabelledSnapshot> MonitorSession::update() {
 void MonitorSession::take(Known& known, const Snapshot& snapshot) {
   known.snapshot = snapshot;
   known.count = std::min(known.count + 1, 2);
-  known.power.resize(std::max(known.power.size(), snapshot.gpus.size()));
-  known.temperature.resize(known.power.size());
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    const GpuReading& gpu = snapshot.gpus[g];
-    if (const auto watts = power(gpu)) known.power[g].add(snapshot.at, watts->value);
-    if (const auto& die = gpu.temperature.value) known.temperature[g].add(snapshot.at, die->value);
+  for (const GpuReading& gpu : snapshot.gpus) {
+    Series& watts = known.power[gpu.index];
+    Series& die = known.temperature[gpu.index];
+    if (const auto value = power(gpu)) watts.add(snapshot.at, value->value);
+    if (const auto& value = gpu.temperature.value) die.add(snapshot.at, value->value);
   }
 }
 
@@ -72,13 +72,13 @@ void MonitorSession::show(MonitorView& view, const Feed& feed, const Known& know
   const Seconds now = view.feeds.back().ended ? known.snapshot.at : now_;
   const Seconds age = now - known.snapshot.at;
   const auto stale = age > patience_ ? std::optional(age) : std::nullopt;
-  for (std::size_t g = 0; g < known.snapshot.gpus.size(); ++g) {
-    view.gpus.push_back({.label = fmt::format("GPU {}", view.gpus.size()),
-                         .reading = known.snapshot.gpus[g],
+  for (const GpuReading& gpu : known.snapshot.gpus) {
+    view.gpus.push_back({.label = fmt::format("GPU {}", gpu.index),
+                         .reading = gpu,
                          .now = now,
                          .stale_for = stale,
-                         .power = known.power[g],
-                         .temperature = known.temperature[g]});
+                         .power = known.power.at(gpu.index),
+                         .temperature = known.temperature.at(gpu.index)});
   }
   if (known.snapshot.host.empty()) return;
   view.host.insert(view.host.end(), known.snapshot.host.begin(), known.snapshot.host.end());

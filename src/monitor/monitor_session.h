@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,13 +43,15 @@ class MonitorSession {
   /// When a recording is over.
   std::optional<Seconds> ends_at() const;
   Seconds now() const { return now_; }
+  /// Time of day at the last update.
+  WallTime wall_time() const { return wall_time_; }
 
  private:
   struct Known {
     Snapshot snapshot{};
-    int count = 0;  // snapshots taken, up to 2
-    std::vector<Series> power{};
-    std::vector<Series> temperature{};
+    int count = 0;                       // snapshots taken, up to 2
+    std::map<unsigned, Series> power{};  // by the GPU's index
+    std::map<unsigned, Series> temperature{};
   };
 
   void take(Known& known, const Snapshot& snapshot);
@@ -60,6 +63,7 @@ class MonitorSession {
   std::optional<RunTail> run_{};
   bool run_telemetry_ = false;
   Seconds now_{};
+  WallTime wall_time_{};
   std::vector<Known> known_{};  // by feed
   std::vector<Feed> feeds_{};
 };

@@ -10,11 +10,11 @@
 
 namespace thermoe {
 
-/// Why a reading has no value, as far as it is known: " (not a number)", " (last read 2.3 s ago)";
-/// empty if it never had one.
+/// Why a reading has no value, as far as it is known: " (impossible value)", " (last read 2.3 s
+/// ago)"; empty if it never had one.
 template <class T>
 std::string why_absent(const Reading<T>& reading, Seconds now) {
-  if (reading.rejected) return " (not a number)";
+  if (reading.rejected) return " (impossible value)";
   // A sensor that answered before is in trouble; one that never did is just not there.
   if (reading.read_at > Seconds(0) && reading.age(now) > Seconds(1)) {
     return fmt::format(" (last read {:.1f} s ago)", reading.age(now).value);

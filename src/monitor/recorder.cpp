@@ -19,10 +19,6 @@ namespace {
 
 using SystemClock = std::chrono::system_clock;
 
-SystemClock::duration real(Seconds s) {
-  return std::chrono::duration_cast<SystemClock::duration>(std::chrono::duration<double>(s.value));
-}
-
 /// What is amiss with a source; empty if nothing is.
 std::string trouble(const FeedView& feed) {
   if (feed.silent_for) return fmt::format("{} does not answer", feed.label);
@@ -41,23 +37,20 @@ std::string lasting(const std::string& trouble) {
 
 }  // namespace
 
-TimeOfDay::TimeOfDay(Seconds now) : zero_(SystemClock::now() - real(now)) {}
-
-std::string TimeOfDay::utc(Seconds at) const {
-  const auto time = zero_ + real(at);
+std::string utc_text(WallTime time) {
   const auto milliseconds =
       std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03d}Z", fmt::gmtime(SystemClock::to_time_t(time)),
                      milliseconds % 1000);
 }
 
-std::string TimeOfDay::local(Seconds at) const {
-  return fmt::format("{:%H:%M:%S}", fmt::localtime(SystemClock::to_time_t(zero_ + real(at))));
+std::string time_of_day_text(WallTime time) {
+  return fmt::format("{:%H:%M:%S}", fmt::localtime(SystemClock::to_time_t(time)));
 }
 
 Recorder::Recorder(const MonitorRequest& request, const MonitorSession& session,
                    const Terminal& terminal)
-    : output_(request.output), session_(session), terminal_(terminal), time_(session.now()) {}
+    : output_(request.output), session_(session), terminal_(terminal) {}
 
 void Recorder::write(const std::vector<LabelledSnapshot>& fresh) {
   tell_troubles(session_.view());
@@ -71,7 +64,7 @@ std::string Recorder::text_of(const std::vector<LabelledSnapshot>& fresh) {
     text += trace_header();
   }
   for (const auto& [source, snapshot] : fresh) {
-    const std::string utc = time_.utc(snapshot.at);
+    const std::string utc = utc_text(snapshot.wall_time);
     text += output_ == MonitorRequest::Output::kCsv ? trace_rows(snapshot, utc)
                                                     : json_line(snapshot, source, utc);
   }
@@ -80,7 +73,7 @@ std::string Recorder::text_of(const std::vector<LabelledSnapshot>& fresh) {
     // A run's row is told once.
     const std::string words = json_run_line(*view.run, Seconds(0), "");
     if (std::exchange(run_told_, words) != words) {
-      text += json_run_line(*view.run, session_.now(), time_.utc(session_.now()));
+      text += json_run_line(*view.run, session_.now(), utc_text(session_.wall_time()));
     }
   }
   return text;
@@ -88,7 +81,7 @@ std::string Recorder::text_of(const std::vector<LabelledSnapshot>& fresh) {
 
 std::string Recorder::plain_lines(const MonitorView& view) {
   std::string text;
-  const std::string now = time_.local(session_.now());
+  const std::string now = time_of_day_text(session_.wall_time());
   const std::string mark = view.simulated ? "simulated  " : "";
   if (view.run) {
     const std::string words = printable(run_words(*view.run), terminal_.unicode);
@@ -126,7 +119,7 @@ void Recorder::tell_troubles(const MonitorView& view) {
     const std::string words = now.empty() ? fmt::format("{} answers again", feed.label) : now;
     if (output_ == MonitorRequest::Output::kJson && !now.empty()) {
       write_all(STDOUT_FILENO,
-                json_error_line(session_.now(), feed.label, time_.utc(session_.now()), words));
+                json_error_line(session_.now(), feed.label, utc_text(session_.wall_time()), words));
     }
     fmt::print(stderr, "thermoe: {:.1f} s: {}\n", session_.now().value,
                printable(words, terminal_.unicode));

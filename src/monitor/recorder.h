@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,17 +11,8 @@
 
 namespace thermoe {
 
-/// Time of day of a moment on the monitor's clock. The offset is taken once: times of a recording
-/// then grow as its clock does, whatever happens to the machine's.
-class TimeOfDay {
- public:
-  explicit TimeOfDay(Seconds now);
-  std::string utc(Seconds at) const;    ///< 2026-11-23T05:12:31.123Z
-  std::string local(Seconds at) const;  ///< 05:12:31
-
- private:
-  std::chrono::system_clock::time_point zero_;
-};
+std::string utc_text(WallTime time);          ///< 2026-11-23T05:12:31.123Z
+std::string time_of_day_text(WallTime time);  ///< 05:12:31, local
 
 /// Output that grows at its end: CSV, JSON lines, or a line a device for people without a terminal.
 /// Troubles of a source are told once each when they begin, in JSON's stream or on standard error.
@@ -43,7 +33,6 @@ class Recorder {
   MonitorRequest::Output output_;
   const MonitorSession& session_;
   Terminal terminal_;
-  TimeOfDay time_;
   bool header_written_ = false;
   std::vector<std::string> told_{};  // by feed
   std::string run_told_{};

@@ -110,13 +110,12 @@ int every_period(TerminalEvents& events, TerminalScreen* screen, const Clock& cl
 
 int show_view(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
               MonitorSession& session, const Clock& clock) {
-  const TimeOfDay time(clock.now());
   TerminalScreen screen(place.keyboard ? STDIN_FILENO : -1, STDOUT_FILENO);
   const auto end = end_of(request, session, clock.now(), true);
   return every_period(events, &screen, clock, period_of(request, place), end, [&] {
     session.update();
     MonitorView view = session.view();
-    view.time = time.local(clock.now());
+    view.time = time_of_day_text(clock.wall_time());
     view.keys = place.keyboard;
     const Terminal terminal = terminal_of(place);
     screen.draw(render(view, terminal), terminal);

@@ -21,31 +21,19 @@ SteadyTime::duration real_time(Seconds s) {
   return std::chrono::duration_cast<SteadyTime::duration>(std::chrono::duration<double>(s.value));
 }
 
-bool finite(double value) { return std::isfinite(value); }
-bool finite(std::uint64_t) { return true; }
-template <class Tag>
-bool finite(Quantity<Tag> quantity) {
-  return std::isfinite(quantity.value);
-}
-
-/// Stamps `fresh`, read at `now`, against the reading before it. Returns whether it was rejected.
+/// Stamps `fresh`, read at `now`, against the reading before it.
 template <class T>
-bool stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
-  const bool rejected = fresh.value && !finite(*fresh.value);
-  if (rejected) fresh.value.reset();
-  fresh.rejected = rejected;
+void stamp(Reading<T>& fresh, const Reading<T>& before, Seconds now) {
   fresh.read_at = fresh.value ? now : before.read_at;
   const bool changed = fresh.value && (!before.value || *fresh.value != *before.value);
   fresh.changed_at = changed ? now : before.changed_at;
-  return rejected;
 }
 
-/// What the GPU at `place` of a fresh snapshot said before; nothing, if it is new.
-GpuReading gpu_before(const Snapshot& before, const GpuReading& fresh, std::size_t place) {
-  const auto is_fresh = [&](const GpuReading& gpu) { return gpu.uuid == fresh.uuid; };
-  if (place < before.gpus.size() && is_fresh(before.gpus[place])) return before.gpus[place];
-  if (fresh.uuid.empty()) return {};
-  const auto found = std::ranges::find_if(before.gpus, is_fresh);
+/// What this GPU said before; nothing, if it is new.
+GpuReading gpu_before(const Snapshot& before, const GpuReading& fresh) {
+  const auto found = std::ranges::find_if(before.gpus, [&](const GpuReading& gpu) {
+    return gpu.uuid == fresh.uuid && (!fresh.uuid.empty() || gpu.index == fresh.index);
+  });
   return found == before.gpus.end() ? GpuReading{} : *found;
 }
 
@@ -58,11 +46,12 @@ HostReading host_before(const Snapshot& before, const HostReading& fresh) {
 std::uint64_t stamp(Snapshot& fresh, const Snapshot& before) {
   std::uint64_t rejected = 0;
   const auto stamp_one = [&](auto& reading, const auto& last) {
-    if (stamp(reading, last, fresh.at)) ++rejected;
+    stamp(reading, last, fresh.at);
+    if (reading.rejected) ++rejected;
   };
-  for (std::size_t g = 0; g < fresh.gpus.size(); ++g) {
-    const GpuReading last = gpu_before(before, fresh.gpus[g], g);
-    for_each_reading(fresh.gpus[g], last, stamp_one);
+  for (GpuReading& gpu : fresh.gpus) {
+    const GpuReading last = gpu_before(before, gpu);
+    for_each_reading(gpu, last, stamp_one);
   }
   for (HostReading& host : fresh.host) {
     const HostReading last = host_before(before, host);
@@ -139,6 +128,7 @@ void GpuSystemMonitor::State::accept(Snapshot fresh) {
   if (clock == nullptr) return;
   poll_began.reset();
   fresh.at = clock->now();
+  fresh.wall_time = clock->wall_time();
   rejected_readings += stamp(fresh, history.empty() ? Snapshot{} : history.back());
   history.push_back(std::move(fresh));
   if (history.size() > options.history) history.pop_front();

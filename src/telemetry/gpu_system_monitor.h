@@ -27,15 +27,14 @@ struct MonitorOptions {
 /// sensor show. Every member may be called from any thread.
 ///
 /// What a reader sees of faults:
-/// - a reading that is absent or not finite has no value and keeps the `read_at` of its last good
-/// one;
+/// - a reading that is absent or was rejected has no value and keeps the `read_at` of its last good
+///   one;
 /// - a poll that throws leaves the last snapshot (ages grow) and sets `error()` until one succeeds;
 /// - a poll that does not return (a driver that hangs) leaves the last snapshot too, and
 ///   `poll_under_way()` grows. No reader ever waits for the source.
 ///
 /// Readings are matched with those before them to tell what changed: a GPU by its UUID, or by its
-/// place where the source knows none (sources promise that places are stable); a host sensor by its
-/// name.
+/// index where the source knows none; a host sensor by its name.
 class GpuSystemMonitor {
  public:
   /// `clock` must outlive the monitor. Does not poll yet: `latest()` is empty until the first poll.
@@ -65,7 +64,7 @@ class GpuSystemMonitor {
   std::optional<Seconds> poll_under_way() const;
   /// Polls that failed since the start.
   std::uint64_t failed_polls() const;
-  /// Readings that were NaN or infinite since the start.
+  /// Readings that could not be true, since the start.
   std::uint64_t rejected_readings() const;
 
  private:

@@ -29,8 +29,10 @@ std::vector<std::string> sentences(const std::vector<HostProblem>& problems) {
   return all;
 }
 
+/// A counter that began anew is silent for a poll and still there.
 bool says_anything(const HostReading& reading) {
-  return reading.power.value || reading.energy.value || reading.temperature.value;
+  return reading.energy_gaps > 0 || reading.power.value || reading.energy.value ||
+         reading.temperature.value;
 }
 
 }  // namespace
@@ -44,7 +46,7 @@ HostSource::HostSource(HostPaths paths)
 
 HostSource::~HostSource() = default;
 
-Snapshot HostSource::look(Seconds now) {
+Snapshot HostSource::survey(Seconds now) {
   if (!discovered_at_ || now - *discovered_at_ >= kDiscoveryPeriod) {
     rapl_->discover();
     hwmon_->discover();
@@ -58,8 +60,14 @@ Snapshot HostSource::look(Seconds now) {
   return snapshot;
 }
 
-Snapshot HostSource::read(Seconds now) {
-  Snapshot snapshot = look(now);
+Snapshot HostSource::look(Seconds now) {
+  Snapshot snapshot = survey(now);
+  for (HostReading& reading : snapshot.host) reject_impossible(reading);
+  return snapshot;
+}
+
+Snapshot HostSource::poll(Seconds now) {
+  Snapshot snapshot = survey(now);
   if (std::ranges::any_of(snapshot.host, says_anything)) return snapshot;
   discovered_at_.reset();  // nothing to lose: look again each time
   throw TelemetryError(

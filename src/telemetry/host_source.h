@@ -39,8 +39,10 @@ struct HostProblem {
 ///
 /// RAPL power is the mean between two polls: absent in the first. One wrap-around of the counter
 /// between two polls is undone; several cannot be told from one (a package at 200 W wraps about
-/// every 20 minutes, so polls a minute apart are safe). Domains without a counter range or
-/// unreadable ones (root only since Linux 5.10) are absent; `problems` says why.
+/// every 20 minutes, so polls a minute apart are safe). A counter that began anew gives neither
+/// power nor energy in that poll, and `HostReading::energy_gaps` grows (rapl_domains.h). Domains
+/// without a counter range or unreadable ones (root only since Linux 5.10) are absent; `problems`
+/// says why.
 class HostSource final : public Source {
  public:
   /// Touches no file before the first read().
@@ -49,18 +51,20 @@ class HostSource final : public Source {
   HostSource(const HostSource&) = delete;
   HostSource& operator=(const HostSource&) = delete;
 
-  /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
-  Snapshot read(Seconds now) override;
-  /// The same for somebody who asks what there is: where nothing can be read the readings are
+  /// As read(), for somebody who asks what there is: where nothing can be read the readings are
   /// absent, and `problems` says why.
   Snapshot look(Seconds now);
   std::string_view name() const override { return "host"; }
 
-  /// What the last read() found and could not read, also when it threw. For the thread that calls
-  /// read(); others find the same as sentences in Snapshot.problems.
+  /// What the last read() or look() found and could not read, also when it threw. For the thread
+  /// that calls them; others find the same as sentences in Snapshot.problems.
   const std::vector<HostProblem>& problems() const { return problems_; }
 
  private:
+  /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
+  Snapshot poll(Seconds now) override;
+  Snapshot survey(Seconds now);
+
   const HostPaths paths_;
   std::unique_ptr<RaplDomains> rapl_;
   std::unique_ptr<HwmonSensors> hwmon_;

@@ -40,11 +40,6 @@ std::optional<T> quantity(Raw raw, double unit = 1.0) {
   return T(static_cast<double>(raw) * unit);
 }
 
-std::optional<double> share(unsigned percent) {
-  if (percent > 100) return std::nullopt;
-  return percent / 100.0;
-}
-
 }  // namespace
 
 NvmlGpu::NvmlGpu(const NvmlSession& session, nvml::Device device)
@@ -178,8 +173,8 @@ void NvmlGpu::read_rest(GpuReading& reading) {
   nvml::Utilisation utilisation{};
   if (ask(NvmlQuestion::kUtilisation, f.utilisation,
           [&](auto call) { return call(device_, &utilisation); })) {
-    reading.gpu_utilisation.value = share(utilisation.gpu);
-    reading.memory_utilisation.value = share(utilisation.memory);
+    reading.gpu_utilisation.value = utilisation.gpu / 100.0;
+    reading.memory_utilisation.value = utilisation.memory / 100.0;
   }
 }
 

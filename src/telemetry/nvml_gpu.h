@@ -39,7 +39,8 @@ class NvmlGpu {
   const std::string& name() const { return name_; }
 
   /// Asks everything once (tens of microseconds to milliseconds), the energy counter only
-  /// `with_energy`. All readings are absent once the GPU is lost.
+  /// `with_energy`. Values are as NVML gives them (plausibility.h judges them). All readings are
+  /// absent once the GPU is lost.
   GpuReading read(bool with_energy);
 
   /// Set once NVML says that the GPU is gone: only a new session can bring it back.

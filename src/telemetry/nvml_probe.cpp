@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "telemetry/nvml_gpu.h"
+#include "telemetry/plausibility.h"
 
 namespace thermoe {
 namespace {
@@ -34,7 +35,8 @@ void add_support(NvmlGpuProbe& probe, const NvmlSession& session, const char* na
 
 void probe_readings(NvmlGpuProbe& probe, const NvmlSession& session, NvmlGpu& gpu) {
   using Q = NvmlQuestion;
-  const GpuReading r = gpu.read(true);
+  GpuReading r = gpu.read(true);
+  reject_impossible(r);  // as NvmlSource does
   const auto add = [&](const char* name, const auto& reading, Q question) {
     add_support(probe, session, name, reading, gpu.answer(question));
   };

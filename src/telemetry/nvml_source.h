@@ -36,9 +36,11 @@ class NvmlSession;
 /// A GPU that is lost keeps its place, name and UUID, its readings are absent, `problems` of the
 /// snapshot says so, and the others go on. While one is lost, NVML is shut down and initialised
 /// again (the driver tells of a GPU that came back only then) after `reconnect_period`, then at
-/// growing distances. Places never change: a GPU is known by its UUID, and one never seen before
-/// joins at the end. If all are lost, or NVML cannot be initialised, read() throws TelemetryError
-/// with cause and remedy, and later calls try again at the same distances.
+/// growing distances. A GPU has the index that NVML gave it when it was first seen, and keeps it:
+/// it is known by its UUID, and one never seen before whose index another has gets the next free
+/// one. One that NVML lists and that cannot be opened has its index and an empty place. If all are
+/// lost, or NVML cannot be initialised, read() throws TelemetryError with cause and remedy, and
+/// later calls try again at the same distances.
 ///
 /// read() is for one thread at a time and may block as long as the driver does; `request_energy`
 /// may be called from any thread. `GpuSystemMonitor` keeps these rules.
@@ -50,7 +52,6 @@ class NvmlSource final : public Source {
   NvmlSource(const NvmlSource&) = delete;
   NvmlSource& operator=(const NvmlSource&) = delete;
 
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return "nvml"; }
 
   /// Makes the next read() read the energy counter, whenever it was read last: for the edges of a
@@ -58,11 +59,20 @@ class NvmlSource final : public Source {
   void request_energy() { energy_requested_.store(true, std::memory_order_relaxed); }
 
  private:
+  Snapshot poll(Seconds now) override;
   struct Slot;
+  /// A GPU that NVML lists and that could not be opened in this session.
+  struct Unopened {
+    unsigned index = 0;
+    bool lost = false;
+    std::string problem{};
+  };
 
   void connect_if_due(Seconds now);
   std::optional<std::string> connect();
-  void place(std::unique_ptr<NvmlGpu> gpu);
+  void place(std::unique_ptr<NvmlGpu> gpu, unsigned index);
+  void keep_place(const Unopened& failure);
+  Slot& add_place(unsigned index);
   std::optional<std::string> read_slots(Snapshot& snapshot, bool with_energy);
   void schedule(Seconds now, bool all_well);
   [[noreturn]] void fail(Seconds now) const;
@@ -70,8 +80,8 @@ class NvmlSource final : public Source {
   const NvmlOptions options_;
   std::atomic<bool> energy_requested_{false};
   std::unique_ptr<NvmlSession> session_;  // null while not connected
-  std::vector<Slot> slots_;               // every GPU ever seen, in the order first seen
-  std::vector<std::string> unopened_{};   // GPUs of this session that could not be opened
+  std::vector<Slot> slots_;               // every GPU ever listed, by index
+  std::vector<std::string> unplaced_{};   // could not be opened, and which they were is not known
   bool some_lost_ = false;                // ... one of them for being lost
   std::optional<Seconds> energy_read_at_{};
   std::optional<Seconds> retry_at_{};  // set while anything is lost

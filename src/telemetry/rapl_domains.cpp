@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "intel-rapl:";
 constexpr double kMicro = 1e-6;
-constexpr Watts kImpossiblePower{10e3};
-constexpr Watts kMostPower{2e3};  // of a domain that counts on
+constexpr Watts kMostPower{1e3};         // of a domain, to tell a wrap from a counter begun anew
+constexpr Watts kImpossiblePower{10e3};  // of one that counts on
 
 /// "RAPL package-0"; a part has its package before it, as every package has a "core":
 /// "RAPL package-0 core".
@@ -47,21 +47,42 @@ std::string remedy(const std::string& powercap, const std::string& path) {
 void RaplCounter::add(long long energy_uj, Seconds now) {
   power_.reset();
   if (last_uj_ && now <= last_at_) return;  // the next read sees these joules, too
+  ends_gap_ = false;
   if (last_uj_) {
-    long long step = energy_uj - *last_uj_;
-    if (step < 0) step += range_uj_;
-    const Joules joules(static_cast<double>(step) * kMicro);
-    const Watts power = joules / (now - last_at_);
-    // So long after the last read the counter may have wrapped more than once, unseen.
-    const bool sure =
-        kMostPower * (now - last_at_) < Joules(static_cast<double>(range_uj_) * kMicro);
-    if (sure && step >= 0 && power < kImpossiblePower) {
-      power_ = power;
-      energy_ += joules;
+    if (const auto used = used_since_last(energy_uj, now - last_at_)) {
+      power_ = *used / (now - last_at_);
+      energy_ += *used;
+    } else {
+      ends_gap_ = true;
+      ++gaps_;
     }
   }
   last_uj_ = energy_uj;
   last_at_ = now;
+}
+
+/// Nothing, if the step from the last read to this one is no consumption.
+std::optional<Joules> RaplCounter::used_since_last(long long energy_uj, Seconds passed) const {
+  const auto joules = [](long long uj) { return Joules(static_cast<double>(uj) * kMicro); };
+  if (kMostPower * passed >= joules(range_uj_)) return std::nullopt;  // several wraps, unseen
+  const long long step = energy_uj - *last_uj_;
+  if (step >= 0) {
+    const Joules used = joules(step);
+    return used < kImpossiblePower * passed ? std::optional(used) : std::nullopt;
+  }
+  const Joules wrapped = joules(step + range_uj_);
+  const bool can_be = wrapped >= Joules(0) && wrapped <= kMostPower * passed;
+  return can_be ? std::optional(wrapped) : std::nullopt;
+}
+
+void RaplCounter::interrupt() {
+  if (last_uj_) ++gaps_;
+  last_uj_.reset();
+  power_.reset();
+}
+
+std::optional<Joules> RaplCounter::energy() const {
+  return ends_gap_ ? std::nullopt : std::optional(energy_);
 }
 
 void RaplDomains::discover() {
@@ -115,7 +136,14 @@ void RaplDomains::read_domain(Domain& domain, Seconds now, HostReading& reading,
   if (*energy.number < 0) return lost(path, {.problem = "the counter is negative"});
   domain.counter->add(*energy.number, now);
   reading.energy.value = domain.counter->energy();
+  reading.energy_gaps = domain.counter->gaps();
   reading.power.value = domain.counter->power();
+  if (reading.energy_gaps == 0) return;
+  problems.push_back({.sensor = domain.name,
+                      .path = path,
+                      .reason = fmt::format("its joules have a gap ({} so far): the counter began "
+                                            "anew, or was not read for too long",
+                                            reading.energy_gaps)});
 }
 
 }  // namespace thermoe

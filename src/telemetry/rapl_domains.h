@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,7 +13,12 @@
 namespace thermoe {
 
 /// A RAPL energy counter made into joules since the first read and watts between two reads.
-/// Undoes one wrap-around at `range`.
+///
+/// Undoes one wrap-around at `range`. A counter that fell has wrapped only if it was so near its
+/// end, and stands so low now, that a domain could draw the joules between in the time that passed
+/// (1 kW; the largest packages are made for half of that). Otherwise it began anew (driver reload,
+/// resume): that step is a gap in the total, as is time in which it could not be read, in which a
+/// domain could have wrapped it more than once, or in which it rose as nothing draws (10 kW).
 class RaplCounter {
  public:
   /// `range`: the largest value of the counter, max_energy_range_uj; > 0.
@@ -21,20 +27,24 @@ class RaplCounter {
   /// The counter says `energy_uj` at `now`.
   void add(long long energy_uj, Seconds now);
   /// It could not be read: what it counts until the next read is not seen.
-  void interrupt() { last_uj_.reset(), power_.reset(); }
+  void interrupt();
 
-  long long range_uj() const { return range_uj_; }
-  Joules energy() const { return energy_; }
-  /// Absent before two reads in a row, and where the step is no consumption but a counter that
-  /// began anew (after a suspend): nothing draws 10 kW. Absent, too, where so much time passed that
-  /// a domain of 2 kW could have wrapped the counter more than once.
+  /// Joules seen so far; absent at a read that ends a gap.
+  std::optional<Joules> energy() const;
+  /// Gaps in `energy` so far.
+  std::uint64_t gaps() const { return gaps_; }
+  /// Absent before two reads in a row, and at a read that ends a gap.
   std::optional<Watts> power() const { return power_; }
 
  private:
+  std::optional<Joules> used_since_last(long long energy_uj, Seconds passed) const;
+
   long long range_uj_;
   std::optional<long long> last_uj_{};
   Seconds last_at_{};
   Joules energy_{};
+  std::uint64_t gaps_ = 0;
+  bool ends_gap_ = false;
   std::optional<Watts> power_{};
 };
 

@@ -11,7 +11,7 @@ namespace thermoe {
 ReplaySource::ReplaySource(const std::string& path, Seconds start)
     : name_("replay of " + path), recording_(read_telemetry_trace(path)), start_(start) {}
 
-Snapshot ReplaySource::read(Seconds now) {
+Snapshot ReplaySource::poll(Seconds now) {
   // A thread may have read the clock a little earlier than whoever said `start`.
   const Seconds t = recording_.front().at + std::max(now - start_, Seconds(0));
   if (t > recording_.back().at) {

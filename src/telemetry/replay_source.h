@@ -17,7 +17,6 @@ class ReplaySource final : public Source {
   /// Reads the whole file (telemetry_trace.h gives the format). Throws FormatError.
   ReplaySource(const std::string& path, Seconds start);
 
-  Snapshot read(Seconds now) override;
   std::string_view name() const override { return name_; }
 
   /// From the first row to the last.
@@ -26,6 +25,7 @@ class ReplaySource final : public Source {
   bool simulated() const;
 
  private:
+  Snapshot poll(Seconds now) override;
   std::string name_;
   std::vector<Snapshot> recording_;  // never empty
   Seconds start_;

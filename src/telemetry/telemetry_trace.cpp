@@ -116,8 +116,13 @@ class Row {
   template <class R>
   void store(std::span<const TraceColumn<R>> columns, R& reading) const {
     for (const auto& column : columns) {
-      const auto value = number(column.name, column.low, column.high, column.whole);
-      if (value) column.store(reading, *value);
+      const auto value = number(column.name, column.range.low, column.range.high, column.whole);
+      if (!value) continue;
+      if (column.whole) {
+        column.store(reading, static_cast<std::uint64_t>(*value));
+      } else {
+        column.store(reading, *value);
+      }
     }
   }
 
@@ -169,7 +174,6 @@ class TraceReader {
     if (!snapshots_.empty() && at < snapshots_.back().at) stands(row, at);
     if (!snapshots_.empty() && at == snapshots_.back().at) return;
     snapshots_.push_back({.at = at});
-    gpu_seen_.clear();
   }
 
   void add_gpu(const Row& row) {
@@ -180,13 +184,11 @@ class TraceReader {
       place = static_cast<std::size_t>(*gpu);
     }
     Snapshot& snapshot = snapshots_.back();
-    if (place >= snapshot.gpus.size()) {
-      snapshot.gpus.resize(place + 1);
-      gpu_seen_.resize(place + 1, false);
-    }
-    if (gpu_seen_[place]) stands(row, snapshot.at);
-    gpu_seen_[place] = true;
-    GpuReading& gpu = snapshot.gpus[place];
+    const auto index = static_cast<unsigned>(place);
+    const auto next = std::ranges::lower_bound(snapshot.gpus, index, {}, &GpuReading::index);
+    if (next != snapshot.gpus.end() && next->index == index) stands(row, snapshot.at);
+    GpuReading& gpu = *snapshot.gpus.emplace(next);
+    gpu.index = index;
     gpu.name = row.text(kTraceName);
     gpu.uuid = row.text(kTraceUuid);
     row.store(gpu_trace_columns(), gpu);
@@ -208,7 +210,6 @@ class TraceReader {
   }
 
   std::vector<Snapshot> snapshots_{};
-  std::vector<bool> gpu_seen_{};  // in the last snapshot
 };
 
 }  // namespace

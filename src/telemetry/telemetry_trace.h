@@ -14,7 +14,7 @@ namespace thermoe {
 /// single GPU.
 ///
 /// - `t_s` is needed and never falls. Rows of one time are one snapshot.
-/// - `gpu` is the GPU's place (0, 1, ...); without that column all rows are GPU 0's. `name` and
+/// - `gpu` is the GPU's index (0, 1, ...); without that column all rows are GPU 0's. `name` and
 ///   `uuid` are its own.
 /// - `host` names a host sensor; its row leaves `gpu` empty.
 /// - Sensors (trace_columns.h; at least one): power_w (1 s average), power_instant_w,

@@ -1,82 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "telemetry/trace_columns.h"
 
-#include <cstdint>
+#include <fmt/format.h>
 
 namespace thermoe {
 namespace {
 
-constexpr double kMaxWatts = 1e5;
-constexpr double kMaxJoules = 1e15;
-constexpr double kMaxMegahertz = 1e5;
-constexpr double kColdest = -100.0;
-constexpr double kHottest = 300.0;
-constexpr double kMaxBits = 9007199254740992.0;  // whole numbers up to here are exact as double
+// Wide: what no GPU, host, rack or driver of today can say and be right, not what is usual.
+constexpr PossibleRange kWatts{0, 1e5};
+constexpr PossibleRange kJoules{0, 1e15};
+constexpr PossibleRange kMegahertz{0, 1e5};
+constexpr PossibleRange kCelsius{-100.0, 300.0};
+constexpr PossibleRange kPercent{0, 100};
+constexpr PossibleRange kBits{0, 18446744073709551615.0};
 
-/// How a member that is a quantity, or a plain number times `scale`, meets its column.
 template <class R, auto member>
-void store_quantity(R& reading, double number) {
-  auto& value = (reading.*member).value;
-  value = typename std::remove_reference_t<decltype(value)>::value_type(number);
+void reject(R& reading) {
+  (reading.*member).value.reset();
+  (reading.*member).rejected = true;
 }
 
+/// How a member that is a quantity meets its column.
 template <class R, auto member>
-std::optional<double> quantity(const R& reading) {
-  const auto& value = (reading.*member).value;
-  return value ? std::optional(value->value) : std::nullopt;
+constexpr TraceColumn<R> quantity(std::string_view name, PossibleRange range) {
+  return {name,
+          range,
+          false,
+          [](R& reading, const TraceNumber& number) {
+            auto& value = (reading.*member).value;
+            value = typename std::remove_reference_t<decltype(value)>::value_type(
+                std::get<double>(number));
+          },
+          [](const R& reading) -> std::optional<TraceNumber> {
+            const auto& value = (reading.*member).value;
+            return value ? std::optional<TraceNumber>(value->value) : std::nullopt;
+          },
+          reject<R, member>};
 }
 
 template <auto member>
-void store_percent(GpuReading& reading, double percent) {
-  (reading.*member).value = percent / 100.0;
+constexpr TraceColumn<GpuReading> percent(std::string_view name) {
+  return {name,
+          kPercent,
+          false,
+          [](GpuReading& gpu, const TraceNumber& number) {
+            (gpu.*member).value = std::get<double>(number) / 100.0;
+          },
+          [](const GpuReading& gpu) -> std::optional<TraceNumber> {
+            const std::optional<double>& share = (gpu.*member).value;
+            return share ? std::optional<TraceNumber>(100.0 * *share) : std::nullopt;
+          },
+          reject<GpuReading, member>};
 }
 
-template <auto member>
-std::optional<double> percent(const GpuReading& reading) {
-  const std::optional<double>& share = (reading.*member).value;
-  return share ? std::optional(100.0 * *share) : std::nullopt;
+constexpr TraceColumn<GpuReading> throttle_reasons() {
+  return {"throttle_reasons",
+          kBits,
+          true,
+          [](GpuReading& gpu, const TraceNumber& number) {
+            gpu.throttle_reasons.value = std::get<std::uint64_t>(number);
+          },
+          [](const GpuReading& gpu) -> std::optional<TraceNumber> {
+            const auto& bits = gpu.throttle_reasons.value;
+            return bits ? std::optional<TraceNumber>(*bits) : std::nullopt;
+          },
+          reject<GpuReading, &GpuReading::throttle_reasons>};
 }
 
-void store_reasons(GpuReading& reading, double bits) {
-  reading.throttle_reasons.value = static_cast<std::uint64_t>(bits);
-}
-
-std::optional<double> reasons(const GpuReading& reading) {
-  const auto& bits = reading.throttle_reasons.value;
-  return bits ? std::optional(static_cast<double>(*bits)) : std::nullopt;
-}
-
-template <class R, auto member>
-constexpr TraceColumn<R> column(std::string_view name, double low, double high) {
-  return {name, low, high, false, store_quantity<R, member>, quantity<R, member>};
+/// Beside an energy only: without one there is nothing that could have a gap.
+template <class R>
+constexpr TraceColumn<R> gaps(std::string_view name) {
+  return {name,
+          kBits,
+          true,
+          [](R& reading, const TraceNumber& number) {
+            reading.energy_gaps = std::get<std::uint64_t>(number);
+          },
+          [](const R& reading) -> std::optional<TraceNumber> {
+            return reading.energy.value ? std::optional<TraceNumber>(reading.energy_gaps)
+                                        : std::nullopt;
+          },
+          [](R&) {}};
 }
 
 using G = GpuReading;
 using H = HostReading;
 
 constexpr TraceColumn<G> kGpu[] = {
-    column<G, &G::power_average>("power_w", 0, kMaxWatts),
-    column<G, &G::power_instant>("power_instant_w", 0, kMaxWatts),
-    column<G, &G::power_limit>("power_limit_w", 0, kMaxWatts),
-    column<G, &G::temperature>("temp_gpu_c", kColdest, kHottest),
-    column<G, &G::memory_temperature>("temp_mem_c", kColdest, kHottest),
-    column<G, &G::energy>("energy_j", 0, kMaxJoules),
-    {"util_gpu_pct", 0, 100, false, store_percent<&G::gpu_utilisation>,
-     percent<&G::gpu_utilisation>},
-    {"util_mem_pct", 0, 100, false, store_percent<&G::memory_utilisation>,
-     percent<&G::memory_utilisation>},
-    column<G, &G::sm_clock>("sm_clock_mhz", 0, kMaxMegahertz),
-    column<G, &G::memory_clock>("memory_clock_mhz", 0, kMaxMegahertz),
-    {"throttle_reasons", 0, kMaxBits, true, store_reasons, reasons},
+    quantity<G, &G::power_average>("power_w", kWatts),
+    quantity<G, &G::power_instant>("power_instant_w", kWatts),
+    quantity<G, &G::power_limit>("power_limit_w", kWatts),
+    quantity<G, &G::temperature>("temp_gpu_c", kCelsius),
+    quantity<G, &G::memory_temperature>("temp_mem_c", kCelsius),
+    quantity<G, &G::energy>("energy_j", kJoules),
+    percent<&G::gpu_utilisation>("util_gpu_pct"),
+    percent<&G::memory_utilisation>("util_mem_pct"),
+    quantity<G, &G::sm_clock>("sm_clock_mhz", kMegahertz),
+    quantity<G, &G::memory_clock>("memory_clock_mhz", kMegahertz),
+    throttle_reasons(),
+    gaps<G>("energy_gaps"),
 };
 
 constexpr TraceColumn<H> kHost[] = {
-    column<H, &H::power>("host_power_w", 0, kMaxWatts),
-    column<H, &H::energy>("host_energy_j", 0, kMaxJoules),
-    column<H, &H::temperature>("host_temp_c", kColdest, kHottest),
+    quantity<H, &H::power>("host_power_w", kWatts),
+    quantity<H, &H::energy>("host_energy_j", kJoules),
+    quantity<H, &H::temperature>("host_temp_c", kCelsius),
+    gaps<H>("host_energy_gaps"),
 };
 
 }  // namespace
+
+std::string to_text(const TraceNumber& number) {
+  if (const auto* whole = std::get_if<std::uint64_t>(&number)) return fmt::format("{}", *whole);
+  return fmt::format("{:.12g}", std::get<double>(number));
+}
 
 std::span<const TraceColumn<GpuReading>> gpu_trace_columns() { return kGpu; }
 std::span<const TraceColumn<HostReading>> host_trace_columns() { return kHost; }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <variant>
 
 #include "core/snapshot.h"
 
@@ -18,19 +21,42 @@ inline constexpr std::string_view kTraceName = "name";
 inline constexpr std::string_view kTraceUuid = "uuid";
 inline constexpr std::string_view kTraceHost = "host";
 
+/// A cell's number. Bit masks and counts are whole and keep all their bits.
+using TraceNumber = std::variant<double, std::uint64_t>;
+
+/// To twelve digits, which keep a counter of 10^8 J to the millijoule and hide binary rounding.
+std::string to_text(const TraceNumber& number);
+
+/// Between which numbers a sensor's can be true.
+struct PossibleRange {
+  double low = 0.0;
+  double high = 0.0;
+};
+
 /// A sensor's column: its name with the unit, the range in which its numbers can be true, and how
 /// it meets a reading.
 template <class R>
 struct TraceColumn {
   std::string_view name;
-  double low;
-  double high;
-  bool whole;  ///< only whole numbers
-  void (*store)(R&, double);
-  std::optional<double> (*value)(const R&);
+  PossibleRange range;
+  bool whole;  ///< only whole numbers, as std::uint64_t
+  void (*store)(R&, const TraceNumber&);
+  std::optional<TraceNumber> (*value)(const R&);
+  void (*reject)(R&);  ///< makes the reading absent and `rejected`
+
+  /// Whether a sensor can say this and be right. NaN is in no range.
+  bool holds(const TraceNumber& number) const {
+    return std::visit(
+        [this](auto n) {
+          const auto value = static_cast<double>(n);
+          return value >= range.low && value <= range.high;
+        },
+        number);
+  }
 };
 
-/// The one list of sensors that recordings know, for reading and writing, in the order written.
+/// The one list of sensors with their names and ranges, for plausibility, for reading and for
+/// writing recordings, in the order written.
 std::span<const TraceColumn<GpuReading>> gpu_trace_columns();
 std::span<const TraceColumn<HostReading>> host_trace_columns();
 

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <optional>
 #include <span>
 
@@ -13,21 +12,18 @@
 namespace thermoe {
 namespace {
 
-// Twelve digits keep a counter of 10^8 J to the millijoule and hide binary rounding.
-void add_number(std::string& line, std::optional<double> number) {
-  line += ',';
-  if (number && std::isfinite(*number)) line += fmt::format("{:.12g}", *number);
-}
-
 template <class R>
 void add_sensors(std::string& line, std::span<const TraceColumn<R>> columns, const R* reading) {
   for (const auto& column : columns) {
-    add_number(line, reading != nullptr ? column.value(*reading) : std::nullopt);
+    line += ',';
+    if (reading == nullptr) continue;
+    const auto number = column.value(*reading);
+    if (number && column.holds(*number)) line += to_text(*number);  // never what replay refuses
   }
 }
 
 std::string row_start(const Snapshot& snapshot, std::string_view utc) {
-  return fmt::format("{:.12g},{},{}", snapshot.at.value, csv_cell(utc), snapshot.simulated ? 1 : 0);
+  return fmt::format("{},{},{}", snapshot.at.value, csv_cell(utc), snapshot.simulated ? 1 : 0);
 }
 
 }  // namespace
@@ -43,9 +39,8 @@ std::string trace_header() {
 
 std::string trace_rows(const Snapshot& snapshot, std::string_view utc) {
   std::string text;
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    const GpuReading& gpu = snapshot.gpus[g];
-    text += fmt::format("{},{},{},{}", row_start(snapshot, utc), g, csv_cell(gpu.name),
+  for (const GpuReading& gpu : snapshot.gpus) {
+    text += fmt::format("{},{},{},{}", row_start(snapshot, utc), gpu.index, csv_cell(gpu.name),
                         csv_cell(gpu.uuid));
     add_sensors(text, gpu_trace_columns(), &gpu);
     text += ',';  // no host sensor

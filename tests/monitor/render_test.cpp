@@ -179,7 +179,7 @@ TEST(MonitorRender, AbsentReadingsAreADashWithTheReasonWhereItIsKnown) {
   const std::string all = text(view_of(gpu));
   EXPECT_THAT(all, HasSubstr("memory –  util"));
   EXPECT_THAT(all, HasSubstr("die – (last read 2.5 s ago)"));
-  EXPECT_THAT(all, HasSubstr("average – (not a number)"));
+  EXPECT_THAT(all, HasSubstr("average – (impossible value)"));
   EXPECT_THAT(all, HasSubstr("limit –"));
   EXPECT_THAT(all, HasSubstr("clocks limited by –"));
 }

@@ -102,6 +102,7 @@ TEST(GpuSystemMonitor, KeepsSeveralGpusApart) {
   GpuSystemMonitor monitor(std::make_unique<ScriptedSource>([&] {
                              Snapshot s = power_reading(300.0);
                              s.gpus.push_back(power_reading(second).gpus[0]);
+                             s.gpus.back().index = 1;
                              return s;
                            }),
                            clock);
@@ -195,6 +196,7 @@ TEST(GpuSystemMonitor, StampsPowerLimitAndMemoryClock) {
 class CountingClock final : public Clock {
  public:
   Seconds now() const override { return Seconds(++reads_); }
+  WallTime wall_time() const override { return {}; }
   int reads() const { return reads_; }
 
  private:
@@ -205,13 +207,14 @@ TEST(GpuSystemMonitor, ReadsItsClockBeforeItCallsTheSourceAndNotDuringThePoll) {
   class TimedSource final : public Source {
    public:
     explicit TimedSource(const CountingClock& clock) : clock_(clock) {}
-    Snapshot read(Seconds now) override {
-      EXPECT_EQ(now, Seconds(clock_.reads()));  // told, and not asked again since
-      return power_reading(100.0);
-    }
     std::string_view name() const override { return "timed"; }
 
    private:
+    Snapshot poll(Seconds now) override {
+      EXPECT_EQ(now, Seconds(clock_.reads()));  // told, and not asked again since
+      return power_reading(100.0);
+    }
+
     const CountingClock& clock_;
   };
   const CountingClock clock;
@@ -219,6 +222,27 @@ TEST(GpuSystemMonitor, ReadsItsClockBeforeItCallsTheSourceAndNotDuringThePoll) {
   monitor.poll();
   monitor.poll();
   EXPECT_EQ(clock.reads(), 4);  // where each poll began and where it ended
+}
+
+TEST(GpuSystemMonitor, TheTimeOfDayIsTakenAtEachSnapshotAndMayStepWhileItsTimeGrows) {
+  VirtualClock clock;
+  GpuSystemMonitor monitor(std::make_unique<ScriptedSource>([] { return power_reading(1.0); }),
+                           clock);
+  const WallTime noon = WallTime(std::chrono::hours(12));
+  const auto poll_at = [&](double t, WallTime time) {
+    clock.advance_to(Seconds(t));
+    clock.set_wall_time(time);
+    monitor.poll();
+  };
+  poll_at(1.0, noon);
+  poll_at(1.1, noon + std::chrono::hours(8));         // a night's suspend
+  poll_at(1.2, noon + std::chrono::minutes(7 * 60));  // NTP sets it back
+  const auto history = monitor.history();
+  ASSERT_EQ(history.size(), 3U);
+  EXPECT_EQ(history[0].wall_time, noon);
+  EXPECT_EQ(history[1].wall_time, noon + std::chrono::hours(8));
+  EXPECT_EQ(history[2].wall_time, noon + std::chrono::hours(7));
+  EXPECT_EQ(history[2].at, Seconds(1.2));
 }
 
 // The remaining tests run real threads: they are what ThreadSanitizer watches.

@@ -87,23 +87,38 @@ TEST_F(HostSourceTest, OneWrapAroundOfTheCounterIsUndone) {
 }
 
 TEST_F(HostSourceTest, AnIntervalInWhichTheCounterMayHaveWrappedTwiceHasNoPower) {
-  add_domain("intel-rapl:0", "package-0", "1000000");  // 262 kJ: 131 s at 2 kW
+  add_domain("intel-rapl:0", "package-0", "1000000");  // 262 kJ: 262 s at 1 kW
   read_at(0.0);
   write("powercap/intel-rapl:0/energy_uj", "2000000");
-  const HostReading late = reading(read_at(200.0), "RAPL package-0");
+  const HostReading late = reading(read_at(300.0), "RAPL package-0");
   EXPECT_EQ(late.power.value, std::nullopt);
-  EXPECT_EQ(late.energy.value, Joules(0.0));
+  EXPECT_EQ(late.energy.value, std::nullopt);
+  EXPECT_EQ(late.energy_gaps, 1U);
 }
 
-TEST_F(HostSourceTest, ACounterThatBeganAnewIsNoConsumption) {
-  add_domain("intel-rapl:0", "package-0", "900000000000", "1000000000000");
-  read_at(0.0);
-  write("powercap/intel-rapl:0/energy_uj", "1000");  // after a suspend: 100 kJ in 1 s if it wrapped
-  const HostReading anew = reading(read_at(1.0), "RAPL package-0");
-  EXPECT_EQ(anew.power.value, std::nullopt);
-  EXPECT_EQ(anew.energy.value, Joules(0.0));
-  write("powercap/intel-rapl:0/energy_uj", "50001000");
-  EXPECT_DOUBLE_EQ(reading(read_at(2.0), "RAPL package-0").power.value->value, 50.0);
+TEST_F(HostSourceTest, ACounterThatBeganAnewIsNoConsumptionAndLeavesAGapInTheTotal) {
+  for (const double period : {1.0, 4.0}) {  // 5144 W and 1286 W if it had wrapped
+    SCOPED_TRACE(period);
+    add_domain("intel-rapl:0", "package-0", "257000000000", "262143328850");
+    HostSource source({.powercap = (root_ / "powercap").string(), .hwmon = ""});
+    const auto read_after = [&](double periods) {
+      return reading(source.read(Seconds(periods * period)), "RAPL package-0");
+    };
+    read_after(0);
+    write("powercap/intel-rapl:0/energy_uj", "257030000000");
+    EXPECT_EQ(read_after(1).energy.value, Joules(30.0));
+    write("powercap/intel-rapl:0/energy_uj", "1000000");  // driver reload, resume
+    const HostReading anew = read_after(2);
+    EXPECT_EQ(anew.power.value, std::nullopt);
+    EXPECT_EQ(anew.energy.value, std::nullopt);
+    EXPECT_EQ(anew.energy_gaps, 1U);
+    write("powercap/intel-rapl:0/energy_uj", "51000000");
+    const Snapshot on = source.read(Seconds(3 * period));
+    EXPECT_DOUBLE_EQ(reading(on, "RAPL package-0").power.value->value, 50.0 / period);
+    EXPECT_EQ(reading(on, "RAPL package-0").energy.value, Joules(80.0));
+    EXPECT_EQ(reading(on, "RAPL package-0").energy_gaps, 1U);  // for good
+    EXPECT_THAT(on.problems, ElementsAre(AllOf(HasSubstr("RAPL package-0"), HasSubstr("gap"))));
+  }
 }
 
 TEST_F(HostSourceTest, PartsOfAPackageAreNamedAfterItAndNamesAreUnique) {
@@ -219,7 +234,9 @@ TEST_F(HostSourceTest, ADomainThatVanishesAndComesBackBeginsANewInterval) {
   write("powercap/intel-rapl:0/energy_uj", "900000000");
   EXPECT_EQ(reading(read_at(2.0), "RAPL package-0").power.value, std::nullopt);
   write("powercap/intel-rapl:0/energy_uj", "910000000");
-  EXPECT_DOUBLE_EQ(reading(read_at(3.0), "RAPL package-0").power.value->value, 10.0);
+  const HostReading on = reading(read_at(3.0), "RAPL package-0");
+  EXPECT_DOUBLE_EQ(on.power.value->value, 10.0);
+  EXPECT_EQ(on.energy_gaps, 1U);
 }
 
 TEST_F(HostSourceTest, GarbageInAFileIsAbsentAndTold) {
@@ -253,9 +270,10 @@ TEST_F(HostSourceTest, FoldersThatDoNotExistAreAHostWithoutSensors) {
 TEST(RaplCounter, CountsOnThroughManyWrapsThatAreSeenOneByOne) {
   constexpr long long kRange = 100'000'000'000;
   RaplCounter counter(kRange);
-  for (int i = 0; i <= 10; ++i) counter.add((i * 60'000'000'000LL) % kRange, Seconds(40.0 * i));
-  EXPECT_DOUBLE_EQ(counter.energy().value, 600e3);
-  EXPECT_DOUBLE_EQ(counter.power()->value, 1500.0);
+  for (int i = 0; i <= 10; ++i) counter.add((i * 60'000'000'000LL) % kRange, Seconds(80.0 * i));
+  EXPECT_DOUBLE_EQ(counter.energy()->value, 600e3);
+  EXPECT_DOUBLE_EQ(counter.power()->value, 750.0);
+  EXPECT_EQ(counter.gaps(), 0U);
 }
 
 TEST(RaplCounter, SaysNoPowerWithoutTimeBetweenTwoReads) {

@@ -25,7 +25,10 @@ class HangingSource final : public Source {
   };
   explicit HangingSource(std::shared_ptr<Story> story) : story_(std::move(story)) {}
   ~HangingSource() override { story_->destroyed.set_value(); }
-  Snapshot read(Seconds now) override {
+  std::string_view name() const override { return "hanging"; }
+
+ private:
+  Snapshot poll(Seconds now) override {
     if (++polls_ == 2) {
       story_->hanging.set_value();
       (void)is_kept(story_->go_on);
@@ -33,9 +36,7 @@ class HangingSource final : public Source {
     }
     return power_reading(100.0 * polls_);
   }
-  std::string_view name() const override { return "hanging"; }
 
- private:
   const std::shared_ptr<Story> story_;  // also the test's
   int polls_ = 0;
 };

@@ -59,6 +59,13 @@ TEST(NvmlProbe, SaysWhyAReadingCannotBeHad) {
   EXPECT_TRUE(support(gpu, "power_instant").available);
 }
 
+TEST(NvmlProbe, AValueThatCannotBeIsNoReading) {
+  const ScriptedNvml nvml("gpu.power_average = 4294967\n");
+  const NvmlProbe probe = probe_nvml({.library = nvml.library()});
+  EXPECT_FALSE(support(probe.gpus.at(0), "power_average").available);
+  EXPECT_EQ(support(probe.gpus.at(0), "power_average").reason, "no usable value");
+}
+
 TEST(NvmlProbe, NamesTheFunctionsThatAnOldDriverLacks) {
   const ScriptedNvml nvml("", THERMOE_FAKE_NVML_OLD_LIBRARY);
   const NvmlProbe probe = probe_nvml({.library = nvml.library()});

@@ -126,6 +126,17 @@ TEST_F(NvmlSourceTest, NotAvailableAndImpossibleValuesAreAbsentAndZeroIsAValue) 
   EXPECT_EQ(gpu.power_instant.value, Watts(0.0));
 }
 
+TEST_F(NvmlSourceTest, WhatNoGpuCanDrawIsAbsentAndSaid) {
+  nvml_.write("gpu.power_average = 4294967\ngpu.temperature = 4000000000\n");
+  const Snapshot snapshot = read_at(0.0);
+  EXPECT_EQ(snapshot.gpus.at(0).power_average.value, std::nullopt);
+  EXPECT_EQ(snapshot.gpus.at(0).temperature.value, std::nullopt);
+  EXPECT_EQ(snapshot.gpus.at(0).power_instant.value, Watts(305.0));
+  EXPECT_THAT(snapshot.problems,
+              ElementsAre(AllOf(HasSubstr("GPU 0"), HasSubstr("power_w 4294967")),
+                          AllOf(HasSubstr("GPU 0"), HasSubstr("temp_gpu_c 4000000000"))));
+}
+
 TEST_F(NvmlSourceTest, OneLostGpuGoesAbsentAndTheOthersGoOn) {
   nvml_.write("gpus = 3\n");
   read_at(0.0);
@@ -239,11 +250,57 @@ TEST_F(NvmlSourceTest, ADriverWithoutAGpuIsSaid) {
 TEST_F(NvmlSourceTest, AGpuWithoutPermissionIsAProblemAndNoReasonToReconnect) {
   nvml_.write("gpus = 2\ngpu1.state = no_permission\n");
   const Snapshot snapshot = read_at(0.0);
-  EXPECT_EQ(snapshot.gpus.size(), 1U);
+  EXPECT_EQ(snapshot.gpus.size(), 2U);
+  EXPECT_EQ(snapshot.gpus.at(1).power_instant.value, std::nullopt);
   EXPECT_THAT(snapshot.problems, ElementsAre(AllOf(HasSubstr("cannot open GPU 1"),
                                                    HasSubstr("Insufficient Permissions"))));
   read_at(100.0);
   EXPECT_EQ(nvml_.calls("nvmlInit_v2"), 1U);
+}
+
+std::vector<unsigned> indices(const Snapshot& snapshot) {
+  std::vector<unsigned> all;
+  for (const GpuReading& gpu : snapshot.gpus) all.push_back(gpu.index);
+  return all;
+}
+
+TEST_F(NvmlSourceTest, AGpuThatDoesNotOpenKeepsAnEmptyPlaceAndItsReturnRenumbersNone) {
+  nvml_.write("gpus = 4\ngpu2.power_average = 120\ngpu1.state = lost\n");
+  const Snapshot without = read_at(0.0);
+  EXPECT_THAT(indices(without), ElementsAre(0, 1, 2, 3));
+  EXPECT_EQ(without.gpus[1].uuid, "");
+  EXPECT_EQ(without.gpus[1].power_average.value, std::nullopt);
+  EXPECT_EQ(without.gpus[2].uuid, "GPU-fake-2");
+  EXPECT_EQ(without.gpus[2].power_average.value, Watts(120.0));
+  EXPECT_THAT(without.problems, ElementsAre(HasSubstr("cannot open GPU 1")));
+  nvml_.write("gpus = 4\ngpu2.power_average = 120\n");
+  const Snapshot with = read_at(1.2);
+  EXPECT_THAT(indices(with), ElementsAre(0, 1, 2, 3));
+  EXPECT_EQ(with.gpus[1].uuid, "GPU-fake-1");
+  EXPECT_EQ(with.gpus[1].power_average.value, Watts(300.0));
+  EXPECT_EQ(with.gpus[2].power_average.value, Watts(120.0));
+  EXPECT_THAT(with.problems, IsEmpty());
+}
+
+TEST_F(NvmlSourceTest, AnEnergyCounterThatBeginsAnewIsAGap) {
+  nvml_.write("gpus = 2\ngpu.energy = 5000\n");
+  EXPECT_EQ(read_at(0.0).gpus.at(0).energy_gaps, 0U);
+  nvml_.write("gpus = 2\ngpu0.energy = 7\ngpu1.energy = 5100\n");
+  const Snapshot anew = read_at(1.0);
+  EXPECT_EQ(anew.gpus.at(0).energy.value, Joules(7.0));
+  EXPECT_EQ(anew.gpus.at(0).energy_gaps, 1U);
+  EXPECT_EQ(anew.gpus.at(1).energy_gaps, 0U);
+}
+
+TEST_F(NvmlSourceTest, AGpuThatWasAwayMayHaveBegunItsCounterAnewUnseen) {
+  nvml_.write("gpus = 2\ngpu.energy = 5000\n");
+  read_at(0.0);
+  nvml_.write("gpus = 2\ngpu.energy = 5000\ngpu0.state = lost\n");
+  read_at(0.1);
+  nvml_.write("gpus = 2\ngpu.energy = 6000\n");
+  const Snapshot back = read_at(1.2);
+  EXPECT_EQ(back.gpus.at(0).energy_gaps, 1U);
+  EXPECT_EQ(back.gpus.at(1).energy_gaps, 0U);  // NVML began anew, its counter did not
 }
 
 TEST(NvmlSource, PeriodsOutOfRangeAreRefused) {

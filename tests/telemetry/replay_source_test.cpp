@@ -106,6 +106,12 @@ TEST(TelemetryTrace, RowsOfOneTimeAreTheGpusOfOneSnapshot) {
   EXPECT_EQ(rows[1].gpus.size(), 1U);
 }
 
+TEST(TelemetryTrace, AHighIndexTakesNoMoreMemoryThanALowOne) {
+  const auto rows = parse_telemetry_trace("t_s,gpu,power_w\n0,1023,10\n1,1023,20\n", "x.csv");
+  ASSERT_EQ(rows.at(0).gpus.size(), 1U);
+  EXPECT_EQ(rows[0].gpus[0].index, 1023U);
+}
+
 TEST(TelemetryTrace, HostSensorsAndGpusRecordedAtOtherTimesAreShownTogether) {
   const auto rows = parse_telemetry_trace(
       "t_s,gpu,power_w,host,host_power_w\n0,0,10,,\n0.5,,,RAPL package-0,95\n1,0,20,,\n", "x.csv");

@@ -12,10 +12,11 @@ namespace thermoe {
 class ScriptedSource final : public Source {
  public:
   explicit ScriptedSource(std::function<Snapshot()> answer) : answer_(std::move(answer)) {}
-  Snapshot read(Seconds /*now*/) override { return answer_(); }
   std::string_view name() const override { return "scripted"; }
 
  private:
+  Snapshot poll(Seconds /*now*/) override { return answer_(); }
+
   std::function<Snapshot()> answer_;
 };
 

@@ -31,6 +31,8 @@ GpuReading everything() {
 
 TEST(TraceWriter, EveryReadingComesBackFromTheFile) {
   Snapshot written{.at = Seconds(1.5), .simulated = true, .gpus = {everything(), everything()}};
+  written.gpus[1].index = 3;
+  written.gpus[1].energy_gaps = 2;
   written.host = {{.name = "RAPL package-0"}};
   written.host[0].power.value = Watts(95.5);
   written.host[0].energy.value = Joules(1000.25);
@@ -47,6 +49,8 @@ TEST(TraceWriter, EveryReadingComesBackFromTheFile) {
     for_each_reading(gpu, written.gpus[0],
                      [](const auto& back, const auto& was) { EXPECT_EQ(back.value, was.value); });
   }
+  EXPECT_EQ(read[0].gpus[1].index, 3U);
+  EXPECT_EQ(read[0].gpus[1].energy_gaps, 2U);
   ASSERT_EQ(read[0].host.size(), 1U);
   EXPECT_EQ(read[0].host[0].name, "RAPL package-0");
   for_each_host_reading(read[0].host[0], written.host[0], [](const auto& back, const auto& was) {
