@@ -15,6 +15,7 @@
 #include "cli/eval_command.h"
 #include "cli/interrupt_watch.h"
 #include "cli/logits_command.h"
+#include "cli/measure_command.h"
 #include "cli/monitor_command.h"
 #include "cli/price_command.h"
 #include "cli/program_log.h"
@@ -56,6 +57,7 @@ void describe(CLI::App& app) {
       "H100)\n"
       "  thermoe report runs/demo-1             the run as a page of plots, offline\n"
       "  thermoe monitor                        GPUs, host and runs, live in the terminal\n"
+      "  thermoe measure -- COMMAND             joules, watts and degrees of a command\n"
       "  thermoe cost show data/h100/kernel_cost_model.json\n"
       "  thermoe eval --help                    bits/byte of a checkpoint\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");
@@ -87,6 +89,7 @@ int run(int argc, char** argv) {
   thermoe::add_eval_command(app);
   thermoe::add_doctor_command(app);
   thermoe::add_monitor_command(app);
+  thermoe::add_measure_command(app, thermoe::cut_measured_command(argc, argv));
   // Only these end cleanly on Ctrl-C; the others just end.
   for (const char* name : {"run", "train", "logits"}) {
     app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });

@@ -2,10 +2,10 @@
 #include "monitor/feeds.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "core/errors.h"
+#include "machine/find_plant.h"
 #include "machine/plant_config.h"
 #include "machine/simulated_load_source.h"
 #include "telemetry/host_source.h"
@@ -14,8 +14,6 @@
 
 namespace thermoe {
 namespace {
-
-namespace fs = std::filesystem;
 
 // A poll that hangs is left behind: whoever ends the program has waited enough.
 constexpr Seconds kPatience{0.2};
@@ -60,32 +58,7 @@ Feed simulated(const MonitorRequest& request, const Clock& clock, Seconds period
   return made;
 }
 
-std::vector<fs::path> upwards(const fs::path& from) {
-  std::vector<fs::path> folders;
-  for (fs::path folder = from; !folder.empty(); folder = folder.parent_path()) {
-    folders.push_back(folder);
-    if (folder == folder.parent_path()) break;
-  }
-  return folders;
-}
-
 }  // namespace
-
-std::string find_plant() {
-  std::error_code ignored;
-  const fs::path here = fs::current_path(ignored);
-  const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-  std::vector<fs::path> folders = upwards(here);
-  for (const fs::path& folder : upwards(program)) folders.push_back(folder);
-  for (const fs::path& folder : folders) {
-    const fs::path plant = folder / "data/h100/plant.json";
-    if (fs::exists(plant, ignored)) return plant.string();
-  }
-  throw UsageError(fmt::format(
-      "--source simulated: no data/h100/plant.json in {}, in {} or in a folder above them; run it "
-      "inside the repository, or name the file with --plant",
-      here.string(), program.string()));
-}
 
 std::vector<Feed> start_feeds(const MonitorRequest& request, const Clock& clock, Seconds period) {
   using Source = MonitorRequest::Source;

@@ -34,8 +34,4 @@ FeedView feed_view(const Feed& feed, Seconds now, Seconds patience);
 /// Snapshots that ended before `now` and were not given before, oldest first.
 std::vector<Snapshot> fresh_snapshots(Feed& feed, Seconds now);
 
-/// data/h100/plant.json, looked for from the working directory and from the program's folder
-/// upwards. Throws UsageError naming the places.
-std::string find_plant();
-
 }  // namespace thermoe

@@ -79,6 +79,7 @@ struct GpuSystemMonitor::State {
   std::condition_variable_any wake;
   std::condition_variable ended;
   bool thread_ended = false;
+  bool poll_requested = false;
   const Clock* clock;  // null once the monitor, and perhaps the clock, is gone
   std::deque<Snapshot> history;
   std::optional<std::string> error;
@@ -100,7 +101,8 @@ void GpuSystemMonitor::State::run(const std::stop_token& stop) {
     const auto now = SteadyTime::now();
     while (next <= now) next += period;
     std::unique_lock lock(mutex);
-    wake.wait_until(lock, stop, next, [] { return false; });
+    wake.wait_until(lock, stop, next, [&] { return poll_requested; });
+    poll_requested = false;
   }
   const std::lock_guard lock(mutex);
   thread_ended = true;
@@ -171,6 +173,12 @@ void GpuSystemMonitor::start() {
 }
 
 void GpuSystemMonitor::poll() { state_->poll(); }
+
+void GpuSystemMonitor::poll_soon() {
+  const std::lock_guard lock(state_->mutex);
+  state_->poll_requested = true;
+  state_->wake.notify_all();
+}
 
 Snapshot GpuSystemMonitor::latest() const {
   const std::lock_guard lock(state_->mutex);

@@ -54,6 +54,9 @@ class GpuSystemMonitor {
   /// One poll by the caller, for virtual time; takes as long as the source does. Never throws
   /// TelemetryError: see `error()`.
   void poll();
+  /// The background thread polls now instead of at its next turn: for readings at an edge in time.
+  /// Does not wait for it.
+  void poll_soon();
 
   Snapshot latest() const;
   /// Oldest first.

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure/command_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+
+#include "core/errors.h"
+#include "core/terminal_text.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kNotFound = 127;
+constexpr int kNotExecutable = 126;
+constexpr int kSignalled = 128;
+constexpr int kPipefuls = 16;  // a pipe holds 64 KiB, what one read takes
+
+using Time = std::chrono::steady_clock;
+
+/// Writes all of it, also where our output is a slow pipe or set not to block; false if nobody
+/// reads any more.
+bool write_whole(int fd, const char* bytes, std::size_t count) {
+  while (count > 0) {
+    const ssize_t written = ::write(fd, bytes, count);
+    if (written >= 0) {
+      bytes += written;
+      count -= static_cast<std::size_t>(written);
+    } else if (errno == EAGAIN) {
+      pollfd room{.fd = fd, .events = POLLOUT, .revents = 0};
+      ::poll(&room, 1, -1);
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// posix_spawn's settings: the mask and dispositions that the command had without us.
+class Attributes {
+ public:
+  explicit Attributes(const sigset_t& mask) {
+    ::posix_spawnattr_init(&raw_);
+    sigset_t ours;  // what main() ignores for itself
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGXFSZ);
+    ::posix_spawnattr_setsigdefault(&raw_, &ours);
+    ::posix_spawnattr_setsigmask(&raw_, &mask);
+    ::posix_spawnattr_setflags(&raw_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  }
+  ~Attributes() { ::posix_spawnattr_destroy(&raw_); }
+  Attributes(const Attributes&) = delete;
+  Attributes& operator=(const Attributes&) = delete;
+  const posix_spawnattr_t* get() const { return &raw_; }
+
+ private:
+  posix_spawnattr_t raw_{};
+};
+
+class FileActions {
+ public:
+  FileActions() { ::posix_spawn_file_actions_init(&raw_); }
+  ~FileActions() { ::posix_spawn_file_actions_destroy(&raw_); }
+  FileActions(const FileActions&) = delete;
+  FileActions& operator=(const FileActions&) = delete;
+  posix_spawn_file_actions_t* get() { return &raw_; }
+
+ private:
+  posix_spawn_file_actions_t raw_{};
+};
+
+void close_if_open(int& fd) {
+  if (fd >= 0) ::close(fd);
+  fd = -1;
+}
+
+}  // namespace
+
+CommandProcess::CommandProcess(const std::vector<std::string>& words, SignalQueue& signals,
+                               OutputNumber* number)
+    : signals_(signals), number_(number) {
+  THERMOE_EXPECT(!words.empty(), "a command needs a word");
+  start(words);
+}
+
+CommandProcess::~CommandProcess() {
+  for (Passage& passage : passages_) close_if_open(passage.from);
+  if (exit_code_) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+void CommandProcess::start(const std::vector<std::string>& words) {
+  FileActions files;
+  std::array<int, 2> theirs{-1, -1};
+  if (number_ != nullptr) {
+    for (int output = 0; output < 2; ++output) {
+      int ends[2];
+      if (::pipe2(ends, O_CLOEXEC) != 0) {
+        throw Error(fmt::format("no pipe for the command's output: {}", std::strerror(errno)));
+      }
+      ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+      passages_[output] = {.from = ends[0], .to = output + 1};
+      theirs[output] = ends[1];
+      ::posix_spawn_file_actions_adddup2(files.get(), ends[1], output + 1);
+    }
+  }
+  std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  const Attributes attributes(signals_.mask_before());
+  const int error =
+      ::posix_spawnp(&pid_, arguments[0], files.get(), attributes.get(), arguments.data(), environ);
+  for (int& fd : theirs) close_if_open(fd);
+  if (error == 0) return;
+  for (Passage& passage : passages_) close_if_open(passage.from);
+  exit_code_ = error == ENOENT ? kNotFound : kNotExecutable;
+  fault_ = fmt::format("{}: cannot be run: {}", printable(words.front(), true),
+                       error == ENOENT ? "no such command" : std::strerror(error));
+}
+
+bool CommandProcess::wait(Seconds longest) {
+  const auto end = Time::now() + std::chrono::duration_cast<Time::duration>(
+                                     std::chrono::duration<double>(longest.value));
+  while (true) {
+    reap();
+    if (exit_code_) {
+      finish_passages();
+      return true;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Time::now());
+    if (left.count() <= 0) return false;
+    // poll passes over descriptors of -1: an output that is at its end, or not ours.
+    std::array<pollfd, 3> watched{pollfd{.fd = signals_.fd(), .events = POLLIN, .revents = 0},
+                                  pollfd{.fd = passages_[0].from, .events = POLLIN, .revents = 0},
+                                  pollfd{.fd = passages_[1].from, .events = POLLIN, .revents = 0}};
+    if (::poll(watched.data(), watched.size(), static_cast<int>(left.count())) <= 0) continue;
+    if (watched[0].revents != 0) take_signals();
+    for (std::size_t output = 0; output < 2; ++output) {
+      if (watched[output + 1].revents != 0) pass_on(output);
+    }
+  }
+}
+
+void CommandProcess::take_signals() {
+  while (const auto signal = signals_.next()) {
+    if (signal->number == SIGCHLD) continue;  // reap() looks
+    interrupted_ = signal->number;
+    if (!signal->from_terminal) ::kill(pid_, signal->number);
+  }
+}
+
+void CommandProcess::reap() {
+  int status = 0;
+  if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
+  exit_code_ = WIFSIGNALED(status) ? kSignalled + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/// Passes on what is there; false once there is nothing more for now.
+bool CommandProcess::pass_on(std::size_t output) {
+  Passage& passage = passages_[output];
+  if (passage.from < 0) return false;
+  char bytes[65536];
+  const ssize_t count = ::read(passage.from, bytes, sizeof bytes);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (count <= 0) {
+    close_if_open(passage.from);
+    return false;
+  }
+  number_->add(output, {bytes, static_cast<std::size_t>(count)});
+  // Where nobody reads ours, the command shall learn it from its own next write.
+  if (!write_whole(passage.to, bytes, static_cast<std::size_t>(count))) {
+    close_if_open(passage.from);
+  }
+  return true;
+}
+
+/// What the command wrote before it ended. Not up to the end of the pipes: a process that it left
+/// in the background may hold them open, or write, for ever.
+void CommandProcess::finish_passages() {
+  for (std::size_t output = 0; output < 2; ++output) {
+    for (int reads = 0; reads < kPipefuls && pass_on(output); ++reads) {
+    }
+    close_if_open(passages_[output].from);
+  }
+  if (number_ != nullptr) number_->finish();
+}
+
+}  // namespace thermoe
