@@ -144,7 +144,7 @@ TEST(TopkRoutePricing, EveryInstructionSetOfACpuTakesTheSameDecisionsBitForBit) 
     problem.bias.assign(128, 0.0F);
     for (int e = 0; e < 128; e += 3) problem.bias[e] = 0.05F;
     const RouteResult simplest = route(cpu_backend<cpu::Isa::kBaseline>("baseline"), problem);
-    EXPECT_EQ(route({"best", topk_route, nullptr, nullptr}, problem), simplest);
+    EXPECT_EQ(route(kernel_backends().front(), problem), simplest);
   }
 }
 
