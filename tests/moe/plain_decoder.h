@@ -137,6 +137,7 @@ class PlainDecoder {
     std::vector<std::int32_t> ids(c.top_k);
     std::vector<std::int32_t> counts(c.experts);
     std::vector<float> mix(c.top_k);
+    TopkRouteWorkspace workspace;
     topk_route({.logits = logits,
                 .tokens = 1,
                 .experts = c.experts,
@@ -144,7 +145,8 @@ class PlainDecoder {
                 .expert = ids.data(),
                 .weight = mix.data(),
                 .slots = c.top_k,
-                .counts = counts.data()});
+                .counts = counts.data(),
+                .workspace = &workspace});
     return mix;
   }
 
