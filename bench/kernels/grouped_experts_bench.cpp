@@ -55,6 +55,7 @@ void layer_call(benchmark::State& state, Held held) {
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(kExperts);
+  TopkRouteWorkspace routing;
   topk_route({.logits = logits.data(),
               .tokens = tokens,
               .experts = kExperts,
@@ -62,7 +63,8 @@ void layer_call(benchmark::State& state, Held held) {
               .expert = expert.data(),
               .weight = weight.data(),
               .slots = kTopk,
-              .counts = counts.data()});
+              .counts = counts.data(),
+              .workspace = &routing});
   std::vector<float> out(hidden.size());
   GroupedExpertsWorkspace workspace;
   std::size_t l = 0;

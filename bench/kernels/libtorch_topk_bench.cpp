@@ -24,6 +24,8 @@ void ours(benchmark::State& state, float price, cpu::Isa isa) {
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(kExperts);
+  TopkRouteWorkspace workspace;
+  workspace.reserve(kExperts);
   for (auto _ : state) {
     cpu::topk_route({.logits = logits.data(),
                      .tokens = tokens,
@@ -33,7 +35,8 @@ void ours(benchmark::State& state, float price, cpu::Isa isa) {
                      .expert = expert.data(),
                      .weight = weight.data(),
                      .slots = kTopk,
-                     .counts = counts.data()},
+                     .counts = counts.data(),
+                     .workspace = &workspace},
                     isa);
     benchmark::DoNotOptimize(expert.data());
     benchmark::ClobberMemory();

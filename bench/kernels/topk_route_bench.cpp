@@ -21,6 +21,7 @@ void route(benchmark::State& state, bool priced) {
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(static_cast<std::size_t>(experts));
   std::vector<float> kept(static_cast<std::size_t>(tokens));
+  TopkRouteWorkspace workspace;
   for (auto _ : state) {
     topk_route({.logits = logits.data(),
                 .tokens = tokens,
@@ -32,7 +33,8 @@ void route(benchmark::State& state, bool priced) {
                 .weight = weight.data(),
                 .slots = k,
                 .counts = counts.data(),
-                .kept_mass = kept.data()});
+                .kept_mass = kept.data(),
+                .workspace = &workspace});
     benchmark::DoNotOptimize(expert.data());
     benchmark::ClobberMemory();
   }

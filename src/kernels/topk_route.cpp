@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/topk_route.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/cpu/workspace_rows.h"
 
 namespace thermoe {
 namespace {
@@ -25,7 +27,7 @@ void check_shape(const TopkRouteArgs& a) {
   THERMOE_EXPECT(
       a.k_per_token.empty() || a.k_per_token.size() == static_cast<std::size_t>(a.tokens),
       "k_per_token has {} entries for {} tokens", a.k_per_token.size(), a.tokens);
-  THERMOE_EXPECT(a.counts != nullptr, "counts is null");
+  THERMOE_EXPECT(a.counts && a.workspace, "counts or workspace is null");
   THERMOE_EXPECT(a.tokens == 0 || (a.logits && a.expert && a.weight),
                  "logits, expert or weight is null");
 }
@@ -48,9 +50,17 @@ void check_values(const TopkRouteArgs& a) {
 
 }  // namespace
 
+void TopkRouteWorkspace::reserve(int experts) {
+  const std::size_t row = cpu::WorkspaceRows::row_of(experts);
+  const auto grow = [](auto& v, std::size_t n) { v.resize(std::max(v.size(), n)); };
+  grow(values, cpu::WorkspaceRows::kValueRows * row);
+  grow(flags, cpu::WorkspaceRows::kFlagRows * row);
+}
+
 void topk_route(const TopkRouteArgs& args) {
   check_shape(args);
   check_values(args);
+  args.workspace->reserve(args.experts);
   cpu::topk_route(args, cpu::best_isa());
 }
 

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
+
+#include "kernels/aligned_vector.h"
 
 namespace thermoe {
 
@@ -10,6 +13,19 @@ enum class ScoreFunction { kSoftmax, kSigmoid };
 
 /// Largest number of experts a layer may have.
 inline constexpr int kMaxExperts = 1024;
+
+/// Scratch memory of `topk_route`, kept between calls: a call with no more experts than an earlier
+/// one, or than `reserve` was told, allocates nothing. One a thread. Some 280 bytes an expert, as
+/// the tokens of a decode batch are worked off side by side.
+class TopkRouteWorkspace {
+ public:
+  /// Makes room for layers of up to this many experts.
+  void reserve(int experts);
+
+  /// For backends. Sized by `reserve`.
+  AlignedVector<float> values;
+  std::vector<std::uint8_t> flags;
+};
 
 /// One layer's routing problem: the batch is all tokens of the call. Every pointer is the caller's.
 struct TopkRouteArgs {
@@ -29,6 +45,7 @@ struct TopkRouteArgs {
   int slots = 0;                              ///< row length of `expert` and `weight`, >= every k
   std::int32_t* counts = nullptr;             ///< out [experts]: tokens an expert received
   float* kept_mass = nullptr;                 ///< out [tokens] or null: see below
+  TopkRouteWorkspace* workspace = nullptr;
 };
 
 /// Picks k experts a token and gives them mixing weights (docs/theory.md, activation pricing).
@@ -46,8 +63,8 @@ struct TopkRouteArgs {
 /// Weights come from the unbiased p of the chosen experts, in slot order (best selection score
 /// first); if their p sum to 0 they share equally. kept_mass = sum of the chosen u, at most 1;
 /// exactly 1 without bias and prices, and for a token that has nothing to choose from (every logit
-/// NaN). Deterministic; allocates nothing. Throws PreconditionError for arguments outside the
-/// ranges above.
+/// NaN). Deterministic; less than 16 KiB of stack. Throws PreconditionError for arguments outside
+/// the ranges above.
 void topk_route(const TopkRouteArgs& args);
 
 }  // namespace thermoe

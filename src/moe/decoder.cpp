@@ -5,11 +5,12 @@
 #include <numeric>
 
 #include "core/errors.h"
+#include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
+#include "kernels/linear.h"
 #include "moe/kv_cache.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
-#include "moe/packed_linear.h"
 #include "moe/plan_router.h"
 #include "moe/rms_norm.h"
 #include "moe/rotary_table.h"
@@ -29,9 +30,9 @@ struct Block {
 
   std::vector<float> attn_norm;
   std::vector<float> moe_norm;
-  PackedLinear qkv;
-  PackedLinear attn_out;
-  PackedLinear router;
+  LinearWeights qkv;
+  LinearWeights attn_out;
+  LinearWeights router;
   ExpertBank experts;
 };
 
@@ -53,13 +54,15 @@ struct Decoder::Impl {
 
   void attend(int layer);
   void run_experts(int layer, const RoutingPlan& plan);
+  void multiply(const LinearWeights& weights, std::span<const float> rows,
+                std::span<float> out) const;
   void add_to_x();
 
   ModelConfig config;
   DecoderOptions options;
   std::vector<float> embed;
   std::vector<float> final_norm;
-  PackedLinear head;
+  LinearWeights head;
   std::vector<Block> blocks;
   RotaryTable rotary;
   KvCache cache;
@@ -73,7 +76,7 @@ struct Decoder::Impl {
   std::vector<float> qkv;       // [streams, 3 d]
   std::vector<float> attended;  // [streams, d]
   std::vector<float> update;    // [streams, d] what a sublayer adds to x
-  std::vector<float> scores;    // scratch of one head's attention
+  std::vector<float> scores;    // scratch of attention
   std::vector<float> logits;    // [streams, vocab]
   RoutingStats stats;
   LogitSample sample;
@@ -87,11 +90,10 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
       final_norm(std::move(w.final_norm)),
       head(w.head, config.vocab, config.d_model),
       rotary(options.context, config.head_dim(), config.rope_base),
-      cache({.layers = config.layers,
-             .streams = options.streams,
-             .heads = config.heads,
-             .head_dim = config.head_dim(),
-             .context = options.context}),
+      cache(config.layers, {.streams = options.streams,
+                            .heads = config.heads,
+                            .head_dim = config.head_dim(),
+                            .context = options.context}),
       router(config.experts, config.top_k, options.streams),
       positions(options.streams),
       x(cells(options.streams, config.d_model)),
@@ -99,7 +101,7 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
       qkv(3 * x.size()),
       attended(x.size()),
       update(x.size()),
-      scores(cache.scratch_size()),
+      scores(cache.layout().scratch()),
       logits(cells(options.streams, config.vocab)),
       stats{.layers = config.layers,
             .experts = config.experts,
@@ -115,6 +117,12 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
   workspace.reserve(blocks.front().experts.shape(), options.streams, slots);
 }
 
+/// out = rows Wᵀ, a row a stream.
+void Decoder::Impl::multiply(const LinearWeights& weights, std::span<const float> rows,
+                             std::span<float> out) const {
+  linear({.x = rows.data(), .rows = options.streams, .weights = &weights, .out = out.data()});
+}
+
 void Decoder::Impl::add_to_x() {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] += update[i];
 }
@@ -126,7 +134,7 @@ void Decoder::Impl::attend(int l) {
   const int hd = config.head_dim();
   rms_norm_rows(x.data(), options.streams, d, block.attn_norm.data(), config.norm_eps,
                 normed.data());
-  block.qkv.forward(normed.data(), options.streams, qkv.data());
+  multiply(block.qkv, normed, qkv);
   for (int b = 0; b < options.streams; ++b) {
     float* query = qkv.data() + cells(b, 3 * d);
     float* key = query + d;
@@ -135,12 +143,16 @@ void Decoder::Impl::attend(int l) {
       rotary.rotate(key + h * hd, positions[b]);
     }
     cache.store(l, b, positions[b], key, key + d);
-    for (int h = 0; h < config.heads; ++h) {
-      cache.attend(l, b, h, positions[b] + 1, query + h * hd, scores.data(),
-                   attended.data() + cells(b, d) + h * hd);
-    }
   }
-  block.attn_out.forward(attended.data(), options.streams, update.data());
+  decode_attention({.layout = cache.layout(),
+                    .query = qkv.data(),
+                    .query_stride = 3 * d,
+                    .keys = cache.keys(l),
+                    .values = cache.values(l),
+                    .positions = positions,
+                    .scratch = scores,
+                    .out = attended.data()});
+  multiply(block.attn_out, attended, update);
   add_to_x();
 }
 
@@ -151,7 +163,7 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
                 normed.data());
   const std::size_t size = cells(options.streams, config.experts);
   const std::span<float> gate_logits = std::span(sample.logits).subspan(size * l, size);
-  block.router.forward(normed.data(), options.streams, gate_logits.data());
+  multiply(block.router, normed, gate_logits);
   const LayerRouting routing = router.route(gate_logits, options.streams, plan, l, steps);
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
@@ -218,7 +230,7 @@ const DecodeStep& Decoder::step(std::span<const std::uint8_t> bytes, const Routi
   }
   m.stats.kept_mass /= static_cast<double>(cells(m.config.layers, streams));
   rms_norm_rows(m.x.data(), streams, d, m.final_norm.data(), m.config.norm_eps, m.normed.data());
-  m.head.forward(m.normed.data(), streams, m.logits.data());
+  m.multiply(m.head, m.normed, m.logits);
   for (int& position : m.positions) ++position;
   ++m.steps;
   return m.result;

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "core/errors.h"
-#include "kernels/topk_route.h"
 
 namespace thermoe {
 namespace {
@@ -53,6 +52,7 @@ PlanRouter::PlanRouter(int experts, int reference_k, int max_tokens)
   counts_.resize(experts);
   kept_mass_.resize(max_tokens);
   scratch_.resize(experts);
+  workspace_.reserve(experts);
 }
 
 LayerRouting PlanRouter::route(std::span<const float> logits, int tokens, const RoutingPlan& plan,
@@ -86,7 +86,8 @@ LayerRouting PlanRouter::route(std::span<const float> logits, int tokens, const 
               .weight = weight_.data(),
               .slots = slots,
               .counts = counts_.data(),
-              .kept_mass = kept_mass_.data()});
+              .kept_mass = kept_mass_.data(),
+              .workspace = &workspace_});
   const auto picks = static_cast<std::size_t>(tokens) * slots;
   if (mixed || row.k != reference_k_) {
     // The kernel measures against the k it was given; quality is measured against the model's.

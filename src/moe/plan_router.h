@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/routing_plan.h"
+#include "kernels/topk_route.h"
 
 namespace thermoe {
 
@@ -46,6 +47,7 @@ class PlanRouter {
   std::vector<std::int32_t> counts_;
   std::vector<float> kept_mass_;
   std::vector<float> scratch_;  // [experts]
+  TopkRouteWorkspace workspace_;
 };
 
 }  // namespace thermoe

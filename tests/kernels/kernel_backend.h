@@ -15,6 +15,8 @@ struct KernelBackend {
   void (*topk_route)(const TopkRouteArgs&);
   void (*fused_dequant_linear)(const FusedDequantLinearArgs&);
   void (*grouped_experts)(const GroupedExpertsArgs&);
+  void (*linear)(const LinearArgs&);
+  void (*decode_attention)(const DecodeAttentionArgs&);
 };
 
 inline void PrintTo(const KernelBackend& backend, std::ostream* out) { *out << backend.name; }
@@ -23,17 +25,25 @@ inline void PrintTo(const KernelBackend& backend, std::ostream* out) { *out << b
 /// the arguments and prepares the workspace.
 template <cpu::Isa isa>
 KernelBackend cpu_backend(const char* name) {
-  return {name, [](const TopkRouteArgs& a) { topk_route(a), cpu::topk_route(a, isa); },
+  return {
+      .name = name,
+      .topk_route = [](const TopkRouteArgs& a) { topk_route(a), cpu::topk_route(a, isa); },
+      .fused_dequant_linear =
           [](const FusedDequantLinearArgs& a) {
             fused_dequant_linear(a), cpu::fused_dequant_linear(a, isa);
           },
-          [](const GroupedExpertsArgs& a) { grouped_experts(a), cpu::grouped_experts(a, isa); }};
+      .grouped_experts =
+          [](const GroupedExpertsArgs& a) { grouped_experts(a), cpu::grouped_experts(a, isa); },
+      .linear = [](const LinearArgs& a) { linear(a), cpu::linear(a, isa); },
+      .decode_attention =
+          [](const DecodeAttentionArgs& a) { decode_attention(a), cpu::decode_attention(a, isa); }};
 }
 
 /// Backends that this machine runs. A new one joins all suites with a line here (copying to its
 /// device and back in a wrapper).
 inline std::vector<KernelBackend> kernel_backends() {
-  std::vector<KernelBackend> all{{"cpu", topk_route, fused_dequant_linear, grouped_experts}};
+  std::vector<KernelBackend> all{
+      {"cpu", topk_route, fused_dequant_linear, grouped_experts, linear, decode_attention}};
   all.push_back(cpu_backend<cpu::Isa::kBaseline>("cpu_baseline"));
   if (supported(cpu::Isa::kAvx2)) all.push_back(cpu_backend<cpu::Isa::kAvx2>("cpu_avx2"));
   if (supported(cpu::Isa::kAvx512)) all.push_back(cpu_backend<cpu::Isa::kAvx512>("cpu_avx512"));

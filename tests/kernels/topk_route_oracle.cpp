@@ -123,6 +123,7 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
                      .weight = std::vector<float>(cells, -77.0F),
                      .counts = std::vector<std::int32_t>(problem.experts, -77),
                      .kept_mass = std::vector<float>(problem.tokens, -77.0F)};
+  TopkRouteWorkspace workspace;
   backend.topk_route({.logits = problem.logits.data(),
                       .tokens = problem.tokens,
                       .experts = problem.experts,
@@ -137,7 +138,8 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
                       .weight = result.weight.data(),
                       .slots = problem.slots(),
                       .counts = result.counts.data(),
-                      .kept_mass = result.kept_mass.data()});
+                      .kept_mass = result.kept_mass.data(),
+                      .workspace = &workspace});
   return result;
 }
 

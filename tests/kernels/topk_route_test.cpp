@@ -3,8 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -210,6 +214,69 @@ TEST_P(TopkRouteTest, AThousandExpertsMatchTheOracle) {
     problem.logits.push_back(static_cast<float>(i * 389 % kMaxExperts) * 0.01F);
   }
   expect_matches_oracle(GetParam(), problem);
+}
+
+/// Bytes of stack that a thread needs to run `body`.
+std::size_t stack_of(const std::function<void()>& body) {
+  constexpr std::size_t kSize = 2 << 20;
+  constexpr auto kPaint = std::byte{0xA5};
+  AlignedVector<std::byte> stack(kSize, kPaint);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  EXPECT_EQ(pthread_attr_setstack(&attributes, stack.data(), kSize), 0);
+  pthread_t thread{};
+  const auto run = [](void* f) -> void* {
+    (*static_cast<const std::function<void()>*>(f))();
+    return nullptr;
+  };
+  void* argument = const_cast<std::function<void()>*>(&body);
+  EXPECT_EQ(pthread_create(&thread, &attributes, run, argument), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  const auto touched = std::ranges::find_if(stack, [](std::byte b) { return b != kPaint; });
+  return static_cast<std::size_t>(stack.end() - touched);
+}
+
+// Threads of embedding programs may have 128 KiB (musl) or less.
+TEST_P(TopkRouteTest, ALargeLayerNeedsLittleStack) {
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "without optimisation, or with a sanitizer, frames are many times as large";
+#endif
+  RouteProblem problem{.tokens = 256, .experts = kMaxExperts, .k = 8, .k_min = 1};
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < 256 * kMaxExperts; ++i) problem.logits.push_back(normal(random));
+  problem.bias.assign(kMaxExperts, 0.01F);
+  problem.bias[3] = 0.0F;
+  problem.price.assign(kMaxExperts, 0.1F);
+  const std::size_t thread_alone = stack_of([] {});
+  const std::size_t with_routing = stack_of([&] { route(GetParam(), problem); });
+  EXPECT_LT(with_routing - thread_alone, 16U << 10);
+  EXPECT_LT(with_routing, 64U << 10);
+}
+
+TEST_P(TopkRouteTest, AReservedWorkspaceIsNotReallocated) {
+  TopkRouteWorkspace workspace;
+  workspace.reserve(100);
+  const float* values = workspace.values.data();
+  const std::uint8_t* flags = workspace.flags.data();
+  const std::vector<float> logits(2 * 100, 0.5F);
+  std::vector<std::int32_t> expert(2 * 3);
+  std::vector<float> weight(2 * 3);
+  std::vector<std::int32_t> counts(100);
+  for (const int experts : {100, 7, 100}) {
+    GetParam().topk_route({.logits = logits.data(),
+                           .tokens = 2,
+                           .experts = experts,
+                           .k = 3,
+                           .expert = expert.data(),
+                           .weight = weight.data(),
+                           .slots = 3,
+                           .counts = counts.data(),
+                           .workspace = &workspace});
+    EXPECT_EQ(workspace.values.data(), values);
+    EXPECT_EQ(workspace.flags.data(), flags);
+  }
 }
 
 TEST_P(TopkRouteTest, EachTokenMayHaveItsOwnK) {

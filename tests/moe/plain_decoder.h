@@ -6,12 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
+#include "kernels/linear.h"
 #include "kernels/topk_route.h"
 #include "moe/kv_cache.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
-#include "moe/packed_linear.h"
 #include "moe/rms_norm.h"
 #include "moe/rotary_table.h"
 
@@ -25,11 +26,10 @@ class PlainDecoder {
   PlainDecoder(const std::string& path, int stream_count)
       : weights(load_model_weights(path)),
         streams(stream_count),
-        cache({.layers = weights.config.layers,
-               .streams = streams,
-               .heads = weights.config.heads,
-               .head_dim = weights.config.head_dim(),
-               .context = weights.config.context}),
+        cache(weights.config.layers, {.streams = streams,
+                                      .heads = weights.config.heads,
+                                      .head_dim = weights.config.head_dim(),
+                                      .context = weights.config.context}),
         rotary(weights.config.context, weights.config.head_dim(), weights.config.rope_base) {}
 
   /// Picks of the last step, [layers][streams][k].
@@ -63,7 +63,8 @@ class PlainDecoder {
   std::vector<float> linear(const std::vector<float>& w, const std::vector<float>& x,
                             int outputs) const {
     std::vector<float> y(static_cast<std::size_t>(streams) * outputs);
-    PackedLinear(w, outputs, weights.config.d_model).forward(x.data(), streams, y.data());
+    const LinearWeights packed(w, outputs, weights.config.d_model);
+    thermoe::linear({.x = x.data(), .rows = streams, .weights = &packed, .out = y.data()});
     return y;
   }
   static void add(std::vector<float>& x, const std::vector<float>& update) {
@@ -76,15 +77,21 @@ class PlainDecoder {
     const int hd = c.head_dim();
     auto qkv = linear(weights.layers[l].qkv, norm(x, weights.layers[l].attn_norm), 3 * d);
     std::vector<float> out(x.size());
-    std::vector<float> scores(cache.scratch_size());
+    std::vector<float> scores(cache.layout().scratch());
     for (int b = 0; b < streams; ++b) {
       float* q = qkv.data() + b * 3 * d;
       for (int h = 0; h < 2 * c.heads; ++h) rotary.rotate(q + h * hd, position);
       cache.store(l, b, position, q + d, q + 2 * d);
-      for (int h = 0; h < c.heads; ++h) {
-        cache.attend(l, b, h, position + 1, q + h * hd, scores.data(), out.data() + b * d + h * hd);
-      }
     }
+    const std::vector<int> positions(streams, position);
+    decode_attention({.layout = cache.layout(),
+                      .query = qkv.data(),
+                      .query_stride = 3 * d,
+                      .keys = cache.keys(l),
+                      .values = cache.values(l),
+                      .positions = positions,
+                      .scratch = scores,
+                      .out = out.data()});
     return linear(weights.layers[l].attn_out, out, d);
   }
 
@@ -130,6 +137,7 @@ class PlainDecoder {
     std::vector<std::int32_t> ids(c.top_k);
     std::vector<std::int32_t> counts(c.experts);
     std::vector<float> mix(c.top_k);
+    TopkRouteWorkspace workspace;
     topk_route({.logits = logits,
                 .tokens = 1,
                 .experts = c.experts,
@@ -137,7 +145,8 @@ class PlainDecoder {
                 .expert = ids.data(),
                 .weight = mix.data(),
                 .slots = c.top_k,
-                .counts = counts.data()});
+                .counts = counts.data(),
+                .workspace = &workspace});
     return mix;
   }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "kernels/cpu/isa.h"
+#include "kernels/decode_attention.h"
 #include "kernels/fused_dequant_linear.h"
 #include "kernels/grouped_experts.h"
+#include "kernels/linear.h"
 #include "kernels/topk_route.h"
 
 // The CPU reference backend. The dispatchers beside the public headers check the arguments; these
@@ -12,6 +14,8 @@ namespace thermoe::cpu {
 
 void topk_route(const TopkRouteArgs& args, Isa isa);
 void fused_dequant_linear(const FusedDequantLinearArgs& args, Isa isa);
+void linear(const LinearArgs& args, Isa isa);
+void decode_attention(const DecodeAttentionArgs& args, Isa isa);
 /// `args.workspace` holds the permutation and is large enough.
 void grouped_experts(const GroupedExpertsArgs& args, Isa isa);
 

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/top_select.h"
+#include "kernels/cpu/workspace_rows.h"
 #include "kernels/topk_route.h"
 
 // What routing knows of a few tokens. `Mass` is p but for softmax's denominator: shares, and with
@@ -19,23 +20,38 @@ inline constexpr float kNever = std::numeric_limits<float>::quiet_NaN();
 struct TokenChunk {
   static constexpr int kTokens = kSelectionsAtOnce;
 
+  explicit TokenChunk(const WorkspaceRows& workspace)
+      : padded(static_cast<int>(workspace.row)), rows(workspace) {}
+
   int first = 0;  ///< token of the call
   int count = 0;
-  int padded = 0;                ///< experts, rounded up to whole vectors
+  int padded;                    ///< experts, rounded up to whole vectors
   const float* logits[kTokens];  ///< [padded], NaN behind the last expert
   const float* key[kTokens];     ///< [padded] selection scores: logits, or mass - b * s
   float highest[kTokens];        ///< the largest logit
   float top_mass[kTokens];       ///< s: mass of the token's k largest logits
   int picked[kTokens];           ///< slots in use
-  alignas(64) float mass[kTokens][kMaxExperts];      ///< of the picks, by slot, padded with 0
-  alignas(64) float row_copy[kTokens][kMaxExperts];  ///< logits, where rows are no whole vectors
-  alignas(64) float row_key[kTokens][kMaxExperts];   ///< keys, where they are not the logits
-  alignas(64) float masked[kTokens][kMaxExperts];    ///< keys of those that may be picked
+
+  /// Of the picks, by slot, padded with 0.
+  THERMOE_INLINE float* mass(int i) const { return row(rows.mass, i); }
+  /// Logits, where rows are no whole vectors.
+  THERMOE_INLINE float* row_copy(int i) const { return row(rows.row_copy, i); }
+  /// Keys, where they are not the logits.
+  THERMOE_INLINE float* row_key(int i) const { return row(rows.row_key, i); }
+  /// Keys of those that may be picked.
+  THERMOE_INLINE float* masked(int i) const { return row(rows.masked, i); }
+
+ private:
+  THERMOE_INLINE float* row(float* first_row, int i) const {
+    return first_row + static_cast<std::ptrdiff_t>(i) * padded;
+  }
+
+  WorkspaceRows rows;
 };
 
 /// Biases as vectors: [padded], 0 behind the last expert.
 struct PaddedBias {
-  alignas(64) float value[kMaxExperts];
+  const float* value = nullptr;
   bool any = false;  ///< whether one is not 0
 };
 
@@ -75,14 +91,14 @@ THERMOE_INLINE void weigh_picks(const TopkRouteArgs& a, TokenChunk& c) {
     const std::int32_t* id = picks(a, c.first + i);
     const int k = token_k(a, c.first + i);
     int n = 0;
-    for (; n < k && id[n] >= 0; ++n) c.mass[i][n] = c.logits[i][id[n]];
+    for (; n < k && id[n] >= 0; ++n) c.mass(i)[n] = c.logits[i][id[n]];
     c.picked[i] = n;
     const int whole = (n + kLanes - 1) / kLanes * kLanes;
-    std::fill(c.mass[i] + n, c.mass[i] + whole, -std::numeric_limits<float>::infinity());
+    std::fill(c.mass(i) + n, c.mass(i) + whole, -std::numeric_limits<float>::infinity());
   }
   for (int i = 0; i < c.count; ++i) {
     for (int n = 0; n < c.picked[i]; n += kLanes) {
-      store(c.mass[i] + n, mass_of(a.score, load<W>(c.mass[i] + n), c.highest[i]));
+      store(c.mass(i) + n, mass_of(a.score, load<W>(c.mass(i) + n), c.highest[i]));
     }
   }
 }
@@ -106,7 +122,7 @@ THERMOE_CHUNK_KERNEL(kBaselineWidth, )
 /// Sum over the picks in slot order.
 THERMOE_INLINE float picked_mass(const TokenChunk& c, int i) {
   float sum = 0.0F;
-  for (int n = 0; n < c.picked[i]; ++n) sum += c.mass[i][n];
+  for (int n = 0; n < c.picked[i]; ++n) sum += c.mass(i)[n];
   return sum;
 }
 
@@ -117,13 +133,12 @@ THERMOE_INLINE void pick_unpriced(const TopkRouteArgs& a, const PaddedBias& bias
                                   int count, TokenChunk& c) {
   c.first = first;
   c.count = count;
-  c.padded = (a.experts + kLanes - 1) / kLanes * kLanes;
   for (int i = 0; i < count; ++i) {
     const float* row = a.logits + static_cast<std::ptrdiff_t>(first + i) * a.experts;
     if (c.padded != a.experts) {
-      std::copy_n(row, a.experts, c.row_copy[i]);
-      std::fill(c.row_copy[i] + a.experts, c.row_copy[i] + c.padded, kNever);
-      row = c.row_copy[i];
+      std::copy_n(row, a.experts, c.row_copy(i));
+      std::fill(c.row_copy(i) + a.experts, c.row_copy(i) + c.padded, kNever);
+      row = c.row_copy(i);
     }
     c.logits[i] = row;
     c.key[i] = row;
@@ -139,9 +154,9 @@ THERMOE_INLINE void pick_unpriced(const TopkRouteArgs& a, const PaddedBias& bias
   for (int i = 0; i < count; ++i) {
     for (int e = 0; e < c.padded; e += kLanes) {
       const Floats<W> mass = mass_of(a.score, load<W>(c.logits[i] + e), c.highest[i]);
-      store(c.row_key[i] + e, mass - load<W>(bias.value + e) * c.top_mass[i]);
+      store(c.row_key(i) + e, mass - load<W>(bias.value + e) * c.top_mass[i]);
     }
-    c.key[i] = c.row_key[i];
+    c.key[i] = c.row_key(i);
   }
   select_picks<W>(a, c, c.key, nullptr);
   ChunkKernel<W>::weigh(a, c);
@@ -170,16 +185,16 @@ THERMOE_INLINE void write_weights(const TopkRouteArgs& a, TokenChunk& c) {
     if (unit > 0.0F) {
       const Floats<W> divisor = splat<W>(unit);
       for (int n = 0; n < c.picked[i]; n += kLanes) {
-        store(c.mass[i] + n, load<W>(c.mass[i] + n) / divisor);
+        store(c.mass(i) + n, load<W>(c.mass(i) + n) / divisor);
       }
     } else {
-      std::fill_n(c.mass[i], c.picked[i], 1.0F / static_cast<float>(c.picked[i]));
+      std::fill_n(c.mass(i), c.picked[i], 1.0F / static_cast<float>(c.picked[i]));
     }
   }
   for (int i = 0; i < c.count; ++i) {
     const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(c.first + i) * a.slots;
     const int size = c.picked[i];
-    for (int n = 0; n < size; ++n) a.weight[row + n] = c.mass[i][n];
+    for (int n = 0; n < size; ++n) a.weight[row + n] = c.mass(i)[n];
     for (int n = size; n < a.slots; ++n) {
       a.weight[row + n] = 0.0F;
       a.expert[row + n] = -1;

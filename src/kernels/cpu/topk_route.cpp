@@ -26,11 +26,15 @@ THERMOE_CHUNK_KERNEL(kBaselineWidth, )
 
 namespace {
 
-/// Flags of experts and what follows from them.
+/// Flags of experts, [padded], and what follows from them.
 struct ExpertSet {
-  bool in[kMaxExperts] = {};
+  ExpertSet(std::uint8_t* flags, float* mask_row, int padded) : in(flags), mask(mask_row) {
+    std::fill_n(in, padded, std::uint8_t{0});
+  }
+
+  std::uint8_t* in;
   /// 0 where in, NaN elsewhere: added to keys.
-  alignas(64) float mask[kMaxExperts];
+  float* mask;
 
   void make_mask(int padded) {
     for (int e = 0; e < padded; ++e) mask[e] = in[e] ? 0.0F : kNever;
@@ -38,9 +42,16 @@ struct ExpertSet {
 };
 
 struct Pricing {
+  Pricing(const WorkspaceRows& rows, int padded)
+      : in_union(rows.in_union, rows.union_mask, padded),
+        active(rows.active, rows.active_mask, padded),
+        loss(rows.loss) {
+    std::fill_n(loss, padded, 0.0F);
+  }
+
   ExpertSet in_union;  ///< U
   ExpertSet active;    ///< G, then G and what is worth its price
-  float loss[kMaxExperts] = {};
+  float* loss;
 };
 
 /// Calls body(chunk) for all tokens, with each one's unpriced picks in its row.
@@ -58,8 +69,8 @@ THERMOE_INLINE void for_each_chunk(const TopkRouteArgs& a, const PaddedBias& bia
 THERMOE_INLINE void add_to_sets(const TopkRouteArgs& a, const TokenChunk& c, Pricing& pricing) {
   for (int i = 0; i < c.count; ++i) {
     const std::int32_t* id = picks(a, c.first + i);
-    for (int n = 0; n < c.picked[i]; ++n) pricing.in_union.in[id[n]] = true;
-    for (int n = 0; n < std::min(a.k_min, c.picked[i]); ++n) pricing.active.in[id[n]] = true;
+    for (int n = 0; n < c.picked[i]; ++n) pricing.in_union.in[id[n]] = 1;
+    for (int n = 0; n < std::min(a.k_min, c.picked[i]); ++n) pricing.active.in[id[n]] = 1;
   }
 }
 
@@ -67,7 +78,7 @@ THERMOE_INLINE void add_to_sets(const TopkRouteArgs& a, const TokenChunk& c, Pri
 template <int W>
 THERMOE_INLINE void mask_keys(const ExpertSet& set, int i, TokenChunk& c) {
   for (int e = 0; e < c.padded; e += kLanes) {
-    store(c.masked[i] + e, load<W>(c.key[i] + e) + load<W>(set.mask + e));
+    store(c.masked(i) + e, load<W>(c.key[i] + e) + load<W>(set.mask + e));
   }
 }
 
@@ -78,11 +89,11 @@ THERMOE_INLINE void add_losses(const TopkRouteArgs& a, TokenChunk& c, Pricing& p
   Selection selections[TokenChunk::kTokens];
   for (int i = 0; i < c.count; ++i) {
     mask_keys<W>(pricing.in_union, i, c);
-    selections[i] = {c.masked[i], &next[i], 1};
+    selections[i] = {c.masked(i), &next[i], 1};
   }
   for (int i = 0; i < c.count; ++i) {
     const std::int32_t* id = picks(a, c.first + i);
-    for (int n = 0; n < c.picked[i]; ++n) c.masked[i][id[n]] = kNever;
+    for (int n = 0; n < c.picked[i]; ++n) c.masked(i)[id[n]] = kNever;
   }
   select_top<W>(std::span(selections, static_cast<std::size_t>(c.count)), c.padded);
   for (int i = 0; i < c.count; ++i) {
@@ -92,7 +103,7 @@ THERMOE_INLINE void add_losses(const TopkRouteArgs& a, TokenChunk& c, Pricing& p
     const std::int32_t* id = picks(a, c.first + i);
     for (int n = 0; n < c.picked[i]; n += kLanes) {
       float lost[kLanes];
-      store(lost, relu((load<W>(c.mass[i] + n) - fallback) / c.top_mass[i]));
+      store(lost, relu((load<W>(c.mass(i) + n) - fallback) / c.top_mass[i]));
       const int size = std::min(kLanes, c.picked[i] - n);
       for (int j = 0; j < size; ++j) pricing.loss[id[n + j]] += lost[j];
     }
@@ -106,8 +117,8 @@ THERMOE_INLINE void reroute(const TopkRouteArgs& a, const ExpertSet& active, Tok
   const float* masked[TokenChunk::kTokens];
   for (int i = 0; i < c.count; ++i) {
     const std::int32_t* id = picks(a, c.first + i);
-    lost[i] = !std::all_of(id, id + c.picked[i], [&](int e) { return active.in[e]; });
-    masked[i] = c.masked[i];
+    lost[i] = !std::all_of(id, id + c.picked[i], [&](int e) { return active.in[e] != 0; });
+    masked[i] = c.masked(i);
     if (lost[i]) mask_keys<W>(active, i, c);
   }
   select_picks<W>(a, c, masked, lost);
@@ -116,19 +127,19 @@ THERMOE_INLINE void reroute(const TopkRouteArgs& a, const ExpertSet& active, Tok
 
 template <int W>
 THERMOE_INLINE void route_priced(const TopkRouteArgs& a, const PaddedBias& bias) {
-  const int padded = (a.experts + kLanes - 1) / kLanes * kLanes;
-  TokenChunk c;
-  Pricing pricing;
+  const WorkspaceRows rows(a);
+  TokenChunk c(rows);
+  Pricing pricing(rows, c.padded);
   for_each_chunk<W>(
       a, bias, false, c, [&]() __attribute__((always_inline)) { add_to_sets(a, c, pricing); });
-  pricing.in_union.make_mask(padded);
+  pricing.in_union.make_mask(c.padded);
   for_each_chunk<W>(
       a, bias, true, c, [&]() __attribute__((always_inline)) { add_losses<W>(a, c, pricing); });
   for (int e = 0; e < a.experts; ++e) {
     const bool worth = pricing.loss[e] >= a.activation_price[static_cast<std::size_t>(e)];
-    if (pricing.in_union.in[e] && worth) pricing.active.in[e] = true;
+    if (pricing.in_union.in[e] != 0 && worth) pricing.active.in[e] = 1;
   }
-  pricing.active.make_mask(padded);
+  pricing.active.make_mask(c.padded);
   for_each_chunk<W>(
       a, bias, true, c, [&]() __attribute__((always_inline)) {
         reroute<W>(a, pricing.active, c);
@@ -138,7 +149,7 @@ THERMOE_INLINE void route_priced(const TopkRouteArgs& a, const PaddedBias& bias)
 
 template <int W>
 THERMOE_INLINE void route_unpriced(const TopkRouteArgs& a, const PaddedBias& bias) {
-  TokenChunk c;
+  TokenChunk c{WorkspaceRows(a)};
   for_each_chunk<W>(
       a, bias, false, c, [&]() __attribute__((always_inline)) { write_weights<W>(a, c); });
 }
@@ -181,8 +192,10 @@ void topk_route(const TopkRouteArgs& args, Isa isa) {
   PaddedBias bias;
   bias.any = any_nonzero(args.selection_bias);
   if (bias.any) {
-    std::copy(args.selection_bias.begin(), args.selection_bias.end(), bias.value);
-    std::fill(bias.value + args.experts, std::end(bias.value), 0.0F);
+    const WorkspaceRows rows(args);
+    std::copy(args.selection_bias.begin(), args.selection_bias.end(), rows.bias);
+    std::fill(rows.bias + args.experts, rows.bias + rows.row, 0.0F);
+    bias.value = rows.bias;
   }
   const bool has_prices = prices_matter(args);
   switch (isa) {
