@@ -13,16 +13,19 @@
 namespace thermoe {
 namespace {
 
-// Twelve digits keep a counter of 10^8 J to the millijoule and hide binary rounding.
-void add_number(std::string& line, std::optional<double> number) {
+// Twelve digits are more than any sensor has and hide binary rounding. A counter of joules keeps
+// all fifteen that a double does: after two weeks of 700 W twelve would swallow millijoules.
+void add_number(std::string& line, std::optional<double> number, bool counter) {
   line += ',';
-  if (number && std::isfinite(*number)) line += fmt::format("{:.12g}", *number);
+  if (!number || !std::isfinite(*number)) return;
+  line += counter ? fmt::format("{:.15g}", *number) : fmt::format("{:.12g}", *number);
 }
 
 template <class R>
 void add_sensors(std::string& line, std::span<const TraceColumn<R>> columns, const R* reading) {
   for (const auto& column : columns) {
-    add_number(line, reading != nullptr ? column.value(*reading) : std::nullopt);
+    add_number(line, reading != nullptr ? column.value(*reading) : std::nullopt,
+               std::string_view(column.name).ends_with("energy_j"));
   }
 }
 
