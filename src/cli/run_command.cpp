@@ -105,6 +105,7 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
     result = run_experiment(inputs, folder,
                             {.decoder = decoder,
                              .make_controller = make_controller,
+                             .reset_peak_memory = reset_peak_memory,
                              .peak_memory_bytes = peak_memory_bytes,
                              .progress = progress,
                              .stop = stop});

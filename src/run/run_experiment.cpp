@@ -97,6 +97,8 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                            decision_maker(e), inputs.shape.name)};
   for (const Strategy strategy : strategies) {
     if (services.stop.load()) return result;
+    // A peak that the process already had says nothing of this strategy.
+    const bool own_peak = services.reset_peak_memory();
     config.strategy = strategy;
     const std::unique_ptr<Controller> controller = services.make_controller(config);
     StrategyRun run(strategy, {.inputs = inputs,
@@ -109,7 +111,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                                .stop = services.stop});
     std::optional<StrategySummary> summary = run.run();
     if (!summary) return result;
-    summary->peak_memory_bytes = services.peak_memory_bytes();
+    if (own_peak) summary->peak_memory_bytes = services.peak_memory_bytes();
     result.summary.strategies.push_back(std::move(*summary));
   }
   write_summary(folder, result.summary);

@@ -49,6 +49,23 @@ class Notes final : public Progress {
   std::atomic<bool>* stop = nullptr;
 };
 
+/// A process whose every strategy needs less than the one before.
+struct Memory {
+  bool resets = true;
+  std::uint64_t held = 0;
+  std::uint64_t next = 1000;
+
+  bool reset() {
+    if (resets) held = 0;
+    return resets;
+  }
+  std::optional<std::uint64_t> peak() {
+    held = std::max(held, next);
+    next -= 100;
+    return held;
+  }
+};
+
 class RunExperiment : public testing::Test {
  protected:
   RunExperiment() { std::filesystem::create_directories(folder_); }
@@ -76,7 +93,8 @@ class RunExperiment : public testing::Test {
     return run_experiment(load_inputs(e), folder_,
                           {.decoder = decoder,
                            .make_controller = controller_without_adapter,
-                           .peak_memory_bytes = [] { return std::nullopt; },
+                           .reset_peak_memory = [this] { return memory_.reset(); },
+                           .peak_memory_bytes = [this] { return memory_.peak(); },
                            .progress = notes_,
                            .stop = stop_});
   }
@@ -92,6 +110,7 @@ class RunExperiment : public testing::Test {
       (std::filesystem::temp_directory_path() / ("run_experiment." + std::to_string(::getpid())))
           .string();
   Notes notes_{};
+  Memory memory_{};
   std::atomic<bool> stop_{false};
 };
 
@@ -140,6 +159,39 @@ TEST_F(RunExperiment, TheFilesHoldEveryTickAndTheSummary) {
   std::ifstream in(folder_ + "/metrics.csv");
   const auto lines = std::count(std::istreambuf_iterator<char>(in), {}, '\n');
   EXPECT_EQ(lines, 1 + 3 * 20);
+}
+
+TEST_F(RunExperiment, EveryStrategyHasItsOwnPeakOfMemoryOrNone) {
+  const Experiment e = experiment(
+      R"({"duration_s": 1, "disturbances": null, "strategies": ["BASELINE", "REDUCED_K"]})");
+  const RunResult own = run(e);
+  EXPECT_EQ(own.summary.strategies[0].peak_memory_bytes, 1000U);
+  EXPECT_EQ(own.summary.strategies[1].peak_memory_bytes, 900U) << "not what BASELINE needed";
+  memory_ = {.resets = false};
+  const RunResult shared = run(e);
+  EXPECT_EQ(shared.summary.strategies[1].peak_memory_bytes, std::nullopt)
+      << "where the system cannot tell them apart";
+}
+
+TEST_F(RunExperiment, ARunThatWouldNotFitInMemoryIsRefusedBeforeItBegins) {
+  const auto refused = [](const std::string& changes) -> std::string {
+    try {
+      check_experiment(load_inputs(experiment(changes)), {});
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused(R"({"duration_s": 20000})"), "");
+  EXPECT_THAT(refused(R"({"duration_s": 50000})"),
+              testing::HasSubstr("/kl_every: is 1: BASELINE's predictions to compare with would "
+                                 "take 8.19 GB of memory, more than 4; raise it to 3 or more"));
+  EXPECT_EQ(refused(R"({"duration_s": 50000, "kl_every": 3})"), "");
+  EXPECT_EQ(refused(R"({"duration_s": 50000, "kl_every": 0})"), "");
+  EXPECT_THAT(refused(R"({"duration_s": 50000, "tick_s": 0.02})"),
+              testing::HasSubstr("/duration_s: is 50000: 2.5e+06 ticks of 0.02 s"));
+  EXPECT_THAT(refused(R"({"duration_s": 50000, "kl_every": 0, "decode_steps_per_tick": 1000})"),
+              testing::HasSubstr("/decode_steps_per_tick: is 1000: 5e+08 decode steps"));
 }
 
 TEST_F(RunExperiment, AStoppedRunLeavesItsTicksAndNoSummary) {
