@@ -98,7 +98,7 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
                                              .context = experiment.text.context,
                                              .experts = experiment.expert_type}));
   const std::string folder = make_run_folder(options.out, experiment.name, options.force);
-  write_config(folder, experiment);
+  write_config(folder, inputs);
   RunResult result;
   {
     TerminalProgress progress;

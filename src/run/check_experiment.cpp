@@ -51,7 +51,7 @@ void check_texts(const ExperimentInputs& inputs) {
 
 void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) {
   const Experiment& e = inputs.experiment;
-  const ExpertShape& shape = inputs.shape;
+  const ExpertShape& shape = e.costed_as;
   need(e.text.context <= model.context, e, "/text/context",
        fmt::format("is {}, must not exceed the model's {}", e.text.context, model.context));
   need(e.control.k_min <= model.top_k, e, "/control/k_min",

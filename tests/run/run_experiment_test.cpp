@@ -89,7 +89,8 @@ class RunExperiment : public testing::Test {
   }
 
   RunResult run(const Experiment& e) {
-    SyntheticDecoder decoder({.streams = e.batch});
+    decoder_.streams = e.batch;
+    SyntheticDecoder decoder(decoder_);
     return run_experiment(load_inputs(e), folder_,
                           {.decoder = decoder,
                            .make_controller = controller_without_adapter,
@@ -111,6 +112,7 @@ class RunExperiment : public testing::Test {
           .string();
   Notes notes_{};
   Memory memory_{};
+  SyntheticDecoder::Shape decoder_{};
   std::atomic<bool> stop_{false};
 };
 
@@ -237,6 +239,50 @@ TEST_F(RunExperiment, ACapOutOfReachIsSaidWithTheBestHeld) {
   EXPECT_GT(*ttha.targets[0].best_held, 140);
   EXPECT_LT(*ttha.targets[0].best_held, 350);
   EXPECT_THAT(notes(result.summary), testing::Contains(testing::HasSubstr("cannot be reached")));
+}
+
+TEST_F(RunExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
+  // A model of half the experts and picks, whose layers cost what the file says of that shape.
+  const auto with_shape = [&](const std::string& name) {
+    nlohmann::json costs =
+        read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/" + name + ".json");
+    nlohmann::json& entry = costs["entries"][0];
+    entry["shape"] = {64, 4, 1024, 512};
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& row : entry["rows"]) {
+      if (row["active_experts"] <= 64) rows.push_back(row);
+    }
+    entry["rows"] = rows;
+    const std::string path = folder_ + "/" + name + ".json";
+    std::ofstream(path) << costs;
+    return path;
+  };
+  const std::string changes = fmt::format(
+      R"({{"duration_s": 2, "disturbances": null, "strategies": ["BASELINE"], "cost_model": "{}",
+           "plant": {{"cost_model": "{}"}},
+           "costed_as": {{"name": "Small-MoE", "layers": 24, "shape": [64, 4, 1024, 512]}}}})",
+      with_shape("kernel_cost_model"), with_shape("plant_cost_model"));
+  decoder_ = {.experts = 64, .k = 4};
+  const Experiment e = experiment(changes);
+  check_experiment(load_inputs(e), {.experts = 64, .top_k = 4});
+  const RunResult result = run(e);
+  EXPECT_EQ(result.summary.costs,
+            "decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts of 1024 x "
+            "512, top-4), simulated; expert MLPs only");
+  const RunResult twice =
+      run(experiment(changes.substr(0, changes.size() - 2) + R"(, "layers": 48}})"));
+  EXPECT_NEAR(named(twice, "BASELINE").p50_step / named(result, "BASELINE").p50_step, 2.0, 0.01);
+  decoder_ = {};
+  try {
+    check_experiment(
+        load_inputs(
+            experiment(R"({"costed_as": {"name": "x", "layers": 4, "shape": [128, 8, 99, 99]}})")),
+        {});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("moe_experts [128, 8, 99, 99]"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("moe_experts [128, 8, 2048, 768] bf16"));
+  }
 }
 
 TEST_F(RunExperiment, AModelOfOtherNumbersThanTheChargedShapeIsRefused) {
