@@ -98,13 +98,14 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
                                              .context = experiment.text.context,
                                              .experts = experiment.expert_type}));
   const std::string folder = make_run_folder(options.out, experiment.name, options.force);
-  write_config(folder, experiment);
+  write_config(folder, inputs);
   RunResult result;
   {
     TerminalProgress progress;
     result = run_experiment(inputs, folder,
                             {.decoder = decoder,
                              .make_controller = make_controller,
+                             .reset_peak_memory = reset_peak_memory,
                              .peak_memory_bytes = peak_memory_bytes,
                              .progress = progress,
                              .stop = stop});

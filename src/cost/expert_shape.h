@@ -15,6 +15,8 @@ struct ExpertShape {
   int d_ff = 768;
   bool gated = true;  ///< SwiGLU (three matrices an expert) rather than fc1, activation, fc2
   int layers = 48;
+
+  bool operator==(const ExpertShape&) const = default;
 };
 
 /// A shape by the name of its model. Throws UsageError for an unknown name, with the nearest known.

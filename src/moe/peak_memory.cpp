@@ -17,4 +17,10 @@ std::optional<std::uint64_t> peak_memory_bytes() {
   return std::nullopt;
 }
 
+bool reset_peak_memory() {
+  std::ofstream clear("/proc/self/clear_refs");
+  clear << "5" << std::flush;  // proc(5): resets the peak resident set size
+  return clear.good();
+}
+
 }  // namespace thermoe

@@ -23,7 +23,7 @@ CsvRow& CsvRow::add(double number) {
 
 CsvRow& CsvRow::add_all_digits(double number) {
   separate();
-  fmt::format_to(std::back_inserter(text_), "{}", number);
+  fmt::format_to(std::back_inserter(text_), "{:.15g}", number);
   return *this;
 }
 

@@ -17,7 +17,7 @@ class CsvRow {
  public:
   /// Seven significant digits: more than any sensor has, but for counters.
   CsvRow& add(double number);
-  /// The shortest text that reads back as the same number.
+  /// All fifteen digits that a double keeps: a counter of 10^9 J to the microjoule.
   CsvRow& add_all_digits(double number);
   CsvRow& add(std::string_view text);
   CsvRow& add(const char* text) { return add(std::string_view(text)); }

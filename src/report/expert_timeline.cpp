@@ -11,6 +11,9 @@ namespace thermoe {
 namespace {
 
 constexpr double kMostLayers = 4096;  // far beyond any model: a larger number is a slip
+// Layers x experts of all strategies together: 128 MiB of sums. Five strategies of a model of 128
+// layers and 256 experts have less.
+constexpr std::size_t kMostCells = std::size_t{1} << 18;
 
 double needed(const CsvReader& csv, std::size_t column, double low, double high) {
   const auto value = csv.number(column);
@@ -18,6 +21,15 @@ double needed(const CsvReader& csv, std::size_t column, double low, double high)
   throw FormatError(
       csv.path(), fmt::format("line {}, column {}", csv.line(), csv.columns()[column]),
       fmt::format("\"{}\" must be a number from {:g} to {:g}", csv.cell(column), low, high));
+}
+
+[[noreturn]] void refuse_size(const CsvReader& csv, std::size_t layer, std::size_t strategies,
+                              std::size_t experts) {
+  throw FormatError(
+      csv.path(), fmt::format("line {}, column {}", csv.line(), csv.columns()[layer]),
+      fmt::format("layer {} of {} experts, in {} strateg{}: more than a report can hold ({} layers "
+                  "x experts of all strategies); correct the line, or remove the file",
+                  csv.cell(layer), experts, strategies, strategies == 1 ? "y" : "ies", kMostCells));
 }
 
 }  // namespace
@@ -77,6 +89,7 @@ std::vector<StrategyTimeline> read_expert_timelines(const std::string& path,
 
   std::vector<StrategyTimeline> all;
   std::vector<double> values(places.size());
+  std::size_t cells = 0;  // of all timelines
   while (csv.next()) {
     const std::string_view name = csv.cell(strategy);
     if (all.empty() || all.back().strategy != name) {
@@ -91,8 +104,11 @@ std::vector<StrategyTimeline> read_expert_timelines(const std::string& path,
     for (std::size_t e = 0; e < places.size(); ++e) {
       values[e] = csv.number(places[e]).value_or(0.0);
     }
-    all.back().timeline.add(needed(csv, time, 0.0, 1e12),
-                            static_cast<std::size_t>(needed(csv, layer, 0.0, kMostLayers)), values);
+    ExpertTimeline& timeline = all.back().timeline;
+    const auto l = static_cast<std::size_t>(needed(csv, layer, 0.0, kMostLayers));
+    if (l >= timeline.layers()) cells += (l + 1 - timeline.layers()) * places.size();
+    if (cells > kMostCells) refuse_size(csv, layer, all.size(), places.size());
+    timeline.add(needed(csv, time, 0.0, 1e12), l, values);
   }
   if (torn != nullptr) *torn = csv.torn();
   return all;

@@ -73,7 +73,7 @@ constexpr std::array<MetricsColumn, kMetrics> kColumns = {
      {Metric::kSensedMemoryTemperature, "memory_temperature_c",
       [](Row r) { return sensed(r, &GpuReading::memory_temperature); }},
      {Metric::kSensedEnergy, "energy_counter_j",
-      [](Row r) { return sensed(r, &GpuReading::energy); }},
+      [](Row r) { return sensed(r, &GpuReading::energy); }, 1.0, true},
      {Metric::kSensedGpuUtilisation, "gpu_util",
       [](Row r) { return sensed(r, &GpuReading::gpu_utilisation); }},
      {Metric::kSensedMemoryUtilisation, "mem_util",

@@ -55,7 +55,7 @@ struct StrategySummary {
   std::optional<double> expert_load_cv{};
   double gpu_utilisation = 0.0;
   double memory_utilisation = 0.0;
-  std::optional<std::uint64_t> peak_memory_bytes{};  ///< of the process, so far
+  std::optional<std::uint64_t> peak_memory_bytes{};  ///< of the process, while this strategy ran
   int fallbacks = 0;                                 ///< times the controller fell back to BASELINE
   double fallback_share = 0.0;                       ///< share of the ticks spent fallen back
   std::vector<std::string> fallback_reasons{};       ///< distinct, in order of appearance

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/check_experiment.h"
 
+#include <cmath>
+
 #include "core/errors.h"
 #include "run/text_streams.h"
 
@@ -9,6 +11,31 @@ namespace {
 
 void need(bool condition, const Experiment& e, const char* key, const std::string& problem) {
   if (!condition) throw FormatError(e.path, key, problem);
+}
+
+/// What a run keeps in memory grows with its length: refused before it is begun, not by the system
+/// in the middle of it.
+void check_length(const Experiment& e, const ModelConfig& model) {
+  constexpr double kMostTicks = 2e6;      // of a strategy: some 400 MB of figures
+  constexpr double kMostSteps = 5e7;      // 400 MB of BASELINE's bits
+  constexpr double kMostReference = 4e9;  // bytes of BASELINE's predictions
+  const double ticks = e.duration / e.tick;
+  need(ticks <= kMostTicks, e, "/duration_s",
+       fmt::format("is {}: {:.3g} ticks of {} s, of which a run keeps at most {:g}; shorten it, or "
+                   "raise tick_s",
+                   e.duration.value, ticks, e.tick.value, kMostTicks));
+  const double steps = ticks * e.decode_steps_per_tick;
+  need(steps <= kMostSteps, e, "/decode_steps_per_tick",
+       fmt::format("is {}: {:.3g} decode steps, of which a run keeps at most {:g}; lower it, or "
+                   "shorten duration_s",
+                   e.decode_steps_per_tick, steps, kMostSteps));
+  if (e.kl_every == 0) return;
+  const double bytes = steps * e.batch * model.vocab * sizeof(float);
+  need(bytes / e.kl_every <= kMostReference, e, "/kl_every",
+       fmt::format("is {}: BASELINE's predictions to compare with would take {:.3g} GB of memory, "
+                   "more than {:g}; raise it to {:.0f} or more, or set it to 0",
+                   e.kl_every, 1e-9 * bytes / e.kl_every, 1e-9 * kMostReference,
+                   std::ceil(bytes / kMostReference)));
 }
 
 void check_texts(const ExperimentInputs& inputs) {
@@ -24,7 +51,7 @@ void check_texts(const ExperimentInputs& inputs) {
 
 void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) {
   const Experiment& e = inputs.experiment;
-  const ExpertShape& shape = inputs.shape;
+  const ExpertShape& shape = e.costed_as;
   need(e.text.context <= model.context, e, "/text/context",
        fmt::format("is {}, must not exceed the model's {}", e.text.context, model.context));
   need(e.control.k_min <= model.top_k, e, "/control/k_min",
@@ -35,6 +62,7 @@ void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) 
            "{} has {} experts and takes {} a token, the model has {} and takes {}: its loads "
            "cannot be charged as that shape; use a model of the same numbers",
            shape.name, shape.experts, shape.top_k, model.experts, model.top_k));
+  check_length(e, model);
   check_texts(inputs);
   // Both cost models must know this shape, these types and this batch: they throw, naming their
   // file.

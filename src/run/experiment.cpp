@@ -11,10 +11,6 @@ Seconds Experiment::step_period() const {
   return tokens_per_second ? Seconds(batch / *tokens_per_second) : Seconds(0);
 }
 
-std::string decision_maker(const Experiment& e) {
-  return e.model == Experiment{}.model ? "shipped model" : e.model;
-}
-
 Experiment quick(Experiment e) {
   constexpr Seconds kQuick{60.0};
   if (e.duration > kQuick) {

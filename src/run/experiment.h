@@ -11,6 +11,7 @@
 #include "control/controller_config.h"
 #include "core/targets.h"
 #include "core/units.h"
+#include "cost/expert_shape.h"
 #include "machine/disturbance.h"
 #include "moe/decoder.h"
 
@@ -59,7 +60,7 @@ struct Experiment {
   Targets targets{};
   std::string cost_model = "data/h100/kernel_cost_model.json";  ///< the controller's
   PlantSpec plant{};
-  std::string costed_as = "Qwen3-30B-A3B";
+  ExpertShape costed_as{};  ///< the layers that the model's are charged as
   std::vector<Disturbance> disturbances{};
   ControlSpec control{};
   Seconds duration{240.0};
@@ -80,9 +81,6 @@ Experiment read_experiment(const std::string& path);
 Experiment experiment_from(const nlohmann::json& json, const std::string& path);
 /// All fields, defaults filled in: `experiment_from` reads it back.
 nlohmann::json to_json(const Experiment& experiment);
-
-/// What a run's files say of its decisions: "shipped model", or the checkpoint that was named.
-std::string decision_maker(const Experiment& experiment);
 
 /// A shorter run of the same shape: at most 60 s, disturbances moved along, BASELINE and
 /// KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has neither).

@@ -7,14 +7,6 @@
 namespace thermoe {
 namespace {
 
-ExpertShape shape_of(const Experiment& e) {
-  try {
-    return expert_shape(e.costed_as);
-  } catch (const UsageError& error) {
-    throw FormatError(e.path, "/costed_as", error.what());
-  }
-}
-
 SimulatedGpuConfig gpu_of(const Experiment& e) {
   SimulatedGpuConfig gpu = read_plant(find_file(e, "/plant/file", e.plant.file));
   gpu.idle_active += e.plant.idle_offset;
@@ -41,13 +33,14 @@ std::vector<std::string> dtypes_of(ExpertType type) {
 }  // namespace
 
 ExperimentInputs load_inputs(const Experiment& e) {
+  SimulatedGpuConfig gpu = gpu_of(e);
   return {
       .experiment = e,
+      .machine = {.device = gpu.name, .simulated = true},
       .costs = KernelCostModel::load(find_file(e, "/cost_model", e.cost_model)),
       .plant_costs = KernelCostModel::load(find_file(e, "/plant/cost_model", e.plant.cost_model))
                          .with_energy_scale(e.plant.energy_scale),
-      .gpu = gpu_of(e),
-      .shape = shape_of(e),
+      .gpu = std::move(gpu),
       .dtypes = dtypes_of(e.expert_type),
       .text = DocumentText::load(find_file(e, "/text/file", e.text.file),
                                  find_file(e, "/text/index", e.text.index)),

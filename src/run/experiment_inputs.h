@@ -12,13 +12,19 @@
 
 namespace thermoe {
 
+/// What the words about a run's figures are made from: whoever makes the machine says it.
+struct MachineIdentity {
+  std::string device{};
+  bool simulated = false;
+};
+
 /// Everything an experiment reads, but the model: loaded and checked before anything is written.
 struct ExperimentInputs {
   Experiment experiment{};
+  MachineIdentity machine{};          ///< that runs it
   KernelCostModel costs;              ///< the controller's
   KernelCostModel plant_costs;        ///< the plant's, energy_scale applied
   SimulatedGpuConfig gpu{};           ///< the plant's overrides applied
-  ExpertShape shape{};                ///< `costed_as`
   std::vector<std::string> dtypes{};  ///< of the charged experts, one a precision variant
   DocumentText text;
   DocumentText calibration;

@@ -150,6 +150,40 @@ ControlSpec read_control(JsonObject object) {
   return control;
 }
 
+/// A shape by its name, or {"name", "layers", "shape": [experts, top_k, d_model, d_ff], "gated"} as
+/// the cost model's file has it.
+ExpertShape read_shape(JsonObject& object, const json& value) {
+  if (!value.is_object()) {
+    try {
+      return expert_shape(object.string("costed_as"));
+    } catch (const UsageError& error) {
+      throw FormatError(object.path(), object.key("costed_as"),
+                        fmt::format("{}; or give {{\"name\", \"layers\", \"shape\"}} of a "
+                                    "moe_experts table of the cost models",
+                                    error.what()));
+    }
+  }
+  JsonObject given = object.object("costed_as");
+  ExpertShape shape{.name = given.string("name")};
+  shape.layers = static_cast<int>(given.integer("layers", 1, 10000));
+  shape.gated = given.boolean_or("gated", true);
+  const json& sizes = given.array("shape");
+  int* const places[] = {&shape.experts, &shape.top_k, &shape.d_model, &shape.d_ff};
+  bool sound = sizes.size() == std::size(places);
+  for (std::size_t i = 0; sound && i < sizes.size(); ++i) {
+    sound = sizes[i].is_number_integer() && sizes[i] >= 1 && sizes[i] <= 1 << 24;
+    if (sound) *places[i] = sizes[i].get<int>();
+  }
+  if (!sound) {
+    throw FormatError(object.path(), given.key("shape"),
+                      fmt::format("is {}, must be [experts, top_k, d_model, d_ff], four whole "
+                                  "numbers",
+                                  sizes.dump().substr(0, 60)));
+  }
+  given.finish();
+  return shape;
+}
+
 int read_batch(JsonObject& object, Workload workload) {
   if (workload == Workload::kSmallBatch || workload == Workload::kLargeBatch) {
     if (present(object, "batch")) {
@@ -201,7 +235,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   if (present(object, "targets")) e.targets = read_targets(object.object("targets"));
   e.cost_model = object.string_or("cost_model", e.cost_model);
   if (present(object, "plant")) e.plant = read_plant_spec(object.object("plant"));
-  e.costed_as = object.string_or("costed_as", e.costed_as);
+  if (present(object, "costed_as")) e.costed_as = read_shape(object, json["costed_as"]);
   e.disturbances = read_disturbances(object);
   if (present(object, "control")) e.control = read_control(object.object("control"));
   read_run_lengths(object, e);

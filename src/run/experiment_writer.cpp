@@ -38,6 +38,14 @@ json plant_json(const PlantSpec& plant) {
   return out;
 }
 
+json shape_json(const ExpertShape& s) {
+  if (s == ExpertShape{}) return s.name;
+  return {{"name", s.name},
+          {"layers", s.layers},
+          {"shape", {s.experts, s.top_k, s.d_model, s.d_ff}},
+          {"gated", s.gated}};
+}
+
 }  // namespace
 
 nlohmann::json to_json(const Experiment& e) {
@@ -65,7 +73,7 @@ nlohmann::json to_json(const Experiment& e) {
               {"targets", targets_json(e.targets)},
               {"cost_model", e.cost_model},
               {"plant", plant_json(e.plant)},
-              {"costed_as", e.costed_as},
+              {"costed_as", shape_json(e.costed_as)},
               {"disturbances", disturbances},
               {"control",
                {{"mode", kModes[static_cast<std::size_t>(e.control.mode)]},

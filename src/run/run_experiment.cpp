@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "run/provenance.h"
 #include "run/sample_logits.h"
 #include "run/strategy_run.h"
 
@@ -77,7 +78,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
   const Experiment& e = inputs.experiment;
   const RoutingPlan baseline = services.decoder.baseline();
   const StepCost costs =
-      inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch, layer_repeat(inputs, baseline));
+      inputs.costs.step_cost(e.costed_as, inputs.dtypes, e.batch, layer_repeat(inputs, baseline));
   const std::vector<Strategy> strategies = baseline_first(e.strategies);
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
@@ -90,13 +91,14 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
 
   RunResult result;
   result.summary = {
-      .device = inputs.gpu.name,
-      .simulated = true,
+      .device = inputs.machine.device,
+      .simulated = inputs.machine.simulated,
       .seed = e.seed,
-      .costs = fmt::format("decisions: {}; costs: {} shape, simulated (expert MLPs only)",
-                           decision_maker(e), inputs.shape.name)};
+      .costs = fmt::format("decisions: {}; costs: {}", decisions_line(e), costs_line(inputs))};
   for (const Strategy strategy : strategies) {
     if (services.stop.load()) return result;
+    // A peak that the process already had says nothing of this strategy.
+    const bool own_peak = services.reset_peak_memory();
     config.strategy = strategy;
     const std::unique_ptr<Controller> controller = services.make_controller(config);
     StrategyRun run(strategy, {.inputs = inputs,
@@ -109,7 +111,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                                .stop = services.stop});
     std::optional<StrategySummary> summary = run.run();
     if (!summary) return result;
-    summary->peak_memory_bytes = services.peak_memory_bytes();
+    if (own_peak) summary->peak_memory_bytes = services.peak_memory_bytes();
     result.summary.strategies.push_back(std::move(*summary));
   }
   write_summary(folder, result.summary);

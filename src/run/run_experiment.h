@@ -20,6 +20,8 @@ namespace thermoe {
 struct RunServices {
   StepDecoder& decoder;
   std::function<std::unique_ptr<Controller>(const ControllerConfig&)> make_controller;
+  /// The peak of the process's memory since `reset_peak_memory`, which says whether it can.
+  std::function<bool()> reset_peak_memory;
   std::function<std::optional<std::uint64_t>()> peak_memory_bytes;
   Progress& progress;
   const std::atomic<bool>& stop;  ///< raised by Ctrl-C

@@ -6,6 +6,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "run/provenance.h"
 
 namespace thermoe {
 namespace {
@@ -67,15 +68,17 @@ std::string make_run_folder(const std::optional<std::string>& out, const std::st
   return folder.string();
 }
 
-void write_config(const std::string& folder, const Experiment& e) {
+void write_config(const std::string& folder, const ExperimentInputs& inputs) {
+  const Experiment& e = inputs.experiment;
+  const bool simulated = inputs.machine.simulated;
   const nlohmann::json config = {
       {"schema", 1},
-      {"simulated", true},
-      {"time", "virtual: a simulated machine's, not this one's"},
+      {"simulated", simulated},
+      {"time", simulated ? "virtual: a simulated machine's, not this one's" : "this machine's"},
       {"decisions", fmt::format("{}, {} real decode step(s) of {} streams a tick of {} s stand for "
                                 "all steps of the tick",
-                                decision_maker(e), e.decode_steps_per_tick, e.batch, e.tick.value)},
-      {"costs", fmt::format("{} shape, simulated; expert MLPs only", e.costed_as)},
+                                decisions_line(e), e.decode_steps_per_tick, e.batch, e.tick.value)},
+      {"costs", costs_line(inputs)},
       {"experiment_file", e.path},
       {"experiment", to_json(e)}};
   write_file_atomically(folder + "/config.json", config.dump(2) + "\n");

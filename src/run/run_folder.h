@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "run/experiment.h"
+#include "run/experiment_inputs.h"
 
 namespace thermoe {
 
@@ -17,6 +17,6 @@ std::string make_run_folder(const std::optional<std::string>& out, const std::st
 
 /// Writes config.json: the experiment with every default filled in, and what its figures stand for.
 /// Throws WriteError.
-void write_config(const std::string& folder, const Experiment& experiment);
+void write_config(const std::string& folder, const ExperimentInputs& inputs);
 
 }  // namespace thermoe

@@ -58,7 +58,7 @@ StepQuality mean_quality(const std::vector<StepQuality>& steps) {
 }  // namespace
 
 double layer_repeat(const ExperimentInputs& inputs, const RoutingPlan& plan) {
-  return static_cast<double>(inputs.shape.layers) / plan.layers();
+  return static_cast<double>(inputs.experiment.costed_as.layers) / plan.layers();
 }
 
 StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
@@ -67,7 +67,7 @@ StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
       experiment_(stages.inputs.experiment),
       plant_(stages.inputs.gpu,
              {.costs = stages.inputs.plant_costs,
-              .shape = stages.inputs.shape,
+              .shape = stages.inputs.experiment.costed_as,
               .dtypes = stages.inputs.dtypes,
               .layer_repeat = layer_repeat(stages.inputs, stages.decoder.baseline())},
              experiment_.step_period()),
@@ -188,8 +188,9 @@ void StrategyRun::report(const TickOutcome& outcome) {
   }
   fallback_ = reason;
   stages_.progress.update(to_string(strategy_), clock_.now(), experiment_.duration,
-                          fmt::format("{:3.0f} W (simulated), {:2.0f} experts",
-                                      outcome.mean_power.value, step_->stats.mean_active()));
+                          fmt::format("{:3.0f} W{}, {:2.0f} experts", outcome.mean_power.value,
+                                      stages_.inputs.machine.simulated ? " (simulated)" : "",
+                                      step_->stats.mean_active()));
 }
 
 }  // namespace thermoe

@@ -19,5 +19,12 @@ TEST(PeakMemory, GrowsWhenMemoryIsTouched) {
   EXPECT_GE(*after, *before);
 }
 
+TEST(PeakMemory, AResetForgetsWhatIsNoLongerHeld) {
+  { const std::vector<char> touched(std::size_t{256} << 20, 'x'); }
+  const auto before = peak_memory_bytes();
+  if (!before || !reset_peak_memory()) GTEST_SKIP() << "the system does not tell, or not again";
+  EXPECT_LT(*peak_memory_bytes(), *before);
+}
+
 }  // namespace
 }  // namespace thermoe

@@ -70,6 +70,32 @@ TEST_F(ExpertTimelineFile, StrategiesAreKeptApartAndATornLineIsDropped) {
   }
 }
 
+TEST_F(ExpertTimelineFile, MoreThanAReportCanHoldIsRefusedAndNamed) {
+  std::string head = "strategy,time_s,layer";
+  std::string cells;
+  for (int e = 0; e < 128; ++e) {
+    head += fmt::format(",expert_{}_tokens", e);
+    cells += ",1";
+  }
+  const auto row = [&](const std::string& strategy, int layer) {
+    return fmt::format("{},1,{}{}\n", strategy, layer, cells);
+  };
+  EXPECT_EQ(read(head + "\n" + row("A", 2047), "tokens")[0].timeline.layers(), 2048U);
+  const auto message = [&](const std::string& rows) -> std::string {
+    try {
+      read(head + "\n" + rows, "tokens");
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(message(row("A", 0) + row("A", 4000)),
+              testing::HasSubstr("line 3, column layer: layer 4000 of 128 experts"));
+  std::string strategies;
+  for (int s = 0; s < 10; ++s) strategies += row(fmt::format("S{}", s), 255);
+  EXPECT_THAT(message(strategies), testing::HasSubstr("in 9 strategies"));
+}
+
 TEST_F(ExpertTimelineFile, BadLayersAndMissingColumnsAreNamed) {
   const std::string head = "strategy,time_s,layer,expert_0_bias\n";
   EXPECT_THROW(read(head, "tokens"), FormatError);

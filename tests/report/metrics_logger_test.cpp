@@ -72,6 +72,25 @@ TEST_F(MetricsLoggerFiles, EveryColumnHasACellInEveryRow) {
   EXPECT_EQ(rows[2][at("fallback")], "\"no");
 }
 
+TEST_F(MetricsLoggerFiles, AnEnergyCounterOfMonthsKeepsItsMillijoules) {
+  MetricsLogger logger(folder_, 2, 4);
+  GpuReading sensed;
+  for (const double joules : {300000000.123, 300000000.124, 20000000000.001}) {
+    sensed.energy.value = Joules(joules);
+    logger.add({.strategy = "BASELINE",
+                .at = Seconds(0.1),
+                .targets = targets_,
+                .sensed = &sensed,
+                .stats = stats_});
+  }
+  const auto rows = read("metrics.csv");
+  const auto energy = static_cast<std::size_t>(
+      std::find(rows[0].begin(), rows[0].end(), "energy_counter_j") - rows[0].begin());
+  EXPECT_EQ(rows[1][energy], "300000000.123");
+  EXPECT_EQ(rows[2][energy], "300000000.124");
+  EXPECT_EQ(rows[3][energy], "20000000000.001");
+}
+
 TEST_F(MetricsLoggerFiles, ExpertUsageIsASumASecond) {
   MetricsLogger logger(folder_, 2, 4);
   for (const char* strategy : {"BASELINE", "REDUCED_K"}) {

@@ -119,6 +119,36 @@ TEST(StrategyRecorder, TemperatureAndStepTimeTargetsHaveTheirOwnBands) {
   EXPECT_FALSE(s.targets[1].settling.has_value());
 }
 
+TEST(StrategyRecorder, TheFlagOfEveryRowAndTheShareOfTheSummaryAreOneRule) {
+  // Each target is exceeded in single ticks, and once for longer than its 1 s mean can hide.
+  const std::vector<std::pair<Targets, std::function<void(MetricsRow&)>>> cases = {
+      {{.power = Watts(300)}, [](MetricsRow& row) { row.truth.mean_power = Watts(330); }},
+      {{.temperature = Celsius(40)}, [](MetricsRow& row) { row.truth.temperature = Celsius(42); }},
+      {{.step_time = Seconds(0.01)}, [](MetricsRow& row) { row.step.step_time = Seconds(0.012); }}};
+  for (const auto& [targets, exceed] : cases) {
+    StrategyRecorder recorder(
+        {.name = "S", .summary = {.targets = targets, .tick = kTick}, .layers = 1, .experts = 2});
+    const RoutingStats stats{.layers = 1, .experts = 2, .tokens = 2, .counts = {2, 0}};
+    int flagged = 0;
+    for (int i = 0; i < 200; ++i) {
+      MetricsRow row{.at = (i + 1) * kTick,
+                     .targets = targets,
+                     .truth = {.mean_power = Watts(300), .temperature = Celsius(40)},
+                     .step = {.step_time = Seconds(0.01), .steps = 10},
+                     .stats = stats};
+      if (i % 40 == 20 || (i >= 100 && i < 120)) exceed(row);
+      recorder.add(row);
+      if (row.violation) ++flagged;
+      if (i == 20) {
+        EXPECT_FALSE(row.violation) << "a tick is no second";
+      }
+    }
+    EXPECT_GT(flagged, 5);
+    EXPECT_LT(flagged, 30);
+    EXPECT_DOUBLE_EQ(recorder.summary().targets[0].violation_fraction, flagged / 200.0);
+  }
+}
+
 TEST(StrategyRecorder, BaselineBitsAreReportedOnlyWhenEveryTickHasThem) {
   const auto paired =
       record({}, Seconds(0), 4, [](int, MetricsRow& row) { row.quality.baseline_bits = 1.25; });

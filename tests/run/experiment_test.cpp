@@ -32,7 +32,7 @@ TEST(Experiment, AnEmptyObjectIsTheDefaultExperiment) {
   EXPECT_EQ(e.name, "e");
   EXPECT_EQ(e.batch, 16);
   EXPECT_NEAR(e.step_period().value, 0.016, 1e-12);
-  EXPECT_EQ(e.costed_as, "Qwen3-30B-A3B");
+  EXPECT_EQ(e.costed_as.name, "Qwen3-30B-A3B");
   EXPECT_FALSE(e.targets.any());
 }
 
@@ -113,6 +113,29 @@ TEST(Experiment, CombinationsWithoutMeaningAreRefused) {
                      {"kind": "sensor_nan", "from_s": 10, "to_s": 11}]})",
                  "/disturbances/0/from_s", "duration_s");
   expect_refused(R"([])", "", "must be an object");
+}
+
+TEST(Experiment, AShapeOfACostModelIsGivenWithItsLayers) {
+  const std::string text = R"({"costed_as": {"name": "DeepSeek-V3", "layers": 58,
+                               "shape": [256, 8, 7168, 2048]}})";
+  const Experiment e = parse(text);
+  EXPECT_EQ(e.costed_as, (ExpertShape{.name = "DeepSeek-V3",
+                                      .experts = 256,
+                                      .top_k = 8,
+                                      .d_model = 7168,
+                                      .d_ff = 2048,
+                                      .layers = 58}));
+  EXPECT_EQ(experiment_from(to_json(e), "e.json").costed_as, e.costed_as);
+  expect_refused(R"({"costed_as": "Qwen3-30B"})", "/costed_as", "did you mean \"Qwen3-30B-A3B\"");
+  expect_refused(R"({"costed_as": 3})", "/costed_as", "must be a string");
+  expect_refused(R"({"costed_as": {"name": "x", "shape": [1, 1, 1, 1]}})", "/costed_as/layers",
+                 "missing");
+  for (const char* shape :
+       {"[128, 8, 2048]", "[128, 8, 2048, 0]", "[128, 8, 2048, 1.5]", "[1,2,3,4,5]"}) {
+    expect_refused(
+        R"({"costed_as": {"name": "x", "layers": 4, "shape": )" + std::string(shape) + "}}",
+        "/costed_as/shape", "[experts, top_k, d_model, d_ff]");
+  }
 }
 
 TEST(Experiment, WorkloadsSetTheBatch) {

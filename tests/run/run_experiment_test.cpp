@@ -49,6 +49,23 @@ class Notes final : public Progress {
   std::atomic<bool>* stop = nullptr;
 };
 
+/// A process whose every strategy needs less than the one before.
+struct Memory {
+  bool resets = true;
+  std::uint64_t held = 0;
+  std::uint64_t next = 1000;
+
+  bool reset() {
+    if (resets) held = 0;
+    return resets;
+  }
+  std::optional<std::uint64_t> peak() {
+    held = std::max(held, next);
+    next -= 100;
+    return held;
+  }
+};
+
 class RunExperiment : public testing::Test {
  protected:
   RunExperiment() { std::filesystem::create_directories(folder_); }
@@ -72,11 +89,13 @@ class RunExperiment : public testing::Test {
   }
 
   RunResult run(const Experiment& e) {
-    SyntheticDecoder decoder({.streams = e.batch});
+    decoder_.streams = e.batch;
+    SyntheticDecoder decoder(decoder_);
     return run_experiment(load_inputs(e), folder_,
                           {.decoder = decoder,
                            .make_controller = controller_without_adapter,
-                           .peak_memory_bytes = [] { return std::nullopt; },
+                           .reset_peak_memory = [this] { return memory_.reset(); },
+                           .peak_memory_bytes = [this] { return memory_.peak(); },
                            .progress = notes_,
                            .stop = stop_});
   }
@@ -92,6 +111,8 @@ class RunExperiment : public testing::Test {
       (std::filesystem::temp_directory_path() / ("run_experiment." + std::to_string(::getpid())))
           .string();
   Notes notes_{};
+  Memory memory_{};
+  SyntheticDecoder::Shape decoder_{};
   std::atomic<bool> stop_{false};
 };
 
@@ -142,6 +163,39 @@ TEST_F(RunExperiment, TheFilesHoldEveryTickAndTheSummary) {
   EXPECT_EQ(lines, 1 + 3 * 20);
 }
 
+TEST_F(RunExperiment, EveryStrategyHasItsOwnPeakOfMemoryOrNone) {
+  const Experiment e = experiment(
+      R"({"duration_s": 1, "disturbances": null, "strategies": ["BASELINE", "REDUCED_K"]})");
+  const RunResult own = run(e);
+  EXPECT_EQ(own.summary.strategies[0].peak_memory_bytes, 1000U);
+  EXPECT_EQ(own.summary.strategies[1].peak_memory_bytes, 900U) << "not what BASELINE needed";
+  memory_ = {.resets = false};
+  const RunResult shared = run(e);
+  EXPECT_EQ(shared.summary.strategies[1].peak_memory_bytes, std::nullopt)
+      << "where the system cannot tell them apart";
+}
+
+TEST_F(RunExperiment, ARunThatWouldNotFitInMemoryIsRefusedBeforeItBegins) {
+  const auto refused = [](const std::string& changes) -> std::string {
+    try {
+      check_experiment(load_inputs(experiment(changes)), {});
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused(R"({"duration_s": 20000})"), "");
+  EXPECT_THAT(refused(R"({"duration_s": 50000})"),
+              testing::HasSubstr("/kl_every: is 1: BASELINE's predictions to compare with would "
+                                 "take 8.19 GB of memory, more than 4; raise it to 3 or more"));
+  EXPECT_EQ(refused(R"({"duration_s": 50000, "kl_every": 3})"), "");
+  EXPECT_EQ(refused(R"({"duration_s": 50000, "kl_every": 0})"), "");
+  EXPECT_THAT(refused(R"({"duration_s": 50000, "tick_s": 0.02})"),
+              testing::HasSubstr("/duration_s: is 50000: 2.5e+06 ticks of 0.02 s"));
+  EXPECT_THAT(refused(R"({"duration_s": 50000, "kl_every": 0, "decode_steps_per_tick": 1000})"),
+              testing::HasSubstr("/decode_steps_per_tick: is 1000: 5e+08 decode steps"));
+}
+
 TEST_F(RunExperiment, AStoppedRunLeavesItsTicksAndNoSummary) {
   notes_.stop = &stop_;
   notes_.stop_at = 32 + 25;  // the calibration's updates, then 25 ticks
@@ -185,6 +239,50 @@ TEST_F(RunExperiment, ACapOutOfReachIsSaidWithTheBestHeld) {
   EXPECT_GT(*ttha.targets[0].best_held, 140);
   EXPECT_LT(*ttha.targets[0].best_held, 350);
   EXPECT_THAT(notes(result.summary), testing::Contains(testing::HasSubstr("cannot be reached")));
+}
+
+TEST_F(RunExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
+  // A model of half the experts and picks, whose layers cost what the file says of that shape.
+  const auto with_shape = [&](const std::string& name) {
+    nlohmann::json costs =
+        read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/" + name + ".json");
+    nlohmann::json& entry = costs["entries"][0];
+    entry["shape"] = {64, 4, 1024, 512};
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& row : entry["rows"]) {
+      if (row["active_experts"] <= 64) rows.push_back(row);
+    }
+    entry["rows"] = rows;
+    const std::string path = folder_ + "/" + name + ".json";
+    std::ofstream(path) << costs;
+    return path;
+  };
+  const std::string changes = fmt::format(
+      R"({{"duration_s": 2, "disturbances": null, "strategies": ["BASELINE"], "cost_model": "{}",
+           "plant": {{"cost_model": "{}"}},
+           "costed_as": {{"name": "Small-MoE", "layers": 24, "shape": [64, 4, 1024, 512]}}}})",
+      with_shape("kernel_cost_model"), with_shape("plant_cost_model"));
+  decoder_ = {.experts = 64, .k = 4};
+  const Experiment e = experiment(changes);
+  check_experiment(load_inputs(e), {.experts = 64, .top_k = 4});
+  const RunResult result = run(e);
+  EXPECT_EQ(result.summary.costs,
+            "decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts of 1024 x "
+            "512, top-4), simulated; expert MLPs only");
+  const RunResult twice =
+      run(experiment(changes.substr(0, changes.size() - 2) + R"(, "layers": 48}})"));
+  EXPECT_NEAR(named(twice, "BASELINE").p50_step / named(result, "BASELINE").p50_step, 2.0, 0.01);
+  decoder_ = {};
+  try {
+    check_experiment(
+        load_inputs(
+            experiment(R"({"costed_as": {"name": "x", "layers": 4, "shape": [128, 8, 99, 99]}})")),
+        {});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("moe_experts [128, 8, 99, 99]"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("moe_experts [128, 8, 2048, 768] bf16"));
+  }
 }
 
 TEST_F(RunExperiment, AModelOfOtherNumbersThanTheChargedShapeIsRefused) {

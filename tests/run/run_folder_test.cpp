@@ -59,12 +59,21 @@ TEST_F(RunFolder, AFileInItsPlaceIsRefused) {
 
 TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
   const Experiment e = experiment_from(nlohmann::json::object(), "experiments/e.json");
-  write_config(root_.string(), e);
+  ExperimentInputs inputs = load_inputs(e);
+  write_config(root_.string(), inputs);
   const auto config = read_json_file(path("config.json"));
   EXPECT_EQ(config["simulated"], true);
   EXPECT_EQ(to_json(experiment_from(config["experiment"], "e.json")), to_json(e));
-  EXPECT_THAT(config["costs"].get<std::string>(),
-              testing::HasSubstr("Qwen3-30B-A3B shape, simulated"));
+  EXPECT_EQ(config["costs"].get<std::string>(),
+            "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert "
+            "MLPs only");
+  inputs.machine.simulated = false;
+  write_config(root_.string(), inputs);
+  EXPECT_THAT(read_json_file(path("config.json")).dump(),
+              testing::Not(testing::AnyOf(testing::HasSubstr("simulated\":true"),
+                                          testing::HasSubstr(", simulated"),
+                                          testing::HasSubstr("virtual"))))
+      << "the words come from the machine";
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ GpuReading everything() {
   gpu.power_average.value = Watts(350.123);
   gpu.power_instant.value = Watts(432.101);
   gpu.power_limit.value = Watts(700);
-  gpu.energy.value = Joules(123456789.123);
+  gpu.energy.value = Joules(20000000000.001);  // a year of 700 W
   gpu.gpu_utilisation.value = 0.78;
   gpu.memory_utilisation.value = 0.43;
   gpu.sm_clock.value = Megahertz(1980);

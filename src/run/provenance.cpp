@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/provenance.h"
+
+#include <fmt/format.h>
+
+namespace thermoe {
+
+std::string decisions_line(const Experiment& e) {
+  return e.model == Experiment{}.model ? "shipped model" : e.model;
+}
+
+std::string costs_line(const ExperimentInputs& inputs) {
+  const ExpertShape& shape = inputs.experiment.costed_as;
+  return fmt::format("{} shape ({} layers, {} experts of {} x {}, top-{}), {}; expert MLPs only",
+                     shape.name, shape.layers, shape.experts, shape.d_model, shape.d_ff,
+                     shape.top_k, inputs.machine.simulated ? "simulated" : "measured");
+}
+
+}  // namespace thermoe
