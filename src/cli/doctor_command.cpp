@@ -15,6 +15,7 @@
 #include <string>
 
 #include "cli/version.h"
+#include "core/json_file.h"
 #include "doctor/diagnosis.h"
 #include "doctor/doctor_json.h"
 #include "doctor/doctor_text.h"
@@ -63,7 +64,7 @@ void examine(bool json) {
   machine.torch = torch_facts();
   const doctor::Diagnosis diagnosis = doctor::diagnose(machine);
   if (json) {
-    fmt::print("{}\n", doctor::to_json(diagnosis, kVersion).dump(2));
+    fmt::print("{}\n", json_text(doctor::to_json(diagnosis, kVersion), 2));
   } else {
     fmt::print("{}", doctor::to_text(diagnosis, style_of_stdout()));
   }

@@ -8,16 +8,9 @@ namespace {
 
 constexpr int kSchema = 1;
 
-/// Text of other programs and of the system may be in any encoding; JSON is UTF-8.
-std::string printable(const std::string& text) {
-  using Json = nlohmann::json;
-  const std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return Json::parse(quoted).get<std::string>();
-}
-
 /// Absent is null, never an empty string.
 nlohmann::json text_or_null(const std::string& text) {
-  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(printable(text));
+  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
 
 nlohmann::json finding_json(const Finding& finding) {
@@ -47,7 +40,7 @@ nlohmann::json to_json(const Diagnosis& diagnosis, const std::string& version) {
   return {{"schema", kSchema},
           {"thermoe", version},
           {"healthy", diagnosis.healthy()},
-          {"summary", printable(summary_line(diagnosis))},
+          {"summary", summary_line(diagnosis)},
           {"abilities", abilities},
           {"findings", findings}};
 }

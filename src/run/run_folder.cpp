@@ -6,6 +6,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/json_file.h"
 
 namespace thermoe {
 namespace {
@@ -78,7 +79,7 @@ void write_config(const std::string& folder, const Experiment& e) {
       {"costs", fmt::format("{} shape, simulated; expert MLPs only", e.costed_as)},
       {"experiment_file", e.path},
       {"experiment", to_json(e)}};
-  write_file_atomically(folder + "/config.json", config.dump(2) + "\n");
+  write_file_atomically(folder + "/config.json", json_text(config, 2) + "\n");
 }
 
 }  // namespace thermoe

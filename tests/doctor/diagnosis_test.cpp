@@ -105,7 +105,7 @@ TEST(DoctorDiagnosis, JsonHoldsEveryFindingAndAbility) {
   fake.add_usual_files();
   fake.program("/usr/bin/nsys", R"(printf 'bad \377 bytes' >&2; exit 3)");
   const Diagnosis diagnosis = diagnose(fake.machine);
-  const nlohmann::json json = parse_json(to_json(diagnosis, "1.2.3").dump(2), "stdout");
+  const nlohmann::json json = parse_json(json_text(to_json(diagnosis, "1.2.3")), "stdout");
   EXPECT_EQ(json["schema"], 1);
   EXPECT_EQ(json["thermoe"], "1.2.3");
   EXPECT_EQ(json["healthy"], true);
