@@ -7,18 +7,27 @@ f32, before softmax, with k in the metadata. Each sample is one decode step of a
 stream is fed the next token of its own piece of the text (teacher-forced), with a KV cache.
 
 Needs torch, transformers (5.x) and safetensors; works on a GPU or, slowly, on a CPU. Works for
-models whose forward pass takes output_router_logits and whose router is a softmax (Qwen3-MoE,
-Mixtral, OLMoE, ...). Others are refused by name.
+models whose forward pass takes output_router_logits and whose router is a softmax without a bias
+on the selection (Qwen3-MoE, Mixtral, OLMoE, ...). Which it is, the model's configuration and its
+router's class say; where neither does, the file leaves it open and thermoe price says so. Dense
+layers among the MoE layers are skipped.
 
     python3 tools/export_router_logits.py Qwen/Qwen3-30B-A3B --text corpus.txt --out logits.safetensors
     thermoe price logits.safetensors
 """
 
 import argparse
+import inspect
 import pathlib
+import re
 import sys
 
-SIGMOID_ROUTERS = ("deepseek_v3", "glm4_moe", "ernie4_5_moe", "dots1", "minimax_m2", "kimi")
+# Fields that say how router logits become scores: scoring_func, score_function,
+# moe_router_activation_func, gating_func, ...
+SCORING_FIELD = re.compile(r"scor\w*_func|(router|gating)_(\w+_)?(func|activation)")
+SELECTION_BIAS = ("e_score_correction_bias", "expert_bias", "moe_statics")
+# At most so far from 1 do probabilities sum that were rounded to bf16.
+SUM_TOLERANCE = 1e-2
 
 
 def fail(message):
@@ -57,6 +66,75 @@ def top_k(config):
     return None
 
 
+def fields_of(thing):
+    """Names and values that an object or its class holds, private ones aside."""
+    held = {**vars(type(thing)), **getattr(thing, "__dict__", {})}
+    return {name: value for name, value in held.items() if not name.startswith("_")}
+
+
+def routing_code(module):
+    """The method or class that turns logits into scores; None where the module is no router."""
+    method = getattr(type(module), "route_tokens_to_experts", None)
+    named = re.search(r"router|gate$", type(module).__name__, re.IGNORECASE)
+    return method or (type(module) if named else None)
+
+
+def selection_bias(module):
+    """The name of a bias that the router adds before it selects, if there is one that is not 0."""
+    for name in SELECTION_BIAS:
+        bias = getattr(module, name, None)
+        bias = getattr(bias, "e_score_correction_bias", bias)
+        if bias is not None and bool((bias != 0).any()):
+            return name
+    return None
+
+
+def computed_scores(module):
+    """What the router's own code computes, where it names only one of the two."""
+    try:
+        source = inspect.getsource(routing_code(module))
+    except (OSError, TypeError):
+        return None
+    named = [name for name in ("softmax", "sigmoid") if name in source.lower()]
+    return named[0] if len(named) == 1 else None
+
+
+def scoring_of(config, routers):
+    """(score function, who says so), or (None, None) where nobody does."""
+    for place, thing in [("configuration", config), *((type(r).__name__, r) for r in routers)]:
+        for name, value in sorted(fields_of(thing).items(), key=lambda field: field[0]):
+            if SCORING_FIELD.search(name):
+                value = value if isinstance(value, str) else getattr(value, "__name__", None)
+                if value:
+                    return value.lower(), f"{place}: {name}"
+    for router in routers:
+        scores = computed_scores(router)
+        if scores:
+            return scores, f"class {type(router).__name__}"
+    return None, None
+
+
+def check_scoring(config, modules):
+    """The score function to write down (None: not known). Fails where prices would be wrong."""
+    routers = [module for module in modules if routing_code(module)]
+    scores, where = scoring_of(config, routers)
+    if scores not in (None, "softmax"):
+        fail(f"{config.model_type}: its router scores are {scores} ({where}); thermoe price handles "
+             "softmax routers")
+    for module in modules:
+        name = selection_bias(module)
+        if name:
+            fail(f"{config.model_type}: its router adds {name} to scores before it selects, so its logits "
+                 "alone do not say which experts run; thermoe price handles routers without it")
+    return scores
+
+
+def moe_layers(router_logits):
+    """What the forward pass returned, without the places of dense layers."""
+    return [layer for layer in router_logits
+            if layer is not None and layer.ndim >= 2 and layer.shape[-1] > 1]
+
+
 def streams_of(tokenizer, path, batch, length):
     """`batch` consecutive pieces of the text, each `length` tokens."""
     import torch
@@ -86,18 +164,27 @@ def sample(model, ids, arguments):
             continue
         if not getattr(step, "router_logits", None):
             fail(f"{model.config.model_type}: its forward pass returns no router_logits")
-        layers = [layer.reshape(ids.shape[0], -1).float().cpu() for layer in step.router_logits]
+        layers = [layer.reshape(ids.shape[0], -1).float().cpu()
+                  for layer in moe_layers(step.router_logits)]
+        if not layers or len({layer.shape for layer in layers}) > 1:
+            fail(f"{model.config.model_type}: its MoE layers return router_logits of shapes "
+                 f"{sorted({tuple(layer.shape) for layer in layers})}; they should all be alike")
         samples.append(torch.stack(layers))
         print(f"\rsample {len(samples)} of {arguments.samples}", end="", file=sys.stderr)
     print(file=sys.stderr)
     return torch.stack(samples)
 
 
-def as_logits(values):
+def as_logits(values, model_type):
     """Some versions hand out probabilities under the name of logits. Their logarithm differs from
     the logits by a constant a row, which softmax does not see."""
     rows = values.reshape(-1, values.shape[-1])
-    if bool((rows >= 0).all()) and bool(((rows.sum(-1) - 1).abs() < 1e-2).all()):
+    if not bool((rows >= 0).all()):
+        return values
+    if bool(((rows == 0).sum(-1) * 2 >= rows.shape[-1]).all()):
+        fail(f"{model_type}: returns the scores of the chosen experts under the name of "
+             "router_logits; those of the others are lost")
+    if bool(((rows.sum(-1) - 1).abs() < SUM_TOLERANCE).all()):
         return values.clamp_min(1e-30).log()
     return values
 
@@ -111,18 +198,17 @@ def main():
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype="auto").to(device).eval()
-    model_type = model.config.model_type
-    if model_type.startswith(SIGMOID_ROUTERS):
-        fail(f"{model_type}: its router scores are sigmoids; thermoe price handles softmax routers")
     config = model.config.get_text_config()
+    scores = check_scoring(config, list(model.modules()))
     k = top_k(config)
     length = arguments.prefix + arguments.samples * arguments.spacing
     ids = streams_of(tokenizer, arguments.text, arguments.batch, length).to(device)
     with torch.inference_mode():
-        logits = as_logits(sample(model, ids, arguments))
+        logits = as_logits(sample(model, ids, arguments), config.model_type)
     partial = arguments.out.with_name(arguments.out.name + ".partial")
     save_file({"router_logits": logits.contiguous()}, str(partial),
-              metadata={"k": str(k), "score_function": "softmax", "model": str(arguments.model)})
+              metadata={"k": str(k), "model": str(arguments.model),
+                        **({"score_function": scores} if scores else {})})
     partial.replace(arguments.out)
     shape = ", ".join(str(n) for n in logits.shape)
     print(f"{arguments.out}: router_logits [{shape}], top-{k}")

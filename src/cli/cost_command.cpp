@@ -8,6 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/number_option.h"
+#include "core/json_file.h"
+#include "core/terminal_text.h"
 #include "cost/cost_report.h"
 #include "cost/kernel_cost_model.h"
 
@@ -22,12 +25,12 @@ struct CostOptions {
   double threshold_percent = 10.0;
 };
 
-void print(const nlohmann::json& json) { fmt::print("{}\n", json.dump(2)); }
+void print(const nlohmann::json& json) { fmt::print("{}\n", json_text(json, 2)); }
 
 void show(const CostOptions& options) {
   const KernelCostModel model = KernelCostModel::load(options.file);
   if (options.json) return print(show_json(model));
-  fmt::print("{}", show_text(model, options.rows));
+  fmt::print("{}", printable_lines(show_text(model, options.rows)));
 }
 
 void check(const CostOptions& options) {
@@ -37,7 +40,7 @@ void check(const CostOptions& options) {
   if (options.json) {
     print(check_json(model, threshold));
   } else {
-    fmt::print("{}", result.text);
+    fmt::print("{}", printable_lines(result.text));
   }
   if (options.strict && !result.within) throw CLI::RuntimeError(1);
 }
@@ -77,7 +80,7 @@ void add_cost_command(CLI::App& app) {
   check_command
       ->add_option("--threshold", options->threshold_percent,
                    "Warn beyond this distance from the convex envelope, in percent of the row")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(real_number(0.0, 100.0))
       ->capture_default_str();
   check_command->add_flag("--strict", options->strict,
                           "Exit with 1 if any table exceeds the threshold");

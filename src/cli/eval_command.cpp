@@ -8,8 +8,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/number_option.h"
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/json_file.h"
+#include "core/terminal_text.h"
 #include "moe/decoder.h"
 #include "moe/evaluation.h"
 #include "run/document_text.h"
@@ -53,7 +56,8 @@ nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<Domain
   std::int64_t bytes = 0;
   fmt::print(tables, "{:<14} {:>10} {:>10}\n", "domain", "bytes", "bits/byte");
   for (const DomainScore& s : scores) {
-    fmt::print(tables, "{:<14} {:>10} {:>10.4f}\n", s.name, s.bytes, s.bits_per_byte);
+    fmt::print(tables, "{:<14} {:>10} {:>10.4f}\n", printable(s.name, true), s.bytes,
+               s.bits_per_byte);
     out["domains"].push_back(
         {{"name", s.name}, {"bytes", s.bytes}, {"bits_per_byte", s.bits_per_byte}});
     bits += s.bits_per_byte * static_cast<double>(s.bytes);
@@ -138,7 +142,7 @@ void check(const EvalOptions& o, const ModelConfig& config) {
                                  o.length, config.context + 1));
   }
   if (o.k_min > config.top_k) {
-    throw UsageError(fmt::format("--k-min {}: must not exceed the model's {} experts a token",
+    throw UsageError(fmt::format("--k-min {}: must not exceed the model's {} experts per token",
                                  o.k_min, config.top_k));
   }
 }
@@ -152,8 +156,8 @@ void evaluate(const EvalOptions& o) {
   nlohmann::json out = {{"schema", 1}, {"model", o.model}, {"text", o.text}};
   if (o.domains) out["heldout"] = evaluate_domains(*scorer, domains, tables);
   if (o.policies) out["routing"] = evaluate_policies(*scorer, domains, o, tables);
-  if (o.json) fmt::print("{}\n", out.dump(2));
-  if (!o.out.empty()) write_file_atomically(o.out, out.dump(2) + "\n");
+  if (o.json) fmt::print("{}\n", json_text(out, 2));
+  if (!o.out.empty()) write_file_atomically(o.out, json_text(out, 2) + "\n");
 }
 
 }  // namespace
@@ -174,20 +178,22 @@ void add_eval_command(CLI::App& app) {
   command->add_flag("!--no-policies", o->policies, "Leave out the table of policies");
   command->add_option("--rows", o->rows, "Streams decoded together")
       ->capture_default_str()
-      ->check(CLI::Range(1, 256));
+      ->check(whole_number(1, 256));
   command->add_option("--length", o->length, "Bytes of a stream, the leading 0x00 included")
       ->capture_default_str()
-      ->check(CLI::Range(2, 1 << 20));
+      ->check(whole_number(2, 1 << 20));
   command->add_option("--batches", o->batches, "Decode batches a policy")
       ->capture_default_str()
-      ->check(CLI::Range(1, 10000));
-  command->add_option("--seed", o->seed, "Choice of the batches")->capture_default_str();
-  command->add_option("--k-min", o->k_min, "Guaranteed experts a token under pricing")
+      ->check(whole_number(1, 10000));
+  command->add_option("--seed", o->seed, "Choice of the batches")
       ->capture_default_str()
-      ->check(CLI::Range(1, 64));
+      ->check(whole_number(0));
+  command->add_option("--k-min", o->k_min, "Guaranteed experts per token under pricing")
+      ->capture_default_str()
+      ->check(whole_number(1, 64));
   command->add_option("--cut", o->cuts, "Cuts of D to find, percent")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 95.0));
+      ->check(real_number(0.0, 95.0));
   command->callback([o] { evaluate(*o); });
 }
 

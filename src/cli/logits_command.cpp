@@ -5,12 +5,13 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <limits>
 #include <memory>
 #include <string>
 
+#include "cli/number_option.h"
 #include "cli/terminal_progress.h"
 #include "core/errors.h"
+#include "core/terminal_text.h"
 #include "moe/router_logits.h"
 #include "run/model_decoder.h"
 #include "run/sample_logits.h"
@@ -40,8 +41,9 @@ void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
   if (stop.load()) throw Error(fmt::format("interrupted: {} was not written", options.out));
   write_router_logits(options.out, logits);
   const LogitSample& first = logits.samples.front();
-  fmt::print("{}: {} samples of {} layers, {} tokens, {} experts; top-{}\n", options.out,
-             logits.samples.size(), first.layers, first.tokens, first.experts, logits.k);
+  fmt::print("{}: {} samples of {} layers, {} tokens, {} experts; top-{}\n",
+             printable(options.out, true), logits.samples.size(), first.layers, first.tokens,
+             first.experts, logits.k);
 }
 
 }  // namespace
@@ -58,17 +60,18 @@ void add_logits_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_option("--index", options->index, "Where each document lies")->capture_default_str();
   command->add_option("--out", options->out, "safetensors file to write")->required();
   command->add_option("--batch", options->batch, "Streams decoded together")
-      ->check(CLI::Range(1, 1024))
+      ->check(whole_number(1, 1024))
       ->capture_default_str();
   command->add_option("--samples", options->samples, "Decode steps to keep, every fourth one")
-      ->check(CLI::Range(1, 4096))
+      ->check(whole_number(1, 4096))
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of the order of texts")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+      ->check(whole_number(0));
   command->footer(
       "Example:\n"
       "  thermoe logits --out runs/logits.safetensors && thermoe price runs/logits.safetensors\n"
       "The file holds `router_logits` [samples, layers, tokens, experts] in f32, before softmax.\n"
+      "thermoe price takes F32, BF16, F16 or F64, and refuses probabilities.\n"
       "tools/export_router_logits.py writes the same for a Hugging Face model.");
   command->callback([options, &stop] { run(*options, stop); });
 }

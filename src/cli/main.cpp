@@ -10,18 +10,10 @@
 #include <exception>
 #include <optional>
 
-#include "cli/cost_command.h"
-#include "cli/doctor_command.h"
-#include "cli/eval_command.h"
+#include "cli/commands.h"
 #include "cli/interrupt_watch.h"
-#include "cli/logits_command.h"
 #include "cli/measure_command.h"
-#include "cli/monitor_command.h"
-#include "cli/price_command.h"
 #include "cli/program_log.h"
-#include "cli/report_command.h"
-#include "cli/run_command.h"
-#include "cli/train_command.h"
 #include "cli/version.h"
 #include "core/errors.h"
 #include "core/terminal_text.h"
@@ -80,16 +72,7 @@ int run(int argc, char** argv) {
   std::optional<thermoe::InterruptWatch> interrupts;
   CLI::App app;
   describe(app);
-  thermoe::add_run_command(app, stop);
-  thermoe::add_report_command(app);
-  thermoe::add_cost_command(app);
-  thermoe::add_price_command(app);
-  thermoe::add_logits_command(app, stop);
-  thermoe::add_train_command(app, stop);
-  thermoe::add_eval_command(app);
-  thermoe::add_doctor_command(app);
-  thermoe::add_monitor_command(app);
-  thermoe::add_measure_command(app, thermoe::cut_measured_command(argc, argv));
+  thermoe::add_commands(app, stop, thermoe::cut_measured_command(argc, argv));
   // Only these end cleanly on Ctrl-C; the others just end.
   for (const char* name : {"run", "train", "logits"}) {
     app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });

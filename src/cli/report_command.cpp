@@ -11,6 +11,7 @@
 
 #include "cli/version.h"
 #include "core/errors.h"
+#include "core/terminal_text.h"
 #include "report/html_report.h"
 
 namespace thermoe {
@@ -29,7 +30,7 @@ void report(const ReportOptions& options) {
   }
   const std::string path = options.out.value_or(default_report_path(options.folders));
   write_html_report(options.folders, path, kVersion);
-  fmt::print("{}\n", path);
+  fmt::print("{}\n", printable(path, true));
 }
 
 }  // namespace

@@ -7,18 +7,19 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/number_option.h"
 #include "cli/terminal_progress.h"
 #include "cli/version.h"
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/terminal_text.h"
 #include "moe/model_weights.h"
 #include "moe/peak_memory.h"
 #include "report/html_report.h"
@@ -72,18 +73,22 @@ Experiment chosen_experiment(const RunOptions& options) {
 
 void print_result(const RunResult& result, const std::string& folder, bool json) {
   if (json) {
-    fmt::print("{}\n", to_json(result.summary).dump(2));
-    for (const std::string& note : notes(result.summary)) fmt::print(stderr, "{}\n", note);
+    fmt::print("{}\n", json_text(to_json(result.summary), 2));
+    for (const std::string& note : notes(result.summary)) {
+      fmt::print(stderr, "{}\n", printable(note, true));
+    }
     return;
   }
-  fmt::print("\n{}Files: {}\n", summary_table(result.summary), folder);
+  fmt::print("\n{}Files: {}\n", printable_lines(summary_table(result.summary)),
+             printable(folder, true));
 }
 
 /// Writes report.html and names it; on stderr where stdout is for JSON.
 void report(const std::string& folder, bool json) {
   const std::string path = default_report_path({folder});
   write_html_report({folder}, path, kVersion);
-  fmt::print(json ? stderr : stdout, "Report: {} (opens in any browser, offline)\n", path);
+  fmt::print(json ? stderr : stdout, "Report: {} (opens in any browser, offline)\n",
+             printable(path, true));
 }
 
 void run(const RunOptions& options, const std::atomic<bool>& stop) {
@@ -133,7 +138,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
                       "Folder for the run's files; new or empty (default: runs/<name>-<n>)");
   command->add_flag("--force", options->force, "Replace the run that --out already holds");
   command->add_option("--seed", options->seed, "Seed of text order, sensor noise and adapter")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+      ->check(whole_number(0));
   command
       ->add_option(
           "--strategy", options->strategies,
@@ -141,7 +146,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
           "be given several times")
       ->allow_extra_args(false);
   command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
-      ->check(CLI::Range(1.0, 1e5));
+      ->check(real_number(1.0, 1e5));
   command->add_flag("--quick", options->quick,
                     "At most 60 s of virtual time, BASELINE and KERNEL_AWARE_TTHA only");
   command->add_flag("--json", options->json, "Print the summary as JSON instead of a table");

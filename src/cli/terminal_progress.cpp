@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/terminal_text.h"
+
 namespace thermoe {
 namespace {
 
@@ -27,7 +29,7 @@ void TerminalProgress::update(std::string_view phase, Seconds done, Seconds tota
   if (fresh) {
     if (drawn_) std::fputc('\n', stderr);
     drawn_ = false;
-    phase_ = phase;
+    phase_ = printable(phase, true);
     quarters_ = 0;
     if (!terminal_) fmt::print(stderr, "{}\n", phase_);
   }
@@ -42,7 +44,7 @@ void TerminalProgress::update(std::string_view phase, Seconds done, Seconds tota
   const int quarter = static_cast<int>(4.0 * (done / total) + 1e-9);
   if (quarter > quarters_) {
     quarters_ = quarter;
-    fmt::print(stderr, "  {:3d} %  {}\n", 25 * quarter, status);
+    fmt::print(stderr, "  {:3d} %  {}\n", 25 * quarter, printable(status, true));
   }
 }
 
@@ -50,7 +52,7 @@ void TerminalProgress::draw(Seconds done, Seconds total, std::string_view status
   const double share = std::clamp(done / total, 0.0, 1.0);
   const auto full = static_cast<std::size_t>(share * kBar);
   fmt::print(stderr, "\r{:<18} [{}{}] {:3.0f} %  {:<24}", phase_, std::string(full, '#'),
-             std::string(kBar - full, '-'), 100 * share, status);
+             std::string(kBar - full, '-'), 100 * share, printable(status, true));
   std::fflush(stderr);
   drawn_ = true;
 }
@@ -58,7 +60,7 @@ void TerminalProgress::draw(Seconds done, Seconds total, std::string_view status
 void TerminalProgress::note(std::string_view line) {
   if (drawn_) std::fputc('\n', stderr);
   drawn_ = false;
-  fmt::print(stderr, "{}\n", line);
+  fmt::print(stderr, "{}\n", printable(line, true));
 }
 
 }  // namespace thermoe

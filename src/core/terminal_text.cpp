@@ -135,6 +135,16 @@ std::string printable(std::string_view text, bool unicode) {
   return clean;
 }
 
+std::string printable_lines(std::string_view text) {
+  std::string clean;
+  for (std::size_t end = 0; end != text.npos; text.remove_prefix(std::min(end + 1, text.size()))) {
+    end = text.find('\n');
+    clean += printable(text.substr(0, end), true);
+    if (end != text.npos) clean += '\n';
+  }
+  return clean;
+}
+
 std::string fit(std::string_view text, int columns, bool unicode) {
   if (columns <= 0) return "";
   if (display_width(text) <= columns) return std::string(text);

@@ -15,6 +15,9 @@ int display_width(std::string_view text);
 /// becomes -, λ lambda) and everything else beyond ASCII a '?'.
 std::string printable(std::string_view text, bool unicode);
 
+/// The same for text of several lines, which stay lines.
+std::string printable_lines(std::string_view text);
+
 /// The text itself, or as much of it as fits into `columns` with an ellipsis (… or ~). The text is
 /// printable.
 std::string fit(std::string_view text, int columns, bool unicode);

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_file.h"
 #include "doctor/doctor_text.h"
 
 namespace thermoe::doctor {
@@ -39,15 +40,13 @@ std::string to_json(const Diagnosis& diagnosis, const std::string& version) {
                          {"possible", ability.possible},
                          {"reason", text_or_null(ability.reason)}});
   }
-  using Json = nlohmann::json;
-  const Json all = {{"schema", kSchema},
-                    {"thermoe", version},
-                    {"healthy", diagnosis.healthy()},
-                    {"summary", summary_line(diagnosis)},
-                    {"abilities", abilities},
-                    {"findings", findings}};
-  // Text of other programs and of the system may be in any encoding; JSON is UTF-8.
-  return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const nlohmann::json all = {{"schema", kSchema},
+                              {"thermoe", version},
+                              {"healthy", diagnosis.healthy()},
+                              {"summary", summary_line(diagnosis)},
+                              {"abilities", abilities},
+                              {"findings", findings}};
+  return json_text(all, 2) + "\n";
 }
 
 }  // namespace thermoe::doctor

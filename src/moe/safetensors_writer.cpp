@@ -7,6 +7,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/json_file.h"
 #include "moe/safetensors.h"
 
 namespace thermoe {
@@ -36,7 +37,7 @@ void write_safetensors(const std::string& path, std::span<const TensorView> tens
                        {"data_offsets", {offset, offset + t->data.size()}}};
     offset += t->data.size();
   }
-  std::string text = header.dump();
+  std::string text = json_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // spaces align the data
   const std::uint64_t length = text.size();
   std::string content(sizeof length, '\0');

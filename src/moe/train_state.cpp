@@ -59,7 +59,7 @@ fs::path state_path(const std::string& out, std::int64_t step) {
 
 }  // namespace
 
-std::string train_config_json(const TrainConfig& config) { return config_json(config).dump(); }
+std::string train_config_json(const TrainConfig& config) { return json_text(config_json(config)); }
 
 void prepare_train_directory(const TrainConfig& config) {
   std::error_code error;
@@ -72,7 +72,7 @@ void prepare_train_directory(const TrainConfig& config) {
           fmt::format("{}: holds a training run; --resume it or choose another --out", config.out));
     }
     const nlohmann::json before = read_json_file(path);
-    const nlohmann::json asked = config_json(config);
+    const nlohmann::json asked = parse_json(train_config_json(config), path);  // as it is written
     for (const auto& [key, value] : asked.items()) {
       if (!before.contains(key) || before[key] != value) {
         throw FormatError(
@@ -82,7 +82,7 @@ void prepare_train_directory(const TrainConfig& config) {
       }
     }
   }
-  write_file_atomically(path, config_json(config).dump(2) + "\n");
+  write_file_atomically(path, json_text(config_json(config), 2) + "\n");
 }
 
 void save_train_state(const std::string& out, std::int64_t step, LanguageModel& model,

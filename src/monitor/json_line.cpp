@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_file.h"
 #include "monitor/throttle_reasons.h"
 #include "telemetry/trace_columns.h"
 
@@ -13,10 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;  // people read the lines too
 
-/// A name with bytes that are no UTF-8 must not end a recording.
-std::string line(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+std::string line(const Json& json) { return json_text(json) + "\n"; }
 
 Json start(Seconds at, std::string_view source, std::string_view utc) {
   return {{"t_s", at.value}, {"utc", std::string(utc)}, {"source", std::string(source)}};

@@ -7,6 +7,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/json_file.h"
 #include "report/page_files.h"
 #include "report/report_data.h"
 #include "report/verdict.h"
@@ -86,7 +87,7 @@ std::string html_text(std::string_view text) {
 }
 
 std::string script_json(const nlohmann::json& value) {
-  const std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = json_text(value);
   std::string out;
   out.reserve(text.size());
   for (const char c : text) {  // these stand only within strings

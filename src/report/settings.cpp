@@ -5,6 +5,8 @@
 
 #include <map>
 
+#include "core/json_file.h"
+
 namespace thermoe {
 namespace {
 
@@ -18,9 +20,7 @@ void flatten(const json& value, const std::string& name, std::vector<Setting>& o
     return;
   }
   // Not dump() for strings: their quotes would only be noise. Bytes that are no UTF-8 are replaced.
-  out.push_back({name, value.is_string()
-                           ? value.get<std::string>()
-                           : value.dump(-1, ' ', false, json::error_handler_t::replace)});
+  out.push_back({name, value.is_string() ? value.get<std::string>() : json_text(value)});
 }
 
 }  // namespace

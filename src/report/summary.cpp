@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/atomic_file.h"
+#include "core/json_file.h"
 
 namespace thermoe {
 namespace {
@@ -133,8 +134,8 @@ json details_json(const Summary& summary) {
 }
 
 void write_summary(const std::string& folder, const Summary& summary) {
-  write_file_atomically(folder + "/details.json", details_json(summary).dump(2) + "\n");
-  write_file_atomically(folder + "/summary.json", to_json(summary).dump(2) + "\n");
+  write_file_atomically(folder + "/details.json", json_text(details_json(summary), 2) + "\n");
+  write_file_atomically(folder + "/summary.json", json_text(to_json(summary), 2) + "\n");
 }
 
 std::vector<std::string> notes(const Summary& summary) {

@@ -55,7 +55,7 @@ void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) 
   need(e.text.context <= model.context, e, "/text/context",
        fmt::format("is {}, must not exceed the model's {}", e.text.context, model.context));
   need(e.control.k_min <= model.top_k, e, "/control/k_min",
-       fmt::format("is {}, must not exceed the model's {} experts a token", e.control.k_min,
+       fmt::format("is {}, must not exceed the model's {} experts per token", e.control.k_min,
                    model.top_k));
   need(model.experts == shape.experts && model.top_k == shape.top_k, e, "/costed_as",
        fmt::format(

@@ -6,6 +6,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/json_file.h"
 #include "run/provenance.h"
 
 namespace thermoe {
@@ -81,7 +82,7 @@ void write_config(const std::string& folder, const ExperimentInputs& inputs) {
       {"costs", costs_line(inputs)},
       {"experiment_file", e.path},
       {"experiment", to_json(e)}};
-  write_file_atomically(folder + "/config.json", config.dump(2) + "\n");
+  write_file_atomically(folder + "/config.json", json_text(config, 2) + "\n");
 }
 
 }  // namespace thermoe

@@ -112,7 +112,7 @@ constexpr TraceColumn<H> kHost[] = {
 
 std::string to_text(const TraceNumber& number) {
   if (const auto* whole = std::get_if<std::uint64_t>(&number)) return fmt::format("{}", *whole);
-  return fmt::format("{:.12g}", std::get<double>(number));
+  return fmt::format("{:.15g}", std::get<double>(number));
 }
 
 std::span<const TraceColumn<GpuReading>> gpu_trace_columns() { return kGpu; }

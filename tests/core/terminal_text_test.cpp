@@ -6,6 +6,13 @@
 namespace thermoe {
 namespace {
 
+TEST(TerminalText, LinesStayLinesAndLoseWhatHarms) {
+  EXPECT_EQ(printable_lines("a\x1b[2J\nb\xff\n"), "a[2J\nb\xEF\xBF\xBD\n");
+  EXPECT_EQ(printable_lines("no end"), "no end");
+  EXPECT_EQ(printable_lines("\n\n"), "\n\n");
+  EXPECT_EQ(printable_lines(""), "");
+}
+
 TEST(TerminalText, WidthCountsColumnsNotBytes) {
   EXPECT_EQ(display_width("H100"), 4);
   EXPECT_EQ(display_width("55 °C – λ"), 9);

@@ -127,6 +127,27 @@ TEST_F(CommandLineRuns, WhatDoesNotFitTheModelIsNamedAndLeavesNothing) {
   }
 }
 
+TEST_F(CommandLineRuns, ANumberThatIsNoneIsNamedByItsFlagAndLeavesNothing) {
+  for (const auto& [flag, value] : {std::pair{"--power-cap", "nan"}, std::pair{"--seed", "010"}}) {
+    const ProcessResult result = run(short_demo(), {flag, value});
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, testing::AllOf(HasSubstr(flag), HasSubstr(value)));
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+  }
+}
+
+TEST_F(CommandLineRuns, AnExperimentWhoseNameIsNoUtf8Runs) {
+  const std::string file = testing::TempDir() + "/\xe9xp.json";
+  nlohmann::json experiment = short_demo();
+  std::ofstream(file) << experiment.dump(1);
+  const ProcessResult result =
+      thermoe_process({"run", file, "--out", folder(), "--strategy", "BASELINE", "--quick"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(read_json_file(folder() + "/config.json")["experiment_file"].get<std::string>(),
+              HasSubstr("\xEF\xBF\xBDxp.json"));
+  std::filesystem::remove(file);
+}
+
 TEST_F(CommandLineRuns, AnUnknownFieldIsNamedWithTheNearest) {
   nlohmann::json experiment = short_demo();
   experiment["duraton_s"] = 3;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.h"
+
+#include <utility>
+
+#include "cli/cost_command.h"
+#include "cli/doctor_command.h"
+#include "cli/eval_command.h"
+#include "cli/logits_command.h"
+#include "cli/measure_command.h"
+#include "cli/monitor_command.h"
+#include "cli/price_command.h"
+#include "cli/report_command.h"
+#include "cli/run_command.h"
+#include "cli/train_command.h"
+
+namespace thermoe {
+
+void add_commands(CLI::App& app, const std::atomic<bool>& stop,
+                  std::optional<std::vector<std::string>> measured) {
+  add_run_command(app, stop);
+  add_report_command(app);
+  add_cost_command(app);
+  add_price_command(app);
+  add_logits_command(app, stop);
+  add_train_command(app, stop);
+  add_eval_command(app);
+  add_doctor_command(app);
+  add_monitor_command(app);
+  add_measure_command(app, std::move(measured));
+}
+
+}  // namespace thermoe

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/price_report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "control/calibration.h"
+#include "control/price_options.h"
+#include "core/terminal_text.h"
+
+namespace thermoe {
+namespace {
+
+double joules_per_token(const RoutingOption& o, double tokens) {
+  return o.power.value * o.period.value / tokens;
+}
+
+/// Q of docs/theory.md: kept mass may exceed 1 by rounding.
+double quality_loss(const RoutingOption& o) { return std::max(0.0, -std::log(o.demand.kept_mass)); }
+
+/// How the table knows a layer at this option's load, and the fit that stands for it.
+Basis basis_of(const PriceSetting& s, const RoutingOption& o) {
+  return weaker(s.fit.basis, s.table.at(s.tokens, o.demand.active).basis);
+}
+
+std::string row(const PriceSetting& s, const std::string& name, const RoutingOption& o) {
+  return fmt::format("{:<16} {:>7.1f} {:>8.2f} {:>9.4f} {:>8.2f} {:>9.0f} {:>8.3f} {:>7.0f}{}\n",
+                     name, o.demand.active, 100.0 * o.demand.kept_mass, quality_loss(o),
+                     1e3 * o.demand.cost.latency.value, s.tokens / o.period.value,
+                     joules_per_token(o, s.tokens), o.power.value,
+                     basis_of(s, o) == Basis::kExtrapolated ? " *" : "");
+}
+
+nlohmann::json to_json(const PriceSetting& s, const RoutingOption& o) {
+  return {{"lambda", o.lambda},
+          {"k", o.k},
+          {"active_experts", o.demand.active},
+          {"kept_mass", o.demand.kept_mass},
+          {"step_ms", 1e3 * o.demand.cost.latency.value},
+          {"tokens_per_second", s.tokens / o.period.value},
+          {"joules_per_token", joules_per_token(o, s.tokens)},
+          {"power_w", o.power.value},
+          {"basis", to_string(basis_of(s, o))}};
+}
+
+nlohmann::json whole_where_it_is(double number) {
+  const auto whole = static_cast<std::int64_t>(number);
+  return static_cast<double>(whole) == number ? nlohmann::json(whole) : nlohmann::json(number);
+}
+
+struct Range {
+  double low = 0.0;
+  double high = 0.0;
+};
+
+Range tokens_of(const CostTable& table) {
+  const std::vector<double> counts = table.token_counts();
+  return {counts.front(), counts.back()};
+}
+
+Range active_experts_of(const CostTable& table) {
+  const auto [low, high] = std::ranges::minmax(
+      table.rows(), {}, [](const CostRow& row) { return row.active_experts.value_or(0.0); });
+  return {low.active_experts.value_or(0.0), high.active_experts.value_or(0.0)};
+}
+
+std::string range_words(const CostTable& table) {
+  const Range tokens = tokens_of(table), active = active_experts_of(table);
+  return fmt::format("{:g} to {:g} tokens, {:g} to {:g} active experts", tokens.low, tokens.high,
+                     active.low, active.high);
+}
+
+std::string wording(const Targets& targets) {
+  std::vector<std::string> caps;
+  if (targets.power) caps.push_back(fmt::format("{:.0f} W", targets.power->value));
+  if (targets.step_time) caps.push_back(fmt::format("{:.2f} ms", 1e3 * targets.step_time->value));
+  return fmt::format("{}", fmt::join(caps, " and "));
+}
+
+std::string logits_text(const PriceSetting& s) {
+  const LogitSample& first = s.config.calibration.front();
+  std::string text = fmt::format(
+      "Logits: {}: {} samples of {} layers, {:g} tokens{}, {} experts; top-{}\n"
+      "        scores: softmax, {}\n",
+      printable(s.logits_file, true), s.config.calibration.size(), first.layers, s.tokens,
+      s.padding_tokens > 0 ? " on average" : "", first.experts, s.config.k,
+      s.softmax_told ? "as the file says" : "which is assumed: the file does not say");
+  if (s.padding_tokens > 0) {
+    text += fmt::format(
+        "        {} tokens have constant rows in every layer: padding, which was taken out\n",
+        s.padding_tokens);
+  }
+  if (s.constant_rows > 0) {
+    text += fmt::format("        {} rows of other tokens are constant; they count as any row\n",
+                        s.constant_rows);
+  }
+  return text;
+}
+
+std::string costs_text(const PriceSetting& s) {
+  std::string text = fmt::format(
+      "Costs:  {} ({}): {}, {} layers; {}\n"
+      "        table of {}; {} at {:g} tokens\n"
+      "        the fit is off by {:.1f} % of latency, {:.1f} % of energy (rms)\n",
+      printable(s.cost_model_file, true), printable(s.device, true), to_string(s.table.key()),
+      s.model_layers,
+      s.config.step_period > Seconds(0)
+          ? fmt::format("a step each {:.2f} ms", 1e3 * s.config.step_period.value)
+          : std::string("saturated: each step starts when the last ends"),
+      range_words(s.table), to_string(s.fit.basis), s.tokens, 100.0 * s.fit.latency_rms,
+      100.0 * s.fit.energy_rms);
+  const Range tokens = tokens_of(s.table);
+  if (s.tokens < tokens.low || s.tokens > tokens.high) {
+    text += fmt::format(
+        "Note: a step has {:g} tokens, the table {:g} to {:g}: all costs here are extrapolated.\n",
+        s.tokens, tokens.low, tokens.high);
+  }
+  return text + "Predicted from the cost model (expert layers and idle only), not measured.\n\n";
+}
+
+std::string chosen_text(const PriceSetting& s) {
+  const Calibration chosen = calibrate(s.config);
+  return fmt::format(
+      "\n{} {}{}\n{}", chosen.reached ? "Least loss that holds" : "Out of reach of routing:",
+      wording(s.config.targets),
+      chosen.reached ? fmt::format(" (k_min {}):", chosen.parameters.k_min) : "; the floor is:",
+      row(s, fmt::format("lambda {:.4f}", chosen.lambda),
+          option_at(s.config, chosen.lambda, chosen.demand)));
+}
+
+}  // namespace
+
+std::string price_text(const PriceSetting& s) {
+  std::string rows = fmt::format(
+      "                 experts     kept      loss     step\n"
+      "price             active   mass %  -ln kept       ms  tokens/s  J/token       W\n"
+      "{:-<79}\n",
+      "");
+  for (const RoutingOption& o : price_options(s.config, s.levels)) {
+    rows += row(s, fmt::format("lambda {:.4f}", o.lambda), o);
+  }
+  rows += "Instead, fewer experts per token (what pricing competes with):\n";
+  for (const RoutingOption& o : fewer_expert_options(s.config)) {
+    if (o.k != s.config.k) rows += row(s, fmt::format("top-{}", o.k), o);
+  }
+  if (s.config.targets.any()) rows += chosen_text(s);
+  if (rows.find(" *\n") != std::string::npos) {
+    rows += "* beyond the rows of the table: extrapolated\n";
+  }
+  return logits_text(s) + costs_text(s) + rows;
+}
+
+nlohmann::json price_json(const PriceSetting& s) {
+  const Range tokens = tokens_of(s.table), active = active_experts_of(s.table);
+  nlohmann::json json = {{"schema", 1},
+                         {"logits", s.logits_file},
+                         {"samples", s.config.calibration.size()},
+                         {"tokens", whole_where_it_is(s.tokens)},
+                         {"score_function", "softmax"},
+                         {"score_function_basis", s.softmax_told ? "file" : "assumed"},
+                         {"padding_tokens", s.padding_tokens},
+                         {"constant_rows", s.constant_rows},
+                         {"cost_model", s.cost_model_file},
+                         {"device", s.device},
+                         {"table", to_string(s.table.key())},
+                         {"table_tokens", {{"min", tokens.low}, {"max", tokens.high}}},
+                         {"table_active_experts", {{"min", active.low}, {"max", active.high}}},
+                         {"model_layers", s.model_layers},
+                         {"step_period_ms", 1e3 * s.config.step_period.value},
+                         {"costs_basis", to_string(s.fit.basis)},
+                         {"latency_fit_rms", s.fit.latency_rms},
+                         {"energy_fit_rms", s.fit.energy_rms},
+                         {"note", "predicted from the cost model; expert layers and idle only"},
+                         {"pricing", nlohmann::json::array()},
+                         {"fewer_experts", nlohmann::json::array()}};
+  for (const RoutingOption& o : price_options(s.config, s.levels)) {
+    json["pricing"].push_back(to_json(s, o));
+  }
+  for (const RoutingOption& o : fewer_expert_options(s.config)) {
+    json["fewer_experts"].push_back(to_json(s, o));
+  }
+  if (s.config.targets.any()) {
+    const Calibration chosen = calibrate(s.config);
+    json["chosen"] = to_json(s, option_at(s.config, chosen.lambda, chosen.demand));
+    json["chosen"]["k_min"] = chosen.parameters.k_min;
+    json["chosen"]["reached"] = chosen.reached;
+  }
+  return json;
+}
+
+}  // namespace thermoe

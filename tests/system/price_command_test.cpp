@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// `thermoe price` as a user meets it: what it says about what it was given.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <random>
+
+#include "core/json_file.h"
+#include "moe/safetensors.h"
+#include "thermoe_process.h"
+
+namespace thermoe {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::size_t kExperts = 128;  // with top-8, a shape that the shipped cost model has
+
+class PriceCommand : public testing::Test {
+ protected:
+  PriceCommand() { std::filesystem::create_directories(folder_); }
+  ~PriceCommand() override { std::filesystem::remove_all(folder_); }
+
+  /// One sample of one layer. The last `padding` rows are constant.
+  std::string write(std::int64_t tokens, const std::map<std::string, std::string>& metadata,
+                    int padding = 0, const std::string& name = "logits.safetensors") const {
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(static_cast<std::size_t>(tokens) * kExperts);
+    for (float& x : values) x = normal(random);
+    std::fill(values.end() - padding * static_cast<std::ptrdiff_t>(kExperts), values.end(), 0.0F);
+    const TensorView tensor{.name = "router_logits",
+                            .dtype = "F32",
+                            .shape = {1, tokens, kExperts},
+                            .data = std::as_bytes(std::span(values))};
+    const std::string path = folder_ + "/" + name;
+    write_safetensors(path, {&tensor, 1}, metadata);
+    return path;
+  }
+
+  std::string folder_ = testing::TempDir() + "/price_command_" + std::to_string(::getpid());
+};
+
+TEST_F(PriceCommand, SaysWhetherTheScoreFunctionWasToldOrIsAssumed) {
+  const std::string silent = write(8, {{"k", "8"}});
+  EXPECT_THAT(thermoe_process({"price", silent, "--levels", "1"}).out,
+              HasSubstr("softmax, which is assumed: the file does not say"));
+  EXPECT_EQ(parse_json(thermoe_process({"price", silent, "--levels", "1", "--json"}).out,
+                       "stdout")["score_function_basis"],
+            "assumed");
+  const std::string told = write(8, {{"k", "8"}, {"score_function", "softmax"}});
+  EXPECT_THAT(thermoe_process({"price", told, "--levels", "1"}).out,
+              HasSubstr("softmax, as the file says"));
+  EXPECT_EQ(parse_json(thermoe_process({"price", told, "--levels", "1", "--json"}).out,
+                       "stdout")["score_function_basis"],
+            "file");
+}
+
+TEST_F(PriceCommand, PaddingIsSaidAndIsNoToken) {
+  const std::string padded = write(16, {{"k", "8"}}, 8);
+  EXPECT_THAT(thermoe_process({"price", padded, "--levels", "1"}).out,
+              AllOf(HasSubstr("8 tokens on average"), HasSubstr("8 tokens have constant rows")));
+  const auto json =
+      parse_json(thermoe_process({"price", padded, "--levels", "1", "--json"}).out, "stdout");
+  EXPECT_EQ(json["padding_tokens"], 8);
+  EXPECT_EQ(json["tokens"], 8);
+  const auto clean = parse_json(
+      thermoe_process({"price", write(8, {{"k", "8"}}), "--levels", "1", "--json"}).out, "stdout");
+  EXPECT_EQ(json["pricing"], clean["pricing"]) << "the same tokens without padding";
+}
+
+TEST_F(PriceCommand, BeyondTheTableEveryCostIsSaidToBeExtrapolated) {
+  const std::string large = write(4096, {{"k", "8"}});
+  EXPECT_THAT(thermoe_process({"price", large, "--levels", "1"}).out,
+              AllOf(HasSubstr("Note: a step has 4096 tokens, the table 1 to 64"),
+                    HasSubstr("* beyond the rows of the table: extrapolated")));
+  const auto json =
+      parse_json(thermoe_process({"price", large, "--levels", "1", "--json"}).out, "stdout");
+  EXPECT_EQ(json["costs_basis"], "extrapolated");
+  EXPECT_EQ(json["table_tokens"]["max"], 64.0);
+  EXPECT_EQ(json["pricing"][0]["basis"], "extrapolated");
+  const std::string within = write(16, {{"k", "8"}});
+  EXPECT_THAT(thermoe_process({"price", within, "--levels", "1"}).out, Not(HasSubstr("Note:")));
+}
+
+TEST_F(PriceCommand, AFileNameThatIsNoUtf8IsPriced) {
+  const std::string path = write(8, {{"k", "8"}}, 0, "caf\xe9.safetensors");
+  const ProcessResult json = thermoe_process({"price", path, "--levels", "1", "--json"});
+  ASSERT_EQ(json.exit_code, 0) << json.err;
+  EXPECT_THAT(parse_json(json.out, "stdout")["logits"].get<std::string>(),
+              HasSubstr("caf\xEF\xBF\xBD.safetensors"));
+  EXPECT_THAT(thermoe_process({"price", path, "--levels", "1"}).out,
+              HasSubstr("caf\xEF\xBF\xBD.safetensors"));
+}
+
+TEST_F(PriceCommand, AFileNameCannotSteerTheTerminal) {
+  const std::string path = write(8, {{"k", "8"}}, 0, "a\x1b[2J.safetensors");
+  const ProcessResult result = thermoe_process({"price", path, "--levels", "1"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
+}
+
+}  // namespace
+}  // namespace thermoe
