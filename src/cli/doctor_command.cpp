@@ -4,20 +4,16 @@
 #include <ATen/Context.h>
 #include <ATen/Version.h>
 #include <dlfcn.h>
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <torch/version.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
 
 #include "cli/version.h"
-#include "doctor/diagnosis.h"
-#include "doctor/doctor_json.h"
-#include "doctor/doctor_text.h"
+#include "doctor/run_doctor.h"
 
 namespace thermoe {
 namespace {
@@ -61,13 +57,9 @@ doctor::TextStyle style_of_stdout() {
 void examine(bool json) {
   doctor::HostSystem machine = doctor::this_system();
   machine.torch = torch_facts();
-  const doctor::Diagnosis diagnosis = doctor::diagnose(machine);
-  if (json) {
-    fmt::print("{}\n", doctor::to_json(diagnosis, kVersion).dump(2));
-  } else {
-    fmt::print("{}", doctor::to_text(diagnosis, style_of_stdout()));
-  }
-  if (!diagnosis.healthy()) throw CLI::RuntimeError(1);
+  const int code =
+      doctor::run_doctor(machine, {.json = json, .style = style_of_stdout(), .version = kVersion});
+  if (code != 0) throw CLI::RuntimeError(code);
 }
 
 }  // namespace

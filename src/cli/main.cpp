@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -19,6 +17,7 @@
 #include "cli/logits_command.h"
 #include "cli/monitor_command.h"
 #include "cli/price_command.h"
+#include "cli/program_log.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
 #include "cli/train_command.h"
@@ -105,9 +104,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   // A file size limit then fails the write, which names the file, instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
-  // stdout is for results. Fallbacks, which the library logs as warnings, are notes of the run.
-  spdlog::set_default_logger(spdlog::stderr_color_st("thermoe"));
-  spdlog::set_level(spdlog::level::err);
+  thermoe::install_program_log();
   try {
     const int code = run(argc, argv);
     finish_output();

@@ -93,12 +93,15 @@ std::vector<Ability> abilities(const std::vector<Section>& sections) {
 }
 
 Diagnosis diagnose(const HostSystem& machine) {
-  const std::optional<NvmlProbe> nvml = ask_nvml(machine.nvml_library, machine.nvml_patience);
+  const std::optional<NvmlProbe> nvml = ask_nvml(
+      [options = NvmlOptions{.library = machine.nvml_library}] { return probe_nvml(options); },
+      machine.nvml_patience);
   const std::optional<int> driver_cuda = nvml ? nvml->cuda_driver_version : std::nullopt;
   Diagnosis diagnosis{.sections = {probe_host(machine), probe_torch(machine, driver_cuda),
                                    probe_data(machine), probe_gpu(machine, nvml),
                                    probe_cuda(machine, driver_cuda), probe_profilers(machine),
-                                   probe_host_sensors(machine), probe_test_tools(machine)}};
+                                   probe_host_sensors(machine), probe_test_tools(machine)},
+                      .thread_left_behind = !nvml};
   diagnosis.abilities = abilities(diagnosis.sections);
   return diagnosis;
 }

@@ -21,6 +21,8 @@ struct Ability {
 struct Diagnosis {
   std::vector<Section> sections{};
   std::vector<Ability> abilities{};
+  /// The driver hangs and holds a thread of this process: end it by `exit_leaving_threads`.
+  bool thread_left_behind = false;
 
   /// Whether everything that simulated runs and the CPU kernels need is there. `unknown` is no
   /// failure: a sandbox that hides /proc is not broken.

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <future>
-#include <memory>
 #include <thread>
+#include <utility>
 
 #include "doctor/cuda_version.h"
 #include "doctor/device_nodes.h"
@@ -248,17 +248,18 @@ std::optional<std::string> kernel_driver_version(const HostSystem& machine) {
   return std::nullopt;
 }
 
-std::optional<NvmlProbe> ask_nvml(const std::string& library, std::chrono::milliseconds patience) {
-  auto answer = std::make_shared<std::promise<NvmlProbe>>();
-  std::future<NvmlProbe> future = answer->get_future();
-  std::thread asking([answer, library] { answer->set_value(probe_nvml({.library = library})); });
-  if (future.wait_for(patience) != std::future_status::ready) {
+std::optional<NvmlProbe> ask_nvml(std::function<NvmlProbe()> ask,
+                                  std::chrono::milliseconds patience) {
+  std::packaged_task<NvmlProbe()> task(std::move(ask));  // keeps what is thrown for whoever waits
+  std::future<NvmlProbe> answer = task.get_future();
+  std::thread asking(std::move(task));
+  if (answer.wait_for(patience) != std::future_status::ready) {
     // Nobody can stop a thread that the driver holds: it is left behind and owns all that it uses.
     asking.detach();
     return std::nullopt;
   }
   asking.join();
-  return future.get();
+  return answer.get();
 }
 
 Section probe_gpu(const HostSystem& machine, const std::optional<NvmlProbe>& nvml) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <optional>
 
 #include "doctor/finding.h"
@@ -9,9 +11,11 @@
 
 namespace thermoe::doctor {
 
-/// Asks NVML everything once; absent if it does not answer within `patience`. Then a thread stays
-/// behind, stuck in the driver, until the process ends.
-std::optional<NvmlProbe> ask_nvml(const std::string& library, std::chrono::milliseconds patience);
+/// The answer of `ask`, which asks the driver; absent if it does not come within `patience`. Then a
+/// thread stays behind inside the driver: end the process by `exit_leaving_threads`. What `ask`
+/// throws is thrown here.
+std::optional<NvmlProbe> ask_nvml(std::function<NvmlProbe()> ask,
+                                  std::chrono::milliseconds patience);
 
 /// gpu.driver (the kernel's half), gpu.devices (/dev/nvidia*), nvml.library (the user's half) and
 /// nvml.gpu.N for each GPU. `nvml` absent: it did not answer.

@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
+#include <exception>
 #include <optional>
 
 #include "core/clock.h"
 #include "core/errors.h"
+#include "core/process_exit.h"
+#include "core/terminal_text.h"
 #include "monitor/monitor_session.h"
 #include "monitor/recorder.h"
 #include "monitor/render.h"
@@ -29,6 +31,7 @@ constexpr Seconds kShortestWait{0.01};
 constexpr int kSignalled = 128;  // as a shell reports a process ended by a signal
 constexpr int kNoAnswer = 1;
 constexpr int kFailed = 1;
+constexpr int kBadInput = 2;
 
 using Kind = TerminalEvent::Kind;
 using Output = MonitorRequest::Output;
@@ -177,23 +180,18 @@ int run_monitor(const MonitorRequest& request, const OutputPlace& place) {
   TerminalEvents events(view && place.keyboard ? STDIN_FILENO : -1);
   const SteadyClock clock;
   MonitorSession session(request, clock, period_of(request, place));
-  const auto leave_if_hung = [&session](int code) {
-    if (!session.hangs()) return;
-    // A thread inside the driver cannot be ended, and must not meet the driver library's own
-    // destructors: leave without them.
-    std::fflush(nullptr);
-    std::_Exit(code);
-  };
   try {
     const int code = request.once ? once(request, place, events, session, clock)
                      : view       ? show_view(request, place, events, session, clock)
                                   : record(request, place, events, session, clock);
-    leave_if_hung(code);
+    // A thread inside the driver cannot be ended, and must not meet the driver library's own
+    // destructors: leave without them.
+    if (session.hangs()) exit_leaving_threads(code);
     return code;
-  } catch (const WriteError& error) {
-    if (session.hangs()) fmt::print(stderr, "thermoe: {}\n", error.what());
-    leave_if_hung(kFailed);
-    throw;
+  } catch (const std::exception& error) {  // to end as main would, if main must not be reached
+    if (!session.hangs()) throw;
+    fmt::print(stderr, "thermoe: {}\n", printable(error.what(), place.unicode));
+    exit_leaving_threads(dynamic_cast<const UsageError*>(&error) != nullptr ? kBadInput : kFailed);
   }
 }
 

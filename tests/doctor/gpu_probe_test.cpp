@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+#include <new>
 #include <thread>
 
 #include "fake_nvml/scripted_nvml.h"
@@ -21,10 +23,15 @@ class DoctorGpu : public ::testing::Test {
   /// With the machine's NVML, which is not there unless a test sets one.
   Finding probe(const std::string& id) {
     const std::vector<Section> sections{
-        probe_gpu(fake_.machine, ask_nvml(fake_.machine.nvml_library, std::chrono::seconds(30)))};
+        probe_gpu(fake_.machine, ask_nvml(question(), std::chrono::seconds(30)))};
     const Finding* finding = find(sections, id);
     if (finding == nullptr) return {.detail = "no finding " + id};
     return *finding;
+  }
+  std::function<NvmlProbe()> question() const {
+    return [options = NvmlOptions{.library = fake_.machine.nvml_library}] {
+      return probe_nvml(options);
+    };
   }
   void add_pci_gpu() {
     fake_.file("/sys/bus/pci/devices/0000:1b:00.0/vendor", "0x10de\n");
@@ -173,10 +180,15 @@ TEST_F(DoctorNvml, AnOldLibraryNamesWhatItLacks) {
   EXPECT_THAT(probe("nvml.library").detail, HasSubstr("nvmlDeviceGetFieldValues"));
 }
 
+TEST_F(DoctorNvml, WhatGoesWrongWhileItIsAskedIsThrownToTheCallerAndEndsNoProcess) {
+  const auto out_of_memory = []() -> NvmlProbe { throw std::bad_alloc(); };
+  EXPECT_THROW(ask_nvml(out_of_memory, std::chrono::seconds(30)), std::bad_alloc);
+}
+
 TEST_F(DoctorNvml, ADriverThatHangsIsLeftBehind) {
   nvml_.write("hang.nvmlInit_v2 = 60\n");
   fake_.machine.nvml_patience = milliseconds(50);
-  const auto answer = ask_nvml(fake_.machine.nvml_library, fake_.machine.nvml_patience);
+  const auto answer = ask_nvml(question(), fake_.machine.nvml_patience);
   EXPECT_FALSE(answer.has_value());
   const std::vector<Section> sections{probe_gpu(fake_.machine, answer)};
   EXPECT_EQ(find(sections, "nvml.library")->status, Status::kBroken);
