@@ -8,10 +8,10 @@
 #include <torch/version.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string>
 
+#include "cli/terminal_environment.h"
 #include "cli/version.h"
 #include "doctor/run_doctor.h"
 
@@ -41,16 +41,12 @@ doctor::TorchFacts torch_facts() {
 }
 
 doctor::TextStyle style_of_stdout() {
-  if (::isatty(STDOUT_FILENO) != 1) return {};
-  doctor::TextStyle style;
+  doctor::TextStyle style{.colour = output_has_colour(), .unicode = speaks_utf8()};
   winsize window{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0) {
+  if (::isatty(STDOUT_FILENO) == 1 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 &&
+      window.ws_col > 0) {
     style.width = window.ws_col;
   }
-  const char* no_colour = std::getenv("NO_COLOR");
-  const char* terminal = std::getenv("TERM");
-  style.colour = (no_colour == nullptr || *no_colour == '\0') && terminal != nullptr &&
-                 std::string(terminal) != "dumb";
   return style;
 }
 

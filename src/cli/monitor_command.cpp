@@ -5,14 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "cli/terminal_environment.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "monitor/run_monitor.h"
@@ -29,31 +27,10 @@ struct Flags {
   std::string library{}, plant{};
 };
 
-std::string_view environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string_view() : std::string_view(value);
-}
-
-/// By POSIX's order of the variables. Not by setlocale(): a container rarely has the locale that
-/// the terminal outside it speaks.
-bool speaks_utf8() {
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    std::string value(environment(name));
-    if (value.empty()) continue;
-    std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
-    return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
-  }
-  return false;
-}
-
 OutputPlace output_place(const Flags& flags) {
-  const std::string_view term = environment("TERM");
-  const bool moves = ::isatty(STDOUT_FILENO) == 1 && !term.empty() && term != "dumb";
-  // no-color.org: any value that is not empty.
-  const bool colour = moves && !flags.no_colour && environment("NO_COLOR").empty();
-  return {.terminal = moves,
+  return {.terminal = output_is_terminal(),
           .keyboard = ::isatty(STDIN_FILENO) == 1,
-          .colour = colour,
+          .colour = output_has_colour() && !flags.no_colour,
           .unicode = speaks_utf8()};
 }
 

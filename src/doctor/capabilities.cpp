@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "doctor/readable.h"
+#include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -23,11 +24,11 @@ bool maps_all_users(const std::string& uid_map) {
 }  // namespace
 
 Capabilities capabilities_of_process(const HostSystem& machine) {
-  const std::string status = read_text(machine.at("/proc/self/status")).text.value_or("");
+  const std::string status = read_host_file(machine.at("/proc/self/status")).text.value_or("");
   const auto effective = value_of(status, "CapEff");
   if (!effective) return {};
   const std::uint64_t bits = std::strtoull(effective->c_str(), nullptr, 16);
-  const auto uid_map = read_text(machine.at("/proc/self/uid_map")).text;
+  const auto uid_map = read_host_file(machine.at("/proc/self/uid_map")).text;
   return {.known = true,
           .sys_admin = (bits >> kSysAdmin & 1U) != 0,
           .perfmon = (bits >> kPerfmon & 1U) != 0,

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "doctor/readable.h"
+#include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -30,8 +31,8 @@ int nvidia_on_pci_bus(const HostSystem& machine) {
   int count = 0;
   for (const std::string& name : names_in(bus)) {
     const std::string device = bus + "/" + name;
-    const std::string vendor = trimmed(read_text(device + "/vendor").text.value_or(""));
-    const std::string kind = trimmed(read_text(device + "/class").text.value_or(""));
+    const std::string vendor = trimmed(read_host_file(device + "/vendor").text.value_or(""));
+    const std::string kind = trimmed(read_host_file(device + "/class").text.value_or(""));
     if (vendor == "0x10de" && kind.rfind("0x03", 0) == 0) ++count;
   }
   return count;
@@ -39,7 +40,7 @@ int nvidia_on_pci_bus(const HostSystem& machine) {
 
 bool is_container(const HostSystem& machine) {
   if (exists(machine.at("/.dockerenv")) || exists(machine.at("/run/.containerenv"))) return true;
-  const std::string groups = read_text(machine.at("/proc/1/cgroup")).text.value_or("");
+  const std::string groups = read_host_file(machine.at("/proc/1/cgroup")).text.value_or("");
   for (const char* word : {"docker", "kubepods", "containerd", "lxc"}) {
     if (groups.find(word) != std::string::npos) return true;
   }

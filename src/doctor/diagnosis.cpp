@@ -56,21 +56,14 @@ Ability needs(const std::vector<Section>& sections, Ability ability,
   return ability;
 }
 
-/// One GPU that answers is enough.
-Ability gpu_telemetry(const std::vector<Section>& sections) {
-  Ability ability = needs(sections, {.id = "gpu_telemetry", .title = "live GPU telemetry"},
-                          {"nvml.library", "nvml.gpus"});
-  if (!ability.possible) return ability;
-  ability.possible = false;
-  ability.reason = "no GPU answers";
-  for (const Section& section : sections) {
-    for (const Finding& finding : section.findings) {
-      if (!finding.found() || finding.id.rfind("nvml.gpu.", 0) != 0) continue;
-      ability.possible = true;
-      ability.reason.clear();
-    }
+/// Possible if any finding in `ids` was found; otherwise the first says why.
+Ability needs_one(const std::vector<Section>& sections, const Ability& ability,
+                  const std::vector<std::string>& ids) {
+  for (const std::string& id : ids) {
+    const Finding* finding = find(sections, id);
+    if (finding != nullptr && finding->found()) return needs(sections, ability, {id});
   }
-  return ability;
+  return needs(sections, ability, {ids.front()});
 }
 
 }  // namespace
@@ -80,8 +73,10 @@ bool Diagnosis::healthy() const { return failed_needs(sections).empty(); }
 std::vector<Ability> abilities(const std::vector<Section>& sections) {
   return {
       simulated_runs(sections),
-      gpu_telemetry(sections),
-      needs(sections, {.id = "host_power", .title = "power of the host"}, {"host.rapl"}),
+      needs(sections, {.id = "gpu_telemetry", .title = "live GPU telemetry"},
+            {"nvml.library", "nvml.gpus", "nvml.power"}),
+      needs_one(sections, {.id = "host_power", .title = "power of the host"},
+                {"host.rapl", "host.power_meters"}),
       needs(sections, {.id = "cuda_build", .title = "CUDA toolkit"}, {"cuda.toolkit"}),
       needs(sections, {.id = "cuda_run", .title = "running CUDA"},
             {"nvml.library", "nvml.gpus", "gpu.devices", "cuda.driver"}),

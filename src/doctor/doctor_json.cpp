@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "doctor/doctor_json.h"
 
+#include <nlohmann/json.hpp>
+
 #include "doctor/doctor_text.h"
 
 namespace thermoe::doctor {
@@ -8,16 +10,9 @@ namespace {
 
 constexpr int kSchema = 1;
 
-/// Text of other programs and of the system may be in any encoding; JSON is UTF-8.
-std::string printable(const std::string& text) {
-  using Json = nlohmann::json;
-  const std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return Json::parse(quoted).get<std::string>();
-}
-
 /// Absent is null, never an empty string.
 nlohmann::json text_or_null(const std::string& text) {
-  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(printable(text));
+  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
 
 nlohmann::json finding_json(const Finding& finding) {
@@ -33,7 +28,7 @@ nlohmann::json finding_json(const Finding& finding) {
 
 }  // namespace
 
-nlohmann::json to_json(const Diagnosis& diagnosis, const std::string& version) {
+std::string to_json(const Diagnosis& diagnosis, const std::string& version) {
   nlohmann::json findings = nlohmann::json::array(), abilities = nlohmann::json::array();
   for (const Section& section : diagnosis.sections) {
     for (const Finding& finding : section.findings) findings.push_back(finding_json(finding));
@@ -44,12 +39,15 @@ nlohmann::json to_json(const Diagnosis& diagnosis, const std::string& version) {
                          {"possible", ability.possible},
                          {"reason", text_or_null(ability.reason)}});
   }
-  return {{"schema", kSchema},
-          {"thermoe", version},
-          {"healthy", diagnosis.healthy()},
-          {"summary", printable(summary_line(diagnosis))},
-          {"abilities", abilities},
-          {"findings", findings}};
+  using Json = nlohmann::json;
+  const Json all = {{"schema", kSchema},
+                    {"thermoe", version},
+                    {"healthy", diagnosis.healthy()},
+                    {"summary", summary_line(diagnosis)},
+                    {"abilities", abilities},
+                    {"findings", findings}};
+  // Text of other programs and of the system may be in any encoding; JSON is UTF-8.
+  return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace thermoe::doctor

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/terminal_text.h"
 #include "doctor/wrapped_text.h"
 
 namespace thermoe::doctor {
@@ -39,12 +40,25 @@ std::string coloured(const std::string& text, const char* code, const TextStyle&
   return style.colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
 }
 
+/// Names come from drivers, files and programs: nothing of them but text reaches the terminal. Line
+/// breaks stay, those of remedies.
+std::string clean(const std::string& text, const TextStyle& style) {
+  std::string all;
+  for (std::size_t line = 0; line < text.size();) {
+    const std::size_t end = std::min(text.find('\n', line), text.size());
+    if (line > 0) all += '\n';
+    all += printable(text.substr(line, end - line), style.unicode);
+    line = end + 1;
+  }
+  return all;
+}
+
 /// One labelled paragraph under a finding.
 std::string paragraph(const std::string& label, const std::string& text, std::size_t indent,
                       const TextStyle& style) {
   if (text.empty()) return "";
   const std::string start = std::string(indent, ' ') + label;
-  return start + wrapped(text, style.width, indent, start.size()) + "\n";
+  return start + wrapped(clean(text, style), style.width, indent, start.size()) + "\n";
 }
 
 /// `shown`: the remedy that was shown last; the same is not shown twice.
@@ -57,7 +71,7 @@ std::string finding_text(const Finding& finding, const TextStyle& style, std::st
   const std::string title = line.empty() ? finding.title : finding.title + ": " + line;
   std::string text = "  " + coloured(mark.word, mark.colour, style) +
                      std::string(head.size() - 2 - std::string(mark.word).size(), ' ') +
-                     wrapped(title, style.width, indent, head.size()) + "\n";
+                     wrapped(clean(title, style), style.width, indent, head.size()) + "\n";
   if (!finding.value.empty()) text += paragraph("", finding.detail, indent, style);
   // What could not be told because something else is missing is mended with that.
   if (finding.found() || finding.remedy.empty()) return text;
@@ -81,7 +95,8 @@ std::string summary_line(const Diagnosis& diagnosis) {
 }
 
 std::string to_text(const Diagnosis& diagnosis, const TextStyle& asked) {
-  const TextStyle style{.width = std::max(asked.width, kLeastWidth), .colour = asked.colour};
+  TextStyle style = asked;
+  style.width = std::max(style.width, kLeastWidth);
   std::string text, remedy;
   for (const Section& section : diagnosis.sections) {
     text += coloured(section.title, "1", style) + "\n";
@@ -90,7 +105,7 @@ std::string to_text(const Diagnosis& diagnosis, const TextStyle& asked) {
   }
   const std::string head = "Here and now: ";
   text += coloured("Here and now:", "1", style) + " " +
-          wrapped(summary_line(diagnosis) + ".", style.width, 2, head.size()) + "\n";
+          wrapped(clean(summary_line(diagnosis), style) + ".", style.width, 2, head.size()) + "\n";
   return text;
 }
 

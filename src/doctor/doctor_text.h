@@ -11,6 +11,7 @@ namespace thermoe::doctor {
 struct TextStyle {
   std::size_t width = 80;  ///< characters a line; from 40 on everything is readable
   bool colour = false;
+  bool unicode = true;  ///< otherwise ASCII only
 };
 
 /// For people: sections, findings with what they enable and the remedy, and at the end what can be

@@ -11,6 +11,7 @@
 #include "doctor/cuda_version.h"
 #include "doctor/device_nodes.h"
 #include "doctor/readable.h"
+#include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -24,6 +25,10 @@ constexpr const char* kNoGpuHere =
     "nothing is needed for simulated runs; the rest wants a machine with an NVIDIA GPU, or one "
     "passed "
     "through to this virtual machine or container";
+constexpr const char* kReadingsElsewhere =
+    "NVML does not read this chip's sensors, or this driver is too old to. A Jetson shows its own "
+    "as the host's:\n"
+    "$ thermoe monitor --source host";
 constexpr const char* kStartWithGpus =
     "start the container with its GPUs (NVIDIA Container Toolkit):\n"
     "$ docker run --gpus all ...\n"
@@ -77,6 +82,12 @@ Finding devices(const DeviceNodes& nodes) {
   if (!nodes.unusable.empty()) return closed_nodes(finding, nodes);
   if (!nodes.gpus.empty() && nodes.control) {
     finding.value = fmt::format("{}", fmt::join(nodes.gpus, ", "));
+    if (nodes.on_pci_bus > static_cast<int>(nodes.gpus.size())) {
+      finding.detail = fmt::format(
+          "{} of the {} NVIDIA GPUs on the PCI bus: a container has those that it was started with "
+          "(--gpus)",
+          nodes.gpus.size(), nodes.on_pci_bus);
+    }
     return finding;
   }
   if (nodes.wsl) {
@@ -210,7 +221,37 @@ Finding gpu(const NvmlGpuProbe& probe) {
     finding.detail = probe.error;
     finding.remedy = "see what the driver says of it:\n$ nvidia-smi -q -i " +
                      std::to_string(probe.index) + "\n$ sudo dmesg | grep -i nvrm";
+  } else if (std::none_of(probe.readings.begin(), probe.readings.end(),
+                          [](const NvmlReadingSupport& r) { return r.available; })) {
+    finding.status = Status::kBroken;
+    finding.remedy = kReadingsElsewhere;
   }
+  return finding;
+}
+
+/// Whether a reading of power is there, which is what telemetry is for: one GPU with one is enough.
+Finding gpu_power(const std::optional<NvmlProbe>& nvml) {
+  Finding finding{.id = "nvml.power",
+                  .title = "Power readings",
+                  .detail = "no GPU to ask",
+                  .enables = "watts and joules of a real GPU: monitor, and control of its power"};
+  if (!nvml || !works(*nvml) || nvml->gpus.empty()) return finding;
+  std::vector<std::string> with, without;
+  for (const NvmlGpuProbe& gpu : nvml->gpus) {
+    std::string why = gpu.error;
+    bool any = false;
+    for (const NvmlReadingSupport& reading : gpu.readings) {
+      if (reading.reading != "power_average" && reading.reading != "power_instant") continue;
+      any = any || reading.available;
+      if (why.empty()) why = reading.reason;
+    }
+    (any ? with : without)
+        .push_back(fmt::format("GPU {}{}", gpu.index, any ? "" : fmt::format(" ({})", why)));
+  }
+  finding.status = with.empty() ? Status::kMissing : Status::kFound;
+  finding.value = fmt::format("{}", fmt::join(with, ", "));
+  finding.detail = without.empty() ? "" : fmt::format("none of {}", fmt::join(without, ", "));
+  if (with.empty()) finding.remedy = kReadingsElsewhere;
   return finding;
 }
 
@@ -235,7 +276,7 @@ Finding gpu_count(const std::optional<NvmlProbe>& nvml) {
 }  // namespace
 
 std::optional<std::string> kernel_driver_version(const HostSystem& machine) {
-  const TextFile file = read_text(machine.at("/proc/driver/nvidia/version"));
+  const HostFileText file = read_host_file(machine.at("/proc/driver/nvidia/version"));
   if (!file.text) return std::nullopt;
   const std::string line = value_of(*file.text, "NVRM version").value_or("");
   // "NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue ...", or "... Open Kernel Module for x86_64
@@ -266,7 +307,7 @@ Section probe_gpu(const HostSystem& machine, const std::optional<NvmlProbe>& nvm
   const DeviceNodes nodes = look_for_device_nodes(machine);
   Section section{.title = "GPU",
                   .findings = {driver(machine, nodes), devices(nodes),
-                               library(machine, nvml, nodes), gpu_count(nvml)}};
+                               library(machine, nvml, nodes), gpu_count(nvml), gpu_power(nvml)}};
   if (nvml) {
     for (const NvmlGpuProbe& probe : nvml->gpus) section.findings.push_back(gpu(probe));
   }

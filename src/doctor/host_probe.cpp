@@ -9,7 +9,9 @@
 #include <set>
 #include <sstream>
 
+#include "doctor/container_limits.h"
 #include "doctor/readable.h"
+#include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -39,7 +41,8 @@ std::set<std::string> flags_of(const std::string& cpuinfo) {
   return flags;
 }
 
-Finding cpu_model(const HostSystem& machine, const std::string& cpuinfo) {
+Finding cpu_model(const HostSystem& machine, const ContainerLimits& limits,
+                  const std::string& cpuinfo) {
   Finding finding{.id = "cpu.model", .title = "Processor"};
   const auto model = value_of(cpuinfo, "model name");
   if (!model) {
@@ -49,6 +52,10 @@ Finding cpu_model(const HostSystem& machine, const std::string& cpuinfo) {
   finding.status = Status::kFound;
   finding.value = fmt::format("{}, {} core{} for this process", *model, machine.cpus,
                               machine.cpus == 1 ? "" : "s");
+  if (limits.cpus && *limits.cpus < machine.cpus) {
+    finding.detail =
+        fmt::format("this container may use the time of {:.3g} (cgroup)", *limits.cpus);
+  }
   return finding;
 }
 
@@ -94,28 +101,12 @@ Finding cpu_kernels(const HostSystem& machine) {
   return finding;
 }
 
-std::optional<double> number_in(const std::string& path) {
-  const TextFile file = read_text(path);
-  if (!file.text) return std::nullopt;
-  char* end = nullptr;
-  const double number = std::strtod(file.text->c_str(), &end);
-  if (end == file.text->c_str()) return std::nullopt;  // "max": no limit
-  return number;
-}
-
-/// What a container may use, if it is limited.
-std::optional<double> container_limit(const HostSystem& machine) {
-  auto limit = number_in(machine.at("/sys/fs/cgroup/memory.max"));
-  if (!limit) limit = number_in(machine.at("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-  return limit;
-}
-
-Finding memory(const HostSystem& machine) {
+Finding memory(const HostSystem& machine, const ContainerLimits& limits) {
   Finding finding{.id = "memory",
                   .title = "Memory",
                   .enables = "a run of the demo, which takes 0.3 GiB; building takes 1.5 GiB a job",
                   .needed = true};
-  const std::string text = read_text(machine.at("/proc/meminfo")).text.value_or("");
+  const std::string text = read_host_file(machine.at("/proc/meminfo")).text.value_or("");
   const auto total = value_of(text, "MemTotal"), free = value_of(text, "MemAvailable");
   if (!total || !free) {
     finding.detail = machine.at("/proc/meminfo") + " does not say how much there is";
@@ -125,16 +116,18 @@ Finding memory(const HostSystem& machine) {
   double available = 1024.0 * std::strtod(free->c_str(), nullptr);
   finding.status = Status::kFound;
   finding.value = fmt::format("{:.1f} GiB, {:.1f} available", bytes / kGiB, available / kGiB);
-  const auto limit = container_limit(machine);
-  if (limit && *limit < bytes) {
-    finding.detail = fmt::format("this container may use {:.1f} GiB", *limit / kGiB);
-    available = std::min(available, *limit);
+  const bool limited = limits.memory && *limits.memory < bytes;
+  if (limited) {
+    const double left = limits.memory_left.value_or(*limits.memory);
+    finding.detail = fmt::format("this container may use {:.1f} GiB, of which {:.1f} are left",
+                                 *limits.memory / kGiB, left / kGiB);
+    available = std::min(available, left);
   }
   if (available < kLeastMemory) {
     finding.status = Status::kBroken;
-    finding.remedy = fmt::format("end other programs{}; {:.1f} GiB must be available",
-                                 limit ? " or raise the container's limit (docker run -m 2g)" : "",
-                                 kLeastMemory / kGiB);
+    finding.remedy = fmt::format(
+        "end other programs{}; {:.1f} GiB must be available",
+        limited ? " or raise the container's limit (docker run -m 2g)" : "", kLeastMemory / kGiB);
   }
   return finding;
 }
@@ -142,10 +135,11 @@ Finding memory(const HostSystem& machine) {
 }  // namespace
 
 Section probe_host(const HostSystem& machine) {
-  const std::string cpuinfo = read_text(machine.at("/proc/cpuinfo")).text.value_or("");
+  const std::string cpuinfo = read_host_file(machine.at("/proc/cpuinfo")).text.value_or("");
+  const ContainerLimits limits = container_limits(machine);
   return {.title = "Processor and memory",
-          .findings = {cpu_model(machine, cpuinfo), cpu_features(cpuinfo), cpu_kernels(machine),
-                       memory(machine)}};
+          .findings = {cpu_model(machine, limits, cpuinfo), cpu_features(cpuinfo),
+                       cpu_kernels(machine), memory(machine, limits)}};
 }
 
 }  // namespace thermoe::doctor

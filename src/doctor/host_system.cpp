@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sched.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -34,6 +35,13 @@ std::vector<std::string> environment_of_programs() {
   return environment;
 }
 
+/// Those that the process may be scheduled on: a container's --cpuset-cpus, taskset.
+int allowed_cpus() {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 /// The dynamic loader itself, told by its variable to list and not to run.
 std::vector<std::string> library_lister() {
   for (const char* path : {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"}) {
@@ -50,7 +58,7 @@ HostSystem this_system() {
                      .cupti_names = {"libcupti.so.13", "libcupti.so.12", "libcupti.so"},
                      .library_lister = library_lister(),
                      .best_isa = cpu::best_isa(),
-                     .cpus = static_cast<int>(std::thread::hardware_concurrency())};
+                     .cpus = allowed_cpus()};
   for (const char* name : {"CUDA_HOME", "CUDA_PATH"}) {
     if (const std::string home = variable(name); !home.empty()) machine.cuda_homes.push_back(home);
   }

@@ -11,6 +11,7 @@
 #include "doctor/program_output.h"
 #include "doctor/program_search.h"
 #include "doctor/readable.h"
+#include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -104,7 +105,7 @@ Finding gpu_counters(const HostSystem& machine) {
   Finding finding{.id = "gpu.counters",
                   .title = "GPU performance counters",
                   .enables = "ncu, and the GPU metrics of nsys"};
-  const auto parameters = read_text(machine.at("/proc/driver/nvidia/params")).text;
+  const auto parameters = read_host_file(machine.at("/proc/driver/nvidia/params")).text;
   const auto admin_only = parameters ? value_of(*parameters, "RmProfilingAdminOnly") : std::nullopt;
   if (!admin_only) {
     finding.detail =
@@ -137,7 +138,7 @@ Finding perf_event(const HostSystem& machine) {
   Finding finding{.id = "perf_event",
                   .title = "CPU sampling by nsys",
                   .enables = "CPU call stacks beside the GPU's timeline; kernel times need none"};
-  const auto text = read_text(machine.at("/proc/sys/kernel/perf_event_paranoid")).text;
+  const auto text = read_host_file(machine.at("/proc/sys/kernel/perf_event_paranoid")).text;
   if (!text) {
     finding.detail =
         "perf_event_paranoid is not readable: this kernel has no perf events, or a "

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "core/terminal_text.h"
 #include "doctor/program_output.h"
 #include "doctor/readable.h"
 
@@ -27,12 +28,9 @@ bool is_program(const std::string& path) {
 
 /// What a program wrote, fit to be shown: one line, printable, short.
 std::string first_line(const std::string& text) {
-  constexpr std::size_t kShown = 80;
-  std::string line = trimmed(text);
-  line = line.substr(0, std::min(line.find('\n'), kShown));
-  std::replace_if(
-      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c > 0x7e; }, '?');
-  return line;
+  constexpr int kShown = 80;
+  const std::string line = trimmed(text);
+  return fit(printable(line.substr(0, line.find('\n')), true), kShown, true);
 }
 
 }  // namespace

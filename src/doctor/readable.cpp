@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "doctor/readable.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cctype>
-#include <cerrno>
 #include <filesystem>
 #include <string_view>
 
 namespace thermoe::doctor {
 namespace {
-
-constexpr std::size_t kLongest = 1U << 20;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -26,30 +19,6 @@ std::string_view take_number(const std::string& text, std::size_t& at) {
 }
 
 }  // namespace
-
-bool TextFile::exists() const { return error != ENOENT && error != ENOTDIR; }
-
-bool TextFile::not_permitted() const { return error == EACCES || error == EPERM; }
-
-TextFile read_text(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return {.error = errno};
-  std::string text;
-  char buffer[8192];
-  while (text.size() < kLongest) {
-    const ssize_t n = ::read(file, buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      const int error = errno;
-      ::close(file);
-      return {.error = error};
-    }
-    if (n == 0) break;
-    text.append(buffer, static_cast<std::size_t>(n));
-  }
-  ::close(file);
-  return {.text = std::move(text)};
-}
 
 std::optional<std::string> value_of(const std::string& text, const std::string& key) {
   for (std::size_t line = 0; line < text.size();) {

@@ -8,18 +8,6 @@
 
 namespace thermoe::doctor {
 
-/// A small text file (of /proc or /sys, say), or why it could not be read.
-struct TextFile {
-  std::optional<std::string> text{};
-  int error = 0;  ///< errno of the open or read that failed
-
-  bool exists() const;
-  bool not_permitted() const;
-};
-
-/// At most 1 MiB of a file. Never blocks on a pipe without a writer.
-TextFile read_text(const std::string& path);
-
 /// The text after `key` and its colon in the first line that starts with it, without blanks around:
 /// value_of("MemTotal: 3 kB\n", "MemTotal") is "3 kB".
 std::optional<std::string> value_of(const std::string& text, const std::string& key);

@@ -11,8 +11,8 @@ namespace thermoe::doctor {
 
 int run_doctor(const HostSystem& machine, const DoctorOutput& output) {
   const Diagnosis diagnosis = diagnose(machine);
-  const std::string text = output.json ? to_json(diagnosis, output.version).dump(2) + "\n"
-                                       : to_text(diagnosis, output.style);
+  const std::string text =
+      output.json ? to_json(diagnosis, output.version) : to_text(diagnosis, output.style);
   std::fputs(text.c_str(), stdout);  // main, or the exit below, looks whether it arrived
   const int code = diagnosis.healthy() ? 0 : 1;
   if (diagnosis.thread_left_behind) exit_leaving_threads(code);

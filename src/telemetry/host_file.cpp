@@ -13,6 +13,8 @@
 namespace thermoe {
 namespace {
 
+constexpr std::size_t kLongest = 1U << 20U;
+
 /// Gone, or a sensor that sleeps: nothing that anybody should mend.
 bool means_absent(int error) {
   return error == ENOENT || error == ENOTDIR || error == ENODEV || error == ENXIO ||
@@ -23,14 +25,20 @@ bool means_absent(int error) {
 
 HostFileText read_host_file(const std::string& path) {
   // By hand and not with a stream: a stream does not say what went wrong.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return {.error = errno};
-  std::array<char, 256> buffer{};  // sysfs gives an attribute of this kind in one read
-  const ssize_t size = read(file, buffer.data(), buffer.size());
-  const int error = errno;
+  std::string text;
+  std::array<char, 4096> buffer;  // sysfs gives an attribute in one read
+  int error = 0;
+  while (text.size() < kLongest) {
+    const ssize_t size = read(file, buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) error = errno;
+    if (size <= 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(size));
+  }
   close(file);
-  if (size < 0) return {.error = error};
-  std::string text(buffer.data(), static_cast<std::size_t>(size));
+  if (error != 0) return {.error = error};
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   return {.text = std::move(text)};
 }

@@ -6,11 +6,12 @@
 
 namespace thermoe {
 
-/// What a file of sysfs said when read once.
+/// What a small file of /sys or /proc said when read once.
 struct HostFileText {
-  std::optional<std::string> text{};  ///< without the newline at its end
+  std::optional<std::string> text{};  ///< without newlines and blanks at its end
   int error = 0;                      ///< errno, if there is no text
 };
+/// At most 1 MiB of it. Never waits, not for a pipe's writer either.
 HostFileText read_host_file(const std::string& path);
 
 /// The same for a file that holds one whole number.

@@ -22,7 +22,7 @@ std::vector<std::string> sentences(const std::vector<HostProblem>& problems) {
   std::vector<std::string> all;
   std::set<std::string> told;
   for (const HostProblem& problem : problems) {
-    all.push_back(fmt::format("{} ({}): {}", problem.sensor, problem.path, problem.reason));
+    all.push_back(problem.words());
     if (problem.remedy.empty() || !told.insert(problem.remedy).second) continue;
     all.back() += fmt::format(". Remedy: {}", problem.remedy);
   }
@@ -34,6 +34,8 @@ bool says_anything(const HostReading& reading) {
 }
 
 }  // namespace
+
+std::string HostProblem::words() const { return fmt::format("{} ({}): {}", sensor, path, reason); }
 
 HostSource::HostSource(HostPaths paths)
     : paths_(std::move(paths)),

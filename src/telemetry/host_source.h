@@ -27,6 +27,10 @@ struct HostProblem {
   std::string path{};    ///< the file
   std::string reason{};  ///< the system's words: "Permission denied"
   std::string remedy{};  ///< what would make it readable; empty where nothing is known
+  bool permission = false;
+
+  /// "RAPL package-0 (/sys/.../energy_uj): Permission denied"
+  std::string words() const;
 };
 
 /// Power, energy and temperature of the host: RAPL domains (CPU package, cores, DRAM, whole

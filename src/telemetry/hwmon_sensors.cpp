@@ -93,10 +93,12 @@ void HwmonSensors::read(std::vector<HostReading>& readings,
     } else if (file.number) {
       reading.temperature.value = Celsius(static_cast<double>(*file.number) * 1e-3);
     } else if (!file.problem.empty()) {
-      problems.push_back({.sensor = sensor.name,
-                          .path = sensor.path,
-                          .reason = file.problem,
-                          .remedy = file.permission ? "run as root, or sudo chmod a+r it" : ""});
+      problems.push_back(
+          {.sensor = sensor.name,
+           .path = sensor.path,
+           .reason = file.problem,
+           .remedy = file.permission ? "run as root, or sudo chmod a+r the file" : "",
+           .permission = file.permission});
     }
     readings.push_back(std::move(reading));
   }

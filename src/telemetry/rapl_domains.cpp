@@ -31,6 +31,17 @@ std::string domain_name(const std::filesystem::path& folder) {
   return fmt::format("RAPL {} {}", own(folder.parent_path() / id.substr(0, parent_end)), name);
 }
 
+/// For the file that may not be read.
+std::string remedy(const std::string& powercap, const std::string& path) {
+  const std::string file = std::filesystem::path(path).filename().string();
+  const std::string opened = fmt::format(
+      "sudo chmod a+r {}/intel-rapl:*/{} (until the next boot), or run as root", powercap, file);
+  if (file != "energy_uj") return opened;
+  return "only root may read it since Linux 5.10, as power can leak what other programs compute "
+         "(CVE-2020-8694); where every user is trusted: " +
+         opened;
+}
+
 }  // namespace
 
 void RaplCounter::add(long long energy_uj, Seconds now) {
@@ -85,14 +96,11 @@ void RaplDomains::read_domain(Domain& domain, Seconds now, HostReading& reading,
   const auto lost = [&](const std::string& path, const HostFileNumber& file) {
     if (domain.counter) domain.counter->interrupt();
     if (file.problem.empty()) return;
-    const std::string remedy =
-        file.permission ? fmt::format(
-                              "only root may read it since Linux 5.10: sudo chmod a+r "
-                              "{}/intel-rapl:*/energy_uj (until the next boot), or run as root",
-                              powercap_)
-                        : "";
-    problems.push_back(
-        {.sensor = domain.name, .path = path, .reason = file.problem, .remedy = remedy});
+    problems.push_back({.sensor = domain.name,
+                        .path = path,
+                        .reason = file.problem,
+                        .remedy = file.permission ? remedy(powercap_, path) : "",
+                        .permission = file.permission});
   };
   if (!domain.counter) {
     const std::string path = domain.folder + "/max_energy_range_uj";

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "fake_system.h"
+#include "without_roots_rights.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -65,8 +66,7 @@ TEST_F(DoctorData, AFolderThatMayNotBeWrittenIsSaid) {
   std::filesystem::create_directories(fake_.path("/clone/runs"));
   EXPECT_EQ(probe("runs").status, Status::kFound);
   ::chmod(fake_.path("/clone/runs").c_str(), 0555);
-  const AsNobody nobody(fake_);
-  if (!nobody.works()) GTEST_SKIP() << "root cannot act as another user here";
+  const WithoutRootsRights user;
   EXPECT_EQ(probe("runs").status, Status::kNotPermitted);
   EXPECT_THAT(probe("runs").detail, HasSubstr("runs/ cannot be written: Permission denied"));
   EXPECT_THAT(probe("runs").remedy, HasSubstr("--out"));

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -28,7 +29,7 @@ const std::set<std::string>& ids() {
                                              "cuda.toolkit", "cuda.driver",  "cupti",
                                              "nsys",         "nsys.sqlite",  "ncu",
                                              "gpu.counters", "perf_event",   "host.rapl",
-                                             "host.hwmon",   "browser"};
+                                             "host.hwmon",   "browser",      "nvml.power"};
   return kIds;
 }
 
@@ -79,7 +80,7 @@ TEST(DoctorDiagnosis, AGpuWithEverythingCanDoEverything) {
   fake.program("/usr/bin/nvcc", "echo release 13.0");
   fake.program("/usr/bin/nsys", "echo version 2025.3.1 sqlite");
   fake.program("/usr/bin/ncu", "echo Version 2025.3.1");
-  fake.file("/sys/class/powercap/intel-rapl:0/energy_uj", "1\n");
+  fake.add_rapl("intel-rapl:0", "package-0");
   for (const Ability& a : diagnose(fake.machine).abilities) EXPECT_TRUE(a.possible) << a.reason;
 }
 
@@ -105,7 +106,7 @@ TEST(DoctorDiagnosis, JsonHoldsEveryFindingAndAbility) {
   fake.add_usual_files();
   fake.program("/usr/bin/nsys", R"(printf 'bad \377 bytes' >&2; exit 3)");
   const Diagnosis diagnosis = diagnose(fake.machine);
-  const nlohmann::json json = parse_json(to_json(diagnosis, "1.2.3").dump(2), "stdout");
+  const nlohmann::json json = parse_json(to_json(diagnosis, "1.2.3"), "stdout");
   EXPECT_EQ(json["schema"], 1);
   EXPECT_EQ(json["thermoe"], "1.2.3");
   EXPECT_EQ(json["healthy"], true);
@@ -200,7 +201,51 @@ TEST(DoctorDiagnosis, OneGpuThatAnswersIsEnoughForTelemetry) {
   nvml.write("gpu.state = lost\n");
   const Ability none = ability(diagnose(fake.machine), "gpu_telemetry");
   EXPECT_FALSE(none.possible);
-  EXPECT_EQ(none.reason, "no GPU answers");
+  EXPECT_EQ(none.reason, "Power readings missing");
+}
+
+TEST(DoctorDiagnosis, TelemetryWithoutAPowerReadingIsNone) {
+  // As a Jetson answers: the library and a GPU are there, and no reading is.
+  const ScriptedNvml nvml(
+      "gpu.name = Thor\ngpu.uuid = not_supported\ngpu.power_limit = not_supported\n"
+      "gpu.memory_total = not_supported\ngpu.power_average = not_supported\n"
+      "gpu.power_instant = not_supported\ngpu.power_usage = not_supported\n"
+      "gpu.temperature = not_supported\ngpu.memory_temperature = not_supported\n"
+      "gpu.sm_clock = not_supported\ngpu.memory_clock = not_supported\n"
+      "gpu.gpu_utilisation = not_supported\ngpu.throttle_reasons = not_supported\n"
+      "gpu.energy = not_supported\n");
+  FakeSystem fake;
+  fake.machine.nvml_library = nvml.library();
+  const Diagnosis diagnosis = diagnose(fake.machine);
+  EXPECT_FALSE(ability(diagnosis, "gpu_telemetry").possible);
+  EXPECT_EQ(ability(diagnosis, "gpu_telemetry").reason, "Power readings missing");
+  const Finding& gpu = *find(diagnosis.sections, "nvml.gpu.0");
+  EXPECT_EQ(gpu.status, Status::kBroken);
+  EXPECT_THAT(gpu.detail, HasSubstr("answers: nothing"));
+  EXPECT_THAT(gpu.remedy, HasSubstr("Jetson"));
+}
+
+TEST(DoctorDiagnosis, NamesAreShownWithoutWhatTheyWouldDoToATerminal) {
+  const ScriptedNvml nvml("gpu.name = \xff\xfe\x1b[31mRTX\n");
+  FakeSystem fake;
+  fake.machine.nvml_library = nvml.library();
+  const Diagnosis diagnosis = diagnose(fake.machine);
+  const std::string text = to_text(diagnosis, {.width = 200});
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  EXPECT_THAT(text, HasSubstr("GPU 0: \uFFFD\uFFFD[31mRTX"));
+  const std::string plain = to_text(diagnosis, {.width = 200, .unicode = false});
+  EXPECT_THAT(plain, HasSubstr("GPU 0: ??[31mRTX"));
+  EXPECT_TRUE(std::all_of(plain.begin(), plain.end(),
+                          [](char c) { return c == '\n' || (c >= ' ' && c < 127); }));
+  EXPECT_EQ(to_json(diagnosis, "1").find('\x1b'), std::string::npos);
+}
+
+TEST(DoctorDiagnosis, APowerMeterOfTheBoardIsPowerOfTheHostToo) {
+  FakeSystem fake;
+  EXPECT_FALSE(ability(diagnose(fake.machine), "host_power").possible);
+  fake.file("/sys/class/hwmon/hwmon0/name", "ina3221\n");
+  fake.file("/sys/class/hwmon/hwmon0/power1_input", "31000000\n");
+  EXPECT_TRUE(ability(diagnose(fake.machine), "host_power").possible);
 }
 
 TEST(DoctorDiagnosis, ColourIsOnlyAddedWhereItIsWanted) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fake_system.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -11,19 +10,12 @@
 #include <fstream>
 
 namespace thermoe::doctor {
-namespace {
-
-constexpr uid_t kNobody = 65534;
-
-}  // namespace
-
 FakeSystem::FakeSystem() {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
   const auto root =
       std::filesystem::temp_directory_path() /
       fmt::format("thermoe_{}_{}_{}", test->test_suite_name(), test->name(), ::getpid());
   std::filesystem::create_directories(root);
-  ::chmod(root.c_str(), 0755);
   machine.root = root.string();
   machine.path = {machine.root + "/usr/bin"};
   machine.environment = {"PATH=/usr/bin:/bin"};
@@ -80,19 +72,16 @@ void FakeSystem::add_nvidia_driver(const std::string& version) {
   for (const char* node : {"/dev/nvidiactl", "/dev/nvidia0"}) ::chmod(path(node).c_str(), 0666);
 }
 
+void FakeSystem::add_rapl(const std::string& id, const std::string& name) {
+  const std::string folder = "/sys/class/powercap/" + id;
+  file(folder + "/name", name + "\n");
+  file(folder + "/max_energy_range_uj", "262143328850\n");
+  file(folder + "/energy_uj", "12345\n");
+}
+
 void FakeSystem::add_capabilities(const std::string& hex) {
   file("/proc/self/status", "Name:\ttest\nCapPrm:\tffffffffffffffff\nCapEff:\t" + hex + "\n");
   file("/proc/self/uid_map", "         0          0 4294967295\n");
-}
-
-AsNobody::AsNobody(const FakeSystem& fake) : was_root_(::geteuid() == 0) {
-  if (was_root_ && ::seteuid(kNobody) != 0) works_ = false;
-  const std::string& folder = fake.machine.root;
-  if (::faccessat(AT_FDCWD, folder.c_str(), R_OK | X_OK, AT_EACCESS) != 0) works_ = false;
-}
-
-AsNobody::~AsNobody() {
-  if (was_root_ && ::seteuid(0) != 0) ADD_FAILURE() << "cannot become root again";
 }
 
 }  // namespace thermoe::doctor

@@ -20,7 +20,7 @@ class FakeSystem {
   void file(const std::string& path, const std::string& text);
   /// Writes a shell script that may be executed.
   void program(const std::string& path, const std::string& script);
-  /// Closes a file to everybody but root.
+  /// Closes a file, to root as well (WithoutRootsRights).
   void close(const std::string& path);
   std::string path(const std::string& below) const { return machine.root + below; }
 
@@ -28,26 +28,12 @@ class FakeSystem {
   void add_usual_files();
   /// The traces of a loaded NVIDIA driver: kernel half, device nodes, profiling for administrators.
   void add_nvidia_driver(const std::string& version = "580.65.06");
+  /// A domain of the host's energy counters, readable.
+  void add_rapl(const std::string& id, const std::string& name);
   /// CapEff as in /proc/self/status.
   void add_capabilities(const std::string& hex);
 
   HostSystem machine{};
-};
-
-/// Root may open everything: tests of permission run as somebody else.
-class AsNobody {
- public:
-  explicit AsNobody(const FakeSystem& machine);
-  ~AsNobody();
-  AsNobody(const AsNobody&) = delete;
-  AsNobody& operator=(const AsNobody&) = delete;
-
-  /// Not in a namespace that knows no other user, nor where temporary files are root's alone.
-  bool works() const { return works_; }
-
- private:
-  bool was_root_ = false;
-  bool works_ = true;
 };
 
 }  // namespace thermoe::doctor

@@ -9,6 +9,7 @@
 
 #include "fake_nvml/scripted_nvml.h"
 #include "fake_system.h"
+#include "without_roots_rights.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -85,6 +86,16 @@ TEST_F(DoctorGpu, AContainerWithoutItsGpusIsToldHowToStart) {
   EXPECT_THAT(finding.remedy, Not(HasSubstr("nvidia-modprobe")));
 }
 
+TEST_F(DoctorGpu, AContainerWithSomeOfTheGpusIsToldHowMany) {
+  fake_.add_nvidia_driver();
+  add_pci_gpu();
+  EXPECT_EQ(probe("gpu.devices").detail, "");
+  fake_.file("/sys/bus/pci/devices/0000:5d:00.0/vendor", "0x10de\n");
+  fake_.file("/sys/bus/pci/devices/0000:5d:00.0/class", "0x030200\n");
+  EXPECT_EQ(probe("gpu.devices").status, Status::kFound);
+  EXPECT_THAT(probe("gpu.devices").detail, HasSubstr("1 of the 2 NVIDIA GPUs on the PCI bus"));
+}
+
 TEST_F(DoctorGpu, ALoadedDriverWithoutNodesOutsideAContainerHasTwoRemedies) {
   fake_.file("/proc/driver/nvidia/version", "NVRM version: X  580.65.06  Y\n");
   EXPECT_THAT(probe("gpu.devices").remedy,
@@ -109,8 +120,7 @@ TEST_F(DoctorGpu, NodesWithoutTheDriversLibrariesAreAContainersCapabilities) {
 TEST_F(DoctorGpu, NodesThatMayNotBeOpenedAreNotPermitted) {
   fake_.add_nvidia_driver();
   fake_.close("/dev/nvidia0");
-  const AsNobody nobody(fake_);
-  if (!nobody.works()) GTEST_SKIP() << "root cannot act as another user here";
+  const WithoutRootsRights user;
   EXPECT_EQ(probe("gpu.devices").status, Status::kNotPermitted);
   EXPECT_THAT(probe("gpu.devices").value, testing::EndsWith("/dev/nvidia0"));
   EXPECT_THAT(probe("gpu.devices").remedy, HasSubstr("$ sudo usermod -aG video"));
@@ -148,6 +158,16 @@ TEST_F(DoctorNvml, TellsDriverGpuAndWhatAnswers) {
   EXPECT_THAT(probe("nvml.gpu.0").detail,
               AllOf(HasSubstr("power instant"), Not(HasSubstr("not:"))));
   EXPECT_THAT(probe("nvml.gpu.1").detail, HasSubstr("does not: memory temperature ("));
+}
+
+TEST_F(DoctorNvml, AGpuWithoutPowerReadingIsNamedBesideThoseWithOne) {
+  nvml_.write(
+      "gpus = 2\ngpu1.power_average = not_supported\ngpu1.power_instant = not_supported\n"
+      "gpu1.power_usage = not_supported\n");
+  EXPECT_EQ(probe("nvml.power").status, Status::kFound);
+  EXPECT_EQ(probe("nvml.power").value, "GPU 0");
+  EXPECT_EQ(probe("nvml.power").detail, "none of GPU 1 (Not Supported)");
+  EXPECT_EQ(probe("nvml.gpu.1").status, Status::kFound) << "it has other readings";
 }
 
 TEST_F(DoctorNvml, ADriverWithoutGpuSaysSo) {

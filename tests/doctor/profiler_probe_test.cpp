@@ -71,7 +71,7 @@ TEST_F(DoctorProfilers, OneThatHangsIsBrokenAndDoesNotHoldUp) {
 TEST_F(DoctorProfilers, OneThatPrintsGarbageIsBrokenAndItsWordsAreTamed) {
   fake_.program("/usr/bin/nsys", R"(printf '\033[2J\377\376no numbers here\n')");
   EXPECT_EQ(probe("nsys").status, Status::kBroken);
-  EXPECT_THAT(probe("nsys").detail, HasSubstr("\"?[2J??no numbers here\""));
+  EXPECT_THAT(probe("nsys").detail, HasSubstr("\"[2J\uFFFD\uFFFDno numbers here\""));
 }
 
 TEST_F(DoctorProfilers, OneThatFailsIsBrokenWithItsOwnWords) {

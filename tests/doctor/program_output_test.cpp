@@ -10,6 +10,7 @@
 
 #include "doctor/readable.h"
 #include "fake_system.h"
+#include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -52,7 +53,7 @@ TEST_F(ProgramOutputTest, AProgramThatIgnoresSignalsIsStoppedToo) {
 
 /// A process that is gone, or dead and not yet collected by its parent.
 bool is_dead(const std::string& pid) {
-  const auto status = read_text("/proc/" + pid + "/status").text;
+  const auto status = read_host_file("/proc/" + pid + "/status").text;
   return !status || value_of(*status, "State").value_or("Z")[0] == 'Z';
 }
 

@@ -2,7 +2,6 @@
 #include "doctor/readable.h"
 
 #include <gmock/gmock.h>
-#include <sys/stat.h>
 
 #include "fake_system.h"
 
@@ -10,23 +9,6 @@ namespace thermoe::doctor {
 namespace {
 
 using testing::ElementsAre;
-
-TEST(DoctorReadable, FilesSayWhyTheyCannotBeRead) {
-  FakeSystem fake;
-  fake.file("/there", "text\n");
-  fake.file("/closed", "secret");
-  fake.close("/closed");
-  ASSERT_EQ(::mkfifo(fake.path("/pipe").c_str(), 0644), 0);
-  const AsNobody nobody(fake);
-  if (!nobody.works()) GTEST_SKIP() << "root cannot act as another user here";
-  EXPECT_EQ(read_text(fake.path("/there")).text, "text\n");
-  EXPECT_TRUE(read_text(fake.path("/closed")).not_permitted());
-  EXPECT_TRUE(read_text(fake.path("/closed")).exists());
-  EXPECT_FALSE(read_text(fake.path("/absent")).exists());
-  EXPECT_FALSE(read_text(fake.path("/there/below")).exists());
-  EXPECT_FALSE(read_text(fake.path("")).text.has_value()) << "a folder has no text";
-  EXPECT_EQ(read_text(fake.path("/pipe")).text, "") << "and it did not wait for a writer";
-}
 
 TEST(DoctorReadable, AKeysValueStandsBehindItsColon) {
   const std::string text = "a: 1\nmodel name\t: X Y\nempty:\nlast: z";
