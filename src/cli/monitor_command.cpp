@@ -90,8 +90,9 @@ void add_options(CLI::App& command, Flags& flags) {
                   "Show the run in this folder as it goes: strategy, lambda, active experts, "
                   "cap")
       ->type_name("DIR");
-  command.add_flag("--once", flags.once,
-                   "Print one reading and end; exit code 1 if nothing answers in 5 s");
+  command.add_flag(
+      "--once", flags.once,
+      "Print one reading and end; waits up to 5 s for it (--duration), then exit code 1");
   CLI::Option* csv =
       command.add_flag("--csv", flags.csv, "A row a GPU and reading, for replay too");
   command.add_flag("--json", flags.json, "A line of JSON a reading")->excludes(csv);

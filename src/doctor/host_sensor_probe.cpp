@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <set>
+#include <utility>
 
+#include "core/clock.h"
 #include "doctor/host_probe.h"
 #include "doctor/readable.h"
+#include "telemetry/gpu_system_monitor.h"
 #include "telemetry/host_file.h"
 #include "telemetry/host_source.h"
 
@@ -115,10 +119,15 @@ Finding hwmon(const HostSystem& machine, const HostPaths& paths, const Said& sai
 Section probe_host_sensors(const HostSystem& machine) {
   const HostPaths paths{.powercap = machine.at("/sys/class/powercap"),
                         .hwmon = machine.at("/sys/class/hwmon")};
-  HostSource source(paths);
+  const VirtualClock clock;
+  auto owned = std::make_unique<HostSource>(paths);
+  const HostSource& source = *owned;
+  // It keeps it as a value that nothing at all can be read.
+  GpuSystemMonitor monitor(std::move(owned), clock);
+  monitor.poll();
   Said domains, temperatures, meters;
   std::set<std::string> troubled;
-  const Snapshot snapshot = source.look(Seconds());
+  const Snapshot snapshot = monitor.latest();
   for (const HostProblem& problem : source.problems()) {
     Said& kind = is_rapl(problem.sensor)       ? domains
                  : is_power_file(problem.path) ? meters

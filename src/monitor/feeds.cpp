@@ -17,6 +17,7 @@ namespace {
 
 // A poll that hangs is left behind: whoever ends the program has waited enough.
 constexpr Seconds kPatience{0.2};
+constexpr Seconds kOnceReconnect{0.2};
 // Snapshots kept between two looks of the loop, which come at most a few periods apart.
 constexpr std::size_t kHistory = 100;
 
@@ -31,6 +32,10 @@ Feed feed(std::string label, std::unique_ptr<Source> source, const Clock& clock,
 Feed nvml(const MonitorRequest& request, const Clock& clock, Seconds period) {
   NvmlOptions options;
   if (!request.nvml_library.empty()) options.library = request.nvml_library;
+  if (request.once) {  // who waits for a driver that is coming up wants it at once
+    options.reconnect_period = kOnceReconnect;
+    options.reconnect_period_max = kOnceReconnect;
+  }
   return feed("NVML", std::make_unique<NvmlSource>(options), clock, period);
 }
 

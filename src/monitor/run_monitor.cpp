@@ -139,7 +139,8 @@ int record(const MonitorRequest& request, const OutputPlace& place, TerminalEven
   return code;
 }
 
-/// One reading of every source, or what kept it from answering.
+/// One reading of every source that gives one, or what kept all of them from it. Ends with the
+/// first reading, once the other sources have answered, too, or failed a few times.
 int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
          MonitorSession& session, const Clock& clock) {
   const Seconds began = clock.now();
@@ -151,7 +152,7 @@ int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents
       std::erase_if(taken, [&](const auto& old) { return old.source == fresh.source; });
       taken.push_back(std::move(fresh));
     }
-    if (session.settled() || clock.now() >= end) break;
+    if ((session.answered() && session.settled()) || clock.now() >= end) break;
     const TerminalEvent event = events.wait(std::min(end - clock.now(), kShortestWait));
     if (event.kind == Kind::kEnd) return kSignalled + event.signal;
   }

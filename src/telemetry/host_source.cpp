@@ -46,7 +46,7 @@ HostSource::HostSource(HostPaths paths)
 
 HostSource::~HostSource() = default;
 
-Snapshot HostSource::survey(Seconds now) {
+Snapshot HostSource::poll(Seconds now) {
   if (!discovered_at_ || now - *discovered_at_ >= kDiscoveryPeriod) {
     rapl_->discover();
     hwmon_->discover();
@@ -57,17 +57,6 @@ Snapshot HostSource::survey(Seconds now) {
   rapl_->read(now, snapshot.host, problems_);
   hwmon_->read(snapshot.host, problems_);
   snapshot.problems = sentences(problems_);
-  return snapshot;
-}
-
-Snapshot HostSource::look(Seconds now) {
-  Snapshot snapshot = survey(now);
-  for (HostReading& reading : snapshot.host) reject_impossible(reading);
-  return snapshot;
-}
-
-Snapshot HostSource::poll(Seconds now) {
-  Snapshot snapshot = survey(now);
   if (std::ranges::any_of(snapshot.host, says_anything)) return snapshot;
   discovered_at_.reset();  // nothing to lose: look again each time
   throw TelemetryError(

@@ -51,19 +51,15 @@ class HostSource final : public Source {
   HostSource(const HostSource&) = delete;
   HostSource& operator=(const HostSource&) = delete;
 
-  /// As read(), for somebody who asks what there is: where nothing can be read the readings are
-  /// absent, and `problems` says why.
-  Snapshot look(Seconds now);
   std::string_view name() const override { return "host"; }
 
-  /// What the last read() or look() found and could not read, also when it threw. For the thread
+  /// What the last read() found and could not read, also when it threw. For the thread
   /// that calls them; others find the same as sentences in Snapshot.problems.
   const std::vector<HostProblem>& problems() const { return problems_; }
 
  private:
   /// Throws TelemetryError, naming what was looked for and the remedy, if no sensor can be read.
   Snapshot poll(Seconds now) override;
-  Snapshot survey(Seconds now);
 
   const HostPaths paths_;
   std::unique_ptr<RaplDomains> rapl_;

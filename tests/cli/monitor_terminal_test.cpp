@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -176,9 +177,20 @@ TEST(MonitorOnAPipe, OneReadingAsTextCsvAndJson) {
   EXPECT_EQ(line.at("simulated"), false);
 }
 
+TEST(MonitorOnAPipe, OnceWaitsForASourceThatComesAndEndsWithItsFirstReading) {
+  const ScriptedNvml nvml("init = library_mismatch");
+  std::ofstream(nvml.path() + ".next") << "";
+  // An hour: the test would be killed before. The driver comes long after the first failed polls.
+  const PipedResult result = run_piped(
+      piped("--once --json --duration 3600 --source nvml --nvml-library ") + nvml.library() +
+      " & sleep 1; mv " + nvml.path() + ".next " + nvml.path() + "; wait $!");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\"power_w\":300.0"));
+}
+
 TEST(MonitorOnAPipe, NothingThatAnswersIsAFailureThatSaysWhy) {
-  const PipedResult none =
-      run_piped(piped("--once --source nvml --nvml-library /nowhere/libnvidia-ml.so.1"));
+  const PipedResult none = run_piped(
+      piped("--once --duration 0.5 --source nvml --nvml-library /nowhere/libnvidia-ml.so.1"));
   EXPECT_EQ(none.exit_code, 1);
   EXPECT_THAT(none.out + none.err,
               AllOf(HasSubstr("/nowhere/libnvidia-ml.so.1"), HasSubstr("--source simulated"),

@@ -11,12 +11,10 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
+
+#include "doctor/program_output.h"
 
 namespace thermoe {
 namespace {
@@ -46,11 +44,6 @@ std::string without_codes(const std::string& line) {
     while (i < line.size() && (line[i] < '@' || line[i] > '~')) ++i;
   }
   return text;
-}
-
-std::string content(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 }  // namespace
@@ -162,20 +155,14 @@ std::vector<std::string> TerminalProcess::frame() const {
 }
 
 PipedResult run_piped(const std::string& command) {
-  const std::string errors = (std::filesystem::temp_directory_path() /
-                              ("monitor_test." + std::to_string(::getpid()) + ".err"))
-                                 .string();
-  FILE* pipe = ::popen(("( " + command + " ) 2>" + errors + " </dev/null").c_str(), "r");
-  PipedResult result;
-  char bytes[4096];
-  for (std::size_t count = 0; (count = std::fread(bytes, 1, sizeof bytes, pipe)) > 0;) {
-    result.out.append(bytes, count);
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    environment.emplace_back(*variable);
   }
-  const int status = ::pclose(pipe);
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  result.err = content(errors);
-  std::filesystem::remove(errors);
-  return result;
+  const doctor::ProgramOutput output = doctor::run_program(
+      {"/bin/sh", "-c", command},
+      {.environment = environment, .patience = kLongest, .longest_output = 64U << 20U});
+  return {.exit_code = output.exit_code.value_or(-1), .out = output.out, .err = output.err};
 }
 
 }  // namespace thermoe

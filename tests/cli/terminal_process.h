@@ -57,7 +57,8 @@ struct PipedResult {
   std::string out{};
   std::string err{};
 };
-/// Runs the program through the shell, so that arguments are quoted by the caller.
+/// Runs the program through the shell, so that arguments are quoted by the caller; one that has not
+/// ended after half a minute is killed, with an exit code of -1.
 PipedResult run_piped(const std::string& command);
 
 }  // namespace thermoe
