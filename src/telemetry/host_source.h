@@ -53,8 +53,8 @@ class HostSource final : public Source {
 
   std::string_view name() const override { return "host"; }
 
-  /// What the last read() found and could not read, also when it threw. For the thread
-  /// that calls them; others find the same as sentences in Snapshot.problems.
+  /// What the last read() found and could not read, also when it threw. For the thread that calls
+  /// read(); others find the same as sentences in Snapshot.problems.
   const std::vector<HostProblem>& problems() const { return problems_; }
 
  private:
