@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_file.h"
 #include "measure/run_figures.h"
 
 namespace thermoe {
@@ -196,7 +197,7 @@ std::string measure_json(const MeasureRequest& request, const MeasureOutcome& ou
     json["runs"].push_back(run_json(outcome.runs[r], figures[r]));
   }
   json["problems"] = outcome.problems;
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 }  // namespace thermoe
