@@ -34,9 +34,11 @@ std::vector<std::string> dtypes_of(ExpertType type) {
 
 ExperimentInputs load_inputs(const Experiment& e) {
   SimulatedGpuConfig gpu = gpu_of(e);
+  // Not nested in what is returned: gcc 12 destroys it twice where a file further below is missing.
+  MachineIdentity machine{.device = gpu.name, .simulated = true};
   return {
       .experiment = e,
-      .machine = {.device = gpu.name, .simulated = true},
+      .machine = std::move(machine),
       .costs = KernelCostModel::load(find_file(e, "/cost_model", e.cost_model)),
       .plant_costs = KernelCostModel::load(find_file(e, "/plant/cost_model", e.plant.cost_model))
                          .with_energy_scale(e.plant.energy_scale),
