@@ -136,6 +136,32 @@ TEST_F(MonitorOnATerminal, WithoutAGpuItSaysWhatToDoAndKeepsTrying) {
   EXPECT_TRUE(monitor.shows("Fake H100"));
 }
 
+TEST_F(MonitorOnATerminal, ManyGpusScroll) {
+  nvml_.write("gpus = 12");
+  for (const int columns : {40, 100}) {
+    TerminalProcess monitor(live(nvml_), columns, 8);
+    ASSERT_TRUE(monitor.shows("GPU 5"));
+    ASSERT_TRUE(monitor.shows("1–6 of 12 "));
+    monitor.type("\x1b[B");
+    ASSERT_TRUE(monitor.shows("2–7 of 12 "));
+    monitor.type("\x1b[6~");
+    ASSERT_TRUE(monitor.shows("GPU 11"));
+    ASSERT_TRUE(monitor.shows("7–12 of 12 "));
+    monitor.type("jjjj");
+    monitor.forget();
+    for (int frame = 0; frame < 3; ++frame) ASSERT_TRUE(monitor.shows("7–12 of 12 "));
+    monitor.type("k");
+    ASSERT_TRUE(monitor.shows("6–11 of 12 ")) << "what was too far is not to be undone";
+    monitor.resize(columns, 20);
+    ASSERT_TRUE(monitor.shows("GPU 11"));
+    monitor.resize(columns, 8);
+    ASSERT_TRUE(monitor.shows("1–6 of 12 "));
+    monitor.type("q");
+    EXPECT_EQ(monitor.wait(), 0);
+    EXPECT_TRUE(monitor.is_as_before());
+  }
+}
+
 TEST_F(MonitorOnATerminal, ColoursAndBlocksAppearOnlyWhereTheyAreWanted) {
   {
     TerminalProcess monitor(live(nvml_), 80, 24);
