@@ -110,6 +110,9 @@ std::string Recorder::run_words(const RunView& run) {
 }
 
 void Recorder::tell_troubles(const MonitorView& view) {
+  if (std::exchange(selection_told_, view.selection) != view.selection) {
+    fmt::print(stderr, "thermoe: {}\n", printable(view.selection, terminal_.unicode));
+  }
   told_.resize(view.feeds.size());
   for (std::size_t f = 0; f < view.feeds.size(); ++f) {
     const FeedView& feed = view.feeds[f];

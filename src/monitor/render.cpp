@@ -27,6 +27,7 @@ Page page_of(const MonitorView& view, const Terminal& terminal, Detail detail) {
   Page page(terminal);
   const bool roomy = detail != Detail::kCompact && detail != Detail::kLine;
   add_title(page, view);
+  if (!view.selection.empty()) page.paragraph(view.selection, Style::kDim);
   for (const FeedView& feed : view.feeds) add_feed(page, feed, !view.gpus.empty());
   if (view.run) {
     if (roomy) page.blank();

@@ -307,6 +307,22 @@ TEST(MonitorRender, ARunShowsItsControllerAgainstItsCap) {
   EXPECT_THAT(all, HasSubstr("fell back to BASELINE: telemetry is stale for 1.6 s"));
 }
 
+TEST(MonitorRender, TheMethodsInitialsAreExplainedWhereThereIsRoom) {
+  MonitorView view = full_view();
+  EXPECT_THAT(text(view), HasSubstr("TTHA: test-time hardware-efficiency adaptation"));
+  EXPECT_THAT(text(view, {.columns = 100, .rows = 14}), Not(HasSubstr("TTHA:")));
+  view.run->strategy = "BASELINE";
+  EXPECT_THAT(text(view), Not(HasSubstr("TTHA")));
+}
+
+TEST(MonitorRender, TheSelectionOfGpusIsSaidUnderTheTitle) {
+  MonitorView view = view_of(busy_gpu(3));
+  view.selection = "1 of 8 GPUs (CUDA_VISIBLE_DEVICES)";
+  for (const int columns : {40, 100}) {
+    EXPECT_THAT(render(view, {.columns = columns})[1], "1 of 8 GPUs (CUDA_VISIBLE_DEVICES)");
+  }
+}
+
 TEST(MonitorRender, ACapIsHeldByTheMeanAndNotByThePeaks) {
   GpuView gpu = busy_gpu();
   gpu.cap = Watts(350);
