@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/number_option.h"
 #include "cli/terminal_environment.h"
 #include "core/errors.h"
 #include "core/json_file.h"
@@ -124,11 +125,11 @@ void add_options(CLI::App& command, Flags& flags) {
                   "Time between two readings (default: 100 with --csv and --json, 500 in the view, "
                   "1000 where standard output is no terminal)")
       ->type_name("MS")
-      ->check(CLI::Range(10.0, 3.6e6));
+      ->check(real_number(10.0, 3.6e6));
   command
       .add_option("--duration", flags.duration_s, "End after this time; with --once, wait so long")
       ->type_name("S")
-      ->check(CLI::Range(0.01, 1e9));
+      ->check(real_number(0.01, 1e9));
   command.add_flag("--no-color,--no-colour", flags.no_colour,
                    "No colours (as with NO_COLOR in the environment)");
   command

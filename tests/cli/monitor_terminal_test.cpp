@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command itself, on a terminal and on a pipe, over a fake NVML.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -346,6 +347,19 @@ TEST(MonitorOnAPipe, AGpuThatVanishesIsToldOnStandardErrorAndInJson) {
     error = error || nlohmann::json::parse(line).contains("error");
   }
   EXPECT_TRUE(error) << json.out;
+}
+
+TEST(MonitorOnAPipe, NumbersThatAreNoneAreRefusedBeforeAnyWork) {
+  for (const char* flag : {"--duration", "--period"}) {
+    for (const char* number :
+         {"nan", "inf", "-1", "0", "010", "0x20", "1e", "20ms", "''", "1e300"}) {
+      const PipedResult result =
+          run_piped(piped(fmt::format("--csv --source host {} {}", flag, number)));
+      EXPECT_EQ(result.exit_code, 2) << flag << " " << number;
+      EXPECT_THAT(result.err, HasSubstr(flag));
+      EXPECT_EQ(result.out, "");
+    }
+  }
 }
 
 TEST(MonitorOnAPipe, BadInputExitsWithTwoAndNamesIt) {
