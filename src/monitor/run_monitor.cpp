@@ -183,7 +183,7 @@ int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents
   } else {
     std::string text;
     for (const std::string& line : render(view, terminal)) text += line + "\n";
-    write_all(STDOUT_FILENO, text);
+    write_output(STDOUT_FILENO, text);
   }
   if (session.answered()) return 0;
   fmt::print(stderr, "thermoe: nothing answered in {:.1f} s\n", (clock.now() - began).value);
