@@ -24,7 +24,7 @@ struct Flags {
   bool once = false, csv = false, json = false, no_colour = false;
   double period_ms = 0.0;  // 0 = not given
   double duration_s = 0.0;
-  std::optional<std::string> run{};
+  std::optional<std::string> run{}, gpu{};
   std::string library{}, plant{};
 };
 
@@ -59,6 +59,23 @@ void choose_source(const Flags& flags, MonitorRequest& request) {
   if (replay) request.replay_file = flags.source.back();
 }
 
+/// The flag wins over CUDA's variable, which says what NVML's GPUs mean to this user: not to a
+/// recording or to simulated ones.
+void choose_gpus(const Flags& flags, MonitorRequest& request) {
+  using Source = MonitorRequest::Source;
+  const Source source = request.source.value_or(Source::kMachine);
+  const bool run_only = request.run && !request.source;
+  if (flags.gpu) {
+    request.gpus = gpus_of_flag(*flags.gpu);
+    if (!run_only && source != Source::kHost) return;
+    throw UsageError(fmt::format("--gpu {}: {} has no GPUs to choose from; leave it out",
+                                 *flags.gpu, run_only ? "--run" : "--source host"));
+  }
+  const bool live = source == Source::kMachine || source == Source::kNvml;
+  const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
+  if (visible && live && !run_only) request.gpus = gpus_of_cuda(*visible);
+}
+
 MonitorRequest request_of(const Flags& flags) {
   MonitorRequest request{
       .nvml_library = flags.library, .plant_file = flags.plant, .once = flags.once};
@@ -69,6 +86,7 @@ MonitorRequest request_of(const Flags& flags) {
     throw UsageError("--run \"\": names no folder; give one that thermoe run writes");
   }
   request.run = flags.run;
+  choose_gpus(flags, request);
   if (flags.csv && request.run && !request.source) {
     throw UsageError(fmt::format(
         "--csv --run {0}: {0}/metrics.csv is that CSV already; leave one of the two out",
@@ -86,6 +104,11 @@ void add_options(CLI::App& command, Flags& flags) {
                   "(default: nvml and host)")
       ->expected(1, 2)
       ->type_name("SOURCE [FILE]");
+  command
+      .add_option("--gpu", flags.gpu,
+                  "Only these GPUs, by NVML index or UUID (GPU-8932f937 is enough of one), or all "
+                  "(default: CUDA_VISIBLE_DEVICES, if it is set)")
+      ->type_name("LIST");
   command
       .add_option("--run", flags.run,
                   "Show the run in this folder as it goes: strategy, lambda, active experts, "
@@ -133,6 +156,7 @@ void add_monitor_command(CLI::App& app) {
       "  thermoe monitor --once\n"
       "  thermoe monitor --csv > trace.csv        then: thermoe monitor --source replay trace.csv\n"
       "  thermoe monitor --run runs/demo-1        beside a run, or after it\n"
+      "  thermoe monitor --gpu 0,3                two of the GPUs\n"
       "  thermoe monitor --source simulated       without a GPU: an H100 under an invented load\n"
       "Exit codes: 0 done, 1 nothing answered (--once), 2 bad input, 130 after Ctrl-C.");
   command->callback([flags] {

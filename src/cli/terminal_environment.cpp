@@ -9,10 +9,17 @@
 #include <string>
 
 namespace thermoe {
+namespace {
 
 std::string_view environment(const char* name) {
+  return environment_variable(name).value_or(std::string_view());
+}
+
+}  // namespace
+
+std::optional<std::string_view> environment_variable(const char* name) {
   const char* value = std::getenv(name);
-  return value == nullptr ? std::string_view() : std::string_view(value);
+  return value == nullptr ? std::nullopt : std::optional<std::string_view>(value);
 }
 
 bool speaks_utf8() {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 namespace thermoe {
 
-/// A variable of the environment; empty if it is not set.
-std::string_view environment(const char* name);
+/// A variable of the environment, if it is set; set to nothing is something else.
+std::optional<std::string_view> environment_variable(const char* name);
 
 /// By POSIX's order of the variables. Not by setlocale(): a container rarely has the locale that
 /// the terminal outside it speaks.

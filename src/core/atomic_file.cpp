@@ -12,20 +12,16 @@
 #include <system_error>
 
 #include "core/errors.h"
+#include "core/write_all.h"
 
 namespace thermoe {
 namespace {
 
 std::string message_of(int error) { return std::generic_category().message(error); }
 
-/// Writes everything or returns the errno that stopped it.
-int write_all(int fd, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd, content.data(), content.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno;
-    content.remove_prefix(static_cast<std::size_t>(n));
-  }
+/// Writes everything to the disk or returns the errno that stopped it.
+int write_through(int fd, std::string_view content) {
+  if (const int error = write_all(fd, content); error != 0) return error;
   return ::fsync(fd) == 0 ? 0 : errno;
 }
 
@@ -83,7 +79,7 @@ void write_file_atomically(const std::string& given, std::string_view content) {
   std::string temporary;
   const int fd = open_temporary(path, temporary);
   if (fd < 0) throw WriteError(fmt::format("{}: cannot be written: {}", path, message_of(-fd)));
-  int error = write_all(fd, content);
+  int error = write_through(fd, content);
   if (::close(fd) != 0 && error == 0) error = errno;
   if (error == 0 && std::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
   if (error != 0) {

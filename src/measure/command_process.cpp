@@ -15,6 +15,7 @@
 
 #include "core/errors.h"
 #include "core/terminal_text.h"
+#include "core/write_all.h"
 
 namespace thermoe {
 namespace {
@@ -25,24 +26,6 @@ constexpr int kSignalled = 128;
 constexpr int kPipefuls = 16;  // a pipe holds 64 KiB, what one read takes
 
 using Time = std::chrono::steady_clock;
-
-/// Writes all of it, also where our output is a slow pipe or set not to block; false if nobody
-/// reads any more.
-bool write_whole(int fd, const char* bytes, std::size_t count) {
-  while (count > 0) {
-    const ssize_t written = ::write(fd, bytes, count);
-    if (written >= 0) {
-      bytes += written;
-      count -= static_cast<std::size_t>(written);
-    } else if (errno == EAGAIN) {
-      pollfd room{.fd = fd, .events = POLLOUT, .revents = 0};
-      ::poll(&room, 1, -1);
-    } else if (errno != EINTR) {
-      return false;
-    }
-  }
-  return true;
-}
 
 /// posix_spawn's settings: the mask and dispositions that the command had without us.
 class Attributes {
@@ -178,7 +161,7 @@ bool CommandProcess::pass_on(std::size_t output) {
   }
   number_->add(output, {bytes, static_cast<std::size_t>(count)});
   // Where nobody reads ours, the command shall learn it from its own next write.
-  if (!write_whole(passage.to, bytes, static_cast<std::size_t>(count))) {
+  if (write_all(passage.to, {bytes, static_cast<std::size_t>(count)}) != 0) {
     close_if_open(passage.from);
   }
   return true;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/units.h"
+#include "monitor/gpu_selection.h"
 
 namespace thermoe {
 
@@ -20,6 +21,7 @@ struct MonitorRequest {
   std::string plant_file{};    ///< of the simulated GPU
   Output output = Output::kView;
   bool once = false;
+  GpuSelection gpus{};
   std::optional<std::string> run{};
   std::optional<Seconds> period{};
   std::optional<Seconds> duration{};

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/errors.h"
+
 namespace thermoe {
 namespace {
 
@@ -32,7 +34,7 @@ std::optional<Watts> power(const GpuReading& gpu) {
 }  // namespace
 
 MonitorSession::MonitorSession(const MonitorRequest& request, const Clock& clock, Seconds period)
-    : clock_(clock), patience_(std::max(kPatience, 3.0 * period)) {
+    : clock_(clock), selection_(request.gpus), patience_(std::max(kPatience, 3.0 * period)) {
   if (request.run) run_.emplace(*request.run);
   run_telemetry_ = request.run && !request.source;
   feeds_ = start_feeds(request, clock, period);
@@ -46,7 +48,7 @@ std::vector<LabelledSnapshot> MonitorSession::update() {
   std::vector<LabelledSnapshot> fresh;
   for (std::size_t f = 0; f < feeds_.size(); ++f) {
     for (Snapshot& snapshot : fresh_snapshots(feeds_[f], now_)) {
-      take(known_[f], snapshot);
+      take(feeds_[f], known_[f], snapshot);
       fresh.push_back({.source = feeds_[f].label, .snapshot = std::move(snapshot)});
     }
   }
@@ -55,7 +57,16 @@ std::vector<LabelledSnapshot> MonitorSession::update() {
   return fresh;
 }
 
-void MonitorSession::take(Known& known, const Snapshot& snapshot) {
+void MonitorSession::take(const Feed& feed, Known& known, Snapshot& snapshot) const {
+  if (!snapshot.gpus.empty()) {
+    SelectedGpus selected = select(selection_, snapshot.gpus);
+    // A flag that is wrong is bad input; in a recording a GPU may still come.
+    const bool wrong = selection_.origin == kGpuFlag && !selected.amiss.empty() && selected.certain;
+    if (wrong && !feed.ends_at) throw UsageError(selected.amiss);
+    known.listed = snapshot.gpus.size();
+    known.amiss = std::move(selected.amiss);
+    snapshot.gpus = std::move(selected.gpus);
+  }
   known.snapshot = snapshot;
   known.count = std::min(known.count + 1, 2);
   for (const GpuReading& gpu : snapshot.gpus) {
@@ -68,6 +79,7 @@ void MonitorSession::take(Known& known, const Snapshot& snapshot) {
 
 void MonitorSession::show(MonitorView& view, const Feed& feed, const Known& known) const {
   view.feeds.push_back(feed_view(feed, now_, patience_));
+  if (!known.amiss.empty()) view.feeds.back().problems.push_back(known.amiss);
   // The last reading of a recording that has ended does not grow old.
   const Seconds now = view.feeds.back().ended ? known.snapshot.at : now_;
   const Seconds age = now - known.snapshot.at;
@@ -85,8 +97,19 @@ void MonitorSession::show(MonitorView& view, const Feed& feed, const Known& know
   view.host_stale_for = stale;
 }
 
+std::string MonitorSession::selection_words() const {
+  std::size_t shown = 0, listed = 0;
+  for (const Known& known : known_) {
+    shown += known.snapshot.gpus.size();
+    listed += known.listed;
+  }
+  if (shown == listed) return selection_.note;
+  return fmt::format("{} of {} GPUs ({}){}", shown, listed, selection_.origin,
+                     shown == 0 ? "; --gpu all shows all" : "");
+}
+
 MonitorView MonitorSession::view() const {
-  MonitorView view{.source = title_};
+  MonitorView view{.source = title_, .selection = selection_words()};
   for (std::size_t f = 0; f < feeds_.size(); ++f) {
     show(view, feeds_[f], known_[f]);
     view.simulated = view.simulated || feeds_[f].simulated || known_[f].snapshot.simulated;

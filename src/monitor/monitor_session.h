@@ -28,7 +28,8 @@ class MonitorSession {
   MonitorSession(const MonitorRequest& request, const Clock& clock, Seconds period);
 
   /// Takes what is new since the last call: snapshots in the order of their times, and the run's
-  /// rows. Returns the snapshots.
+  /// rows. Returns the snapshots, with the selected GPUs alone. Throws UsageError if --gpu names
+  /// one that is not there.
   std::vector<LabelledSnapshot> update();
 
   /// As of the last update.
@@ -50,14 +51,18 @@ class MonitorSession {
   struct Known {
     Snapshot snapshot{};
     int count = 0;                       // snapshots taken, up to 2
+    std::size_t listed = 0;              // GPUs, those that are not selected included
+    std::string amiss{};                 // with the selection
     std::map<unsigned, Series> power{};  // by the GPU's index
     std::map<unsigned, Series> temperature{};
   };
 
-  void take(Known& known, const Snapshot& snapshot);
+  void take(const Feed& feed, Known& known, Snapshot& snapshot) const;
+  std::string selection_words() const;
   void show(MonitorView& view, const Feed& feed, const Known& known) const;
 
   const Clock& clock_;
+  const GpuSelection selection_;
   Seconds patience_;
   std::string title_{};
   std::optional<RunTail> run_{};

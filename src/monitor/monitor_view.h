@@ -63,7 +63,9 @@ struct MonitorView {
   std::string source{};  ///< "NVML + host", "simulated"
   std::string time{};    ///< of day; empty: not shown
   bool keys = false;     ///< the program listens: say which keys
+  int scroll = 0;        ///< lines that were scrolled past, where not all fit
   bool simulated = false;
+  std::string selection{};  ///< "2 of 8 GPUs (--gpu)"; empty where all are shown
   std::vector<FeedView> feeds{};
   std::vector<GpuView> gpus{};
   std::vector<HostReading> host{};

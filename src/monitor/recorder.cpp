@@ -54,7 +54,7 @@ Recorder::Recorder(const MonitorRequest& request, const MonitorSession& session,
 
 void Recorder::write(const std::vector<LabelledSnapshot>& fresh) {
   tell_troubles(session_.view());
-  write_all(STDOUT_FILENO, text_of(fresh));
+  write_output(STDOUT_FILENO, text_of(fresh));
 }
 
 std::string Recorder::text_of(const std::vector<LabelledSnapshot>& fresh) {
@@ -110,6 +110,9 @@ std::string Recorder::run_words(const RunView& run) {
 }
 
 void Recorder::tell_troubles(const MonitorView& view) {
+  if (std::exchange(selection_told_, view.selection) != view.selection) {
+    fmt::print(stderr, "thermoe: {}\n", printable(view.selection, terminal_.unicode));
+  }
   told_.resize(view.feeds.size());
   for (std::size_t f = 0; f < view.feeds.size(); ++f) {
     const FeedView& feed = view.feeds[f];
@@ -118,8 +121,8 @@ void Recorder::tell_troubles(const MonitorView& view) {
     if (lasting(now) == before) continue;
     const std::string words = now.empty() ? fmt::format("{} answers again", feed.label) : now;
     if (output_ == MonitorRequest::Output::kJson && !now.empty()) {
-      write_all(STDOUT_FILENO,
-                json_error_line(session_.now(), feed.label, utc_text(session_.wall_time()), words));
+      write_output(STDOUT_FILENO, json_error_line(session_.now(), feed.label,
+                                                  utc_text(session_.wall_time()), words));
     }
     fmt::print(stderr, "thermoe: {:.1f} s: {}\n", session_.now().value,
                printable(words, terminal_.unicode));

@@ -36,6 +36,7 @@ class Recorder {
   bool header_written_ = false;
   std::vector<std::string> told_{};  // by feed
   std::string run_told_{};
+  std::string selection_told_{};
 };
 
 }  // namespace thermoe

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <optional>
+#include <utility>
 
 #include "core/clock.h"
 #include "core/errors.h"
@@ -59,17 +60,23 @@ std::optional<Seconds> end_of(const MonitorRequest& request, const MonitorSessio
   return end;
 }
 
+/// The screen of the view and how far its keys have asked to scroll since the last frame.
+struct LiveScreen {
+  TerminalScreen screen;
+  Scroll asked{};
+};
+
 /// Stops the process, with its terminal given back meanwhile.
-void stop(TerminalEvents& events, TerminalScreen* screen) {
-  if (screen != nullptr) screen->leave();
+void stop(TerminalEvents& events, LiveScreen* live) {
+  if (live != nullptr) live->screen.leave();
   events.stop_process();
-  if (screen != nullptr) screen->enter();
+  if (live != nullptr) live->screen.enter();
 }
 
 /// Waits until `next`, or until `end` if that comes first, or something ends the program: then
 /// gives the exit code. A change of the screen ends the wait early.
 std::optional<int> wait_until(Seconds next, std::optional<Seconds> end, TerminalEvents& events,
-                              TerminalScreen* screen, const Clock& clock) {
+                              LiveScreen* live, const Clock& clock) {
   while (clock.now() < next) {
     if (end && clock.now() >= *end) return 0;
     const TerminalEvent event = events.wait(std::min(next, end.value_or(next)) - clock.now());
@@ -79,12 +86,17 @@ std::optional<int> wait_until(Seconds next, std::optional<Seconds> end, Terminal
       case Kind::kQuit:
         return 0;
       case Kind::kStop:
-        stop(events, screen);
+        stop(events, live);
         return std::nullopt;
       case Kind::kRedraw:
-        if (screen == nullptr) break;
+        if (live == nullptr) break;
         // Whoever continued the process may have used the terminal meanwhile.
-        if (event.signal == SIGCONT) screen->enter();
+        if (event.signal == SIGCONT) live->screen.enter();
+        return std::nullopt;
+      case Kind::kScroll:
+        if (live == nullptr) break;
+        live->asked.lines += event.scroll.lines;
+        live->asked.pages += event.scroll.pages;
         return std::nullopt;
       case Kind::kNothing:
         break;
@@ -96,13 +108,13 @@ std::optional<int> wait_until(Seconds next, std::optional<Seconds> end, Terminal
 /// Calls `frame` once a period until it returns false or something ends the program; returns the
 /// exit code.
 template <class Frame>
-int every_period(TerminalEvents& events, TerminalScreen* screen, const Clock& clock, Seconds period,
+int every_period(TerminalEvents& events, LiveScreen* live, const Clock& clock, Seconds period,
                  std::optional<Seconds> end, Frame&& frame) {
   Seconds next = clock.now();
   while (frame()) {
     // A frame that took longer than a period skips the ones it missed.
     next = next + period > clock.now() ? next + period : clock.now() + period;
-    if (const auto code = wait_until(next, end, events, screen, clock)) return *code;
+    if (const auto code = wait_until(next, end, events, live, clock)) return *code;
     next = std::min(next, clock.now());
   }
   return 0;
@@ -110,15 +122,21 @@ int every_period(TerminalEvents& events, TerminalScreen* screen, const Clock& cl
 
 int show_view(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
               MonitorSession& session, const Clock& clock) {
-  TerminalScreen screen(place.keyboard ? STDIN_FILENO : -1, STDOUT_FILENO);
+  LiveScreen live{.screen = TerminalScreen(place.keyboard ? STDIN_FILENO : -1, STDOUT_FILENO)};
+  int scroll = 0;
   const auto end = end_of(request, session, clock.now(), true);
-  return every_period(events, &screen, clock, period_of(request, place), end, [&] {
+  return every_period(events, &live, clock, period_of(request, place), end, [&] {
     session.update();
     MonitorView view = session.view();
     view.time = time_of_day_text(clock.wall_time());
     view.keys = place.keyboard;
     const Terminal terminal = terminal_of(place);
-    screen.draw(render(view, terminal), terminal);
+    // Kept within the page, so that no key is pressed in vain on the way back.
+    const ScrollRange range = scroll_range(view, terminal);
+    const Scroll asked = std::exchange(live.asked, {});
+    view.scroll = scroll =
+        std::clamp(scroll + asked.lines + asked.pages * range.page, 0, range.most);
+    live.screen.draw(render(view, terminal), terminal);
     return true;
   });
 }
@@ -165,7 +183,7 @@ int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents
   } else {
     std::string text;
     for (const std::string& line : render(view, terminal)) text += line + "\n";
-    write_all(STDOUT_FILENO, text);
+    write_output(STDOUT_FILENO, text);
   }
   if (session.answered()) return 0;
   fmt::print(stderr, "thermoe: nothing answered in {:.1f} s\n", (clock.now() - began).value);

@@ -48,6 +48,12 @@ Item strategy(const RunView& run) {
   return item;
 }
 
+/// Of the method's initials, where there is room: this may be where somebody meets them first.
+Item meaning(const RunView& run, Detail detail) {
+  if (!shows_trends(detail) || !run.strategy.ends_with("TTHA")) return {};
+  return {{"TTHA: test-time hardware-efficiency adaptation", Style::kDim}};
+}
+
 Item progress(const RunView& run, const Terminal& terminal) {
   if (!run.duration || *run.duration <= Seconds(0)) return {{fmt::format("{}", seconds(run.at))}};
   const std::string words = fmt::format(" {:.1f} of {:.0f} s", run.at.value, run.duration->value);
@@ -95,7 +101,7 @@ void add_run(Page& page, const RunView& run, Detail detail) {
              {state(run)},
              {run.simulated ? Span{"simulated, virtual time", Style::kWarning} : Span{}}});
   if (run.strategy.empty()) return;
-  page.flow({strategy(run), progress(run, page.terminal())}, kIndent);
+  page.flow({strategy(run), progress(run, page.terminal()), meaning(run, detail)}, kIndent);
   add_targets(page, run);
   add_control(page, run);
   if (!shows_trends(detail)) return;

@@ -71,10 +71,11 @@ TerminalEvent TerminalEvents::read_key() {
   const ssize_t count = ::read(keyboard_, keys, sizeof keys);
   if (count < 0 && (errno == EINTR || errno == EAGAIN)) return {};
   if (count <= 0) return {.kind = TerminalEvent::Kind::kQuit};
-  // An arrow key sends letters after an escape: not one of ours.
-  if (keys[0] == '\x1b') return {};
-  const bool quit = std::any_of(keys, keys + count, [](char c) { return c == 'q' || c == 'Q'; });
-  return {.kind = quit ? TerminalEvent::Kind::kQuit : TerminalEvent::Kind::kNothing};
+  const KeyPresses pressed = keys_of({keys, static_cast<std::size_t>(count)});
+  if (pressed.quit) return {.kind = TerminalEvent::Kind::kQuit};
+  const bool scrolls = pressed.scroll.lines != 0 || pressed.scroll.pages != 0;
+  return {.kind = scrolls ? TerminalEvent::Kind::kScroll : TerminalEvent::Kind::kNothing,
+          .scroll = pressed.scroll};
 }
 
 void TerminalEvents::stop_process() {

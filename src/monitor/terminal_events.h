@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/units.h"
+#include "monitor/keys.h"
 
 namespace thermoe {
 
@@ -14,11 +15,13 @@ struct TerminalEvent {
     kNothing,  ///< the time is up
     kEnd,      ///< SIGINT, SIGTERM, SIGHUP or SIGQUIT: `signal` says which
     kQuit,     ///< the key q, or the keyboard is gone
+    kScroll,   ///< `scroll` says how far
     kStop,     ///< Ctrl-Z
     kRedraw,   ///< the size changed, or the process goes on after a stop
   };
   Kind kind = Kind::kNothing;
   int signal = 0;
+  Scroll scroll{};
 };
 
 /// Signals and keys as values: the signals are blocked and read from a descriptor, so that no

@@ -5,12 +5,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <string_view>
 
 #include "core/errors.h"
 #include "core/terminal_text.h"
+#include "core/write_all.h"
 
 namespace thermoe {
 namespace {
@@ -47,15 +47,10 @@ Terminal terminal_size(int fd) {
   return terminal;
 }
 
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      throw WriteError(fmt::format("standard output: cannot be written: {}", std::strerror(errno)));
-    }
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
+void write_output(int fd, std::string_view text) {
+  const int error = write_all(fd, text);
+  if (error == 0) return;
+  throw WriteError(fmt::format("standard output: cannot be written: {}", std::strerror(error)));
 }
 
 TerminalScreen::TerminalScreen(int input, int output) : input_(input), output_(output) {
@@ -80,7 +75,7 @@ void TerminalScreen::enter() {
   }
   entered_ = true;  // from the first byte on there is something to undo
   columns_ = 0;
-  write_all(output_, kEnter);
+  write_output(output_, kEnter);
 }
 
 void TerminalScreen::leave() {
@@ -108,7 +103,7 @@ void TerminalScreen::draw(const std::vector<std::string>& lines, const Terminal&
     frame += "\r\n";
     frame += kClearBelow;
   }
-  write_all(output_, frame);
+  write_output(output_, frame);
 }
 
 }  // namespace thermoe

@@ -14,7 +14,7 @@ namespace thermoe {
 Terminal terminal_size(int fd);
 
 /// Writes all of it. Throws WriteError.
-void write_all(int fd, std::string_view text);
+void write_output(int fd, std::string_view text);
 
 /// The terminal's alternate screen with the cursor hidden, and its keyboard without echo and line
 /// editing, for as long as the object lives: whatever ends the scope, the terminal is as before.

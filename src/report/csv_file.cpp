@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/errors.h"
+#include "core/write_all.h"
 
 namespace thermoe {
 
@@ -80,19 +81,12 @@ void CsvFile::add(const CsvRow& row) {
 }
 
 void CsvFile::write_line(std::string_view line) {
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t written = ::write(fd_, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int error = errno;
-      // Best effort: a half line is taken back, so that what stands in the file stays readable.
-      [[maybe_unused]] const int truncated = ::ftruncate(fd_, size_);
-      throw WriteError(
-          fmt::format("{}: cannot be written: {} (what was written before stays readable)", path_,
-                      std::strerror(error)));
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
+  if (const int error = write_all(fd_, line); error != 0) {
+    // Best effort: a half line is taken back, so that what stands in the file stays readable.
+    [[maybe_unused]] const int truncated = ::ftruncate(fd_, size_);
+    throw WriteError(
+        fmt::format("{}: cannot be written: {} (what was written before stays readable)", path_,
+                    std::strerror(error)));
   }
   size_ += static_cast<std::int64_t>(line.size());
 }

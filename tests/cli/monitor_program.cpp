@@ -19,7 +19,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::RuntimeError& error) {
     return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
-    return error.get_exit_code() == 0 ? app.exit(error) : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    fmt::print(stderr, "thermoe: {}\n", error.what());
+    return 2;
   } catch (const thermoe::UsageError& error) {
     fmt::print(stderr, "thermoe: {}\n", error.what());
     return 2;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command itself, on a terminal and on a pipe, over a fake NVML.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -136,6 +137,50 @@ TEST_F(MonitorOnATerminal, WithoutAGpuItSaysWhatToDoAndKeepsTrying) {
   EXPECT_TRUE(monitor.shows("Fake H100"));
 }
 
+TEST_F(MonitorOnATerminal, ManyGpusScroll) {
+  nvml_.write("gpus = 12");
+  for (const int columns : {40, 100}) {
+    TerminalProcess monitor(live(nvml_), columns, 8);
+    ASSERT_TRUE(monitor.shows("GPU 5"));
+    ASSERT_TRUE(monitor.shows("1–6 of 12 "));
+    monitor.type("\x1b[B");
+    ASSERT_TRUE(monitor.shows("2–7 of 12 "));
+    monitor.type("\x1b[6~");
+    ASSERT_TRUE(monitor.shows("GPU 11"));
+    ASSERT_TRUE(monitor.shows("7–12 of 12 "));
+    monitor.type("jjjj");
+    monitor.forget();
+    for (int frame = 0; frame < 3; ++frame) ASSERT_TRUE(monitor.shows("7–12 of 12 "));
+    monitor.type("k");
+    ASSERT_TRUE(monitor.shows("6–11 of 12 ")) << "what was too far is not to be undone";
+    monitor.resize(columns, 20);
+    ASSERT_TRUE(monitor.shows("GPU 11"));
+    monitor.resize(columns, 8);
+    ASSERT_TRUE(monitor.shows("1–6 of 12 "));
+    monitor.type("q");
+    EXPECT_EQ(monitor.wait(), 0);
+    EXPECT_TRUE(monitor.is_as_before());
+  }
+}
+
+TEST_F(MonitorOnATerminal, ChosenGpusAreShownAndAWrongChoiceGivesTheTerminalBack) {
+  nvml_.write("gpus = 9");
+  std::vector<std::string> words = live(nvml_);
+  words.insert(words.end(), {"--gpu", "8,GPU-fake-3"});
+  {
+    TerminalProcess monitor(words, 40, 24);
+    ASSERT_TRUE(monitor.shows("2 of 9 GPUs (--gpu)"));
+    ASSERT_TRUE(monitor.shows("GPU 3"));
+    ASSERT_TRUE(monitor.shows("GPU 8"));
+    EXPECT_THAT(monitor.output(), Not(HasSubstr("GPU 0")));
+  }
+  words.back() = "9";
+  TerminalProcess monitor(words, 100, 24);
+  EXPECT_EQ(monitor.wait(), 2);
+  EXPECT_TRUE(monitor.is_as_before());
+  EXPECT_THAT(monitor.output(), HasSubstr("--gpu 9: there is no such GPU; there are 0, 1, 2"));
+}
+
 TEST_F(MonitorOnATerminal, ColoursAndBlocksAppearOnlyWhereTheyAreWanted) {
   {
     TerminalProcess monitor(live(nvml_), 80, 24);
@@ -197,6 +242,71 @@ TEST(MonitorOnAPipe, NothingThatAnswersIsAFailureThatSaysWhy) {
                     HasSubstr("nothing answered")));
 }
 
+TEST(MonitorOnAPipe, ChosenGpusKeepTheirIndexInEveryOutput) {
+  const ScriptedNvml nvml("gpus = 10\n");
+  const std::string source = "--once --source nvml --nvml-library " + nvml.library();
+  const PipedResult csv = run_piped(piped(source + " --csv --gpu GPU-fake-7,2"));
+  const auto rows = parse_telemetry_trace(csv.out, "stdout");
+  ASSERT_EQ(rows.size(), 1U) << csv.err;
+  ASSERT_EQ(rows[0].gpus.size(), 2U);
+  EXPECT_EQ(rows[0].gpus[0].index, 2U);
+  EXPECT_EQ(rows[0].gpus[1].index, 7U);
+  EXPECT_EQ(rows[0].gpus[1].uuid, "GPU-fake-7");
+  EXPECT_EQ(csv.err, "thermoe: 2 of 10 GPUs (--gpu)\n");
+
+  const PipedResult json = run_piped(piped(source + " --json --gpu 9"));
+  const auto line = nlohmann::json::parse(json.out);
+  ASSERT_EQ(line.at("gpus").size(), 1U);
+  EXPECT_EQ(line.at("gpus").at(0).at("gpu"), 9);
+
+  const PipedResult text = run_piped(piped(source + " --gpu 3"));
+  EXPECT_THAT(text.out, AllOf(HasSubstr("1 of 10 GPUs (--gpu)"), HasSubstr("GPU 3"),
+                              Not(HasSubstr("GPU 0"))));
+}
+
+TEST(MonitorOnAPipe, CudaVisibleDevicesChoosesUnlessAFlagDoes) {
+  const ScriptedNvml nvml("gpus = 8\n");
+  const auto with = [&](const std::string& visible, const std::string& flags) {
+    return run_piped("CUDA_VISIBLE_DEVICES='" + visible + "' " +
+                     piped("--once --source nvml --nvml-library " + nvml.library() + " " + flags));
+  };
+  EXPECT_THAT(with("1,GPU-fake-6", "").out,
+              AllOf(HasSubstr("2 of 8 GPUs (CUDA_VISIBLE_DEVICES)"), HasSubstr("GPU 1  "),
+                    HasSubstr("GPU 6  "), Not(HasSubstr("GPU 0  "))));
+  EXPECT_THAT(with("1", "--gpu all").out,
+              AllOf(HasSubstr("GPU 0  "), HasSubstr("GPU 7  "), Not(HasSubstr("of 8 GPUs"))));
+  EXPECT_THAT(with("1", "--gpu 5").out,
+              AllOf(HasSubstr("1 of 8 GPUs (--gpu)"), HasSubstr("GPU 5")));
+  const PipedResult none = with("", "");
+  EXPECT_EQ(none.exit_code, 0);
+  EXPECT_THAT(none.out, HasSubstr("0 of 8 GPUs (CUDA_VISIBLE_DEVICES); --gpu all shows all"));
+  const PipedResult beyond = with("2,8", "--json");
+  EXPECT_EQ(beyond.exit_code, 0);
+  EXPECT_THAT(beyond.out, AllOf(HasSubstr("CUDA_VISIBLE_DEVICES 8: there is no such GPU"),
+                                HasSubstr("6, 7; CUDA passes over it"), HasSubstr("\"gpu\":2")));
+  EXPECT_THAT(with("MIG-4af1", "").out,
+              AllOf(HasSubstr("names a MIG device"), HasSubstr("GPU 7  ")));
+}
+
+TEST(MonitorOnAPipe, AGpuThatIsNotThereIsBadInputThatSaysWhatThereIs) {
+  const ScriptedNvml nvml("gpus = 2\n");
+  for (const char* output : {"--once", "--csv", "--json", ""}) {
+    const PipedResult result = run_piped(
+        piped(std::string(output) + " --gpu 0,4 --source nvml --nvml-library " + nvml.library()));
+    EXPECT_EQ(result.exit_code, 2) << output;
+    EXPECT_EQ(result.err, "thermoe: --gpu 4: there is no such GPU; there are 0, 1\n");
+  }
+}
+
+TEST(MonitorOnAPipe, AGpuThatIsLostFromTheStartCanBeChosenAndComesUnderItsIndex) {
+  const ScriptedNvml nvml("gpus = 3\ngpu1.state = lost\n");
+  const PipedResult result =
+      run_piped(piped("--once --gpu 1,2 --source nvml --nvml-library " + nvml.library()));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("2 of 3 GPUs"), HasSubstr("GPU 1  "),
+                                HasSubstr("GPU 2  "), HasSubstr("no readings")));
+}
+
 TEST(MonitorOnAPipe, ARecordingPlaysBackAndKeepsSayingSimulated) {
   const std::string file = ::testing::TempDir() + "monitor_test." + std::to_string(::getpid());
   const std::string plant = " --plant " THERMOE_SOURCE_DIR "/data/h100/plant.json";
@@ -239,6 +349,19 @@ TEST(MonitorOnAPipe, AGpuThatVanishesIsToldOnStandardErrorAndInJson) {
   EXPECT_TRUE(error) << json.out;
 }
 
+TEST(MonitorOnAPipe, NumbersThatAreNoneAreRefusedBeforeAnyWork) {
+  for (const char* flag : {"--duration", "--period"}) {
+    for (const char* number :
+         {"nan", "inf", "-1", "0", "010", "0x20", "1e", "20ms", "''", "1e300"}) {
+      const PipedResult result =
+          run_piped(piped(fmt::format("--csv --source host {} {}", flag, number)));
+      EXPECT_EQ(result.exit_code, 2) << flag << " " << number;
+      EXPECT_THAT(result.err, HasSubstr(flag));
+      EXPECT_EQ(result.out, "");
+    }
+  }
+}
+
 TEST(MonitorOnAPipe, BadInputExitsWithTwoAndNamesIt) {
   const std::vector<std::pair<std::string, std::string>> bad = {
       {"--source simulted", "did you mean simulated?"},
@@ -247,6 +370,10 @@ TEST(MonitorOnAPipe, BadInputExitsWithTwoAndNamesIt) {
       {"--source replay /nowhere.csv", "/nowhere.csv"},
       {"--source simulated --plant /nowhere.json", "/nowhere.json"},
       {"--run /nowhere/at/all", "does not exist"},
+      {"--gpu x", "\"x\" is no GPU"},
+      {"--gpu MIG-4af1", "is a MIG device"},
+      {"--gpu 1 --source host", "--source host has no GPUs"},
+      {"--gpu 1 --run runs/x", "--run has no GPUs"},
       {"--run " THERMOE_SOURCE_DIR "/docs", "holds no run"},
       {"--run " THERMOE_SOURCE_DIR "/README.md", "is not a folder"},
       {"--csv --run .", "metrics.csv is that CSV already"}};

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
+#include <string_view>
 
 #include "doctor/program_output.h"
 
@@ -23,6 +24,7 @@ constexpr auto kLongest = std::chrono::seconds(30);
 
 [[noreturn]] void become(const std::vector<std::string>& words, const Environment& environment) {
   ::unsetenv("NO_COLOR");
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
   ::setenv("TERM", "xterm-256color", 1);
   ::setenv("LC_ALL", "C.UTF-8", 1);
   for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
@@ -157,7 +159,10 @@ std::vector<std::string> TerminalProcess::frame() const {
 PipedResult run_piped(const std::string& command) {
   std::vector<std::string> environment;
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    environment.emplace_back(*variable);
+    // What this machine's user may see is not the test's.
+    if (!std::string_view(*variable).starts_with("CUDA_VISIBLE_DEVICES=")) {
+      environment.emplace_back(*variable);
+    }
   }
   const doctor::ProgramOutput output = doctor::run_program(
       {"/bin/sh", "-c", command},

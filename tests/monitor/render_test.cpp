@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/render.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -101,7 +102,7 @@ TEST(MonitorRender, NoLineIsWiderThanItsTerminal) {
   for (int columns = 10; columns <= 220; columns += columns < 50 ? 1 : 10) {
     for (const bool colour : {false, true}) {
       for (const bool unicode : {false, true}) {
-        for (const int rows : {0, 10, 24}) {
+        for (const int rows : {0, 1, 2, 3, 10, 24}) {
           const auto lines = render(
               view, {.columns = columns, .rows = rows, .colour = colour, .unicode = unicode});
           if (rows > 0) {
@@ -164,7 +165,46 @@ TEST(MonitorRender, ASmallScreenDropsSparklinesFirstAndThenDetail) {
   // Folded where there are rows for it, cut where there are not.
   EXPECT_THAT(text(view, {.columns = 40, .rows = 18}), HasSubstr("util  78 %  SM 1980 MHz"));
   EXPECT_THAT(text(view, {.columns = 40, .rows = 12}), HasSubstr("die 55 °C …"));
-  EXPECT_THAT(text(view, {.columns = 100, .rows = 5}), HasSubstr("more lines: enlarge"));
+  view.keys = false;
+  EXPECT_THAT(text(view, {.columns = 100, .rows = 5}),
+              HasSubstr("1–3 of 8 lines: enlarge the terminal"));
+}
+
+MonitorView view_of_gpus(int count) {
+  MonitorView view = view_of(busy_gpu());
+  for (int g = 1; g < count; ++g) view.gpus.push_back(busy_gpu(g));
+  return view;
+}
+
+TEST(MonitorRender, WhereGpusDoNotFitTheyScrollUnderTheTitleAndTheKeysAreSaid) {
+  MonitorView view = view_of_gpus(16);
+  for (const int columns : {40, 100}) {
+    const Terminal terminal{.columns = columns, .rows = 8};
+    EXPECT_EQ(scroll_range(view, terminal).most, 10);
+    EXPECT_EQ(scroll_range(view, terminal).page, 6);
+    for (const int scroll : {0, 3, 10, 99, -7}) {
+      view.scroll = scroll;
+      const int first = std::clamp(scroll, 0, 10);
+      const auto lines = render(view, terminal);
+      ASSERT_EQ(lines.size(), 8U);
+      EXPECT_THAT(lines[0], HasSubstr("thermoe monitor"));
+      for (int g = 0; g < 6; ++g) {
+        EXPECT_THAT(lines[static_cast<std::size_t>(g + 1)],
+                    testing::StartsWith("GPU " + std::to_string(first + g) + "  432 W"));
+      }
+      EXPECT_THAT(lines[7], testing::StartsWith(fmt::format("{}–{} of 16 ", first + 1, first + 6)));
+      EXPECT_THAT(lines[7], AllOf(HasSubstr("j k"), HasSubstr("PgDn"), HasSubstr("q quits")));
+    }
+  }
+}
+
+TEST(MonitorRender, WhatFitsDoesNotScroll) {
+  MonitorView view = view_of_gpus(16);
+  view.scroll = 3;
+  const auto lines = render(view, {.columns = 100, .rows = 17});
+  EXPECT_THAT(lines[1], testing::StartsWith("GPU 0"));
+  EXPECT_EQ(scroll_range(view, {.columns = 100, .rows = 17}).most, 0);
+  EXPECT_EQ(scroll_range(view, {.columns = 100, .rows = 0}).most, 0);
 }
 
 TEST(MonitorRender, AbsentReadingsAreADashWithTheReasonWhereItIsKnown) {
@@ -265,6 +305,22 @@ TEST(MonitorRender, ARunShowsItsControllerAgainstItsCap) {
   EXPECT_THAT(all, HasSubstr("power cap 350 W  sensor 345.7 W  predicted 348.2 W"));
   EXPECT_THAT(all, HasSubstr("λ 0.0123"));
   EXPECT_THAT(all, HasSubstr("fell back to BASELINE: telemetry is stale for 1.6 s"));
+}
+
+TEST(MonitorRender, TheMethodsInitialsAreExplainedWhereThereIsRoom) {
+  MonitorView view = full_view();
+  EXPECT_THAT(text(view), HasSubstr("TTHA: test-time hardware-efficiency adaptation"));
+  EXPECT_THAT(text(view, {.columns = 100, .rows = 14}), Not(HasSubstr("TTHA:")));
+  view.run->strategy = "BASELINE";
+  EXPECT_THAT(text(view), Not(HasSubstr("TTHA")));
+}
+
+TEST(MonitorRender, TheSelectionOfGpusIsSaidUnderTheTitle) {
+  MonitorView view = view_of(busy_gpu(3));
+  view.selection = "1 of 8 GPUs (CUDA_VISIBLE_DEVICES)";
+  for (const int columns : {40, 100}) {
+    EXPECT_THAT(render(view, {.columns = columns})[1], "1 of 8 GPUs (CUDA_VISIBLE_DEVICES)");
+  }
 }
 
 TEST(MonitorRender, ACapIsHeldByTheMeanAndNotByThePeaks) {
