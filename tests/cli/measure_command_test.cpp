@@ -351,7 +351,8 @@ TEST_F(MeasureCommand, SaysWhatIsWrongWithFlagsBeforeAnyWork) {
       {"--source replay /no/such.csv", "/no/such.csv"},
   };
   for (const Case& c : cases) {
-    const PipedResult result = run_piped(std::string(MEASURE_PROGRAM) + " measure " + c.arguments);
+    const PipedResult result =
+        run_piped(fmt::format("{} measure {}", MEASURE_PROGRAM, c.arguments));
     EXPECT_EQ(result.exit_code, 2) << c.arguments;
     EXPECT_THAT(result.err, HasSubstr(c.problem)) << c.arguments;
     EXPECT_THAT(result.out, IsEmpty()) << c.arguments;
