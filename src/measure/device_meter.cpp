@@ -41,12 +41,13 @@ EnergyFigure figure(EnergyBasis basis, const SampleTrack& track, Seconds start, 
 void DeviceMeter::add(Seconds at, const GpuReading& reading) {
   name_ = reading.name;
   uuid_ = reading.uuid;
+  index_ = reading.index;
   const auto& average = reading.power_average.value;
   const auto& instant = reading.power_instant.value;
   if (const auto& power = average ? average : instant) power_.add(at, power->value);
   if (const auto& power = instant ? instant : average) peak_.add(at, power->value);
   if (reading.temperature.value) temperature_.add(at, reading.temperature.value->value);
-  if (reading.energy.value) add_energy(at, *reading.energy.value);
+  if (reading.energy.value) add_energy(at, *reading.energy.value, reading.energy_gaps);
 }
 
 void DeviceMeter::add(Seconds at, const HostReading& reading) {
@@ -56,18 +57,10 @@ void DeviceMeter::add(Seconds at, const HostReading& reading) {
     peak_.add(at, power->value);
   }
   if (reading.temperature.value) temperature_.add(at, reading.temperature.value->value);
-  if (!reading.energy.value) return;
-  // The source adds no joules over a step that it does not trust, and then gives no power either.
-  if (has_host_power_ && !reading.power.value && broken_.empty()) {
-    broken_ = fmt::format("its energy counter began anew, or was not read, before {:.1f} s",
-                          (at - opened_).value);
-  }
-  has_host_power_ = reading.power.value.has_value();
-  add_energy(at, *reading.energy.value);
+  if (reading.energy.value) add_energy(at, *reading.energy.value, reading.energy_gaps);
 }
 
-void DeviceMeter::add_energy(Seconds at, Joules energy) {
-  has_counter_ = true;
+void DeviceMeter::add_energy(Seconds at, Joules energy, std::uint64_t gaps) {
   if (const auto before = energy_.newest(); before && broken_.empty()) {
     const Joules step = energy - Joules(before->value);
     const Seconds when = at - opened_;
@@ -77,8 +70,13 @@ void DeviceMeter::add_energy(Seconds at, Joules energy) {
     } else if (step > kImpossiblePower * (at - before->at + kUpdateSlack)) {
       broken_ = fmt::format("its energy counter jumped by {:.4g} J at {:.1f} s (reset)", step.value,
                             when.value);
+    } else if (gaps != gaps_) {
+      broken_ =
+          fmt::format("its energy counter began anew, or went unread, before {:.1f} s", when.value);
     }
   }
+  has_counter_ = true;
+  gaps_ = gaps;
   energy_.add(at, energy.value);
 }
 
@@ -114,7 +112,7 @@ EnergyFigure DeviceMeter::integrated(Seconds end) const {
 }
 
 DeviceMeasurement DeviceMeter::close(Seconds at) const {
-  DeviceMeasurement made{.name = name_, .uuid = uuid_};
+  DeviceMeasurement made{.name = name_, .uuid = uuid_, .index = index_};
   if (has_counter_) {
     made.energy = counted(at);
   } else if (power_.newest()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -25,20 +26,21 @@ class DeviceMeter {
   DeviceMeasurement close(Seconds at) const;
 
  private:
-  void add_energy(Seconds at, Joules energy);
+  void add_energy(Seconds at, Joules energy, std::uint64_t gaps);
   EnergyFigure counted(Seconds end) const;
   EnergyFigure integrated(Seconds end) const;
 
   std::string name_{};
   std::string uuid_{};
+  unsigned index_ = 0;
   Seconds opened_{};
   SampleTrack energy_{};
   SampleTrack power_{};  // for the integral
   SampleTrack peak_{};   // of the fastest power reading
   SampleTrack temperature_{};
   bool has_counter_ = false;
-  bool has_host_power_ = false;
-  std::string broken_{};  // why the counter's difference is no energy
+  std::uint64_t gaps_ = 0;  // of the counter, as last told
+  std::string broken_{};    // why the counter's difference is no energy
 };
 
 }  // namespace thermoe

@@ -40,13 +40,11 @@ HostPart host_part(std::string_view name) {
   return name.ends_with(" dram") ? HostPart::kDram : HostPart::kOther;
 }
 
-std::string gpu_label(std::size_t place) { return fmt::format("GPU {}", place); }
+std::string gpu_label(const DeviceMeasurement& gpu) { return fmt::format("GPU {}", gpu.index); }
 
 EnergyTotals energy_totals(const WindowMeasurement& window) {
   EnergyTotals totals;
-  for (std::size_t g = 0; g < window.gpus.size(); ++g) {
-    add(totals.gpu, gpu_label(g), window.gpus[g]);
-  }
+  for (const DeviceMeasurement& gpu : window.gpus) add(totals.gpu, gpu_label(gpu), gpu);
   for (const DeviceMeasurement& device : window.host) {
     if (device.silent) continue;  // RAPL is often for root only: then the host is not measured
     const HostPart part = host_part(device.name);

@@ -34,7 +34,7 @@ struct EnergyTotals {
 };
 EnergyTotals energy_totals(const WindowMeasurement& window);
 
-/// "GPU 0", "RAPL package-0".
-std::string gpu_label(std::size_t place);
+/// "GPU 0", by NVML's index.
+std::string gpu_label(const DeviceMeasurement& gpu);
 
 }  // namespace thermoe

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "core/errors.h"
 #include "measure/command_process.h"
@@ -51,10 +52,11 @@ void LiveMeasurer::take_signals() {
   }
 }
 
-/// Before any work: a page that cannot be read is better known now.
+/// Before any work a page that cannot be read ends it all; later it comes out as the run's own.
 void LiveMeasurer::begin_units() {
+  const bool first = !std::exchange(has_begun_, true);
   const std::string fault = units_.begin();
-  if (fault.empty()) return;
+  if (fault.empty() || !first) return;
   throw TelemetryError(
       fmt::format("measure: the units cannot be counted, so nothing is run: {}. Is the server up? "
                   "One that the command starts itself needs --skip",
@@ -75,6 +77,7 @@ RunMeasurement LiveMeasurer::run_command() {
   const Seconds opens = began + request_.skip;
   CommandProcess process(request_.command, signals_, units_.output());
   if (!process.fault().empty()) {
+    run.failed_to_start = true;
     run.absent_because = process.fault();
     run.exit_code = process.exit_code();
     return run;
@@ -84,7 +87,7 @@ RunMeasurement LiveMeasurer::run_command() {
     if (!open && clock_.now() >= opens) {
       sensors_.read_now(meter_, kEdgePatience);
       meter_.open(clock_.now());
-      units_.begin();  // a fault comes out at the end
+      units_.begin();  // a fault comes out with the run
       open = true;
     }
     sensors_.drain(meter_);

@@ -42,6 +42,7 @@ class LiveMeasurer {
   const SteadyClock clock_{};
   UnitMeter units_;
   WindowMeter meter_{};
+  bool has_begun_ = false;
   std::optional<int> interrupted_{};  // by a signal that came while no command ran
   LiveSensors sensors_;               // last: its threads end before anything else goes
 };

@@ -43,7 +43,7 @@ Json device(const DeviceMeasurement& measured) {
   return json;
 }
 
-/// As Zeus numbers them, by place; null if there is none.
+/// As Zeus numbers them, one after another; null if there is none.
 Json by_place(const WindowMeasurement& window, HostPart part) {
   Json json;
   int place = 0;
@@ -57,8 +57,8 @@ Json by_place(const WindowMeasurement& window, HostPart part) {
 /// Zeus' Measurement.
 Json measurement(const WindowMeasurement& window) {
   Json gpus = Json::object();
-  for (std::size_t g = 0; g < window.gpus.size(); ++g) {
-    gpus[std::to_string(g)] = number(window.gpus[g].energy.joules);
+  for (const DeviceMeasurement& gpu : window.gpus) {
+    gpus[std::to_string(gpu.index)] = number(gpu.energy.joules);
   }
   return {{"time", window.duration.value},
           {"gpu_energy", gpus},
@@ -69,9 +69,9 @@ Json measurement(const WindowMeasurement& window) {
 
 Json devices(const WindowMeasurement& window) {
   Json json{{"gpus", Json::array()}, {"host", Json::array()}};
-  for (std::size_t g = 0; g < window.gpus.size(); ++g) {
-    Json gpu{{"index", g}};
-    gpu.update(device(window.gpus[g]));
+  for (const DeviceMeasurement& measured : window.gpus) {
+    Json gpu{{"index", measured.index}};
+    gpu.update(device(measured));
     json["gpus"].push_back(std::move(gpu));
   }
   for (const DeviceMeasurement& sensor : window.host) json["host"].push_back(device(sensor));
@@ -184,7 +184,10 @@ std::string measure_json(const MeasureRequest& request, const MeasureOutcome& ou
   json["exit_code"] = outcome.exit_code;
   Summary summary(outcome.runs, figures);
   add_energy(summary, outcome.idle.has_value());
-  if (request.units.any()) add_units(summary, request.units.name);
+  if (request.units.any()) {
+    json["unit"] = request.units.name;
+    add_units(summary, request.units.name);
+  }
   json.update(summary.medians);
   if (outcome.runs.size() > 1) json["spread"] = summary.spreads;
   if (outcome.idle) json["idle"] = devices(*outcome.idle);

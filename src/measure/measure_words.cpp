@@ -69,9 +69,7 @@ std::string total_row(const EnergyTotals& totals) {
 std::string table(const WindowMeasurement& window) {
   std::string text = fmt::format("{}{:>13}{:>10}{:>10}{:>13}  {}\n", name_cell(""), "energy",
                                  "mean", "peak", "mean/max", "from");
-  for (std::size_t g = 0; g < window.gpus.size(); ++g) {
-    text += device_row(gpu_label(g), window.gpus[g]);
-  }
+  for (const DeviceMeasurement& gpu : window.gpus) text += device_row(gpu_label(gpu), gpu);
   for (const DeviceMeasurement& device : window.host) {
     if (!device.silent) text += device_row(device.name, device);
   }
@@ -202,7 +200,7 @@ std::string device_spreads(const std::vector<RunMeasurement>& runs) {
         joules.push_back(known ? std::optional(devices[d].energy.joules->value) : std::nullopt);
       }
       const bool gpu = list == &WindowMeasurement::gpus;
-      text += spread_row(gpu ? device_name(gpu_label(d), device) : device.name, "J", joules);
+      text += spread_row(gpu ? device_name(gpu_label(device), device) : device.name, "J", joules);
     }
   };
   rows(&WindowMeasurement::gpus);

@@ -30,6 +30,7 @@ struct EnergyFigure {
 struct DeviceMeasurement {
   std::string name{};
   std::string uuid{};
+  unsigned index = 0;  ///< NVML's, of a GPU
   EnergyFigure energy{};
   bool silent = false;                ///< it never told energy or power
   std::optional<Watts> mean_power{};  ///< energy / covered
@@ -42,7 +43,7 @@ struct DeviceMeasurement {
 struct WindowMeasurement {
   bool simulated = false;
   Seconds duration{};
-  std::vector<DeviceMeasurement> gpus{};  ///< by place
+  std::vector<DeviceMeasurement> gpus{};  ///< by index
   std::vector<DeviceMeasurement> host{};
 };
 

@@ -101,6 +101,11 @@ MeasureOutcome measure_live(const MeasureRequest& request, LiveMeasurer& measure
 }
 
 void tell(const MeasureRequest& request, const MeasureOutcome& outcome) {
+  for (const RunMeasurement& run : outcome.runs) {
+    if (!run.failed_to_start) continue;
+    fmt::print(stderr, "thermoe: measure: {}\n", run.absent_because);
+    return;
+  }
   // The command's own output, of which ours shall not stand in the way, is on standard output.
   if (!request.quiet && !request.json) fmt::print(stderr, "{}", measure_words(request, outcome));
   if (request.json) fmt::print("{}", measure_json(request, outcome));

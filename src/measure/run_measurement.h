@@ -20,6 +20,7 @@ struct UnitCount {
 
 /// One run of the command, or one stretch of time.
 struct RunMeasurement {
+  bool failed_to_start = false;  ///< the command could not be run
   std::optional<WindowMeasurement> window{};
   std::string absent_because{};  ///< where there is no window
   Seconds duration{};            ///< all of it, what was skipped included

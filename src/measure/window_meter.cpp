@@ -13,10 +13,10 @@ void WindowMeter::add(const Snapshot& snapshot) {
     if (is_open_) meter.open(opened_);
     return meter;
   };
-  while (gpus_.size() < snapshot.gpus.size()) gpus_.push_back(fresh());
-  for (std::size_t g = 0; g < snapshot.gpus.size(); ++g) {
-    const GpuReading& gpu = snapshot.gpus[g];
-    gpus_[g].add(snapshot.at, gpu);
+  for (const GpuReading& gpu : snapshot.gpus) {
+    auto found = gpus_.find(gpu.index);
+    if (found == gpus_.end()) found = gpus_.emplace(gpu.index, fresh()).first;
+    found->second.add(snapshot.at, gpu);
     sees_power_ =
         sees_power_ || gpu.energy.value || gpu.power_average.value || gpu.power_instant.value;
   }
@@ -31,13 +31,13 @@ void WindowMeter::add(const Snapshot& snapshot) {
 void WindowMeter::open(Seconds at) {
   opened_ = at;
   is_open_ = true;
-  for (DeviceMeter& gpu : gpus_) gpu.open(at);
+  for (auto& [index, gpu] : gpus_) gpu.open(at);
   for (auto& [name, sensor] : host_) sensor.open(at);
 }
 
 WindowMeasurement WindowMeter::close(Seconds at) const {
   WindowMeasurement made{.simulated = simulated_, .duration = at - opened_};
-  for (const DeviceMeter& gpu : gpus_) made.gpus.push_back(gpu.close(at));
+  for (const auto& [index, gpu] : gpus_) made.gpus.push_back(gpu.close(at));
   for (const auto& [name, sensor] : host_) made.host.push_back(sensor.close(at));
   return made;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,7 @@
 namespace thermoe {
 
 /// Measures windows, one after another, from snapshots as they come. Sources promise that a GPU
-/// keeps its place and a host sensor its name. Pure: no clock, no thread.
+/// keeps its index and a host sensor its name. Pure: no clock, no thread.
 class WindowMeter {
  public:
   /// Snapshots of one source come in the order of their times, between, before and after windows.
@@ -23,8 +24,8 @@ class WindowMeter {
   bool sees_power() const { return sees_power_; }
 
  private:
-  std::vector<DeviceMeter> gpus_{};
-  std::vector<std::pair<std::string, DeviceMeter>> host_{};
+  std::map<unsigned, DeviceMeter> gpus_{};                   // by index
+  std::vector<std::pair<std::string, DeviceMeter>> host_{};  // in the source's order
   Seconds opened_{};
   bool is_open_ = false;
   bool simulated_ = false;

@@ -31,6 +31,7 @@ RunMeasurement run_of(double gpu_joules) {
   RunMeasurement run{.duration = Seconds(12.0), .exit_code = 0};
   run.window = WindowMeasurement{.duration = Seconds(10.0)};
   run.window->gpus = {device("H100", gpu_joules, 10.0), device("H100", 2000.0, 10.0)};
+  run.window->gpus[1].index = 1;
   run.window->host = {device("RAPL package-0", 800.0, 10.0),
                       device("RAPL package-0 core", 600.0, 10.0),
                       device("RAPL package-0 dram", 200.0, 10.0)};
@@ -58,22 +59,24 @@ TEST(RunFigures, WhatIdleWouldHaveTakenIsTakenOff) {
   idle.gpus = {device("H100", 500.0, 5.0), device("H100", 500.0, 5.0)};
   idle.host = {device("RAPL package-0", 100.0, 5.0), device("RAPL package-0 dram", 50.0, 5.0)};
   const RunFigures figures = run_figures(run_of(3000.0), idle);
-  EXPECT_NEAR(figures.gpu_above_idle->value, 5000.0 - 200.0 * 10.0, 1e-9);
-  EXPECT_NEAR(figures.above_idle->value, 6000.0 - 230.0 * 10.0, 1e-9);
+  EXPECT_NEAR(figures.gpu_above_idle.value().value, 5000.0 - 200.0 * 10.0, 1e-9);
+  EXPECT_NEAR(figures.above_idle.value().value, 6000.0 - 230.0 * 10.0, 1e-9);
 }
 
 TEST(RunFigures, ARunWithoutAFigureLeavesNoSpread) {
   EXPECT_FALSE(spread({}));
   EXPECT_FALSE(spread({1.0, std::nullopt}));
   const auto odd = spread({3.0, 1.0, 2.0});
+  ASSERT_TRUE(odd);
   EXPECT_DOUBLE_EQ(odd->median, 2.0);
   EXPECT_DOUBLE_EQ(odd->min, 1.0);
   EXPECT_DOUBLE_EQ(odd->max, 3.0);
-  EXPECT_DOUBLE_EQ(spread({4.0, 1.0})->median, 2.5);
+  EXPECT_DOUBLE_EQ(spread({4.0, 1.0}).value().median, 2.5);
 }
 
 TEST(MeasureJson, HasTheNamesOfMlEnergyAndZeus) {
   const auto json = json_of(tokens(), {.source = "NVML + host", .runs = {run_of(3000.0)}});
+  EXPECT_EQ(json["unit"], "token");
   EXPECT_EQ(json["duration"], 12.0);
   EXPECT_EQ(json["steady_state_duration"], 10.0);
   EXPECT_EQ(json["steady_state_energy"], 5000.0);

@@ -41,7 +41,10 @@ GpuReading gpu(const Told& told) {
 
 Snapshot at(double t, const std::vector<Told>& gpus) {
   Snapshot snapshot{.at = Seconds(t)};
-  for (const Told& told : gpus) snapshot.gpus.push_back(gpu(told));
+  for (const Told& told : gpus) {
+    snapshot.gpus.push_back(gpu(told));
+    snapshot.gpus.back().index = static_cast<unsigned>(snapshot.gpus.size() - 1);
+  }
   return snapshot;
 }
 
@@ -64,8 +67,8 @@ TEST(WindowMeter, JoulesOfAConstantLoadAreWattsTimesSeconds) {
   const DeviceMeasurement& gpu = window.gpus.at(0);
   EXPECT_EQ(gpu.energy.basis, EnergyBasis::kCounter);
   EXPECT_THAT(gpu.energy.joules, Optional(Joules(3500.0)));
-  EXPECT_NEAR(gpu.mean_power->value, 350.0, 1e-9);
-  EXPECT_NEAR(gpu.max_temperature->value, 55.0, 1e-9);
+  EXPECT_NEAR(gpu.mean_power.value().value, 350.0, 1e-9);
+  EXPECT_NEAR(gpu.max_temperature.value().value, 55.0, 1e-9);
   EXPECT_NEAR(gpu.energy.start_edge.value, 0.0, 1e-9);
   EXPECT_NEAR(gpu.energy.end_edge.value, 0.0, 1e-9);
 }
@@ -87,8 +90,8 @@ TEST(WindowMeter, ASimulatedGpusJoulesAreItsTrueOnes) {
   for (int i = 0; i < 100; ++i) truth += tick();
   const WindowMeasurement window = meter.close(simulated.now());
   EXPECT_TRUE(window.simulated);
-  EXPECT_NEAR(window.gpus[0].energy.joules->value, truth.value, 1e-3 * truth.value);
-  EXPECT_NEAR(window.gpus[0].mean_power->value, 350.0, 1.0);
+  EXPECT_NEAR(window.gpus[0].energy.joules.value().value, truth.value, 1e-3 * truth.value);
+  EXPECT_NEAR(window.gpus[0].mean_power.value().value, 350.0, 1.0);
 }
 
 TEST(WindowMeter, WithoutACounterPowerIsIntegratedAndThatIsSaid) {
@@ -100,7 +103,7 @@ TEST(WindowMeter, WithoutACounterPowerIsIntegratedAndThatIsSaid) {
   const DeviceMeasurement gpu = meter.close(Seconds(3.0)).gpus.at(0);
   EXPECT_EQ(gpu.energy.basis, EnergyBasis::kIntegratedPower);
   EXPECT_THAT(gpu.energy.joules, Optional(Joules(200.0 + 600.0)));
-  EXPECT_NEAR(gpu.mean_power->value, 800.0 / 3.0, 1e-9);
+  EXPECT_NEAR(gpu.mean_power.value().value, 800.0 / 3.0, 1e-9);
   EXPECT_DOUBLE_EQ(gpu.energy.longest_gap.value, 2.0);
 }
 
@@ -170,13 +173,13 @@ TEST(WindowMeter, HowFarReadingsLieFromTheEdgesIsSaidAndNothingIsStretched) {
   meter.add(at(9.6, {{.joules = 1000.0}}));
   meter.open(Seconds(10.0));
   meter.add(at(10.6, {{.joules = 1100.0}}));
-  meter.add(at(19.6, {{.joules = 2000.0}}));
+  meter.add(at(18.6, {{.joules = 1900.0}}));
   const DeviceMeasurement gpu = meter.close(Seconds(20.0)).gpus.at(0);
-  EXPECT_THAT(gpu.energy.joules, Optional(Joules(1000.0)));
+  EXPECT_THAT(gpu.energy.joules, Optional(Joules(900.0)));
   EXPECT_NEAR(gpu.energy.start_edge.value, -0.4, 1e-9);
-  EXPECT_NEAR(gpu.energy.end_edge.value, -0.4, 1e-9);
-  EXPECT_NEAR(gpu.energy.covered.value, 10.0, 1e-9);
-  EXPECT_NEAR(gpu.mean_power->value, 100.0, 1e-9);
+  EXPECT_NEAR(gpu.energy.end_edge.value, -1.4, 1e-9);
+  EXPECT_NEAR(gpu.energy.covered.value, 9.0, 1e-9);
+  EXPECT_NEAR(gpu.mean_power.value().value, 100.0, 1e-9);
 }
 
 TEST(WindowMeter, ANearerReadingAfterTheStartIsTakenInsteadOfAnOldOneBefore) {
@@ -204,6 +207,48 @@ TEST(WindowMeter, ReadingsFarFromAnEdgeGiveNoJoules) {
               HasSubstr("last read 7.0 s before the end"));
 }
 
+TEST(WindowMeter, AReadingFromLongBeforeTheStartDoesNotStandForIt) {
+  WindowMeter meter;
+  meter.add(at(0.0, {{.joules = 1000.0}}));
+  meter.open(Seconds(5.0));
+  meter.add(at(15.0, {{.joules = 2000.0}}));
+  const DeviceMeasurement gpu = meter.close(Seconds(15.0)).gpus.at(0);
+  EXPECT_FALSE(gpu.energy.joules);
+  EXPECT_THAT(gpu.energy.absent_because, HasSubstr("first read 10.0 s after the start"));
+}
+
+TEST(WindowMeter, AGapThatTheSourceTellsOfGivesNoJoules) {
+  WindowMeter meter;
+  meter.add(at(0.0, {{.joules = 1000.0}}));
+  meter.open(Seconds(0.0));
+  Snapshot after = at(10.0, {{.joules = 2000.0}});  // risen, but from where?
+  after.gpus[0].energy_gaps = 1;
+  meter.add(after);
+  EXPECT_THAT(meter.close(Seconds(10.0)).gpus.at(0).energy.absent_because,
+              HasSubstr("began anew, or went unread"));
+  meter.open(Seconds(10.0));  // one that lies before the window is no matter in it
+  after.at = Seconds(11.0);
+  after.gpus[0].energy.value = Joules(2100.0);
+  meter.add(after);
+  EXPECT_THAT(meter.close(Seconds(11.0)).gpus.at(0).energy.joules, Optional(Joules(100.0)));
+}
+
+TEST(WindowMeter, AGpuIsKnownByItsIndexWhicheverOthersJoin) {
+  WindowMeter meter;
+  Snapshot alone = at(0.0, {{.joules = 500.0}});
+  alone.gpus[0].index = 3;
+  meter.add(alone);
+  meter.open(Seconds(0.0));
+  Snapshot both = at(10.0, {{.joules = 90000.0}, {.joules = 1500.0}});
+  both.gpus[1].index = 3;
+  meter.add(both);
+  const WindowMeasurement window = meter.close(Seconds(10.0));
+  ASSERT_EQ(window.gpus.size(), 2u);
+  EXPECT_EQ(window.gpus[1].index, 3u);
+  EXPECT_THAT(window.gpus[1].energy.joules, Optional(Joules(1000.0)));
+  EXPECT_FALSE(window.gpus[0].energy.joules);
+}
+
 TEST(WindowMeter, WindowsFollowEachOtherWithoutLosingAJoule) {
   WindowMeter meter;
   meter.add(at(0.0, {{.joules = 0.0}}));
@@ -222,8 +267,8 @@ TEST(WindowMeter, TemperatureIsMeanByTimeAndHighest) {
   meter.add(at(9.0, {{.watts = 1.0, .celsius = 40.0}}));
   meter.add(at(10.0, {{.watts = 1.0, .celsius = 60.0}}));
   const DeviceMeasurement gpu = meter.close(Seconds(10.0)).gpus.at(0);
-  EXPECT_NEAR(gpu.mean_temperature->value, 41.0, 1e-9);
-  EXPECT_NEAR(gpu.max_temperature->value, 60.0, 1e-9);
+  EXPECT_NEAR(gpu.mean_temperature.value().value, 41.0, 1e-9);
+  EXPECT_NEAR(gpu.max_temperature.value().value, 60.0, 1e-9);
 }
 
 TEST(EnergyTotals, SumOverSeveralGpus) {
@@ -234,7 +279,7 @@ TEST(EnergyTotals, SumOverSeveralGpus) {
   const EnergyTotals totals = energy_totals(meter.close(Seconds(10.0)));
   EXPECT_EQ(totals.gpu.devices, 2);
   EXPECT_THAT(totals.total.joules, Optional(Joules(4000.0)));
-  EXPECT_NEAR(totals.total.mean_power->value, 400.0, 1e-9);
+  EXPECT_NEAR(totals.total.mean_power.value().value, 400.0, 1e-9);
 }
 
 TEST(EnergyTotals, AResetOfOneGpuLeavesNoTotalButTheOthersOwn) {
@@ -303,11 +348,11 @@ TEST_F(MeasuredHost, PackageAndDramAreTheTotalAndCoresAreShownBeside) {
   poll(10.0);
   const WindowMeasurement window = meter_.close(Seconds(10.0));
   ASSERT_EQ(window.host.size(), 3u);
-  EXPECT_THAT(window.host[1].energy.joules->value, DoubleNear(600.0, 1e-6));
+  EXPECT_THAT(window.host[1].energy.joules.value().value, DoubleNear(600.0, 1e-6));
   const EnergyTotals totals = energy_totals(window);
-  EXPECT_NEAR(totals.cpu.joules->value, 1000.0, 1e-6);
-  EXPECT_NEAR(totals.dram.joules->value, 100.0, 1e-6);
-  EXPECT_NEAR(totals.total.joules->value, 1100.0, 1e-6);
+  EXPECT_NEAR(totals.cpu.joules.value().value, 1000.0, 1e-6);
+  EXPECT_NEAR(totals.dram.joules.value().value, 100.0, 1e-6);
+  EXPECT_NEAR(totals.total.joules.value().value, 1100.0, 1e-6);
 }
 
 TEST_F(MeasuredHost, AWrapOfTheCounterIsUndoneAndAResetLeavesNoTotal) {
@@ -316,7 +361,7 @@ TEST_F(MeasuredHost, AWrapOfTheCounterIsUndoneAndAResetLeavesNoTotal) {
   meter_.open(Seconds(0.0));
   set("intel-rapl:0", "package-0", 99'671'150);
   poll(1.0);
-  EXPECT_NEAR(energy_totals(meter_.close(Seconds(1.0))).total.joules->value, 100.0, 1e-6);
+  EXPECT_NEAR(energy_totals(meter_.close(Seconds(1.0))).total.joules.value().value, 100.0, 1e-6);
   set("intel-rapl:0", "package-0", 0);  // a suspend: no wrap, as nothing draws 260 kW
   poll(2.0);
   set("intel-rapl:0", "package-0", 100'000'000);
@@ -336,7 +381,7 @@ TEST_F(MeasuredHost, ADomainThatMayNotBeReadIsNoPartOfTheTotal) {
   poll(1.0);
   const WindowMeasurement window = meter_.close(Seconds(1.0));
   EXPECT_TRUE(window.host.at(1).silent);
-  EXPECT_NEAR(energy_totals(window).total.joules->value, 100.0, 1e-6);
+  EXPECT_NEAR(energy_totals(window).total.joules.value().value, 100.0, 1e-6);
 }
 
 TEST(MeasuredNvml, CountsEveryGpuAndKeepsOneWithoutACounterApart) {
@@ -385,7 +430,7 @@ TEST(MeasuredRecording, HasTheJoulesOfItsCounterColumn) {
   for (const Snapshot& snapshot : recording) meter.add(snapshot);
   const DeviceMeasurement gpu = meter.close(recording.back().at).gpus.at(0);
   // The column's last value less its first.
-  EXPECT_NEAR(gpu.energy.joules->value, 12559.878 - 3457.261, 1e-6);
+  EXPECT_NEAR(gpu.energy.joules.value().value, 12559.878 - 3457.261, 1e-6);
 }
 
 }  // namespace
