@@ -157,11 +157,16 @@ std::string ending(const RunMeasurement& run) {
   return text;
 }
 
+/// "thermoe measure  replay of trace.csv (simulated)".
+std::string title(const MeasureOutcome& outcome) {
+  const bool simulated = std::ranges::any_of(
+      outcome.runs, [](const RunMeasurement& run) { return run.window && run.window->simulated; });
+  return fmt::format("thermoe measure  {}{}", printable(outcome.source, true),
+                     simulated && outcome.source != "simulated" ? " (simulated)" : "");
+}
+
 std::string heading(const MeasureOutcome& outcome, const RunMeasurement& run) {
-  const bool simulated = run.window && run.window->simulated;
-  std::string text = fmt::format("thermoe measure  {}{}: {:.2f} s", printable(outcome.source, true),
-                                 simulated && outcome.source != "simulated" ? " (simulated)" : "",
-                                 run.duration.value);
+  std::string text = fmt::format("{}: {:.2f} s", title(outcome), run.duration.value);
   if (run.window && run.window->duration < run.duration) {
     text += fmt::format(" ({:.2f} s measured)", run.window->duration.value);
   }
@@ -181,8 +186,14 @@ std::string spread_row(const std::string& name, const std::string& unit,
                        const std::vector<std::optional<double>>& values) {
   const auto found = spread(values);
   if (!found) return fmt::format("{}{:>13}\n", name_cell(name), "-");
-  return fmt::format("{}{:>13.5g}{:>13.5g}{:>13.5g}  {}\n", name_cell(name), found->median,
-                     found->min, found->max, unit);
+  const bool per_unit =
+      unit.find('/') != std::string::npos;  // small, so by digits, not by decimals
+  const auto cell = [&](double value) {
+    return fmt::format("{:>13}",
+                       per_unit ? fmt::format("{:.4g}", value) : fmt::format("{:.1f}", value));
+  };
+  return name_cell(name) + cell(found->median) + cell(found->min) + cell(found->max) +
+         fmt::format("  {}\n", unit);
 }
 
 /// Rows of every device: `figure` of a run's window by place.
@@ -223,8 +234,7 @@ std::string run_line(const MeasureRequest& request, std::size_t number, const Ru
 }
 
 std::string several_runs(const MeasureRequest& request, const MeasureOutcome& outcome) {
-  std::string text = fmt::format("thermoe measure  {}: {} runs\n", printable(outcome.source, true),
-                                 outcome.runs.size());
+  std::string text = fmt::format("{}: {} runs\n", title(outcome), outcome.runs.size());
   std::vector<RunMeasurement> measured;
   std::vector<RunFigures> figures;
   for (std::size_t r = 0; r < outcome.runs.size(); ++r) {
@@ -254,7 +264,9 @@ std::string several_runs(const MeasureRequest& request, const MeasureOutcome& ou
     if (figures.front().energy.gpu.devices > 0) {
       row(unit + " of the GPUs", unit, [](const RunFigures& f) { return f.gpu_joules_per_unit; });
     }
-    row(unit + " in all", unit, [](const RunFigures& f) { return f.joules_per_unit; });
+    if (figures.front().energy.total.devices > figures.front().energy.gpu.devices) {
+      row(unit + " in all", unit, [](const RunFigures& f) { return f.joules_per_unit; });
+    }
   }
   return text + short_window(*measured.front().window);
 }
