@@ -212,6 +212,19 @@ TEST_F(MeasureCommand, ReadsTheUnitsFromAServersCounter) {
                    json["steady_state_energy"].get<double>() / 1000.0);
 }
 
+TEST_F(MeasureCommand, AServerThatGoesAwayBetweenRunsTakesTheUnitsOfThoseOnly) {
+  const OnePageServer server({"HTTP/1.1 200 OK\r\n\r\nx 1\n", "HTTP/1.1 200 OK\r\n\r\nx 5\n",
+                              "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+                              "HTTP/1.1 503 Service Unavailable\r\n\r\n"});
+  const auto json =
+      json_of("--repeat 2 --units-url " + server.url() + " --units-counter x -- sleep 0.2");
+  ASSERT_EQ(json["runs"].size(), 2u);
+  EXPECT_EQ(json["runs"][0]["units"], 4.0);
+  EXPECT_TRUE(json["runs"][1]["units"].is_null());
+  EXPECT_THAT(std::string(json["runs"][1]["units_absent_because"]), HasSubstr("answers 503"));
+  EXPECT_TRUE(json["total_energy_joules"].is_number());
+}
+
 TEST_F(MeasureCommand, WithoutTheServerNothingIsRun) {
   std::string url;
   {
