@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "cli/number_option.h"
+#include "cli/terminal_environment.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "core/terminal_text.h"
@@ -29,6 +30,7 @@ struct Flags {
   int repeat = 1, warmup = 0;
   std::string regex{}, url{}, counter{}, unit_name = "unit";
   std::string library{}, plant{}, out{};
+  std::optional<std::string> gpu{};
   bool json = false, quiet = false;
 };
 
@@ -54,6 +56,21 @@ void choose_source(const Flags& flags, SensorChoice& choice) {
         fmt::format("--source {} {}: only replay takes a FILE", word, flags.source.back()));
   }
   if (replay) choice.replay_file = flags.source.back();
+}
+
+/// As with thermoe monitor: the flag wins over CUDA's variable, which says nothing of a recording
+/// or of simulated GPUs.
+void choose_gpus(const Flags& flags, SensorChoice& choice) {
+  using Source = SensorChoice::Source;
+  if (flags.gpu) {
+    choice.gpus = gpus_of_flag(*flags.gpu);
+    if (choice.source != Source::kHost) return;
+    throw UsageError(fmt::format("--gpu {}: --source host has no GPUs to choose from; leave it out",
+                                 printable(*flags.gpu, true)));
+  }
+  const bool live = choice.source == Source::kMachine || choice.source == Source::kNvml;
+  const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
+  if (visible && live) choice.gpus = gpus_of_cuda(*visible);
 }
 
 void choose_units(const Flags& flags, bool command, UnitsChoice& choice) {
@@ -156,6 +173,7 @@ MeasureRequest request_of(const Flags& flags,
   if (flags.idle > 0.0) request.idle = Seconds(flags.idle);
   request.progress = !flags.quiet && ::isatty(STDERR_FILENO) == 1;
   choose_source(flags, request.sensors);
+  choose_gpus(flags, request.sensors);
   choose_units(flags, words.has_value(), request.units);
   check_time(flags, request);
   check_out(flags.out);
@@ -215,6 +233,11 @@ void add_other_options(CLI::App& command, Flags& flags) {
                   "(default: nvml and host)")
       ->expected(1, 2)
       ->type_name("SOURCE [FILE]");
+  command
+      .add_option("--gpu", flags.gpu,
+                  "Only these GPUs, by NVML index or UUID (GPU-8932f937 is enough of one), or all "
+                  "(default: CUDA_VISIBLE_DEVICES, if it is set)")
+      ->type_name("LIST");
   command.add_flag("--json", flags.json, "JSON on standard output instead of words");
   command.add_option("--out", flags.out, "JSON to this file")->type_name("FILE");
   command.add_flag("--quiet", flags.quiet, "No words on standard error");
@@ -254,6 +277,7 @@ void add_measure_command(CLI::App& app, std::optional<std::vector<std::string>> 
       "\\\n"
       "      --units-counter vllm:generation_tokens_total      a server under load\n"
       "  thermoe measure --repeat 5 --warmup 1 --units-regex '([0-9]+) tokens' -- ./bench\n"
+      "  thermoe measure --gpu 2,3 -- torchrun train.py        two of the GPUs\n"
       "  thermoe measure --source replay trace.csv             a recording, without waiting\n"
       "Words go to standard error, so that the command's output stays clean; Ctrl-C goes to the\n"
       "command, and what was measured is told.\n"

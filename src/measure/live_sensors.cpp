@@ -52,7 +52,8 @@ struct LiveSensors::Feed {
   }
 };
 
-LiveSensors::LiveSensors(const SensorChoice& choice, const Clock& clock) : clock_(clock) {
+LiveSensors::LiveSensors(const SensorChoice& choice, const Clock& clock)
+    : clock_(clock), chosen_(choice.gpus) {
   using Kind = SensorChoice::Source;
   if (choice.source == Kind::kMachine || choice.source == Kind::kNvml) {
     NvmlOptions options;
@@ -90,7 +91,7 @@ void LiveSensors::drain(WindowMeter& meter) {
     for (const Snapshot& snapshot : feed.monitor->history()) {
       if (snapshot.at <= feed.taken_until) continue;
       feed.taken_until = snapshot.at;
-      meter.add(snapshot);
+      meter.add(chosen_.of(snapshot));
     }
   }
 }
@@ -126,6 +127,7 @@ bool LiveSensors::read_now(WindowMeter& meter, Seconds patience) {
 
 std::vector<std::string> LiveSensors::problems() const {
   std::vector<std::string> all;
+  if (const std::string note = chosen_.note(); !note.empty()) all.push_back(note);
   for (const Feed& feed : feeds_) {
     if (const auto error = feed.monitor->error()) {
       all.push_back(fmt::format("{}: {}", feed.label, *error));

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/clock.h"
+#include "measure/chosen_gpus.h"
 #include "measure/measure_request.h"
 #include "measure/window_meter.h"
 #include "telemetry/gpu_system_monitor.h"
@@ -31,7 +33,9 @@ class LiveSensors {
   /// window. Waits for them at most `patience`; false if some source has not answered by then.
   bool read_now(WindowMeter& meter, Seconds patience);
 
-  /// What does not answer or cannot be read, a sentence each, with the remedy.
+  /// What of --gpu stands for no GPU or for several; known once a GPU was read.
+  std::optional<std::string> wrong_gpu() const { return chosen_.fault(); }
+  /// What does not answer, cannot be read or was left out, a sentence each, with the remedy.
   std::vector<std::string> problems() const;
   /// The sources that answered: "NVML + host".
   std::string label() const;
@@ -45,6 +49,7 @@ class LiveSensors {
   void add(std::string label, std::unique_ptr<Source> source, NvmlSource* nvml = nullptr);
 
   const Clock& clock_;
+  ChosenGpus chosen_;
   std::vector<Feed> feeds_;
 };
 

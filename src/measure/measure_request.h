@@ -8,6 +8,7 @@
 #include "core/units.h"
 #include "measure/http_get.h"
 #include "measure/prometheus_counter.h"
+#include "telemetry/gpu_selection.h"
 #include "telemetry/host_source.h"
 
 namespace thermoe {
@@ -20,6 +21,7 @@ struct SensorChoice {
   std::string nvml_library{};  ///< empty: where the loader finds it
   std::string plant_file{};    ///< of the simulated GPU; empty: the shipped one
   HostPaths host{};
+  GpuSelection gpus{};
 };
 
 /// How the work done is counted, in one of three ways, or not at all.

@@ -72,6 +72,10 @@ MeasureOutcome measure_on_own_time(const MeasureRequest& request) {
     return run;
   };
   repeat(request, one, outcome);
+  if (const auto wrong = readings.chosen().fault()) throw UsageError(*wrong);
+  if (const std::string note = readings.chosen().note(); !note.empty()) {
+    outcome.problems.push_back(note);
+  }
   if (!meter.sees_power()) {
     throw TelemetryError(
         fmt::format("measure: {} tells neither energy nor power", readings.label()));
@@ -131,6 +135,7 @@ int run_measure(const MeasureRequest& request) {
   }
   SignalQueue signals;
   LiveMeasurer measurer(request, signals);
+  if (const auto wrong = measurer.sensors().wrong_gpu()) throw UsageError(*wrong);
   if (const auto fault = measurer.fault()) {
     leave_if_hung(measurer, kFailed, *fault);
     throw TelemetryError(*fault);

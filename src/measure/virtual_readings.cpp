@@ -14,7 +14,7 @@ constexpr double kPollsPerSecond = 10.0;
 
 }  // namespace
 
-VirtualReadings::VirtualReadings(const SensorChoice& choice) {
+VirtualReadings::VirtualReadings(const SensorChoice& choice) : chosen_(choice.gpus) {
   if (choice.source == SensorChoice::Source::kReplay) {
     label_ = "replay of " + choice.replay_file;
     recording_ = read_telemetry_trace(choice.replay_file);
@@ -37,12 +37,12 @@ bool VirtualReadings::pass(Seconds until, WindowMeter& meter) {
          ++next_) {
       Snapshot snapshot = simulated_->read(at);
       snapshot.at = at;
-      meter.add(snapshot);
+      meter.add(chosen_.of(snapshot));
     }
     return true;
   }
   for (; next_ < recording_.size() && recording_[next_].at <= until; ++next_) {
-    meter.add(recording_[next_]);
+    meter.add(chosen_.of(recording_[next_]));
   }
   return until <= recording_.back().at;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/snapshot.h"
+#include "measure/chosen_gpus.h"
 #include "measure/measure_request.h"
 #include "measure/window_meter.h"
 
@@ -30,8 +31,11 @@ class VirtualReadings {
   /// Of a recording.
   std::optional<Seconds> length() const;
   const std::string& label() const { return label_; }
+  /// Which GPUs are measured, as far as they have passed.
+  const ChosenGpus& chosen() const { return chosen_; }
 
  private:
+  ChosenGpus chosen_;
   std::string label_{};
   std::vector<Snapshot> recording_{};
   std::unique_ptr<SimulatedLoadSource> simulated_{};

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/units.h"
-#include "monitor/gpu_selection.h"
+#include "telemetry/gpu_selection.h"
 
 namespace thermoe {
 

@@ -34,6 +34,7 @@ std::string content(const fs::path& path) {
 
 class MeasureCommand : public ::testing::Test {
  protected:
+  MeasureCommand() { ::unsetenv("CUDA_VISIBLE_DEVICES"); }
   ~MeasureCommand() override { fs::remove_all(folder_); }
 
   std::string measure(const std::string& arguments) const {
@@ -110,6 +111,24 @@ TEST_F(MeasureCommand, CountsWhatTheCountersOfAllGpusCount) {
   EXPECT_EQ(gpus[0]["peak_power_watts"], 305.0);
   EXPECT_LE(gpus[0]["start_edge_seconds"], 0.0);
   EXPECT_GE(gpus[0]["end_edge_seconds"], 0.0);
+}
+
+TEST_F(MeasureCommand, CountsTheChosenGpusOnlyAndSaysWhoChose) {
+  nvml_.write("gpus = 4\n");
+  const auto flag = json_of("--gpu 2,GPU-fake-3 -- sleep 0.1");
+  ASSERT_EQ(flag["runs"][0]["gpus"].size(), 2u);
+  EXPECT_EQ(flag["runs"][0]["gpus"][0]["index"], 2);
+  EXPECT_TRUE(flag["steady_state_measurement"]["gpu_energy"].contains("3"));
+  const PipedResult cuda =
+      run_piped("CUDA_VISIBLE_DEVICES=1 " + measure("-- printenv CUDA_VISIBLE_DEVICES"));
+  EXPECT_EQ(cuda.out, "1\n");
+  EXPECT_THAT(cuda.err, AllOf(HasSubstr("GPU 1"), Not(HasSubstr("GPU 0")),
+                              HasSubstr("3 of 4 GPUs, by CUDA_VISIBLE_DEVICES")));
+  const fs::path ran = folder_ / "ran";
+  const PipedResult wrong = run_piped(measure("--gpu 9 -- touch " + ran.string()));
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("--gpu 9: there is no such GPU; there are 0, 1, 2, 3"));
+  EXPECT_FALSE(fs::exists(ran));
 }
 
 TEST_F(MeasureCommand, AnOldDriverWithoutACounterIsIntegrated) {
@@ -362,6 +381,8 @@ TEST_F(MeasureCommand, SaysWhatIsWrongWithFlagsBeforeAnyWork) {
       {"--out /no/such/folder/x.json -- true", "there is no folder /no/such/folder"},
       {"--source nvm -- true", "did you mean nvml?"},
       {"--source replay -- true", "needs a FILE"},
+      {"--gpu x -- true", "is no GPU"},
+      {"--source host --gpu 1 -- true", "has no GPUs to choose from"},
       {"--source replay /no/such.csv", "/no/such.csv"},
   };
   for (const Case& c : cases) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "monitor/gpu_selection.h"
+#include "telemetry/gpu_selection.h"
 
 #include <fmt/format.h>
 
@@ -113,7 +113,7 @@ GpuSelection gpus_of_cuda(std::string_view text) {
     if (is_mig(name)) {
       return {.note =
                   fmt::format("{}={} names a MIG device, of which the driver measures no power: "
-                              "all GPUs are shown, and --gpu picks some",
+                              "all GPUs are taken, and --gpu picks some",
                               kCuda, text)};
     }
     if (!index_of(name) && !is_uuid(name)) break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "monitor/gpu_selection.h"
+#include "telemetry/gpu_selection.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -11,9 +11,9 @@ namespace thermoe {
 
 inline constexpr std::string_view kGpuFlag = "--gpu";
 
-/// Which GPUs the monitor shows.
+/// Which GPUs are shown or measured.
 struct GpuSelection {
-  /// Who asked: "--gpu" or "CUDA_VISIBLE_DEVICES". Empty: nobody, all GPUs are shown.
+  /// Who asked: "--gpu" or "CUDA_VISIBLE_DEVICES". Empty: nobody, all of them.
   std::string origin{};
   std::vector<std::string> names{};  ///< NVML indices, and UUIDs or their beginnings
   /// What of CUDA_VISIBLE_DEVICES could not be followed; empty mostly.
