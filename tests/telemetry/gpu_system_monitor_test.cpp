@@ -280,6 +280,17 @@ TEST(GpuSystemMonitor, ABackgroundThreadPollsWhileOthersRead) {
   EXPECT_GE(monitor.failed_polls(), 1U);
 }
 
+TEST(GpuSystemMonitor, APollThatIsAskedForDoesNotWaitForItsTurn) {
+  const SteadyClock clock;
+  std::atomic<int> polls = 0;
+  GpuSystemMonitor monitor(std::make_unique<ScriptedSource>([&] { return power_reading(++polls); }),
+                           clock, {.period = Seconds(1e6)});
+  monitor.start();
+  ASSERT_TRUE(comes_true([&] { return polls == 1; }));
+  monitor.poll_soon();
+  EXPECT_TRUE(comes_true([&] { return polls == 2; }));
+}
+
 TEST(GpuSystemMonitor, NothingEscapesTheBackgroundThread) {
   const SteadyClock clock;
   std::atomic<int> polls = 0;
