@@ -48,6 +48,8 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
+}  // namespace
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -62,8 +64,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   }
   return row.back();
 }
-
-}  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& path) {
   try {

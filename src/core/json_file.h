@@ -20,6 +20,9 @@ nlohmann::json read_json_file(const std::string& path);
 std::string json_text(const nlohmann::json& value, int indent = -1);
 std::string json_text(const nlohmann::ordered_json& value, int indent = -1);
 
+/// Letters to insert, remove or replace to make `b` of `a`.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
 /// The name in `known` nearest to `word` by edit distance, if near enough to be a likely slip.
 std::optional<std::string> nearest_name(std::string_view word,
                                         const std::vector<std::string>& known);

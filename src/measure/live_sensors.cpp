@@ -67,7 +67,7 @@ LiveSensors::LiveSensors(const SensorChoice& choice, const Clock& clock)
   }
   if (choice.source == Kind::kReplay) {
     add("replay of " + choice.replay_file,
-        std::make_unique<ReplaySource>(choice.replay_file, clock.now()));
+        std::make_unique<ReplaySource>(read_telemetry_trace(choice.replay_file), clock.now()));
   }
   if (choice.source == Kind::kSimulated) {
     const std::string plant = choice.plant_file.empty() ? find_plant() : choice.plant_file;

@@ -17,7 +17,7 @@ constexpr double kPollsPerSecond = 10.0;
 VirtualReadings::VirtualReadings(const SensorChoice& choice) : chosen_(choice.gpus) {
   if (choice.source == SensorChoice::Source::kReplay) {
     label_ = "replay of " + choice.replay_file;
-    recording_ = read_telemetry_trace(choice.replay_file);
+    recording_ = read_telemetry_trace(choice.replay_file).snapshots;
     const Seconds start = recording_.front().at;
     for (Snapshot& snapshot : recording_) snapshot.at -= start;
     return;

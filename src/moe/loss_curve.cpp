@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moe/loss_curve.h"
 
-#include <cstdlib>
+#include <filesystem>
 
 #include "core/atomic_file.h"
+#include "core/csv_reader.h"
 #include "core/errors.h"
 
 namespace thermoe {
@@ -15,11 +16,18 @@ constexpr const char* kHeader =
 
 std::string rows_up_to(const std::string& path, std::int64_t step) {
   std::string kept = kHeader;
-  std::ifstream in(path);
-  std::string line;
-  std::getline(in, line);
-  while (std::getline(in, line)) {
-    if (!line.empty() && std::atoll(line.c_str()) <= step) kept += line + "\n";
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error || size == 0) return kept;
+  CsvReader csv(path);
+  const std::size_t at = csv.need("step");
+  while (csv.next_row()) {
+    if (!csv.row_problem().empty() || csv.number(at).value_or(0.0) > static_cast<double>(step))
+      continue;
+    for (std::size_t c = 0; c < csv.columns().size(); ++c) {
+      kept += fmt::format("{}{}", c > 0 ? "," : "", csv.cell(c));
+    }
+    kept += "\n";
   }
   return kept;
 }

@@ -44,8 +44,9 @@ Feed host(const Clock& clock, Seconds period) {
 }
 
 Feed replay(const MonitorRequest& request, const Clock& clock, Seconds period) {
+  TelemetryTrace trace = read_telemetry_trace(request.replay_file);
   const Seconds start = clock.now();
-  auto source = std::make_unique<ReplaySource>(request.replay_file, start);
+  auto source = std::make_unique<ReplaySource>(std::move(trace), start);
   const Seconds end = start + source->length();
   const bool simulated = source->simulated();
   Feed made = feed("replay of " + request.replay_file, std::move(source), clock, period);

@@ -12,7 +12,6 @@
 
 #include "core/errors.h"
 #include "core/json_file.h"
-#include "telemetry/csv_cells.h"
 
 namespace thermoe {
 namespace {
@@ -165,9 +164,10 @@ bool RunTail::open_metrics() {
 }
 
 void RunTail::take_header(std::string_view line) {
-  const auto names = split_csv_line(line);
   columns_.clear();
-  for (std::size_t i = 0; names && i < names->size(); ++i) columns_[(*names)[i]] = i;
+  if (cells_.split(without_byte_order_mark(line)).empty()) {
+    for (std::size_t i = 0; i < cells_.size(); ++i) columns_.emplace(cells_[i], i);
+  }
   for (const Metric metric : {Metric::kStrategy, Metric::kTime}) {
     const std::string_view needed = column_name(metric);
     if (!columns_.contains(needed)) {
@@ -180,7 +180,7 @@ void RunTail::take_header(std::string_view line) {
 
 std::string_view RunTail::cell(Metric column) const {
   const auto place = columns_.find(column_name(column));
-  return place == columns_.end() ? std::string_view() : std::string_view(cells_[place->second]);
+  return place == columns_.end() ? std::string_view() : cells_[place->second];
 }
 
 std::optional<double> RunTail::number(Metric column) const {
@@ -192,9 +192,7 @@ std::optional<double> RunTail::number(Metric column) const {
 }
 
 void RunTail::take_row(std::string_view line) {
-  auto cells = split_csv_line(line);
-  if (!cells || cells->size() != columns_.size()) return;
-  cells_ = std::move(*cells);
+  if (!cells_.split(line).empty() || cells_.size() != columns_.size()) return;
   const auto at = number(Metric::kTime);
   const std::string_view strategy = cell(Metric::kStrategy);
   if (!at || strategy.empty()) return;

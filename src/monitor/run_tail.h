@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/csv_cells.h"
 #include "core/units.h"
 #include "monitor/monitor_view.h"
 #include "report/metrics_columns.h"
@@ -51,7 +52,7 @@ class RunTail {
   std::uint64_t inode_ = 0;
   std::uint64_t offset_ = 0;  // of the first byte not yet taken
   std::map<std::string, std::size_t, std::less<>> columns_{};
-  std::vector<std::string> cells_{};  // of the row being taken
+  CsvCells cells_{};  // of the row being taken
   std::optional<Seconds> changed_at_{};
   RunView view_{};
   std::optional<GpuView> gpu_{};

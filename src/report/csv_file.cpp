@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/csv_cells.h"
 #include "core/errors.h"
 #include "core/write_all.h"
 
@@ -36,16 +37,7 @@ CsvRow& CsvRow::add(std::int64_t number) {
 
 CsvRow& CsvRow::add(std::string_view text) {
   separate();
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
-    text_ += text;
-    return *this;
-  }
-  text_ += '"';
-  for (const char c : text) {
-    if (c == '"') text_ += '"';
-    text_ += c;
-  }
-  text_ += '"';
+  text_ += csv_cell(text);
   return *this;
 }
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/csv_reader.h"
 #include "core/errors.h"
-#include "report/csv_reader.h"
 
 namespace thermoe {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/csv_reader.h"
 #include "core/errors.h"
-#include "report/csv_reader.h"
 
 namespace thermoe {
 namespace {

@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cmath>
+#include <system_error>
+
 namespace thermoe {
 namespace {
 
@@ -113,6 +117,26 @@ constexpr TraceColumn<H> kHost[] = {
 std::string to_text(const TraceNumber& number) {
   if (const auto* whole = std::get_if<std::uint64_t>(&number)) return fmt::format("{}", *whole);
   return fmt::format("{:.15g}", std::get<double>(number));
+}
+
+double as_double(const TraceNumber& number) {
+  return std::visit([](auto value) { return static_cast<double>(value); }, number);
+}
+
+ParsedNumber parse_number(std::string_view cell, bool whole) {
+  const char* end = cell.data() + cell.size();
+  if (whole) {
+    std::uint64_t value = 0;
+    const auto [stop, error] = std::from_chars(cell.data(), end, value);
+    if (error == std::errc() && stop == end) return {.number = value};
+    return {.problem = fmt::format("'{}' is not a whole number", cell.substr(0, 40))};
+  }
+  double value = 0.0;
+  const auto [stop, error] = std::from_chars(cell.data(), end, value);
+  if (error == std::errc() && stop == end && std::isfinite(value)) return {.number = value};
+  return {.problem = fmt::format("'{}' is not a finite number (leave the cell empty if the sensor "
+                                 "was silent)",
+                                 cell.substr(0, 40))};
 }
 
 std::span<const TraceColumn<GpuReading>> gpu_trace_columns() { return kGpu; }

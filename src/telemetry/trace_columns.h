@@ -27,6 +27,15 @@ using TraceNumber = std::variant<double, std::uint64_t>;
 /// To twelve digits, which keep a counter of 10^8 J to the millijoule and hide binary rounding.
 std::string to_text(const TraceNumber& number);
 
+double as_double(const TraceNumber& number);
+
+/// What a cell says: a finite number, whole if it must be, or why not.
+struct ParsedNumber {
+  std::optional<TraceNumber> number{};
+  std::string problem{};
+};
+ParsedNumber parse_number(std::string_view cell, bool whole);
+
 /// Between which numbers a sensor's can be true.
 struct PossibleRange {
   double low = 0.0;
@@ -46,12 +55,8 @@ struct TraceColumn {
 
   /// Whether a sensor can say this and be right. NaN is in no range.
   bool holds(const TraceNumber& number) const {
-    return std::visit(
-        [this](auto n) {
-          const auto value = static_cast<double>(n);
-          return value >= range.low && value <= range.high;
-        },
-        number);
+    const double value = as_double(number);
+    return value >= range.low && value <= range.high;
   }
 };
 

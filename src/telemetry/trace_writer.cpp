@@ -6,7 +6,7 @@
 #include <optional>
 #include <span>
 
-#include "telemetry/csv_cells.h"
+#include "core/csv_cells.h"
 #include "telemetry/trace_columns.h"
 
 namespace thermoe {

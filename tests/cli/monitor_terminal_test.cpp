@@ -208,7 +208,7 @@ TEST(MonitorOnAPipe, OneReadingAsTextCsvAndJson) {
   EXPECT_THAT(text.out, AllOf(HasSubstr("GPU 0"), HasSubstr("GPU 1"), Not(HasSubstr("\x1b"))));
 
   const PipedResult csv = run_piped(piped(source + " --csv"));
-  const auto rows = parse_telemetry_trace(csv.out, "stdout");
+  const auto rows = parse_telemetry_trace(csv.out, "stdout").snapshots;
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0].gpus.at(0).power_instant.value, Watts(305));
   EXPECT_EQ(rows[0].gpus.at(1).power_instant.value, std::nullopt);
@@ -246,7 +246,7 @@ TEST(MonitorOnAPipe, ChosenGpusKeepTheirIndexInEveryOutput) {
   const ScriptedNvml nvml("gpus = 10\n");
   const std::string source = "--once --source nvml --nvml-library " + nvml.library();
   const PipedResult csv = run_piped(piped(source + " --csv --gpu GPU-fake-7,2"));
-  const auto rows = parse_telemetry_trace(csv.out, "stdout");
+  const auto rows = parse_telemetry_trace(csv.out, "stdout").snapshots;
   ASSERT_EQ(rows.size(), 1U) << csv.err;
   ASSERT_EQ(rows[0].gpus.size(), 2U);
   EXPECT_EQ(rows[0].gpus[0].index, 2U);
@@ -313,14 +313,14 @@ TEST(MonitorOnAPipe, ARecordingPlaysBackAndKeepsSayingSimulated) {
   const PipedResult recorded = run_piped(
       piped("--csv --source simulated --period 20 --duration 0.5" + plant + " > " + file));
   ASSERT_EQ(recorded.exit_code, 0) << recorded.err;
-  const auto rows = read_telemetry_trace(file);
+  const auto rows = read_telemetry_trace(file).snapshots;
   EXPECT_GT(rows.size(), 3U);
   EXPECT_TRUE(rows.front().simulated);
 
   const PipedResult played =
       run_piped(piped("--csv --period 20 --source replay " + file));  // ends with the recording
   EXPECT_EQ(played.exit_code, 0) << played.err;
-  const auto again = parse_telemetry_trace(played.out, "stdout");
+  const auto again = parse_telemetry_trace(played.out, "stdout").snapshots;
   EXPECT_TRUE(again.front().simulated);
   EXPECT_EQ(again.front().gpus.at(0).name, rows.front().gpus.at(0).name);
   EXPECT_EQ(again.front().gpus.at(0).power_limit.value, Watts(700));

@@ -424,7 +424,8 @@ TEST(MeasuredNvml, AGpuLostOnTheWayHasNoJoules) {
 }
 
 TEST(MeasuredRecording, HasTheJoulesOfItsCounterColumn) {
-  const auto recording = read_telemetry_trace(THERMOE_SOURCE_DIR "/docs/results/monitor_h100.csv");
+  const auto recording =
+      read_telemetry_trace(THERMOE_SOURCE_DIR "/docs/results/monitor_h100.csv").snapshots;
   WindowMeter meter;
   meter.open(recording.front().at);
   for (const Snapshot& snapshot : recording) meter.add(snapshot);

@@ -11,6 +11,7 @@
 
 #include "core/errors.h"
 #include "moe/language_model.h"
+#include "moe/loss_curve.h"
 
 namespace thermoe {
 namespace {
@@ -85,6 +86,21 @@ TEST_F(Train, AStoppedAndResumedRunEndsWhereAnUninterruptedOneDoes) {
   ASSERT_TRUE(run(halves));
   EXPECT_EQ(content_of(folder_ / "whole" / "model.safetensors"),
             content_of(folder_ / "halves" / "model.safetensors"));
+}
+
+TEST_F(Train, AResumedCurveDropsATornRowAndThoseBeyondItsFirstStep) {
+  const std::string path = (folder_ / "loss.csv").string();
+  {
+    LossCurve fresh(path, 0);
+    for (const int step : {2, 4, 6}) fresh.add({.step = step});
+  }
+  std::ofstream(path, std::ios::app) << "\n1";  // a blank line, and a row torn after a digit
+  const LossCurve resumed(path, 4);
+  const std::string curve = content_of(path);
+  EXPECT_THAT(curve, ::testing::HasSubstr("\n2,"));
+  EXPECT_THAT(curve, ::testing::HasSubstr("\n4,"));
+  EXPECT_THAT(curve, ::testing::Not(::testing::HasSubstr("\n6,")));
+  EXPECT_EQ(std::count(curve.begin(), curve.end(), '\n'), 3);
 }
 
 TEST_F(Train, ADirectoryWithARunIsNotOverwritten) {

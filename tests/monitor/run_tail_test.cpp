@@ -98,6 +98,20 @@ TEST_F(RunTailTest, ShowsTheNewestRow) {
   EXPECT_EQ(tail.gpu()->power.samples().size(), 2U);
 }
 
+TEST_F(RunTailTest, ByteOrderMarkBlankLinesAndCarriageReturnsDoNotCount) {
+  write("config.json", kConfig);
+  std::string lines = kHeader + ("\n" + row("BASELINE", 0.1, 460));
+  for (std::size_t at = 0; (at = lines.find('\n', at)) != std::string::npos; at += 2) {
+    lines.replace(at, 1, "\r\n");
+  }
+  append("\xEF\xBB\xBF" + lines);
+  RunTail tail(folder_);
+  tail.update(Seconds(0));
+  EXPECT_EQ(tail.view().strategy, "BASELINE");
+  EXPECT_EQ(tail.view().fallback, "");
+  EXPECT_EQ(tail.gpu()->reading.power_instant.value, Watts(460));
+}
+
 TEST_F(RunTailTest, ATornLineIsReadWhenItIsWhole) {
   write("config.json", kConfig);
   const std::string next = row("BASELINE", 0.2, 470);

@@ -70,6 +70,14 @@ TEST_F(RunFolder, AWholeRunIsReadBackAsItWasWritten) {
   EXPECT_EQ(run.bias[0].timeline.sum(1, 9, 2), 0.0);
 }
 
+TEST_F(RunFolder, MetricsThatAnotherProgramSavedWithAByteOrderMarkAreRead) {
+  write_sample_run(folder_, {.ticks = 100});
+  replace("metrics.csv", "strategy,", "\xEF\xBB\xBFstrategy, ");
+  const RunData run = read_run(folder_);
+  ASSERT_TRUE(run.ticks);
+  EXPECT_EQ(run.ticks->strategies[1].count(), 100U);
+}
+
 TEST_F(RunFolder, AKilledRunIsReadUpToItsTornLineAndSummedUp) {
   write_sample_run(folder_, {.ticks = 100, .killed = true});
   const RunData run = read_run(folder_);

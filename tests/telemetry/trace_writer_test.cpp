@@ -38,7 +38,8 @@ TEST(TraceWriter, EveryReadingComesBackFromTheFile) {
   written.host[0].energy.value = Joules(1000.25);
   written.host[0].temperature.value = Celsius(48);
 
-  const auto read = parse_telemetry_trace(trace_header() + trace_rows(written, "12:00"), "x.csv");
+  const auto read =
+      parse_telemetry_trace(trace_header() + trace_rows(written, "12:00"), "x.csv").snapshots;
   ASSERT_EQ(read.size(), 1U);
   EXPECT_EQ(read[0].at, written.at);
   EXPECT_TRUE(read[0].simulated);
@@ -61,7 +62,8 @@ TEST(TraceWriter, EveryReadingComesBackFromTheFile) {
 TEST(TraceWriter, AbsentReadingsStayAbsent) {
   Snapshot written{.at = Seconds(1), .gpus = {GpuReading{.name = "A"}}};
   written.gpus[0].power_instant.value = Watts(100);
-  const auto read = parse_telemetry_trace(trace_header() + trace_rows(written, ""), "x.csv");
+  const auto read =
+      parse_telemetry_trace(trace_header() + trace_rows(written, ""), "x.csv").snapshots;
   EXPECT_EQ(read[0].gpus[0].power_instant.value, Watts(100));
   EXPECT_EQ(read[0].gpus[0].power_average.value, std::nullopt);
   EXPECT_EQ(read[0].gpus[0].throttle_reasons.value, std::nullopt);

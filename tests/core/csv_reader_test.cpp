@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "report/csv_reader.h"
+#include "core/csv_reader.h"
 
 #include <gmock/gmock.h>
 #include <unistd.h>
@@ -100,13 +100,58 @@ TEST_F(CsvReaderFile, WhatIsNoNumberIsNamedByFileLineAndColumn) {
   EXPECT_THAT(error, HasSubstr(path_));
   EXPECT_THAT(error, HasSubstr("line 3, column power_w"));
   EXPECT_THAT(error, HasSubstr("\"35o\" is not a number"));
-  EXPECT_THAT(error_of("a\n1 \n"), HasSubstr("is not a number")) << "trailing characters count";
+  EXPECT_THAT(error_of("a\n1 x\n"), HasSubstr("is not a number")) << "trailing characters count";
 }
 
 TEST_F(CsvReaderFile, RowsOfAnotherLengthAreNamedByLine) {
   EXPECT_THAT(error_of("a,b\n1,2\n1,2,3\n"), HasSubstr("line 3: has 3 cells, and the header 2"));
   EXPECT_THAT(error_of("a,b\n1\n"), HasSubstr("line 2: has 1 cells"));
   EXPECT_THAT(error_of("a,b\n\"1\"2,3\n"), HasSubstr("line 2: a quoted cell goes on"));
+}
+
+TEST_F(CsvReaderFile, AByteOrderMarkBlankLinesCommentsAndBlanksDoNotCount) {
+  CsvReader csv = reader("\xEF\xBB\xBF# made by hand\n\na , b\n\n 1,2 \n   \n");
+  EXPECT_THAT(csv.columns(), ElementsAre("a", "b"));
+  ASSERT_TRUE(csv.next());
+  EXPECT_EQ(csv.number(1), 2.0);
+  EXPECT_EQ(csv.line(), 5);
+  EXPECT_FALSE(csv.next());
+  EXPECT_FALSE(csv.torn());
+}
+
+TEST_F(CsvReaderFile, OtherFormatsAreNamedWithTheRemedy) {
+  EXPECT_THAT(error_of("a;b\n1,5;2\n"), HasSubstr("tr ',;' '.,'"));
+  EXPECT_THAT(error_of("a\tb\n"), HasSubstr("separated by tabs"));
+  EXPECT_THAT(error_of("\xFF\xFE\na"), HasSubstr("UTF-16"));
+}
+
+TEST_F(CsvReaderFile, ALastLineWithoutItsBreakMayBeWholeWhereThatIsAllowed) {
+  { std::ofstream(path_) << "a,b\n1,2\n3,4"; }
+  CsvReader csv(path_, CsvReader::LastLine::kMayBeWhole);
+  EXPECT_TRUE(csv.next());
+  ASSERT_TRUE(csv.next());
+  EXPECT_EQ(csv.number(1), 4.0);
+  EXPECT_FALSE(csv.next());
+  EXPECT_FALSE(csv.torn());
+}
+
+TEST_F(CsvReaderFile, ARowThatIsBadCanBePassedOver) {
+  CsvReader csv = reader("a,b\n1\n3,4\na,b\n");
+  ASSERT_TRUE(csv.next_row());
+  EXPECT_THAT(csv.row_problem(), HasSubstr("1 cells"));
+  ASSERT_TRUE(csv.next_row());
+  EXPECT_EQ(csv.row_problem(), "");
+  EXPECT_FALSE(csv.repeats_header());
+  ASSERT_TRUE(csv.next_row());
+  EXPECT_TRUE(csv.repeats_header());
+}
+
+TEST(CsvReader, ANearMissIsASlipOfCasePunctuationUnitOrLetters) {
+  EXPECT_TRUE(is_near_miss("Temp GPU C", "temp_gpu_c"));
+  EXPECT_TRUE(is_near_miss("power", "power_w"));
+  EXPECT_TRUE(is_near_miss("temp_gup_c", "temp_gpu_c"));
+  EXPECT_FALSE(is_near_miss("phase", "power_w"));
+  EXPECT_FALSE(is_near_miss("note", "name"));
 }
 
 TEST_F(CsvReaderFile, AMissingFileHeaderOrColumnIsNamed) {
@@ -117,6 +162,13 @@ TEST_F(CsvReaderFile, AMissingFileHeaderOrColumnIsNamed) {
   EXPECT_EQ(csv.need("b"), 1U);
   EXPECT_EQ(csv.find("c"), std::nullopt);
   EXPECT_THROW(csv.need("c"), FormatError);
+  EXPECT_THAT(error_of("time,power\n"), "");
+  try {
+    reader("Power W\n").need("power_w");
+    FAIL() << "no error";
+  } catch (const FormatError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("is 'Power W' meant"));
+  }
 }
 
 }  // namespace
