@@ -28,7 +28,7 @@ std::optional<double> short_whole_number(std::string_view text) {
   return static_cast<double>(value);
 }
 
-std::unique_ptr<std::istream> opened(const std::string& path) {
+std::unique_ptr<std::istream> open_file(const std::string& path) {
   auto file = std::make_unique<std::ifstream>(path, std::ios::binary);
   if (!*file) throw FormatError(path, "", fmt::format("cannot be read: {}", std::strerror(errno)));
   return file;
@@ -70,7 +70,7 @@ bool is_near_miss(std::string_view name, std::string_view known) {
 }
 
 CsvReader::CsvReader(const std::string& path, LastLine last_line)
-    : CsvReader(path, opened(path), last_line) {}
+    : CsvReader(path, open_file(path), last_line) {}
 
 CsvReader::CsvReader(std::string path, std::unique_ptr<std::istream> in, LastLine last_line)
     : path_(std::move(path)), in_(std::move(in)), last_line_(last_line), buffer_(kBlock) {

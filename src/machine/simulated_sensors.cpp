@@ -118,11 +118,11 @@ void SimulatedSensors::sample_utilisation() {
 }
 
 void SimulatedSensors::forget() {
-  const auto trim = [horizon = now_ - kKept](auto& samples) {
+  const auto drop_old = [horizon = now_ - kKept](auto& samples) {
     while (samples.size() > 1 && samples[1].published <= horizon) samples.pop_front();
   };
-  trim(samples_);
-  trim(utilisation_);
+  drop_old(samples_);
+  drop_old(utilisation_);
 }
 
 GpuReading SimulatedSensors::at(Seconds now) const {

@@ -75,11 +75,11 @@ void HwmonSensors::add(Sensor sensor, const std::string& device) {
     return;
   }
   // Two chips of a kind (two NVMe disks): the second is told by its device, then by its key.
-  const auto taken = [&] {
+  const auto is_taken = [&] {
     return std::ranges::find(sensors_, sensor.name, &Sensor::name) != sensors_.end();
   };
-  if (taken()) sensor.name += fmt::format(" ({})", device);
-  if (taken()) sensor.name = sensor.key;
+  if (is_taken()) sensor.name += fmt::format(" ({})", device);
+  if (is_taken()) sensor.name = sensor.key;
   sensors_.push_back(std::move(sensor));
 }
 

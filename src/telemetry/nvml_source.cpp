@@ -188,8 +188,8 @@ std::optional<std::string> NvmlSource::read_slots(Snapshot& snapshot, bool with_
                                            : slot.problem);
   }
   snapshot.problems.insert(snapshot.problems.end(), unplaced_.begin(), unplaced_.end());
-  const auto present = [](const Slot& slot) { return slot.gpu != nullptr; };
-  if (std::ranges::any_of(slots_, present)) return std::nullopt;
+  const auto is_present = [](const Slot& slot) { return slot.gpu != nullptr; };
+  if (std::ranges::any_of(slots_, is_present)) return std::nullopt;
   return fmt::format("no GPU is left: {}", fmt::join(snapshot.problems, "; "));
 }
 

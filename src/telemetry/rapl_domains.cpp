@@ -114,7 +114,7 @@ void RaplDomains::read(Seconds now, std::vector<HostReading>& readings,
 
 void RaplDomains::read_domain(Domain& domain, Seconds now, HostReading& reading,
                               std::vector<HostProblem>& problems) {
-  const auto lost = [&](const std::string& path, const HostFileNumber& file) {
+  const auto note_absence = [&](const std::string& path, const HostFileNumber& file) {
     if (domain.counter) domain.counter->interrupt();
     if (file.problem.empty()) return;
     problems.push_back({.sensor = domain.name,
@@ -126,14 +126,15 @@ void RaplDomains::read_domain(Domain& domain, Seconds now, HostReading& reading,
   if (!domain.counter) {
     const std::string path = domain.folder + "/max_energy_range_uj";
     const HostFileNumber range = read_host_number(path);
-    if (!range.number) return lost(path, range);
-    if (*range.number <= 0) return lost(path, {.problem = "the counter's range is not positive"});
+    if (!range.number) return note_absence(path, range);
+    if (*range.number <= 0)
+      return note_absence(path, {.problem = "the counter's range is not positive"});
     domain.counter.emplace(*range.number);
   }
   const std::string path = domain.folder + "/energy_uj";
   const HostFileNumber energy = read_host_number(path);
-  if (!energy.number) return lost(path, energy);
-  if (*energy.number < 0) return lost(path, {.problem = "the counter is negative"});
+  if (!energy.number) return note_absence(path, energy);
+  if (*energy.number < 0) return note_absence(path, {.problem = "the counter is negative"});
   domain.counter->add(*energy.number, now);
   reading.energy.value = domain.counter->energy();
   reading.energy_gaps = domain.counter->gaps();
