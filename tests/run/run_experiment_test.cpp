@@ -285,6 +285,10 @@ TEST_F(RunExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   }
 }
 
+TEST_F(RunExperiment, TheSensorsNoiseHasTheExperimentsSeed) {
+  EXPECT_EQ(load_inputs(experiment(R"({"seed": 42})")).gpu.seed, 42U);
+}
+
 TEST_F(RunExperiment, AModelOfOtherNumbersThanTheChargedShapeIsRefused) {
   const Experiment e = experiment();
   try {
