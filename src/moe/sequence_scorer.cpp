@@ -9,9 +9,9 @@
 
 #include "core/errors.h"
 #include "kernels/grouped_experts.h"
-#include "moe/adaptive_router.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
+#include "moe/tensor_routing.h"
 
 namespace thermoe {
 namespace {
@@ -63,8 +63,8 @@ struct SequenceScorer::Impl {
   at::Tensor forward(std::span<const std::uint8_t> bytes, int batch, int length, int stride,
                      const RoutingPlan& plan, RoutingSums& sums);
   at::Tensor attention(const Block& block, const at::Tensor& x, int batch, int length) const;
-  at::Tensor experts(const Block& block, const at::Tensor& x, int layer, int batch,
-                     const RoutingPlan& plan, RoutingSums& sums);
+  at::Tensor experts(const at::Tensor& x, int layer, int batch, const RoutingPlan& plan,
+                     AdaptiveRouter& router, RoutingSums& sums);
   at::Tensor apply(const ExpertBank& bank, const at::Tensor& hidden, const Routing& routing,
                    std::span<const std::uint8_t> variant);
 
@@ -107,12 +107,13 @@ at::Tensor SequenceScorer::Impl::attention(const Block& block, const at::Tensor&
   return at::linear(mixed.permute({2, 0, 1, 3}).reshape(x.sizes()), block.attn_out);
 }
 
-at::Tensor SequenceScorer::Impl::experts(const Block& block, const at::Tensor& x, int layer,
-                                         int batch, const RoutingPlan& plan, RoutingSums& sums) {
+at::Tensor SequenceScorer::Impl::experts(const at::Tensor& x, int layer, int batch,
+                                         const RoutingPlan& plan, AdaptiveRouter& router,
+                                         RoutingSums& sums) {
+  const Block& block = blocks[layer];
   const at::Tensor hidden = normed(x, block.moe_norm, config.norm_eps).contiguous();
-  AdaptiveRouter router(Strategy::kKernelAwareTtha, layer, config.experts, config.top_k);
-  router.adopt(plan);
-  const Routing routing = router.route(at::linear(hidden, block.router), batch);
+  const Routing routing =
+      route_batches(router, at::linear(hidden, block.router), batch, plan, layer);
   sums.active += static_cast<double>(routing.counts.gt(0).sum().item<std::int64_t>()) /
                  static_cast<double>(routing.counts.size(0));
   sums.kept_mass += routing.kept_mass;
@@ -173,10 +174,11 @@ at::Tensor SequenceScorer::Impl::forward(std::span<const std::uint8_t> bytes, in
                      config.vocab);
     }
   }
+  AdaptiveRouter router(config.experts, config.top_k, batch);
   at::Tensor x = embed.index_select(0, ids.view(-1));
   for (int l = 0; l < config.layers; ++l) {
     x = x + attention(blocks[l], x, batch, length);
-    x = x + experts(blocks[l], x, l, batch, plan, sums);
+    x = x + experts(x, l, batch, plan, router, sums);
   }
   sums.active /= config.layers;
   sums.kept_mass /= config.layers;
