@@ -72,35 +72,19 @@ at::Tensor AttentionImpl::forward(const at::Tensor& x, const at::Tensor& cosine,
 }
 
 SimpleMoELayerImpl::SimpleMoELayerImpl(const ModelConfig& c) : top_k_(c.top_k) {
-  const std::int64_t d = c.d_model;
-  const std::int64_t e = c.experts;
-  const std::int64_t f = c.d_ff;
-  const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
-  router_ = register_weight(*this, "router", normal({e, d}, deviation));
-  gate_ = register_parameter("gate", normal({e, f, d}, deviation));
-  up_ = register_parameter("up", normal({e, f, d}, deviation));
-  // As if the token's picks were one feed-forward of width k * f.
-  const double width = static_cast<double>(c.top_k) * c.d_ff;
-  down_ = register_parameter("down", normal({e, d, f}, 1.0 / std::sqrt(width * 2.0 * c.layers)));
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(c.d_model));
+  router_ = register_weight(*this, "router", normal({c.experts, c.d_model}, deviation));
+  experts_ = SimpleExpert::random(c);
+  register_parameter("gate", experts_.gate);
+  register_parameter("up", experts_.up);
+  register_parameter("down", experts_.down);
 }
 
 at::Tensor SimpleMoELayerImpl::forward(const at::Tensor& x, const TrainingForward& how,
                                        TrainingRouting& routing) {
-  const auto tokens = x.size(0);
-  const auto d = x.size(1);
-  const auto experts = gate_.size(0);
-  const auto f = gate_.size(1);
   const at::Tensor logits = at::linear(x, router_);
-  routing = route_for_training(logits, top_k_, draw_k(tokens, top_k_, how, x.device()));
-
-  const at::Tensor input = x.to(how.compute);
-  const at::Tensor gate = at::linear(input, gate_.view({experts * f, d}).to(how.compute));
-  const at::Tensor up = at::linear(input, up_.view({experts * f, d}).to(how.compute));
-  const at::Tensor hidden = (at::silu(gate) * up).view({tokens, experts, f}) *
-                            routing.gates.to(how.compute).unsqueeze(-1);
-  // down [E, d, f] as one [d, E f] matrix.
-  const at::Tensor down = down_.to(how.compute).permute({1, 0, 2}).reshape({d, experts * f});
-  return at::linear(hidden.view({tokens, experts * f}), down).to(at::kFloat);
+  routing = route_for_training(logits, top_k_, draw_k(x.size(0), top_k_, how, x.device()));
+  return experts_.forward(x, routing.gates, how.compute);
 }
 
 MoETransformerBlockImpl::MoETransformerBlockImpl(const ModelConfig& c) : eps_(c.norm_eps) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "moe/model_config.h"
+#include "moe/simple_expert.h"
 #include "moe/training_routing.h"
 
 namespace thermoe {
@@ -33,9 +34,7 @@ class AttentionImpl final : public torch::nn::Module {
 };
 TORCH_MODULE(Attention);
 
-/// Router and SwiGLU experts. The forward here computes all experts as one wide masked
-/// feed-forward: exact, plain matrix products, no gathers (whose backward sorts). Decoding uses
-/// grouped kernels on the same parameters (moe/decoder.h).
+/// Router and experts. Decoding uses grouped kernels on the same parameters (moe/decoder.h).
 class SimpleMoELayerImpl final : public torch::nn::Module {
  public:
   explicit SimpleMoELayerImpl(const ModelConfig& config);
@@ -44,10 +43,8 @@ class SimpleMoELayerImpl final : public torch::nn::Module {
 
  private:
   int top_k_;
-  at::Tensor router_;  // [E, d]
-  at::Tensor gate_;    // [E, f, d]
-  at::Tensor up_;      // [E, f, d]
-  at::Tensor down_;    // [E, d, f]
+  at::Tensor router_;       // [E, d]
+  SimpleExpert experts_{};  // shares its tensors with the parameters "gate", "up" and "down"
 };
 TORCH_MODULE(SimpleMoELayer);
 
