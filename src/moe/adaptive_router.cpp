@@ -75,7 +75,6 @@ LayerRouting AdaptiveRouter::route(std::span<const float> logits, int tokens,
   const int slots = this->slots(plan, layer);
   const bool mixed = slots > row.k;
   if (mixed) spread_k(row, layer, step, std::span(k_per_token_).first(tokens));
-  const bool priced = plan.header().phase == Phase::kDecode;
   topk_route({.logits = logits.data(),
               .tokens = tokens,
               .experts = experts_,
@@ -86,7 +85,7 @@ LayerRouting AdaptiveRouter::route(std::span<const float> logits, int tokens,
               .k_per_token =
                   mixed ? std::span<const int>(k_per_token_).first(tokens) : std::span<const int>{},
               .selection_bias = plan.selection_bias(layer),
-              .activation_price = priced ? plan.activation_price(layer) : std::span<const float>{},
+              .activation_price = plan.activation_price(layer),
               .expert = expert_.data(),
               .weight = weight_.data(),
               .slots = slots,
