@@ -180,6 +180,9 @@ std::unique_ptr<SequenceScorer> SequenceScorer::load(const std::string& path,
 }
 
 const ModelConfig& SequenceScorer::config() const { return impl_->config; }
+RoutingPlan SequenceScorer::baseline() const {
+  return baseline_plan(impl_->config, impl_->options.experts);
+}
 
 SequenceScore SequenceScorer::score(std::span<const std::uint8_t> bytes, int batch, int length,
                                     const RoutingPlan& plan) {
