@@ -61,7 +61,6 @@ class KernelCostModel {
                             int tokens, double layer_repeat) const;
 
   Watts active_idle() const { return header_.active_idle; }
-  Watts cold_idle() const { return header_.cold_idle; }
   /// Throws FormatError naming /thermal where the file has no thermal model: heat is then absent.
   FirstOrderThermal thermal() const;
   bool has_thermal() const { return header_.thermal.has_value(); }

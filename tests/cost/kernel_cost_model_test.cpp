@@ -50,7 +50,7 @@ TEST(KernelCostModel, WithoutAThermalModelHeatIsAbsentAndAskingForItSaysWhy) {
 
 TEST(KernelCostModel, HandsOutTheHeader) {
   EXPECT_EQ(model().active_idle(), Watts(130));
-  EXPECT_EQ(model().cold_idle(), Watts(72));
+  EXPECT_EQ(model().header().cold_idle, Watts(72));
   EXPECT_EQ(model().device(), "Test GPU");
   EXPECT_EQ(model().thermal().resistance, KelvinPerWatt(0.05));
   EXPECT_EQ(model().header().memory_clock, Megahertz(2619));
