@@ -31,10 +31,9 @@ ALLOWED_FOLDERS = {
             "measure", "run", "monitor", "doctor"},
 }
 
-# Single headers of another folder: AdaptiveRouter drives a controller through its interface,
-# doctor says which path the kernels take, and monitor follows the columns that a run writes.
-ALLOWED_HEADERS = {"moe": {"control/controller.h"}, "doctor": {"kernels/cpu/isa.h"},
-                   "monitor": {"report/metrics_columns.h"}}
+# Single headers of another folder: doctor says which path the kernels take, and monitor follows the
+# columns that a run writes.
+ALLOWED_HEADERS = {"doctor": {"kernels/cpu/isa.h"}, "monitor": {"report/metrics_columns.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.
 TORCH_FILES = ["moe/*", "cli/*", "control/ttha_adapter.*", "control/adapter*.h",

@@ -24,6 +24,7 @@ struct EvalOptions {
   std::string model = "model/thermoe-e128.safetensors";
   std::string text = "data/text/heldout.bin";
   std::string index = "data/text/heldout.json";
+  std::string experts{to_string(ExpertType::kSimple)};
   std::string out{};  ///< file for the figures
   bool json = false;  ///< figures as JSON on stdout, tables on stderr
   bool domains = true;
@@ -107,7 +108,7 @@ nlohmann::json evaluate_policies(SequenceScorer& scorer, const std::vector<Domai
                                  const EvalOptions& o, std::FILE* tables) {
   const ModelConfig& config = scorer.config();
   const PolicyBatches batches = make_policy_batches(text, o.rows, o.length, o.batches, o.seed);
-  const SequenceScore baseline = score_policy(scorer, batches, baseline_plan(config));
+  const SequenceScore baseline = score_policy(scorer, batches, scorer.baseline());
   nlohmann::json rows = nlohmann::json::array();
   fmt::print(
       tables, "{} decode batches of {} x {} bytes\n{:<22} {:>9} {:>10} {:>10} {:>8} {:>9} {:>8}\n",
@@ -115,8 +116,8 @@ nlohmann::json evaluate_policies(SequenceScorer& scorer, const std::vector<Domai
   rows.push_back(policy_row("baseline", config.top_k, baseline, baseline, tables));
   if (config.top_k > 4) {
     rows.push_back(policy_row("plain top-4", 4,
-                              score_policy(scorer, batches, reduced_plan_of(config, 4)), baseline,
-                              tables));
+                              score_policy(scorer, batches, reduced_plan_of(scorer.baseline(), 4)),
+                              baseline, tables));
   }
   for (const double cut : o.cuts) {
     const double active = baseline.mean_active * (1.0 - cut / 100.0);
@@ -148,12 +149,13 @@ void check(const EvalOptions& o, const ModelConfig& config) {
 }
 
 void evaluate(const EvalOptions& o) {
-  const auto scorer = SequenceScorer::load(o.model);
+  const auto scorer = SequenceScorer::load(o.model, {.experts = *expert_type_from(o.experts)});
   check(o, scorer->config());
   const DocumentText text = DocumentText::load(o.text, o.index);
   const std::vector<DomainText> domains = by_domain(text);
   std::FILE* tables = o.json ? stderr : stdout;
-  nlohmann::json out = {{"schema", 1}, {"model", o.model}, {"text", o.text}};
+  nlohmann::json out = {
+      {"schema", 1}, {"model", o.model}, {"experts", o.experts}, {"text", o.text}};
   if (o.domains) out["heldout"] = evaluate_domains(*scorer, domains, tables);
   if (o.policies) out["routing"] = evaluate_policies(*scorer, domains, o, tables);
   if (o.json) fmt::print("{}\n", json_text(out, 2));
@@ -170,6 +172,13 @@ void add_eval_command(CLI::App& app) {
       "Example:\n  thermoe eval --out docs/results/model_eval.json\n"
       "D is the mean number of distinct experts a layer activates for a decode batch.");
   command->add_option("--model", o->model, "Checkpoint")->capture_default_str();
+  command
+      ->add_option(
+          "--experts", o->experts,
+          "simple: as the checkpoint holds them; quantized: rounded to int4 in groups of 32; "
+          "mixed: those with odd ids in int4")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"simple", "quantized", "mixed"}));
   command->add_option("--text", o->text, "Documents separated by 0x00")->capture_default_str();
   command->add_option("--index", o->index, "Index of the documents (JSON)")->capture_default_str();
   command->add_option("--out", o->out, "Also write the figures to this file, as JSON");

@@ -60,8 +60,8 @@ int open_temporary(const std::string& path, std::string& temporary) {
   return -EEXIST;
 }
 
-/// Makes the new name itself survive a crash. Returns 0 or an errno; 0 too where the filesystem
-/// cannot sync folders or the folder must not be read: the file is whole all the same.
+/// Returns 0 or an errno; 0 too where the filesystem cannot sync folders or the folder must not be
+/// read: the file is whole all the same.
 int sync_folder(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -86,6 +86,10 @@ void write_file_atomically(const std::string& given, std::string_view content) {
     ::unlink(temporary.c_str());
     throw WriteError(fmt::format("{}: cannot be written: {}", path, message_of(error)));
   }
+  sync_name(path);
+}
+
+void sync_name(const std::string& path) {
   if (const int failed = sync_folder(path); failed != 0) {
     throw WriteError(fmt::format("{}: is written, but its folder cannot be synced: {}", path,
                                  message_of(failed)));

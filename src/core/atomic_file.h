@@ -13,4 +13,8 @@ namespace thermoe {
 /// folder instead of a file) and leaves no debris.
 void write_file_atomically(const std::string& path, std::string_view content);
 
+/// Makes the name of a file or folder survive a crash by syncing the folder that holds it, where
+/// the filesystem can. Throws WriteError.
+void sync_name(const std::string& path);
+
 }  // namespace thermoe

@@ -65,12 +65,4 @@ Cost CostCurve::marginal(double tokens) const {
   return tokens < 1.0 ? activation() : slope(segment(tokens));
 }
 
-Basis CostCurve::basis(double tokens) const {
-  const auto same = [tokens](const Point& p) { return p.tokens == tokens; };
-  if (std::any_of(points_.begin(), points_.end(), same)) return Basis::kMeasured;
-  const bool inside =
-      !points_.empty() && tokens > points_.front().tokens && tokens < points_.back().tokens;
-  return inside ? Basis::kInterpolated : Basis::kExtrapolated;
-}
-
 }  // namespace thermoe

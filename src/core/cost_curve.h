@@ -52,8 +52,6 @@ class CostCurve {
   Cost marginal(double tokens) const;
   /// a_e: what the first token costs.
   Cost activation() const { return at(1.0); }
-  /// Whether `tokens` is a profiled point, between two, or beyond them.
-  Basis basis(double tokens) const;
 
   const std::vector<Point>& points() const { return points_; }
 

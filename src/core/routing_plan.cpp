@@ -28,7 +28,9 @@ std::size_t RoutingPlan::byte_size(int layers, int experts) {
   return (raw + 63) / 64 * 64;
 }
 
-PlanHeader& RoutingPlan::header() { return *reinterpret_cast<PlanHeader*>(bytes_.data()); }
+PlanHeader& RoutingPlan::header() {
+  return const_cast<PlanHeader&>(static_cast<const RoutingPlan&>(*this).header());
+}
 const PlanHeader& RoutingPlan::header() const {
   THERMOE_EXPECT(!bytes_.empty(), "an empty RoutingPlan has no header");
   return *reinterpret_cast<const PlanHeader*>(bytes_.data());

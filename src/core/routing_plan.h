@@ -8,8 +8,6 @@
 
 namespace thermoe {
 
-enum class Phase : std::uint32_t { kDecode = 0, kPrefill = 1 };
-
 /// First 64 bytes of a plan.
 struct PlanHeader {
   static constexpr std::uint32_t kMagic = 0x4c50'4854;  // "THPL", little endian
@@ -20,8 +18,7 @@ struct PlanHeader {
   std::uint64_t version = 0;  ///< grows by one with every published plan
   std::uint32_t layers = 0;
   std::uint32_t experts = 0;
-  Phase phase = Phase::kDecode;
-  std::uint32_t reserved[9] = {};
+  std::uint32_t reserved[10] = {};
 };
 static_assert(sizeof(PlanHeader) == 64);
 
@@ -43,7 +40,7 @@ static_assert(sizeof(LayerPlan) == 32);
 ///   selection_bias     [layers][experts]     f32, subtracted from the utility u (design: b)
 ///   activation_price   [layers][experts]     f32, in units of u: lambda * a_e * layer sensitivity
 ///   variant            [layers][experts]     u8, precision of the expert (0 = as loaded)
-///   device             [layers][experts]     u8, expert-parallel rank (0 = this one)
+///   reserved           [layers][experts]     u8, zero: room for the expert-parallel rank
 ///
 /// A plan of zeros with k = k_min is the baseline router, bit for bit.
 class RoutingPlan {

@@ -181,10 +181,6 @@ OpCost CostTable::at(double tokens, double active_experts) const {
   return not_below_zero(cost);
 }
 
-OpCost CostTable::marginal(double tokens, double active_experts) const {
-  return sum(at(tokens + 1.0, active_experts), -1.0, at(tokens, active_experts));
-}
-
 CostTable CostTable::with_energy_scale(double factor) const {
   CostTable scaled = *this;
   for (CostRow& row : scaled.rows_) {

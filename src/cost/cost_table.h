@@ -66,8 +66,6 @@ class CostTable {
   /// along active experts. Requires finite tokens and active_experts >= 0; active_experts is not
   /// read by tables without it.
   OpCost at(double tokens, double active_experts = 0.0) const;
-  /// at(tokens + 1) - at(tokens); negative where the table falls.
-  OpCost marginal(double tokens, double active_experts = 0.0) const;
 
   const OpKey& key() const { return key_; }
   CostSource source() const { return source_; }

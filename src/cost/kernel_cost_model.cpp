@@ -40,32 +40,6 @@ const CostTable* KernelCostModel::find(const OpKey& key) const {
   return found;
 }
 
-std::optional<OpCost> KernelCostModel::lookup(const OpKey& key, double tokens,
-                                              double active_experts) const {
-  const CostTable* table = find(key);
-  if (table == nullptr) return std::nullopt;
-  return table->at(tokens, active_experts);
-}
-
-std::optional<OpCost> KernelCostModel::marginal(const OpKey& key, double tokens,
-                                                double active_experts) const {
-  const CostTable* table = find(key);
-  if (table == nullptr) return std::nullopt;
-  return table->marginal(tokens, active_experts);
-}
-
-std::optional<CostCurve> KernelCostModel::curve(const OpKey& key) const {
-  const CostTable* table = find(key);
-  if (table == nullptr || table->by_active_experts() || !table->has_energy()) return std::nullopt;
-  std::vector<CostCurve::Point> points;
-  points.reserve(table->rows().size());
-  for (const CostRow& row : table->rows()) {
-    const Cost cost{row.latency, *row.energy, row.heat.value_or(Celsius{})};
-    points.push_back({.tokens = row.tokens, .cost = cost});
-  }
-  return CostCurve(std::move(points));
-}
-
 const CostTable& KernelCostModel::expert_table(const ExpertShape& shape,
                                                const std::string& dtype) const {
   const OpKey key{.op = shape.gated ? "moe_experts" : "moe_experts_plain",

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "core/cost_curve.h"
 #include "core/step_cost.h"
 #include "core/thermal_model.h"
 #include "core/units.h"
@@ -48,16 +47,6 @@ class KernelCostModel {
   static KernelCostModel from_json(const nlohmann::json& json, const std::string& path);
   KernelCostModel(CostModelHeader header, std::vector<CostTable> tables);
 
-  /// Cost of one execution, or nothing for an unknown op, shape or dtype. `active_experts` counts
-  /// only for moe_experts tables.
-  std::optional<OpCost> lookup(const OpKey& key, double tokens, double active_experts = 0.0) const;
-  /// What one token more costs (right derivative), or nothing.
-  std::optional<OpCost> marginal(const OpKey& key, double tokens,
-                                 double active_experts = 0.0) const;
-  /// A table as a curve over tokens, or nothing: unknown key, no energies, by active experts, or
-  /// starting below one token.
-  std::optional<CostCurve> curve(const OpKey& key) const;
-
   /// The plant's view of one layer of experts: the table, interpolated in tokens and active
   /// experts, extrapolation marked. Throws UsageError where the file has no such table.
   Lookup layer(const ExpertShape& shape, const std::string& dtype, double tokens,
@@ -72,7 +61,6 @@ class KernelCostModel {
                             int tokens, double layer_repeat) const;
 
   Watts active_idle() const { return header_.active_idle; }
-  Watts cold_idle() const { return header_.cold_idle; }
   /// Throws FormatError naming /thermal where the file has no thermal model: heat is then absent.
   FirstOrderThermal thermal() const;
   bool has_thermal() const { return header_.thermal.has_value(); }
@@ -80,6 +68,8 @@ class KernelCostModel {
   const std::string& device() const { return header_.device; }
   const CostModelHeader& header() const { return header_; }
   const std::vector<CostTable>& tables() const { return tables_; }
+  /// The table of an op, or null: unknown op, shape or dtype, or several group sizes to choose
+  /// from.
   const CostTable* find(const OpKey& key) const;
 
   /// The same model with every energy (and its heat) multiplied: a GPU that differs from its table.

@@ -96,8 +96,7 @@ std::size_t ExpertBank::expert_bytes(int variant) const {
     return expert_size(f32_is_bf16()) * sizeof(float);
   }
   THERMOE_EXPECT(variant == 1 && has_int4(), "the bank has no variant {}", variant);
-  const Int4Expert& e = int4_.front();
-  return (gated() ? e.gate.byte_size() : 0) + e.up.byte_size() + e.down.byte_size();
+  return int4_.front().byte_size();
 }
 
 void ExpertBank::check(const ExpertTensors& tensors) const {
@@ -144,18 +143,18 @@ void ExpertBank::load_int4(const ExpertTensors& tensors, Int4Format format) {
   check(tensors);
   const auto [experts, d, ff, kind] = shape_;
   const std::ptrdiff_t source = static_cast<std::ptrdiff_t>(ff) * d;
-  std::vector<Int4Expert> quantised(static_cast<std::size_t>(experts));
+  std::vector<QuantizedExpert> quantised;
   for (int e = 0; e < experts; ++e) {
-    Int4Expert& to = quantised[static_cast<std::size_t>(e)];
-    if (gated()) to.gate = quantise_int4(tensors.gate + e * source, ff, d, format);
-    to.up = quantise_int4(tensors.up + e * source, ff, d, format);
-    to.down = quantise_int4(tensors.down + e * source, d, ff, format);
+    const ExpertMatrices expert{.gate = gated() ? tensors.gate + e * source : nullptr,
+                                .up = tensors.up + e * source,
+                                .down = tensors.down + e * source};
+    quantised.push_back(quantise_expert(expert, d, ff, format));
   }
   int4_ = std::move(quantised);
   load_biases(tensors);
 }
 
-void ExpertBank::load_int4(std::vector<Int4Expert> experts) {
+void ExpertBank::load_int4(std::vector<QuantizedExpert> experts) {
   THERMOE_EXPECT(experts.size() == static_cast<std::size_t>(shape_.experts),
                  "{} int4 experts given for {}", experts.size(), shape_.experts);
   for (std::size_t e = 0; e < experts.size(); ++e) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/aligned_vector.h"
-#include "kernels/int4_weights.h"
+#include "kernels/quantized_expert.h"
 
 namespace thermoe {
 
@@ -31,13 +31,6 @@ struct ExpertTensors {
   const float* down_bias = nullptr;  ///< [experts, d_model] or null
 };
 
-/// One expert in int4. `gate` is empty for the plain kinds.
-struct Int4Expert {
-  Int4Weights gate;
-  Int4Weights up;
-  Int4Weights down;
-};
-
 /// All experts of a layer, repacked once for the grouped kernel: f32 (variant 0), int4 (variant 1)
 /// or both, so that each expert's precision can be chosen per call.
 ///
@@ -57,7 +50,7 @@ class ExpertBank {
   /// Quantises f32 weights. Requires format.group to divide d_model and d_ff.
   void load_int4(const ExpertTensors& tensors, Int4Format format);
   /// Takes weights that are int4 already. Requires one entry an expert of this shape.
-  void load_int4(std::vector<Int4Expert> experts);
+  void load_int4(std::vector<QuantizedExpert> experts);
 
   const ExpertLayerShape& shape() const { return shape_; }
   bool gated() const { return shape_.kind == ExpertKind::kSwiGlu; }
@@ -84,7 +77,7 @@ class ExpertBank {
     const std::uint32_t* down;
   };
   Bf16Expert bf16(int e) const;  ///< requires f32_is_bf16()
-  const Int4Expert& int4(int e) const { return int4_[static_cast<std::size_t>(e)]; }
+  const QuantizedExpert& int4(int e) const { return int4_[static_cast<std::size_t>(e)]; }
   /// Biases of expert e, padded with zeros to whole panels; null where there are none.
   const float* up_bias(int e) const;
   const float* down_bias(int e) const;
@@ -101,7 +94,7 @@ class ExpertBank {
   ExpertLayerShape shape_;
   AlignedVector<float> f32_;
   AlignedVector<std::uint32_t> bf16_;
-  std::vector<Int4Expert> int4_;
+  std::vector<QuantizedExpert> int4_;
   AlignedVector<float> up_bias_;
   AlignedVector<float> down_bias_;
 };

@@ -2,59 +2,112 @@
 #include "moe/adaptive_router.h"
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 
 #include "core/errors.h"
 
 namespace thermoe {
+namespace {
 
-AdaptiveRouter::AdaptiveRouter(Strategy strategy, int layer, int experts, int k)
-    : strategy_(strategy), layer_(layer), experts_(experts), k_(k), plan_(layer + 1, experts, k) {}
-
-void AdaptiveRouter::adopt(const RoutingPlan& plan) {
-  THERMOE_EXPECT(plan.experts() == experts_ && layer_ < plan.layers(),
-                 "a plan of {} layers x {} experts has no row for layer {} of {} experts",
-                 plan.layers(), plan.experts(), layer_, experts_);
-  if (strategy_ == Strategy::kBaseline) return;
-  if (strategy_ == Strategy::kStaticOptimal && adopted_) return;
-  plan_ = plan;
-  adopted_ = true;
+/// Probability mass of a token's picks over that of its `k` best experts, at most 1 (it takes more
+/// than k where a plan gives extra picks). Softmax's denominator cancels.
+float mass_share(std::span<const float> logits, std::span<const std::int32_t> picks, int k,
+                 std::span<float> scratch) {
+  std::copy(logits.begin(), logits.end(), scratch.begin());
+  std::nth_element(scratch.begin(), scratch.begin() + (k - 1), scratch.end(), std::greater<>());
+  const float most = *std::max_element(scratch.begin(), scratch.begin() + k);
+  float own = 0.0F;
+  for (int i = 0; i < k; ++i) own += std::exp(scratch[i] - most);
+  float kept = 0.0F;
+  for (const std::int32_t e : picks) {
+    if (e >= 0) kept += std::exp(logits[e] - most);
+  }
+  return std::min(1.0F, kept / own);
 }
 
-Routing AdaptiveRouter::route(const at::Tensor& gate_logits, std::int64_t batch_size) {
-  THERMOE_EXPECT(gate_logits.dim() == 2 && gate_logits.size(1) == experts_,
-                 "gate logits must be [tokens, {}]", experts_);
-  THERMOE_EXPECT(gate_logits.device().is_cpu() && gate_logits.scalar_type() == at::kFloat,
-                 "gate logits must be f32 on the CPU");
-  const std::int64_t tokens = gate_logits.size(0);
-  THERMOE_EXPECT(batch_size >= 1 && tokens % batch_size == 0,
-                 "{} tokens are no whole number of batches of {}", tokens, batch_size);
-  const at::Tensor logits = gate_logits.detach().contiguous();
-  const LayerPlan& row = plan_.layer(layer_);
-  const std::int64_t slots =
-      std::min<std::int64_t>(experts_, row.k + (row.extra_k_share > 0.0F ? 1 : 0));
-  const std::int64_t batches = tokens / batch_size;
-  Routing routing{.indices = at::empty({tokens, slots}, at::kInt),
-                  .weights = at::empty({tokens, slots}, at::kFloat),
-                  .counts = at::empty({batches, experts_}, at::kInt)};
-  PlanRouter router(experts_, k_, static_cast<int>(batch_size));
-  const auto batch_logits = static_cast<std::size_t>(batch_size * experts_);
-  double kept = 0.0;
-  for (std::int64_t b = 0; b < batches; ++b) {
-    const LayerRouting part = router.route(
-        std::span(logits.const_data_ptr<float>() + b * batch_size * experts_, batch_logits),
-        static_cast<int>(batch_size), plan_, layer_, step_++);
-    const std::int64_t first = b * batch_size * slots;
-    std::copy(part.expert.begin(), part.expert.end(),
-              routing.indices.mutable_data_ptr<std::int32_t>() + first);
-    std::copy(part.weight.begin(), part.weight.end(),
-              routing.weights.mutable_data_ptr<float>() + first);
-    std::copy(part.counts.begin(), part.counts.end(),
-              routing.counts.mutable_data_ptr<std::int32_t>() + b * experts_);
-    kept += std::accumulate(part.kept_mass.begin(), part.kept_mass.end(), 0.0);
+}  // namespace
+
+void spread_k(const LayerPlan& plan, int layer, std::uint64_t step, std::span<int> k_per_token) {
+  const auto tokens = static_cast<std::uint64_t>(k_per_token.size());
+  const double share = std::clamp(static_cast<double>(plan.extra_k_share), 0.0, 1.0);
+  for (std::uint64_t t = 0; t < tokens; ++t) {
+    // The token's turn in this step: turns rotate, or a share of one half would always favour the
+    // same streams.
+    const std::uint64_t turn = (t + step + static_cast<std::uint64_t>(layer)) % tokens;
+    const auto i = static_cast<double>(step * tokens + turn);
+    const bool extra = std::floor((i + 1.0) * share) > std::floor(i * share);
+    k_per_token[t] = plan.k + (extra ? 1 : 0);
   }
-  if (tokens > 0) routing.kept_mass = kept / static_cast<double>(tokens);
-  return routing;
+}
+
+AdaptiveRouter::AdaptiveRouter(int experts, int reference_k, int max_tokens)
+    : experts_(experts), reference_k_(reference_k) {
+  THERMOE_EXPECT(1 <= reference_k && reference_k <= experts && max_tokens >= 1,
+                 "a router needs 1 <= k={} <= experts={} and tokens={} >= 1", reference_k, experts,
+                 max_tokens);
+  const std::size_t picks = static_cast<std::size_t>(max_tokens) * experts;
+  k_per_token_.resize(max_tokens);
+  expert_.resize(picks);
+  weight_.resize(picks);
+  counts_.resize(experts);
+  kept_mass_.resize(max_tokens);
+  scratch_.resize(experts);
+  workspace_.reserve(experts);
+}
+
+int AdaptiveRouter::slots(const RoutingPlan& plan, int layer) const {
+  const LayerPlan& row = plan.layer(layer);
+  return row.k + (row.extra_k_share > 0.0F && row.k < experts_ ? 1 : 0);
+}
+
+LayerRouting AdaptiveRouter::route(std::span<const float> logits, int tokens,
+                                   const RoutingPlan& plan, int layer, std::uint64_t step) {
+  THERMOE_EXPECT(plan.experts() == experts_ && layer >= 0 && layer < plan.layers(),
+                 "layer {} of a plan of {} layers x {} experts does not fit {} experts", layer,
+                 plan.layers(), plan.experts(), experts_);
+  THERMOE_EXPECT(tokens >= 1 && tokens <= static_cast<int>(kept_mass_.size()) &&
+                     logits.size() == static_cast<std::size_t>(tokens) * experts_,
+                 "{} logits are not [{}, {}], at most {} tokens", logits.size(), tokens, experts_,
+                 kept_mass_.size());
+  const LayerPlan& row = plan.layer(layer);
+  THERMOE_EXPECT(1 <= row.k && row.k <= experts_, "layer {}: k={} is not in 1..{}", layer, row.k,
+                 experts_);
+  const int slots = this->slots(plan, layer);
+  const bool mixed = slots > row.k;
+  if (mixed) spread_k(row, layer, step, std::span(k_per_token_).first(tokens));
+  topk_route({.logits = logits.data(),
+              .tokens = tokens,
+              .experts = experts_,
+              .score = ScoreFunction::kSoftmax,
+              .renormalise = true,
+              .k = row.k,
+              .k_min = std::clamp(row.k_min, 1, row.k),
+              .k_per_token =
+                  mixed ? std::span<const int>(k_per_token_).first(tokens) : std::span<const int>{},
+              .selection_bias = plan.selection_bias(layer),
+              .activation_price = plan.activation_price(layer),
+              .expert = expert_.data(),
+              .weight = weight_.data(),
+              .slots = slots,
+              .counts = counts_.data(),
+              .kept_mass = kept_mass_.data(),
+              .workspace = &workspace_});
+  const auto picks = static_cast<std::size_t>(tokens) * slots;
+  if (mixed || row.k != reference_k_) {
+    // The kernel measures against the k it was given; quality is measured against the model's.
+    for (int t = 0; t < tokens; ++t) {
+      kept_mass_[t] =
+          mass_share(logits.subspan(static_cast<std::size_t>(t) * experts_, experts_),
+                     std::span(expert_).subspan(static_cast<std::size_t>(t) * slots, slots),
+                     reference_k_, scratch_);
+    }
+  }
+  return {.tokens = tokens,
+          .slots = slots,
+          .expert = std::span(expert_).first(picks),
+          .weight = std::span(weight_).first(picks),
+          .counts = counts_,
+          .kept_mass = std::span(kept_mass_).first(tokens)};
 }
 
 }  // namespace thermoe

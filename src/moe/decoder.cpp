@@ -8,10 +8,10 @@
 #include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/linear.h"
+#include "moe/adaptive_router.h"
 #include "moe/kv_cache.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
-#include "moe/plan_router.h"
 #include "moe/rms_norm.h"
 #include "moe/rotary_table.h"
 
@@ -66,7 +66,7 @@ struct Decoder::Impl {
   std::vector<Block> blocks;
   RotaryTable rotary;
   KvCache cache;
-  PlanRouter router;
+  AdaptiveRouter router;
   GroupedExpertsWorkspace workspace;
   std::uint64_t steps = 0;
   std::vector<int> positions;  // [streams]

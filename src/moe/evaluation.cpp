@@ -7,7 +7,6 @@
 #include <random>
 
 #include "core/errors.h"
-#include "moe/decoder.h"
 
 namespace thermoe {
 namespace {
@@ -80,7 +79,7 @@ std::vector<DomainScore> score_domains(SequenceScorer& scorer, const std::vector
     }
   }
   std::ranges::stable_sort(windows, {}, [](const Window& w) { return w.bytes.size(); });
-  const RoutingPlan plan = baseline_plan(scorer.config());
+  const RoutingPlan plan = scorer.baseline();
   for (std::size_t i = 0; i < windows.size(); i += kBatch) {
     const std::size_t n = std::min(kBatch, windows.size() - i);
     score_windows(scorer, std::span(windows).subspan(i, n), plan, scores);
@@ -143,17 +142,15 @@ SequenceScore score_policy(SequenceScorer& scorer, const PolicyBatches& batches,
   return mean;
 }
 
-RoutingPlan priced_plan_of(const ModelConfig& config, double price, int k_min) {
-  RoutingPlan plan = baseline_plan(config);
-  for (int l = 0; l < config.layers; ++l) {
+RoutingPlan priced_plan_of(RoutingPlan plan, double price, int k_min) {
+  for (int l = 0; l < plan.layers(); ++l) {
     plan.layer(l).k_min = k_min;
     std::ranges::fill(plan.activation_price(l), static_cast<float>(price));
   }
   return plan;
 }
 
-RoutingPlan reduced_plan_of(const ModelConfig& config, double k) {
-  RoutingPlan plan = baseline_plan(config);
+RoutingPlan reduced_plan_of(RoutingPlan plan, double k) {
   plan.set_fractional_k(k);
   return plan;
 }
@@ -165,8 +162,9 @@ PricedPoint find_price(SequenceScorer& scorer, const PolicyBatches& batches, dou
   PricedPoint point;
   // The number of active experts never rises with the price, so bracketing and bisection find it.
   for (int i = 0; i < 20; ++i) {
-    point = {.price = high,
-             .score = score_policy(scorer, batches, priced_plan_of(scorer.config(), high, k_min))};
+    point = {
+        .price = high,
+        .score = score_policy(scorer, batches, priced_plan_of(scorer.baseline(), high, k_min))};
     if (point.score.mean_active <= active) break;
     low = high;
     high *= 2.0;
@@ -175,7 +173,7 @@ PricedPoint find_price(SequenceScorer& scorer, const PolicyBatches& batches, dou
     const double middle = 0.5 * (low + high);
     const PricedPoint p{
         .price = middle,
-        .score = score_policy(scorer, batches, priced_plan_of(scorer.config(), middle, k_min))};
+        .score = score_policy(scorer, batches, priced_plan_of(scorer.baseline(), middle, k_min))};
     if (p.score.mean_active <= active) {
       high = middle;
       point = p;
@@ -189,13 +187,13 @@ PricedPoint find_price(SequenceScorer& scorer, const PolicyBatches& batches, dou
 ReducedPoint find_reduced_k(SequenceScorer& scorer, const PolicyBatches& batches, double active) {
   double low = 1.0;
   double high = scorer.config().top_k;
-  ReducedPoint point{.k = low,
-                     .score = score_policy(scorer, batches, reduced_plan_of(scorer.config(), low))};
+  ReducedPoint point{
+      .k = low, .score = score_policy(scorer, batches, reduced_plan_of(scorer.baseline(), low))};
   while (high - low > 0.02) {
     const double middle = 0.5 * (low + high);
     const ReducedPoint p{
         .k = middle,
-        .score = score_policy(scorer, batches, reduced_plan_of(scorer.config(), middle))};
+        .score = score_policy(scorer, batches, reduced_plan_of(scorer.baseline(), middle))};
     if (p.score.mean_active <= active) {
       low = middle;
       point = p;

@@ -47,9 +47,9 @@ SequenceScore score_policy(SequenceScorer& scorer, const PolicyBatches& batches,
                            const RoutingPlan& plan);
 
 /// Activation pricing with one price for all experts (identical costs), at a guaranteed k_min.
-RoutingPlan priced_plan_of(const ModelConfig& config, double price, int k_min);
+RoutingPlan priced_plan_of(RoutingPlan baseline, double price, int k_min);
 /// k reduced to floor(k) for all tokens and one more for the fractional share of them.
-RoutingPlan reduced_plan_of(const ModelConfig& config, double k);
+RoutingPlan reduced_plan_of(RoutingPlan baseline, double k);
 
 /// The smallest price (within 2 %) at which the mean of distinct experts is at most `active`.
 struct PricedPoint {

@@ -23,13 +23,6 @@ at::Tensor register_weight(torch::nn::Module& owner, const std::string& name, at
   return owner.register_module(name, std::make_shared<WeightImpl>(std::move(initial)))->weight;
 }
 
-/// Rotates pairs (x_i, x_{i + hd/2}) by their position's angle. x [batch, heads, length, hd].
-at::Tensor rotate(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
-  const auto halves = x.chunk(2, -1);
-  return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine},
-                 -1);
-}
-
 at::Tensor linear_in(const at::Tensor& x, const at::Tensor& weight, at::ScalarType compute) {
   return at::linear(x.to(compute), weight.to(compute));
 }
@@ -45,11 +38,6 @@ at::Tensor draw_k(std::int64_t tokens, int top_k, const TrainingForward& how, at
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor wide = x.to(at::kFloat);
-  return wide * at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + eps) * weight;
-}
-
 AttentionImpl::AttentionImpl(const ModelConfig& c) : heads_(c.heads) {
   const std::int64_t d = c.d_model;
   const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
@@ -57,50 +45,34 @@ AttentionImpl::AttentionImpl(const ModelConfig& c) : heads_(c.heads) {
   out_ = register_weight(*this, "out", normal({d, d}, deviation / std::sqrt(2.0 * c.layers)));
 }
 
-at::Tensor AttentionImpl::forward(const at::Tensor& x, const at::Tensor& cosine,
-                                  const at::Tensor& sine, at::ScalarType compute) {
+at::Tensor AttentionImpl::forward(const at::Tensor& x, const RotaryAngles& angles,
+                                  at::ScalarType compute) {
   const auto batch = x.size(0);
   const auto length = x.size(1);
   const auto d = x.size(2);
   const at::Tensor qkv = linear_in(x, qkv_, compute).view({batch, length, 3, heads_, d / heads_});
   const auto parts = qkv.permute({2, 0, 3, 1, 4}).unbind(0);  // 3 x [batch, heads, length, hd]
-  const at::Tensor q = rotate(parts[0], cosine, sine);
-  const at::Tensor k = rotate(parts[1], cosine, sine);
+  const at::Tensor q = rotate(parts[0], angles);
+  const at::Tensor k = rotate(parts[1], angles);
   const at::Tensor mixed =
       at::scaled_dot_product_attention(q, k, parts[2], {}, /*dropout_p=*/0.0, /*is_causal=*/true);
   return linear_in(mixed.transpose(1, 2).reshape({batch, length, d}), out_, compute);
 }
 
 SimpleMoELayerImpl::SimpleMoELayerImpl(const ModelConfig& c) : top_k_(c.top_k) {
-  const std::int64_t d = c.d_model;
-  const std::int64_t e = c.experts;
-  const std::int64_t f = c.d_ff;
-  const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
-  router_ = register_weight(*this, "router", normal({e, d}, deviation));
-  gate_ = register_parameter("gate", normal({e, f, d}, deviation));
-  up_ = register_parameter("up", normal({e, f, d}, deviation));
-  // As if the token's picks were one feed-forward of width k * f.
-  const double width = static_cast<double>(c.top_k) * c.d_ff;
-  down_ = register_parameter("down", normal({e, d, f}, 1.0 / std::sqrt(width * 2.0 * c.layers)));
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(c.d_model));
+  router_ = register_weight(*this, "router", normal({c.experts, c.d_model}, deviation));
+  experts_ = SimpleExpert::random(c);
+  register_parameter("gate", experts_.gate);
+  register_parameter("up", experts_.up);
+  register_parameter("down", experts_.down);
 }
 
 at::Tensor SimpleMoELayerImpl::forward(const at::Tensor& x, const TrainingForward& how,
                                        TrainingRouting& routing) {
-  const auto tokens = x.size(0);
-  const auto d = x.size(1);
-  const auto experts = gate_.size(0);
-  const auto f = gate_.size(1);
   const at::Tensor logits = at::linear(x, router_);
-  routing = route_for_training(logits, top_k_, draw_k(tokens, top_k_, how, x.device()));
-
-  const at::Tensor input = x.to(how.compute);
-  const at::Tensor gate = at::linear(input, gate_.view({experts * f, d}).to(how.compute));
-  const at::Tensor up = at::linear(input, up_.view({experts * f, d}).to(how.compute));
-  const at::Tensor hidden = (at::silu(gate) * up).view({tokens, experts, f}) *
-                            routing.gates.to(how.compute).unsqueeze(-1);
-  // down [E, d, f] as one [d, E f] matrix.
-  const at::Tensor down = down_.to(how.compute).permute({1, 0, 2}).reshape({d, experts * f});
-  return at::linear(hidden.view({tokens, experts * f}), down).to(at::kFloat);
+  routing = route_for_training(logits, top_k_, draw_k(x.size(0), top_k_, how, x.device()));
+  return experts_.forward(x, routing.gates, how.compute);
 }
 
 MoETransformerBlockImpl::MoETransformerBlockImpl(const ModelConfig& c) : eps_(c.norm_eps) {
@@ -110,11 +82,10 @@ MoETransformerBlockImpl::MoETransformerBlockImpl(const ModelConfig& c) : eps_(c.
   moe_ = register_module("moe", SimpleMoELayer(c));
 }
 
-at::Tensor MoETransformerBlockImpl::forward(const at::Tensor& x, const at::Tensor& cosine,
-                                            const at::Tensor& sine, const TrainingForward& how,
-                                            TrainingRouting& routing) {
+at::Tensor MoETransformerBlockImpl::forward(const at::Tensor& x, const RotaryAngles& angles,
+                                            const TrainingForward& how, TrainingRouting& routing) {
   const at::Tensor attended =
-      x + attn_->forward(rms_norm(x, attn_norm_, eps_), cosine, sine, how.compute).to(at::kFloat);
+      x + attn_->forward(rms_norm(x, attn_norm_, eps_), angles, how.compute).to(at::kFloat);
   const at::Tensor normed = rms_norm(attended, moe_norm_, eps_).view({-1, x.size(2)});
   return attended + moe_->forward(normed, how, routing).view_as(x);
 }
@@ -136,20 +107,15 @@ LanguageModelImpl::Output LanguageModelImpl::forward(const at::Tensor& bytes,
                                                      const TrainingForward& how) {
   THERMOE_EXPECT(bytes.dim() == 2 && bytes.size(1) <= config_.context,
                  "bytes must be [batch, length <= {}]", config_.context);
-  const auto length = bytes.size(1);
-  const auto half = config_.head_dim() / 2;
-  const auto wide = at::TensorOptions().device(bytes.device()).dtype(at::kFloat);
-  const at::Tensor frequency =
-      at::pow(config_.rope_base, at::arange(half, wide) * (-1.0 / static_cast<double>(half)));
-  const at::Tensor angle = at::arange(length, wide).unsqueeze(1) * frequency;  // [length, hd/2]
-  const at::Tensor cosine = at::cos(angle).to(how.compute);
-  const at::Tensor sine = at::sin(angle).to(how.compute);
+  RotaryAngles angles =
+      rotary_angles(bytes.size(1), config_.head_dim(), config_.rope_base, bytes.device());
+  angles = {.cosine = angles.cosine.to(how.compute), .sine = angles.sine.to(how.compute)};
 
   Output output;
   output.routing.resize(blocks_.size());
   at::Tensor x = at::embedding(embed_, bytes);
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
-    x = blocks_[l]->forward(x, cosine, sine, how, output.routing[l]);
+    x = blocks_[l]->forward(x, angles, how, output.routing[l]);
   }
   output.logits =
       linear_in(rms_norm(x, final_norm_, config_.norm_eps), head_, how.compute).to(at::kFloat);

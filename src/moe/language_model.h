@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "moe/model_config.h"
+#include "moe/simple_expert.h"
 #include "moe/training_routing.h"
+#include "moe/transformer_tensors.h"
 
 namespace thermoe {
 
@@ -23,8 +25,7 @@ class AttentionImpl final : public torch::nn::Module {
  public:
   explicit AttentionImpl(const ModelConfig& config);
   /// x [batch, length, d_model] -> the same shape.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine,
-                     at::ScalarType compute);
+  at::Tensor forward(const at::Tensor& x, const RotaryAngles& angles, at::ScalarType compute);
 
  private:
   int heads_;
@@ -33,9 +34,7 @@ class AttentionImpl final : public torch::nn::Module {
 };
 TORCH_MODULE(Attention);
 
-/// Router and SwiGLU experts. The forward here computes all experts as one wide masked
-/// feed-forward: exact, plain matrix products, no gathers (whose backward sorts). Decoding uses
-/// grouped kernels on the same parameters (moe/decoder.h).
+/// Router and experts. Decoding uses grouped kernels on the same parameters (moe/decoder.h).
 class SimpleMoELayerImpl final : public torch::nn::Module {
  public:
   explicit SimpleMoELayerImpl(const ModelConfig& config);
@@ -44,10 +43,8 @@ class SimpleMoELayerImpl final : public torch::nn::Module {
 
  private:
   int top_k_;
-  at::Tensor router_;  // [E, d]
-  at::Tensor gate_;    // [E, f, d]
-  at::Tensor up_;      // [E, f, d]
-  at::Tensor down_;    // [E, d, f]
+  at::Tensor router_;       // [E, d]
+  SimpleExpert experts_{};  // shares its tensors with the parameters "gate", "up" and "down"
 };
 TORCH_MODULE(SimpleMoELayer);
 
@@ -55,8 +52,8 @@ TORCH_MODULE(SimpleMoELayer);
 class MoETransformerBlockImpl final : public torch::nn::Module {
  public:
   explicit MoETransformerBlockImpl(const ModelConfig& config);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine,
-                     const TrainingForward& how, TrainingRouting& routing);
+  at::Tensor forward(const at::Tensor& x, const RotaryAngles& angles, const TrainingForward& how,
+                     TrainingRouting& routing);
 
  private:
   double eps_;
@@ -90,9 +87,6 @@ class LanguageModelImpl final : public torch::nn::Module {
   std::vector<MoETransformerBlock> blocks_{};
 };
 TORCH_MODULE(LanguageModel);
-
-/// x / rms(x) * weight over the last dimension, in f32.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
 /// Writes parameters as a safetensors checkpoint (`dtype` f32 or bf16) with the configuration and
 /// `metadata`; reads one back, widened to f32. Errors name file and tensor.

@@ -9,26 +9,16 @@
 
 #include "core/errors.h"
 #include "kernels/grouped_experts.h"
-#include "moe/adaptive_router.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
+#include "moe/tensor_routing.h"
+#include "moe/transformer_tensors.h"
 
 namespace thermoe {
 namespace {
 
 at::Tensor copied(const std::vector<float>& values, at::IntArrayRef shape) {
   return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat).clone();
-}
-
-at::Tensor normed(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  return x * at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + eps) * weight;
-}
-
-/// Turns pairs (x_i, x_{i + hd/2}) by their position's angle. x [batch, heads, length, hd].
-at::Tensor rotated(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
-  const auto halves = x.chunk(2, -1);
-  return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine},
-                 -1);
 }
 
 struct Block {
@@ -63,8 +53,8 @@ struct SequenceScorer::Impl {
   at::Tensor forward(std::span<const std::uint8_t> bytes, int batch, int length, int stride,
                      const RoutingPlan& plan, RoutingSums& sums);
   at::Tensor attention(const Block& block, const at::Tensor& x, int batch, int length) const;
-  at::Tensor experts(const Block& block, const at::Tensor& x, int layer, int batch,
-                     const RoutingPlan& plan, RoutingSums& sums);
+  at::Tensor experts(const at::Tensor& x, int layer, int batch, const RoutingPlan& plan,
+                     AdaptiveRouter& router, RoutingSums& sums);
   at::Tensor apply(const ExpertBank& bank, const at::Tensor& hidden, const Routing& routing,
                    std::span<const std::uint8_t> variant);
 
@@ -91,28 +81,24 @@ SequenceScorer::Impl::Impl(const ModelWeights& w, const ScorerOptions& o)
 at::Tensor SequenceScorer::Impl::attention(const Block& block, const at::Tensor& x, int batch,
                                            int length) const {
   const std::int64_t hd = config.head_dim();
-  const at::Tensor frequency =
-      at::pow(config.rope_base, at::arange(hd / 2, at::kFloat) * (-2.0 / static_cast<double>(hd)));
-  const at::Tensor angle =
-      at::arange(length, at::kFloat).unsqueeze(1) * frequency;  // [length, hd/2]
-  const at::Tensor cosine = at::cos(angle);
-  const at::Tensor sine = at::sin(angle);
-  const auto parts = at::linear(normed(x, block.attn_norm, config.norm_eps), block.qkv)
+  const RotaryAngles angles = rotary_angles(length, hd, config.rope_base, at::kCPU);
+  const auto parts = at::linear(rms_norm(x, block.attn_norm, config.norm_eps), block.qkv)
                          .view({length, batch, 3, config.heads, hd})
                          .permute({2, 1, 3, 0, 4})  // 3 x [batch, heads, length, hd]
                          .unbind(0);
   const at::Tensor mixed = at::scaled_dot_product_attention(
-      rotated(parts[0], cosine, sine), rotated(parts[1], cosine, sine), parts[2].contiguous(), {},
+      rotate(parts[0], angles), rotate(parts[1], angles), parts[2].contiguous(), {},
       /*dropout_p=*/0.0, /*is_causal=*/true);
   return at::linear(mixed.permute({2, 0, 1, 3}).reshape(x.sizes()), block.attn_out);
 }
 
-at::Tensor SequenceScorer::Impl::experts(const Block& block, const at::Tensor& x, int layer,
-                                         int batch, const RoutingPlan& plan, RoutingSums& sums) {
-  const at::Tensor hidden = normed(x, block.moe_norm, config.norm_eps).contiguous();
-  AdaptiveRouter router(Strategy::kKernelAwareTtha, layer, config.experts, config.top_k);
-  router.adopt(plan);
-  const Routing routing = router.route(at::linear(hidden, block.router), batch);
+at::Tensor SequenceScorer::Impl::experts(const at::Tensor& x, int layer, int batch,
+                                         const RoutingPlan& plan, AdaptiveRouter& router,
+                                         RoutingSums& sums) {
+  const Block& block = blocks[layer];
+  const at::Tensor hidden = rms_norm(x, block.moe_norm, config.norm_eps).contiguous();
+  const Routing routing =
+      route_batches(router, at::linear(hidden, block.router), batch, plan, layer);
   sums.active += static_cast<double>(routing.counts.gt(0).sum().item<std::int64_t>()) /
                  static_cast<double>(routing.counts.size(0));
   sums.kept_mass += routing.kept_mass;
@@ -173,14 +159,15 @@ at::Tensor SequenceScorer::Impl::forward(std::span<const std::uint8_t> bytes, in
                      config.vocab);
     }
   }
+  AdaptiveRouter router(config.experts, config.top_k, batch);
   at::Tensor x = embed.index_select(0, ids.view(-1));
   for (int l = 0; l < config.layers; ++l) {
     x = x + attention(blocks[l], x, batch, length);
-    x = x + experts(blocks[l], x, l, batch, plan, sums);
+    x = x + experts(x, l, batch, plan, router, sums);
   }
   sums.active /= config.layers;
   sums.kept_mass /= config.layers;
-  return at::linear(normed(x, final_norm, config.norm_eps), head);
+  return at::linear(rms_norm(x, final_norm, config.norm_eps), head);
 }
 
 SequenceScorer::SequenceScorer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -193,6 +180,9 @@ std::unique_ptr<SequenceScorer> SequenceScorer::load(const std::string& path,
 }
 
 const ModelConfig& SequenceScorer::config() const { return impl_->config; }
+RoutingPlan SequenceScorer::baseline() const {
+  return baseline_plan(impl_->config, impl_->options.experts);
+}
 
 SequenceScore SequenceScorer::score(std::span<const std::uint8_t> bytes, int batch, int length,
                                     const RoutingPlan& plan) {

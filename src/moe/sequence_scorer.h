@@ -41,6 +41,8 @@ class SequenceScorer {
   SequenceScorer& operator=(const SequenceScorer&) = delete;
 
   const ModelConfig& config() const;
+  /// The model's own routing, with the variants of mixed experts where they were asked for.
+  RoutingPlan baseline() const;
 
   /// bytes [batch, length] row-major; each row's bytes 1.. are predicted from those before.
   /// Requires 2 <= length <= context + 1 and a plan of the model's shape.

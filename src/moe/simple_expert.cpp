@@ -6,47 +6,38 @@
 #include "core/errors.h"
 
 namespace thermoe {
-namespace {
 
-at::Tensor random_weight(int outputs, int inputs) {
-  return at::randn({outputs, inputs}) / std::sqrt(static_cast<double>(inputs));
+SimpleExpert SimpleExpert::random(const ModelConfig& c) {
+  const std::int64_t d = c.d_model;
+  const std::int64_t e = c.experts;
+  const std::int64_t f = c.d_ff;
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(d));
+  // As if the token's picks were one feed-forward of width k * f.
+  const double width = static_cast<double>(c.top_k) * c.d_ff;
+  SimpleExpert made;
+  made.gate = at::randn({e, f, d}) * deviation;
+  made.up = at::randn({e, f, d}) * deviation;
+  made.down = at::randn({e, d, f}) * (1.0 / std::sqrt(width * 2.0 * c.layers));
+  return made;
 }
 
-}  // namespace
-
-SimpleExpertImpl::SimpleExpertImpl(const ExpertOptions& options) : options_(options) {
-  const bool gated = options.kind == ExpertKind::kSwiGlu;
-  THERMOE_EXPECT(options.d_model >= 1 && options.d_ff >= 1,
-                 "d_model={} and d_ff={} must be positive", options.d_model, options.d_ff);
-  THERMOE_EXPECT(!(gated && options.bias), "a gated expert has no biases");
-  const int d = options.d_model;
-  const int f = options.d_ff;
-  if (gated) gate_ = register_parameter("gate_weight", random_weight(f, d));
-  up_ = register_parameter(gated ? "up_weight" : "fc1_weight", random_weight(f, d));
-  down_ = register_parameter(gated ? "down_weight" : "fc2_weight", random_weight(d, f));
-  if (options.bias) {
-    up_bias_ = register_parameter("fc1_bias", at::zeros({f}));
-    down_bias_ = register_parameter("fc2_bias", at::zeros({d}));
-  }
-}
-
-at::Tensor SimpleExpertImpl::forward(const at::Tensor& x) const {
-  THERMOE_EXPECT(x.dim() == 2 && x.size(1) == options_.d_model, "x must be [n, {}]",
-                 options_.d_model);
-  const at::Tensor first = at::linear(x, up_, up_bias_);
-  at::Tensor hidden;
-  switch (options_.kind) {
-    case ExpertKind::kSwiGlu:
-      hidden = at::silu(at::linear(x, gate_)) * first;
-      break;
-    case ExpertKind::kRelu:
-      hidden = at::relu(first);
-      break;
-    case ExpertKind::kGelu:
-      hidden = at::gelu(first, "tanh");
-      break;
-  }
-  return at::linear(hidden, down_, down_bias_);
+at::Tensor SimpleExpert::forward(const at::Tensor& x, const at::Tensor& gates,
+                                 at::ScalarType compute) const {
+  const auto experts = gate.size(0);
+  const auto f = gate.size(1);
+  const auto d = gate.size(2);
+  THERMOE_EXPECT(x.dim() == 2 && x.size(1) == d, "x must be [tokens, {}]", d);
+  const auto tokens = x.size(0);
+  THERMOE_EXPECT(gates.dim() == 2 && gates.size(0) == tokens && gates.size(1) == experts,
+                 "gates must be [{}, {}]", tokens, experts);
+  const at::Tensor input = x.to(compute);
+  const at::Tensor gated = at::linear(input, gate.view({experts * f, d}).to(compute));
+  const at::Tensor upped = at::linear(input, up.view({experts * f, d}).to(compute));
+  const at::Tensor hidden =
+      (at::silu(gated) * upped).view({tokens, experts, f}) * gates.to(compute).unsqueeze(-1);
+  // down [E, d, f] as one [d, E f] matrix.
+  const at::Tensor wide = down.to(compute).permute({1, 0, 2}).reshape({d, experts * f});
+  return at::linear(hidden.view({tokens, experts * f}), wide).to(at::kFloat);
 }
 
 }  // namespace thermoe

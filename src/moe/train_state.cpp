@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <vector>
 
 #include "core/atomic_file.h"
@@ -38,23 +39,41 @@ nlohmann::json config_json(const TrainConfig& c) {
           {"seed", c.seed}};
 }
 
-/// Finished states in `out`, oldest first.
-std::vector<std::int64_t> saved_steps(const std::string& out) {
-  std::vector<std::int64_t> steps;
-  for (const auto& entry : fs::directory_iterator(out)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind(kPrefix, 0) != 0) continue;
-    std::int64_t step = 0;
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, step);
-    if (parsed.ec == std::errc() && parsed.ptr == end) steps.push_back(step);
-  }
-  std::sort(steps.begin(), steps.end());
-  return steps;
+/// What stands behind the step of a state's folder that is not its final one.
+constexpr std::string_view kUnfinished = ".tmp";
+constexpr std::string_view kReplaced =
+    ".old";  // whole: a later save of the same step took its name
+
+struct StateFolder {
+  std::int64_t step = 0;
+  std::string suffix{};
+  fs::path path{};
+};
+
+fs::path state_path(const std::string& out, std::int64_t step, std::string_view suffix = "") {
+  return fs::path(out) / fmt::format("{}{}{}", kPrefix, step, suffix);
 }
 
-fs::path state_path(const std::string& out, std::int64_t step) {
-  return fs::path(out) / (std::string(kPrefix) + std::to_string(step));
+/// Folders of states in `out`, unfinished ones included; oldest first, for equal steps the final
+/// one last.
+std::vector<StateFolder> state_folders(const std::string& out) {
+  std::vector<StateFolder> found;
+  for (const auto& entry : fs::directory_iterator(out)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    StateFolder folder{.path = entry.path()};
+    const char* end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, folder.step);
+    if (parsed.ec != std::errc()) continue;
+    folder.suffix.assign(parsed.ptr, end);
+    const bool known =
+        folder.suffix.empty() || folder.suffix == kUnfinished || folder.suffix == kReplaced;
+    if (known) found.push_back(std::move(folder));
+  }
+  std::ranges::sort(found, [](const StateFolder& a, const StateFolder& b) {
+    return a.step != b.step ? a.step < b.step : a.suffix.empty() < b.suffix.empty();
+  });
+  return found;
 }
 
 }  // namespace
@@ -86,33 +105,49 @@ void prepare_train_directory(const TrainConfig& config) {
 }
 
 void save_train_state(const std::string& out, std::int64_t step, LanguageModel& model,
-                      torch::optim::Optimizer& optimizer) {
-  const auto older = saved_steps(out);
+                      torch::optim::Optimizer& optimizer, const std::function<void()>& changed) {
   const fs::path final_path = state_path(out, step);
-  const fs::path temporary = final_path.string() + ".tmp";
+  const fs::path unfinished = state_path(out, step, kUnfinished);
+  const fs::path replaced = state_path(out, step, kReplaced);
   try {
-    fs::remove_all(temporary);
-    fs::create_directories(temporary);
-    save_language_model(model, (temporary / "model.safetensors").string(), at::kFloat);
-    torch::save(optimizer, (temporary / "optimizer.pt").string());
-    fs::remove_all(final_path);
-    fs::rename(temporary, final_path);
+    fs::remove_all(unfinished);
+    fs::create_directories(unfinished);
+    changed();
+    save_language_model(model, (unfinished / "model.safetensors").string(), at::kFloat);
+    changed();
+    std::ostringstream bytes;
+    torch::save(optimizer, bytes);
+    write_file_atomically((unfinished / "optimizer.pt").string(), bytes.view());
+    changed();
+    // The files and their names in the folder are synced: what follows only renames.
+    if (fs::exists(final_path)) {  // a folder that holds something cannot be renamed over
+      fs::remove_all(replaced);
+      changed();
+      fs::rename(final_path, replaced);
+      changed();
+    }
+    fs::rename(unfinished, final_path);
+    changed();
+    sync_name(final_path.string());
   } catch (const std::exception& e) {
     std::error_code ignored;
-    fs::remove_all(temporary, ignored);
+    fs::remove_all(unfinished, ignored);
     throw WriteError(
-        fmt::format("{}: the training state cannot be written: {}", temporary.string(), e.what()));
+        fmt::format("{}: the training state cannot be written: {}", final_path.string(), e.what()));
   }
-  for (const std::int64_t old : older) {
-    if (old != step) fs::remove_all(state_path(out, old));
+  for (const StateFolder& other : state_folders(out)) {
+    if (other.path == final_path) continue;
+    fs::remove_all(other.path);
+    changed();
   }
 }
 
 std::int64_t load_train_state(const std::string& out, LanguageModel& model,
                               torch::optim::Optimizer& optimizer, at::Device device) {
-  const auto steps = saved_steps(out);
-  if (steps.empty()) throw UsageError(fmt::format("{}: no saved state to resume from", out));
-  const fs::path path = state_path(out, steps.back());
+  auto states = state_folders(out);
+  std::erase_if(states, [](const StateFolder& s) { return s.suffix == kUnfinished; });
+  if (states.empty()) throw UsageError(fmt::format("{}: no saved state to resume from", out));
+  const fs::path& path = states.back().path;
   LanguageModel saved = load_language_model((path / "model.safetensors").string());
   const at::NoGradGuard no_grad;
   const auto from = saved->parameters();
@@ -125,7 +160,7 @@ std::int64_t load_train_state(const std::string& out, LanguageModel& model,
     throw FormatError((path / "optimizer.pt").string(), "",
                       fmt::format("cannot be read: {}", e.what()));
   }
-  return steps.back();
+  return states.back().step;
 }
 
 }  // namespace thermoe

@@ -3,6 +3,7 @@
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <string>
 
 #include "moe/language_model.h"
@@ -17,9 +18,11 @@ std::string train_config_json(const TrainConfig& config);
 void prepare_train_directory(const TrainConfig& config);
 
 /// Writes state-<step>/ (f32 parameters, optimiser) as a whole or not at all, then removes older
-/// ones.
-void save_train_state(const std::string& out, std::int64_t step, LanguageModel& model,
-                      torch::optim::Optimizer& optimizer);
+/// ones. A crash at any point leaves the state that was newest before, or this one. `changed` is
+/// called after each change of the disk, so that tests can crash there.
+void save_train_state(
+    const std::string& out, std::int64_t step, LanguageModel& model,
+    torch::optim::Optimizer& optimizer, const std::function<void()>& changed = [] {});
 
 /// Loads the newest state; returns its step. Throws UsageError where there is none.
 std::int64_t load_train_state(const std::string& out, LanguageModel& model,

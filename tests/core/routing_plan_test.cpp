@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/errors.h"
 
@@ -47,6 +48,8 @@ TEST(RoutingPlan, BytesLieWhereTheDocumentSays) {
   EXPECT_EQ(read_at<float>(plan, price + 4 * 3), 0.5F);
   const std::size_t variant = price + 4 * 8;
   EXPECT_EQ(read_at<std::uint8_t>(plan, variant + 4), 1);
+  // Behind it as many reserved bytes, 208 in all, then up to whole cache lines.
+  EXPECT_EQ(plan.bytes().size(), 256U);
   EXPECT_EQ(plan.bytes().size(), RoutingPlan::byte_size(2, 4));
   EXPECT_EQ(plan.bytes().size() % 64, 0U);
 }
@@ -64,6 +67,16 @@ TEST(RoutingPlan, RefusesAKBeyondTheExperts) {
   EXPECT_THROW(RoutingPlan(1, 4, 5), PreconditionError);
   EXPECT_THROW(RoutingPlan(1, 4, 0), PreconditionError);
   EXPECT_THROW(RoutingPlan(0, 4, 1), PreconditionError);
+}
+
+TEST(RoutingPlan, AnEmptyPlanHasNoHeaderToReadOrWrite) {
+  RoutingPlan empty;
+  EXPECT_TRUE(empty.empty());
+  EXPECT_THROW(empty.header(), PreconditionError);
+  EXPECT_THROW(std::as_const(empty).header(), PreconditionError);
+  EXPECT_THROW(empty.layers(), PreconditionError);
+  EXPECT_THROW(empty.layer(0), PreconditionError);
+  EXPECT_THROW(empty.selection_bias(0), PreconditionError);
 }
 
 TEST(RoutingPlan, RefusesALayerItDoesNotHave) {

@@ -37,10 +37,7 @@ TEST(CostCurve, IsExactlyLinearBetweenPointsAndContinuesTheLastSlope) {
   EXPECT_DOUBLE_EQ(curve().marginal(100).energy.value, 4.0);
 }
 
-TEST(CostCurve, SaysHowItKnows) {
-  EXPECT_EQ(curve().basis(5), Basis::kMeasured);
-  EXPECT_EQ(curve().basis(6), Basis::kInterpolated);
-  EXPECT_EQ(curve().basis(10), Basis::kExtrapolated);
+TEST(Basis, TheWeakerOfTwoCounts) {
   EXPECT_EQ(weaker(Basis::kMeasured, Basis::kExtrapolated), Basis::kExtrapolated);
   EXPECT_EQ(to_string(Basis::kInterpolated), "interpolated");
 }

@@ -110,7 +110,7 @@ TEST(CostSchema, RefusesWhatIsNoFiniteNumber) {
               AllOf(HasSubstr("not valid JSON"), HasSubstr("line 1")));
   EXPECT_THAT(refusal(std::string(text).replace(at, 4, "1e999")), HasSubstr("1e999"));
   EXPECT_THAT(refusal([](auto& j) { row(j, 1, 2)["latency_us"] = nullptr; }),
-              StartsWith("/entries/1/rows/2/latency_us: is missing"));
+              StartsWith("/entries/1/rows/2/latency_us: is null"));
   EXPECT_THAT(refusal([](auto& j) { row(j, 1, 2)["latency_us"] = "fast"; }),
               StartsWith("/entries/1/rows/2/latency_us: is \"fast\""));
   EXPECT_THAT(refusal([](auto& j) { row(j, 1, 2)["latency_us"] = 1e300; }),

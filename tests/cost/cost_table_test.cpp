@@ -78,6 +78,13 @@ TEST(CostTable, ALoneRowFollowsTheNearestBatchThatHasMore) {
   EXPECT_EQ(t.at(1, 24).basis, Basis::kExtrapolated);
 }
 
+TEST(CostTable, NearestIsByRatioOfTokensNotByDifference) {
+  // From 4 tokens, 1 is 3 away and 8 is 4, but 8 is twice as many and 1 a quarter.
+  const CostTable t =
+      table({row(1, 8, 1), row(1, 24, 2), row(4, 8, 7), row(8, 8, 10), row(8, 24, 42)});
+  EXPECT_DOUBLE_EQ(t.at(4, 24).latency.value, 7.0 + 32.0);
+}
+
 TEST(CostTable, EnergyIsAbsentWhereARowLacksIt) {
   CostRow without = row(5, 4);
   without.energy.reset();
@@ -86,13 +93,6 @@ TEST(CostTable, EnergyIsAbsentWhereARowLacksIt) {
   EXPECT_TRUE(t.at(1).energy);
   EXPECT_FALSE(t.at(3).energy);
   EXPECT_DOUBLE_EQ(t.at(3).latency.value, 3.0);
-}
-
-TEST(CostTable, MarginalIsTheDifferenceOfOneToken) {
-  const OpCost more = table({row(1, 2), row(5, 4), row(9, 12)}).marginal(5);
-  EXPECT_DOUBLE_EQ(more.latency.value, 2.0);
-  EXPECT_DOUBLE_EQ(more.energy->value, 20.0);
-  EXPECT_EQ(more.basis, Basis::kInterpolated);
 }
 
 TEST(CostTable, ScalesEnergyButNotTime) {

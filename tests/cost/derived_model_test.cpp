@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cost/expert_composition.h"
 #include "cost/kernel_cost_model.h"
 
 namespace thermoe {
@@ -77,17 +76,20 @@ TEST(DerivedCostModel, EveryActiveExpertCostsAboutThreeMicroseconds) {
             0.5 * step.variants[0].activation().energy.value);
 }
 
-TEST(DerivedCostModel, AWholeExpertIsComposedFromProfiledOps) {
-  const ExpertMlp mlp{.d_model = 4096, .d_ff = 14336, .activation = ExpertActivation::kGelu};
-  const auto simple = simple_expert(controller(), mlp, "f16", 16);
-  const auto fused = quantized_expert(controller(), mlp, QuantizedPath::kFused, "f16", 128, 16);
-  const auto unfused =
-      quantized_expert(controller(), mlp, QuantizedPath::kUnpackThenLinear, "f16", 128, 16);
-  ASSERT_TRUE(simple.cost && fused.cost && unfused.cost);
-  EXPECT_LT(fused.cost->latency, simple.cost->latency);
-  EXPECT_GT(unfused.cost->latency.value, 10.0 * fused.cost->latency.value);
-  EXPECT_TRUE(fused.cost->energy);
-  EXPECT_FALSE(unfused.cost->energy);  // nobody measured the unpacking's joules
+TEST(DerivedCostModel, AFusedInt4LinearIsFasterThanADenseOneAndUnpackingAloneSlowerThanBoth) {
+  const KernelCostModel model = controller();
+  const auto cost = [&](const char* op, const char* dtype, std::optional<int> group) {
+    const CostTable* table = model.find({op, {14336, 4096}, dtype, group});
+    EXPECT_TRUE(table) << op;
+    return table ? table->at(16) : OpCost{};
+  };
+  const OpCost dense = cost("linear", "f16", {});
+  const OpCost fused = cost("fused_dequant_linear", "int4", 128);
+  const OpCost unpack = cost("dequant_unpack", "int4", 128);
+  EXPECT_LT(fused.latency, dense.latency);
+  EXPECT_GT(unpack.latency.value, 5.0 * fused.latency.value);
+  EXPECT_TRUE(fused.energy);
+  EXPECT_FALSE(unpack.energy);  // nobody measured the unpacking's joules
 }
 
 }  // namespace

@@ -52,6 +52,20 @@ TEST(StepCostFit, ABatchBetweenTwoProfiledOnesIsInterpolated) {
             Basis::kExtrapolated);
 }
 
+TEST(StepCostFit, ABatchThatNobodyProfiledIsReadAtTheDsOfTheOneNearestByRatio) {
+  const auto row = [](double tokens, double active) {
+    return CostRow{.tokens = tokens,
+                   .active_experts = active,
+                   .latency = Seconds(1e-6 * active),
+                   .energy = Joules(1e-4 * active)};
+  };
+  // 4 tokens are 3 from 1 and 4 from 8, but nearer to 8 in ratio: its three rows are read.
+  const CostTable table({.op = "moe_experts", .shape = {128, 8, 2048, 768}, .dtype = "bf16"},
+                        CostSource::kCupti, "",
+                        {row(1, 4), row(1, 8), row(8, 8), row(8, 24), row(8, 40)});
+  EXPECT_EQ(fit_step_cost({&table}, 4, 8, 1.0, Watts(130)).reports[0].rows, 3);
+}
+
 TEST(StepCostFit, ReportsTheResidualOfATableThatIsNoLine) {
   auto json = testing::sound_model();
   auto& latency = json["entries"][0]["rows"][1]["latency_us"];

@@ -3,113 +3,187 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <set>
+
 #include "core/errors.h"
 
 namespace thermoe {
 namespace {
 
-constexpr int kExperts = 128;
-constexpr int kTopK = 8;
-constexpr int kBatch = 16;
+constexpr int kExperts = 16;
+constexpr int kTokens = 8;
+constexpr int kTopK = 4;
 
-at::Tensor logits_of(std::int64_t tokens, unsigned seed) {
-  torch::manual_seed(seed);
-  return at::randn({tokens, kExperts}) * 2.0;
+std::vector<float> random_logits(int tokens, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, 2.0F);
+  std::vector<float> logits(static_cast<std::size_t>(tokens) * kExperts);
+  for (float& v : logits) v = normal(random);
+  return logits;
 }
 
-/// A plan whose only row prices every expert and lets each token keep two.
-RoutingPlan priced_plan(float price) {
+int active(const LayerRouting& routing) {
+  return static_cast<int>(std::count_if(routing.counts.begin(), routing.counts.end(),
+                                        [](std::int32_t n) { return n > 0; }));
+}
+
+double mean(std::span<const float> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+TEST(AdaptiveRouter, TheBaselinePlanIsPlainTopK) {
+  const auto logits = random_logits(kTokens, 1);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  const auto routing = router.route(logits, kTokens, RoutingPlan(1, kExperts, kTopK), 0, 3);
+  ASSERT_EQ(routing.slots, kTopK);
+  for (int t = 0; t < kTokens; ++t) {
+    const float* row = logits.data() + t * kExperts;
+    std::vector<int> ids(kExperts);
+    std::iota(ids.begin(), ids.end(), 0);
+    std::stable_sort(ids.begin(), ids.end(), [row](int a, int b) { return row[a] > row[b]; });
+    double mass = 0.0;
+    for (int s = 0; s < kTopK; ++s) mass += std::exp(double{row[ids[s]]});
+    for (int s = 0; s < kTopK; ++s) {
+      EXPECT_EQ(routing.expert[t * kTopK + s], ids[s]);
+      EXPECT_NEAR(routing.weight[t * kTopK + s], std::exp(double{row[ids[s]]}) / mass, 1e-6);
+    }
+    EXPECT_EQ(routing.kept_mass[t], 1.0F);
+  }
+  EXPECT_EQ(std::accumulate(routing.counts.begin(), routing.counts.end(), 0), kTokens * kTopK);
+}
+
+TEST(AdaptiveRouter, APriceShrinksTheActiveSet) {
+  const auto logits = random_logits(kTokens, 2);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
   RoutingPlan plan(1, kExperts, kTopK);
-  plan.layer(0).k_min = 2;
-  std::ranges::fill(plan.activation_price(0), price);
-  return plan;
+  const int before = active(router.route(logits, kTokens, plan, 0, 0));
+  plan.layer(0).k_min = 1;
+  std::ranges::fill(plan.activation_price(0), 0.3F);
+  const auto priced = router.route(logits, kTokens, plan, 0, 0);
+  EXPECT_LT(active(priced), before);
+  EXPECT_LT(mean(priced.kept_mass), 1.0);
 }
 
-double mean_active(const Routing& routing) {
-  return routing.counts.gt(0).sum(-1).to(at::kDouble).mean().item<double>();
-}
-
-TEST(AdaptiveRouter, BaselineIsTorchsTopKOfTheProbabilitiesRenormalised) {
-  AdaptiveRouter router(Strategy::kBaseline, 0, kExperts, kTopK);
-  router.adopt(priced_plan(1.0F));  // lets no plan in
-  const at::Tensor logits = logits_of(4096, 1);
-  const Routing routing = router.route(logits, kBatch);
-
-  const auto [p, ids] = at::topk(at::softmax(logits, -1), kTopK, -1);
-  EXPECT_TRUE(at::equal(routing.indices, ids.to(at::kInt)));
-  EXPECT_EQ(routing.weights.scalar_type(), at::kFloat);
-  EXPECT_TRUE(at::allclose(routing.weights, p / p.sum(-1, /*keepdim=*/true), 1e-5, 1e-7));
-  EXPECT_EQ(routing.kept_mass, 1.0);
-  const at::Tensor expected =
-      at::zeros({4096 / kBatch, kExperts}, at::kInt)
-          .scatter_add_(1, ids.view({4096 / kBatch, -1}),
-                        at::ones({4096 / kBatch, kBatch * kTopK}, at::kInt));
-  EXPECT_TRUE(at::equal(routing.counts, expected));
-}
-
-TEST(AdaptiveRouter, APlanOfZerosIsBaselineBitForBitForEveryStrategy) {
-  const at::Tensor logits = logits_of(256, 2);
-  AdaptiveRouter baseline(Strategy::kBaseline, 0, kExperts, kTopK);
-  const Routing expected = baseline.route(logits, kBatch);
-  RoutingPlan zeros(1, kExperts, kTopK);
-  zeros.layer(0).k_min = 1;  // prices of zero keep every pick
-  for (const Strategy strategy : {Strategy::kStaticOptimal, Strategy::kKernelAwareTtha}) {
-    AdaptiveRouter router(strategy, 0, kExperts, kTopK);
-    router.adopt(zeros);
-    const Routing routing = router.route(logits, kBatch);
-    EXPECT_TRUE(at::equal(routing.indices, expected.indices));
-    EXPECT_TRUE(at::equal(routing.weights, expected.weights));
-    EXPECT_TRUE(at::equal(routing.counts, expected.counts));
-  }
-}
-
-TEST(AdaptiveRouter, StaticKeepsItsFirstPlanAndTthaFollows) {
-  const at::Tensor logits = logits_of(kBatch, 3);
-  AdaptiveRouter fixed(Strategy::kStaticOptimal, 0, kExperts, kTopK);
-  AdaptiveRouter following(Strategy::kKernelAwareTtha, 0, kExperts, kTopK);
-  for (const float price : {0.1F, 0.6F}) {
-    fixed.adopt(priced_plan(price));
-    following.adopt(priced_plan(price));
-  }
-  const double unpriced =
-      mean_active(AdaptiveRouter(Strategy::kBaseline, 0, kExperts, kTopK).route(logits, kBatch));
-  const double kept = mean_active(fixed.route(logits, kBatch));
-  const double followed = mean_active(following.route(logits, kBatch));
-  EXPECT_LT(kept, unpriced);
-  EXPECT_LT(followed, kept);
-}
-
-TEST(AdaptiveRouter, PricesActOnEachBatchOfTokensOnItsOwn) {
-  const at::Tensor logits = logits_of(3 * kBatch, 4);
-  AdaptiveRouter router(Strategy::kKernelAwareTtha, 0, kExperts, kTopK);
-  router.adopt(priced_plan(0.3F));
-  const Routing together = router.route(logits, kBatch);
-  for (int b = 0; b < 3; ++b) {
-    const Routing alone = router.route(logits.slice(0, b * kBatch, (b + 1) * kBatch), kBatch);
-    EXPECT_TRUE(at::equal(together.indices.slice(0, b * kBatch, (b + 1) * kBatch), alone.indices));
-    EXPECT_TRUE(at::equal(together.counts[b], alone.counts[0]));
-  }
-}
-
-TEST(AdaptiveRouter, WeightsComeFromUnbiasedProbabilities) {
-  const at::Tensor logits = logits_of(kBatch, 5);
+TEST(AdaptiveRouter, ThePlansKMinSaysHowManyPicksOfATokenNoPriceTakes) {
+  const auto logits = random_logits(kTokens, 7);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
   RoutingPlan plan(1, kExperts, kTopK);
-  for (int e = 0; e < kExperts; e += 2) plan.selection_bias(0)[e] = 0.2F;
-  AdaptiveRouter router(Strategy::kKernelAwareTtha, 0, kExperts, kTopK);
-  router.adopt(plan);
-  const Routing routing = router.route(logits, kBatch);
-  const at::Tensor chosen = at::softmax(logits, -1).gather(1, routing.indices.to(at::kLong));
-  EXPECT_TRUE(at::allclose(routing.weights, chosen / chosen.sum(-1, true), 1e-5, 1e-7));
-  EXPECT_LT(routing.kept_mass, 1.0);
+  std::ranges::fill(plan.activation_price(0), 1e9F);
+  for (int k_min = 1; k_min <= kTopK; ++k_min) {
+    plan.layer(0).k_min = k_min;
+    std::set<int> guaranteed;
+    for (int t = 0; t < kTokens; ++t) {
+      const float* row = logits.data() + t * kExperts;
+      std::vector<int> ids(kExperts);
+      std::iota(ids.begin(), ids.end(), 0);
+      std::stable_sort(ids.begin(), ids.end(), [row](int a, int b) { return row[a] > row[b]; });
+      guaranteed.insert(ids.begin(), ids.begin() + k_min);
+    }
+    const auto routing = router.route(logits, kTokens, plan, 0, 0);
+    for (int e = 0; e < kExperts; ++e) {
+      EXPECT_EQ(routing.counts[e] > 0, guaranteed.contains(e)) << "k_min " << k_min << " e " << e;
+    }
+  }
+}
+
+TEST(AdaptiveRouter, EachLayerHasItsOwnPricesBiasesAndK) {
+  const auto logits = random_logits(kTokens, 8);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  const RoutingPlan baseline(3, kExperts, kTopK);
+  const auto counts_of = [&](const RoutingPlan& plan, int layer) {
+    const auto counts = router.route(logits, kTokens, plan, layer, 0).counts;
+    return std::vector<std::int32_t>(counts.begin(), counts.end());
+  };
+  RoutingPlan plan = baseline;
+  plan.layer(0).k_min = plan.layer(1).k_min = 1;
+  std::ranges::fill(plan.activation_price(0), 0.3F);
+  std::ranges::fill(plan.activation_price(1), 0.9F);  // a layer that matters less: a larger price
+  plan.layer(2).k = plan.layer(2).k_min = 2;
+  plan.selection_bias(2)[0] = 2.0F;
+  const auto active_in = [&](int layer) {
+    return kExperts - std::ranges::count(counts_of(plan, layer), 0);
+  };
+  EXPECT_EQ(counts_of(baseline, 1), counts_of(baseline, 0));
+  EXPECT_LT(active_in(0), kExperts - std::ranges::count(counts_of(baseline, 0), 0));
+  EXPECT_LT(active_in(1), active_in(0));
+  const auto last = counts_of(plan, 2);
+  EXPECT_EQ(last[0], 0);
+  EXPECT_EQ(std::accumulate(last.begin(), last.end(), 0), 2 * kTokens);
+}
+
+TEST(AdaptiveRouter, ABiasMovesTokensAwayFromAnExpert) {
+  const auto logits = random_logits(kTokens, 3);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  RoutingPlan plan(1, kExperts, kTopK);
+  const auto counts = router.route(logits, kTokens, plan, 0, 0).counts;
+  const auto busiest = std::max_element(counts.begin(), counts.end()) - counts.begin();
+  plan.selection_bias(0)[busiest] = 2.0F;
+  EXPECT_EQ(router.route(logits, kTokens, plan, 0, 0).counts[busiest], 0);
+}
+
+TEST(AdaptiveRouter, MeasuresAReducedKAgainstTheModelsOwnK) {
+  const auto logits = random_logits(kTokens, 4);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  const auto routing = router.route(logits, kTokens, RoutingPlan(1, kExperts, 2), 0, 0);
+  for (int t = 0; t < kTokens; ++t) {
+    std::vector<float> row(logits.begin() + t * kExperts, logits.begin() + (t + 1) * kExperts);
+    std::sort(row.begin(), row.end(), std::greater<>());
+    double two = 0.0;
+    double four = 0.0;
+    for (int s = 0; s < 4; ++s) {
+      four += std::exp(double{row[s]});
+      if (s < 2) two += std::exp(double{row[s]});
+    }
+    EXPECT_NEAR(routing.kept_mass[t], two / four, 1e-6);
+  }
+}
+
+TEST(AdaptiveRouter, MixesTwoKOverTokens) {
+  const auto logits = random_logits(kTokens, 5);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  RoutingPlan plan(1, kExperts, 3);
+  plan.layer(0).extra_k_share = 0.5F;
+  const auto routing = router.route(logits, kTokens, plan, 0, 0);
+  ASSERT_EQ(routing.slots, 4);
+  EXPECT_EQ(std::accumulate(routing.counts.begin(), routing.counts.end(), 0),
+            kTokens / 2 * (3 + 4));
+  EXPECT_EQ(std::ranges::count(routing.expert, -1), kTokens / 2);
+}
+
+TEST(SpreadK, KeepsItsShareOverTokensAndForEachStream) {
+  for (const double share : {0.0, 0.0625, 0.3, 0.5, 0.77, 1.0}) {
+    LayerPlan plan{.k = 5, .k_min = 5, .extra_k_share = static_cast<float>(share)};
+    constexpr int kStreams = 16;
+    constexpr int kSteps = 400;
+    std::vector<int> by_stream(kStreams);
+    for (int step = 0; step < kSteps; ++step) {
+      std::vector<int> k(kStreams);
+      spread_k(plan, 1, static_cast<std::uint64_t>(step), k);
+      int extra = 0;
+      for (int b = 0; b < kStreams; ++b) {
+        ASSERT_TRUE(k[b] == 5 || k[b] == 6);
+        extra += k[b] - 5;
+        by_stream[b] += k[b] - 5;
+      }
+      EXPECT_NEAR(extra, share * kStreams, 1.0) << "share " << share << " step " << step;
+    }
+    for (const int n : by_stream)
+      EXPECT_NEAR(n, share * kSteps, 0.05 * kSteps) << "share " << share;
+  }
 }
 
 TEST(AdaptiveRouter, RefusesWhatDoesNotFit) {
-  AdaptiveRouter router(Strategy::kKernelAwareTtha, 1, kExperts, kTopK);
-  EXPECT_THROW(router.adopt(RoutingPlan(1, kExperts, kTopK)), PreconditionError);  // no layer 1
-  EXPECT_THROW(router.adopt(RoutingPlan(2, 64, kTopK)), PreconditionError);
-  EXPECT_THROW(router.route(at::zeros({4, 64}), 4), PreconditionError);
-  EXPECT_THROW(router.route(at::zeros({5, kExperts}), 4), PreconditionError);
-  EXPECT_THROW(router.route(at::zeros({4, kExperts}, at::kDouble), 4), PreconditionError);
+  const auto logits = random_logits(kTokens, 6);
+  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(1, 8, 4), 0, 0), PreconditionError);
+  EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(1, kExperts, 4), 1, 0), PreconditionError);
+  EXPECT_THROW(router.route(logits, kTokens - 1, RoutingPlan(1, kExperts, 4), 0, 0),
+               PreconditionError);
+  EXPECT_THROW(AdaptiveRouter(4, 5, 1), PreconditionError);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "core/errors.h"
-#include "moe/plan_router.h"
+#include "moe/adaptive_router.h"
 #include "plain_decoder.h"
 #include "random_checkpoint.h"
 #include "temporary_folder.h"
@@ -54,7 +54,7 @@ TEST_F(DecoderOfTinyModel, BaselineEqualsPlainTopKBitForBit) {
     ASSERT_EQ(std::vector<float>(step.logits.begin(), step.logits.end()), expected) << "step " << s;
     EXPECT_EQ(step.stats.kept_mass, 1.0);
 
-    PlanRouter router(config_.experts, config_.top_k, kStreams);
+    AdaptiveRouter router(config_.experts, config_.top_k, kStreams);
     for (int l = 0; l < config_.layers; ++l) {
       const auto routing = router.route(step.sample.layer(l), kStreams, baseline_, l, s);
       EXPECT_TRUE(std::ranges::equal(routing.expert, plain.picks[l]));

@@ -8,6 +8,7 @@
 
 #include "core/errors.h"
 #include "moe/decoder.h"
+#include "moe/evaluation.h"
 #include "moe/language_model.h"
 #include "random_checkpoint.h"
 #include "temporary_folder.h"
@@ -91,6 +92,23 @@ TEST_F(FullForward, ScoringEqualsDecodingWithAMixedKAndMixedPrecision) {
     plan.layer(l).extra_k_share = 0.3F;
   }
   EXPECT_LT(relative_error(score_logits(*scorer, plan), decode(plan, ExpertType::kMixed)), 1e-4);
+}
+
+TEST_F(FullForward, ScoringEqualsDecodingWithInt4ExpertsAndInt4IsNotF32) {
+  const auto scorer = SequenceScorer::load(path_, {.experts = ExpertType::kQuantized});
+  const at::Tensor int4 = score_logits(*scorer, scorer->baseline());
+  EXPECT_LT(relative_error(int4, decode(scorer->baseline(), ExpertType::kQuantized)), 1e-4);
+  const auto simple = SequenceScorer::load(path_);
+  EXPECT_GT(relative_error(int4, score_logits(*simple, simple->baseline())), 1e-3);
+}
+
+TEST_F(FullForward, PoliciesKeepTheVariantsOfMixedExperts) {
+  const auto scorer = SequenceScorer::load(path_, {.experts = ExpertType::kMixed});
+  for (const RoutingPlan& plan : {scorer->baseline(), priced_plan_of(scorer->baseline(), 0.1, 1),
+                                  reduced_plan_of(scorer->baseline(), 1.5)}) {
+    EXPECT_EQ(plan.variant(1)[2], 0);
+    EXPECT_EQ(plan.variant(1)[3], 1);
+  }
 }
 
 TEST_F(FullForward, TheScoreIsTheMeanOverTargets) {

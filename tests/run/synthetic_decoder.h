@@ -4,7 +4,7 @@
 #include <random>
 #include <vector>
 
-#include "moe/plan_router.h"
+#include "moe/adaptive_router.h"
 #include "run/step_decoder.h"
 
 namespace thermoe {
@@ -39,7 +39,7 @@ class SyntheticDecoder final : public StepDecoder {
   Shape shape_;
   std::uint64_t seed_;
   RoutingPlan baseline_;
-  PlanRouter router_;
+  AdaptiveRouter router_;
   std::vector<float> popularity_;     // [layers, experts]
   std::vector<std::uint64_t> state_;  // [streams] hash of the bytes since the reset
   std::vector<float> logits_;         // [streams, vocab]

@@ -221,16 +221,12 @@ Expert<Bf16Matrix> bf16_expert(const ExpertBank& bank, int e) {
 template <bool kZeros>
 Expert<Int4Matrix<kZeros>> int4_expert(const ExpertBank& bank, int e) {
   const auto [d, ff] = std::pair(bank.shape().d_model, bank.shape().d_ff);
-  const Int4Expert& w = bank.int4(e);
+  const QuantizedExpert& w = bank.int4(e);
   return {.gate = {&w.gate, d},
           .up = {&w.up, d},
           .down = {&w.down, ff},
           .up_bias = bank.up_bias(e),
           .down_bias = bank.down_bias(e)};
-}
-
-bool has_zero_points(const Int4Expert& e) {
-  return e.gate.zero_points() || e.up.zero_points() || e.down.zero_points();
 }
 
 /// All experts of the call that have tokens, in order of id.
@@ -255,7 +251,7 @@ THERMOE_INLINE void run_experts(const GroupedExpertsArgs& a) {
       run<W>(layer, bf16_expert(bank, e), tokens);
     } else if (!int4) {
       run<W>(layer, f32_expert(bank, e), tokens);
-    } else if (has_zero_points(bank.int4(e))) {
+    } else if (bank.int4(e).has_zero_points()) {
       run<W>(layer, int4_expert<true>(bank, e), tokens);
     } else {
       run<W>(layer, int4_expert<false>(bank, e), tokens);

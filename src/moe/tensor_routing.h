@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+#include "core/routing_plan.h"
+#include "moe/adaptive_router.h"
+
+namespace thermoe {
+
+/// Who goes where in one layer, for many decode batches at once.
+struct Routing {
+  at::Tensor indices;  ///< [tokens, k] i32, best first; -1 where a token takes fewer
+  at::Tensor weights;  ///< [tokens, k] f32 from the unbiased probabilities; rows sum to 1
+  at::Tensor counts;   ///< [tokens / batch_size, experts] i32: tokens an expert received, by batch
+  double kept_mass = 1.0;  ///< mean over tokens of the kept share of the token's own top-k mass
+};
+
+/// The router on tensors. gate_logits [tokens, experts] f32 on the CPU. Each run of `batch_size`
+/// tokens is one decode step, the first of them step 0: prices act on the experts that a batch
+/// needs together. Requires tokens to be a multiple of batch_size, at most the router's tokens.
+Routing route_batches(AdaptiveRouter& router, const at::Tensor& gate_logits,
+                      std::int64_t batch_size, const RoutingPlan& plan, int layer);
+
+}  // namespace thermoe

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "moe/simple_expert.h"
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "kernels/grouped_experts.h"
+#include "moe/tensor_routing.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kTokens = 6;
+
+ModelConfig small_layer() {
+  return {.layers = 2, .d_model = 32, .heads = 2, .experts = 8, .top_k = 3, .d_ff = 48};
+}
+
+class SimpleExpertTest : public ::testing::Test {
+ protected:
+  SimpleExpertTest() {
+    torch::manual_seed(3);
+    experts_ = SimpleExpert::random(config_);
+    x_ = at::randn({kTokens, config_.d_model});
+    AdaptiveRouter router(config_.experts, config_.top_k, kTokens);
+    routing_ = route_batches(router, at::randn({kTokens, config_.experts}), kTokens,
+                             RoutingPlan(1, config_.experts, config_.top_k), 0);
+    gates_ = at::zeros({kTokens, config_.experts})
+                 .scatter_(1, routing_.indices.to(at::kLong), routing_.weights);
+  }
+
+  ModelConfig config_ = small_layer();
+  SimpleExpert experts_{};
+  at::Tensor x_;
+  Routing routing_{};
+  at::Tensor gates_;
+};
+
+TEST_F(SimpleExpertTest, IsTheSumOfItsFormulaOverATokensPicks) {
+  at::Tensor want = at::zeros_like(x_);
+  for (int t = 0; t < kTokens; ++t) {
+    for (int e = 0; e < config_.experts; ++e) {
+      const at::Tensor g = at::mv(experts_.gate[e], x_[t]);
+      const at::Tensor hidden = g * at::sigmoid(g) * at::mv(experts_.up[e], x_[t]);
+      want[t] += gates_[t][e] * at::mv(experts_.down[e], hidden);
+    }
+  }
+  EXPECT_TRUE(at::allclose(experts_.forward(x_, gates_), want, 1e-4, 1e-5));
+}
+
+TEST_F(SimpleExpertTest, ComputesWhatTheGroupedKernelDecodesWith) {
+  ExpertBank bank({.experts = config_.experts, .d_model = config_.d_model, .d_ff = config_.d_ff});
+  bank.load_f32({.gate = experts_.gate.const_data_ptr<float>(),
+                 .up = experts_.up.const_data_ptr<float>(),
+                 .down = experts_.down.const_data_ptr<float>()});
+  GroupedExpertsWorkspace workspace;
+  const at::Tensor out = at::empty_like(x_);
+  grouped_experts({.bank = &bank,
+                   .hidden = x_.const_data_ptr<float>(),
+                   .tokens = kTokens,
+                   .expert = routing_.indices.const_data_ptr<std::int32_t>(),
+                   .weight = routing_.weights.const_data_ptr<float>(),
+                   .slots = config_.top_k,
+                   .counts = routing_.counts.const_data_ptr<std::int32_t>(),
+                   .workspace = &workspace,
+                   .out = out.mutable_data_ptr<float>()});
+  EXPECT_TRUE(at::allclose(experts_.forward(x_, gates_), out, 1e-4, 1e-5));
+}
+
+TEST_F(SimpleExpertTest, OnlyExpertsThatATokenTakesGetAGradient) {
+  for (at::Tensor* weight : {&experts_.gate, &experts_.up, &experts_.down}) {
+    weight->set_requires_grad(true);
+  }
+  experts_.forward(x_, gates_).sum().backward();
+  for (int e = 0; e < config_.experts; ++e) {
+    const bool taken = routing_.counts[0][e].item<int>() > 0;
+    for (const at::Tensor* weight : {&experts_.gate, &experts_.up, &experts_.down}) {
+      EXPECT_EQ(weight->grad()[e].abs().sum().item<float>() > 0.0F, taken) << "expert " << e;
+    }
+  }
+}
+
+TEST_F(SimpleExpertTest, NoTokensGiveNoRowsAndOtherShapesAreRefused) {
+  EXPECT_EQ(experts_.forward(x_.slice(0, 0, 0), gates_.slice(0, 0, 0)).size(0), 0);
+  EXPECT_THROW(experts_.forward(at::zeros({2, 31}), at::zeros({2, 8})), PreconditionError);
+  EXPECT_THROW(experts_.forward(at::zeros({2, 32}), at::zeros({2, 7})), PreconditionError);
+}
+
+}  // namespace
+}  // namespace thermoe
