@@ -36,6 +36,8 @@ class JsonObject {
   JsonObject(const nlohmann::json& value, std::string path, std::string key = "");
 
   bool has(const std::string& name) const;
+  /// Whether a member has a value: there and not null. It is known to `finish` either way.
+  bool given(const std::string& name) { return find(name) != nullptr; }
 
   /// A finite number within [low, high].
   double number(const std::string& name, double low, double high);

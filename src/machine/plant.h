@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <random>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,12 @@ Lookup step_charge(const PlantCharge& charge, const RoutingStats& stats, const R
 /// The simulated machine of an experiment: real routing decisions in, time, joules and heat out.
 class Plant {
  public:
-  /// `charge.costs` must outlive the plant. `period` 0 = saturated.
-  Plant(const SimulatedGpuConfig& gpu, PlantCharge charge, Seconds period);
+  /// `charge.costs` must outlive the plant. `period` 0 = saturated. `step_noise` >= 0: relative
+  /// standard deviation of a tick's step time, drawn with the GPU's seed.
+  Plant(const SimulatedGpuConfig& gpu, PlantCharge charge, Seconds period, double step_noise = 0.0);
 
-  /// Runs a tick of steps that cost `step` each.
+  /// Runs a tick of steps that cost `step` each; with noise they take longer or shorter, for the
+  /// same joules.
   TickOutcome advance(Seconds tick, const Cost& step, const GpuDisturbance& disturbance);
   const PlantCharge& charge() const { return charge_; }
   const SimulatedGpu& gpu() const { return gpu_; }
@@ -40,6 +43,9 @@ class Plant {
   SimulatedGpu gpu_;
   PlantCharge charge_;
   Seconds period_;
+  double step_noise_;
+  std::mt19937_64 random_;
+  std::normal_distribution<double> normal_{0.0, 1.0};
 };
 
 }  // namespace thermoe

@@ -21,6 +21,10 @@ json optional(const std::optional<Seconds>& value) {
   return value ? json(value->value) : json(nullptr);
 }
 
+json interval_json(const std::optional<Interval>& interval) {
+  return interval ? json{interval->low, interval->high} : json(nullptr);
+}
+
 const char* kind_name(TargetOutcome::Kind kind) {
   switch (kind) {
     case TargetOutcome::Kind::kPower:
@@ -55,12 +59,16 @@ json strategy_json(const StrategySummary& s) {
           {"power_target_w", power != nullptr ? json(power->target) : json(nullptr)},
           {"power_violation_fraction",
            power != nullptr ? json(power->violation_fraction) : json(nullptr)},
+          {"power_over_target_fraction",
+           power != nullptr ? optional(power->over_target_fraction) : json(nullptr)},
           {"settling_time_s", first != nullptr ? optional(first->settling) : json(nullptr)},
           {"max_temperature_c", s.max_temperature.value},
           {"p50_step_ms", 1e3 * s.p50_step.value},
           {"p99_step_ms", 1e3 * s.p99_step.value},
           {"mean_active_experts", s.mean_active_experts},
           {"bits_per_byte", s.bits_per_byte},
+          {"quality_loss_percent", optional(s.loss_percent())},
+          {"quality_loss_interval_percent", interval_json(s.loss_interval)},
           {"kl_to_baseline", optional(s.kl_to_baseline)},
           {"expert_load_cv", optional(s.expert_load_cv)},
           {"gpu_util", s.gpu_utilisation},
@@ -73,6 +81,7 @@ json target_json(const TargetOutcome& target) {
   return {{"target", kind_name(target.kind)},
           {"value", target.target},
           {"violation_fraction", target.violation_fraction},
+          {"over_target_fraction", optional(target.over_target_fraction)},
           {"settling_time_s", optional(target.settling)},
           {"mean", target.mean},
           {"steady", target.steady},
@@ -136,6 +145,17 @@ json details_json(const Summary& summary) {
 void write_summary(const std::string& folder, const Summary& summary) {
   write_file_atomically(folder + "/details.json", json_text(details_json(summary), 2) + "\n");
   write_file_atomically(folder + "/summary.json", json_text(to_json(summary), 2) + "\n");
+}
+
+std::string_view exceedance_definition() {
+  return "Violation: share of the time in which the mean of the last second, of the true value, "
+         "exceeds 1.05 x the target (temperature: by 1 degree); above target: the same for the "
+         "target itself. Start-up and transients included";
+}
+
+std::string_view loss_definition() {
+  return "Against BASELINE: bits/byte on the same bytes, with a 95 % interval over the choice of "
+         "text (bootstrap of whole pieces of documents)";
 }
 
 std::vector<std::string> notes(const Summary& summary) {

@@ -5,10 +5,12 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/targets.h"
 #include "core/units.h"
+#include "report/paired_interval.h"
 
 namespace thermoe {
 
@@ -21,6 +23,9 @@ struct TargetOutcome {
   /// target
   /// + 1 degree), start-up and transients included.
   double violation_fraction = 0.0;
+  /// The same share for the target itself, without the 5 % (or the degree). Absent in the files of
+  /// older runs.
+  std::optional<double> over_target_fraction{};
   /// Time from the start of the first disturbance (of the run, where none comes) until that mean
   /// stays within 5 % (temperature: 1 degree) of the target for 5 s. Absent if it never does before
   /// the disturbance ends.
@@ -50,6 +55,7 @@ struct StrategySummary {
   double mean_active_experts = 0.0;
   double bits_per_byte = 0.0;
   std::optional<double> baseline_bits_per_byte{};  ///< of the same bytes in the BASELINE pass
+  std::optional<Interval> loss_interval{};         ///< 95 %, of `loss_percent`, over pieces of text
   std::optional<double> kl_to_baseline{};          ///< nats a token
   std::optional<double> top1_agreement{};
   std::optional<double> expert_load_cv{};
@@ -88,6 +94,11 @@ nlohmann::json details_json(const Summary& summary);
 /// Writes details.json, then summary.json, each whole or not at all (WriteError). A folder with a
 /// summary.json holds a complete run; one without holds an interrupted run.
 void write_summary(const std::string& folder, const Summary& summary);
+
+/// What "violation" and "above target" count, to stand beside every table that shows them.
+std::string_view exceedance_definition();
+/// What a loss against BASELINE and its interval are.
+std::string_view loss_definition();
 
 /// Sentences that a user must not miss: caps out of reach with the best held, a rate that was not
 /// served, extrapolated costs, fallbacks with reasons.

@@ -33,6 +33,17 @@ void check_schema(JsonObject& object) {
                   Summary::kSchema));
 }
 
+/// Two numbers; absent, too, in the files of older runs.
+std::optional<Interval> interval_from(JsonObject& object) {
+  constexpr const char* kName = "quality_loss_interval_percent";
+  if (!object.given(kName)) return std::nullopt;
+  const json& ends = object.array(kName);
+  if (ends.size() != 2 || !ends[0].is_number() || !ends[1].is_number()) {
+    throw FormatError(object.path(), object.key(kName), "must be two numbers, low and high");
+  }
+  return Interval{.low = ends[0], .high = ends[1]};
+}
+
 StrategySummary strategy_from(const json& value, const std::string& path, std::size_t index) {
   JsonObject s(value, path, fmt::format("/strategies/{}", index));
   StrategySummary out{.name = s.string("name"),
@@ -52,12 +63,14 @@ StrategySummary strategy_from(const json& value, const std::string& path, std::s
   if (const auto bytes = number_or_null(s, "peak_memory_bytes")) {
     out.peak_memory_bytes = static_cast<std::uint64_t>(std::max(0.0, *bytes));
   }
+  out.loss_interval = interval_from(s);
   // Replaced by details.json's, which knows every target.
   if (const auto target = number_or_null(s, "power_target_w")) {
     TargetOutcome power{
         .kind = TargetOutcome::Kind::kPower,
         .target = *target,
         .violation_fraction = number_or_null(s, "power_violation_fraction").value_or(0.0),
+        .over_target_fraction = number_or_null(s, "power_over_target_fraction"),
         .mean = out.mean_power.value,
         .steady = out.mean_power.value};
     if (const auto settling = number_or_null(s, "settling_time_s")) {
@@ -76,6 +89,7 @@ TargetOutcome target_from(const json& value, const std::string& path, const std:
                                                       : TargetOutcome::Kind::kStepTime,
                     .target = number(t, "value"),
                     .violation_fraction = number(t, "violation_fraction"),
+                    .over_target_fraction = number_or_null(t, "over_target_fraction"),
                     .mean = number(t, "mean"),
                     .steady = number(t, "steady"),
                     .highest = number(t, "highest_1s_mean"),

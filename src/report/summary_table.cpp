@@ -20,9 +20,10 @@ std::string or_dash(const std::optional<double>& value, fmt::format_string<doubl
 
 Line cells(const StrategySummary& s) {
   const TargetOutcome* target = s.targets.empty() ? nullptr : &s.targets.front();
-  std::optional<double> violation, settling;
+  std::optional<double> violation, above, settling;
   if (target != nullptr) {
     violation = 100 * target->violation_fraction;
+    if (target->over_target_fraction) above = 100 * *target->over_target_fraction;
     if (target->settling) settling = target->settling->value;
   }
   return {s.name,
@@ -30,12 +31,16 @@ Line cells(const StrategySummary& s) {
           fmt::format("{:.3f}", s.joules_per_token),
           fmt::format("{:.1f}", s.mean_power.value),
           or_dash(violation, "{:.1f} %"),
+          or_dash(above, "{:.1f} %"),
           or_dash(settling, "{:.1f}"),
           fmt::format("{:.1f}", s.max_temperature.value),
           fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value),
           fmt::format("{:.1f}", s.mean_active_experts),
           fmt::format("{:.4f}", s.bits_per_byte),
           or_dash(s.loss_percent(), "{:+.2f} %"),
+          s.loss_interval
+              ? fmt::format("{:+.2f}..{:+.2f}", s.loss_interval->low, s.loss_interval->high)
+              : "-",
           or_dash(s.kl_to_baseline, "{:.4f}")};
 }
 
@@ -78,20 +83,29 @@ std::string target_line(const Summary& summary) {
     }
   }
   if (parts.empty()) return "No target.";
-  return fmt::format("Target: {}. Violation and settling are those of the first.",
-                     fmt::join(parts, ", "));
+  return fmt::format(
+      "Target: {}. Violation, time above target and settling are those of the first.",
+      fmt::join(parts, ", "));
 }
 
 }  // namespace
 
 std::string summary_table(const Summary& summary) {
-  std::vector<Line> lines = {{"strategy", "tokens/s", "J/token", "mean", "viola-", "settling",
-                              "max", "p50/p99", "active", "bits", "against", "KL to"},
-                             {summary.simulated ? "(GPU simulated)" : "", "", "", "W", "tion", "s",
-                              "C", "step ms", "experts", "/byte", "BASELINE", "BASELINE"}};
+  std::vector<Line> lines = {
+      {"strategy", "tokens/s", "J/token", "mean", "viola-", "above", "settling", "max", "p50/p99",
+       "active", "bits", "against", "interval", "KL to"},
+      {summary.simulated ? "(GPU simulated)" : "", "", "", "W", "tion", "target", "s", "C",
+       "step ms", "experts", "/byte", "BASELINE", "95 %", "BASELINE"}};
   for (const StrategySummary& s : summary.strategies) lines.push_back(cells(s));
   std::string out = aligned(lines);
   out += target_line(summary) + '\n';
+  const auto& all = summary.strategies;
+  if (!all.empty() && !all.front().targets.empty()) {
+    out += fmt::format("{}.\n", exceedance_definition());
+  }
+  if (std::any_of(all.begin(), all.end(), [](const auto& s) { return s.loss_percent(); })) {
+    out += fmt::format("{}.\n", loss_definition());
+  }
   for (const std::string& note : notes(summary)) out += "Note: " + note + ".\n";
   out += fmt::format("Machine: {}; seed {}.\n", summary.device, summary.seed);
   if (!summary.costs.empty()) out += summary.costs + ".\n";

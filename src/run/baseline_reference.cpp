@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "core/errors.h"
 
@@ -37,28 +38,35 @@ std::ptrdiff_t likeliest(std::span<const float> row) {
 
 }  // namespace
 
-double bits_per_byte(std::span<const float> logits, std::span<const std::uint8_t> targets) {
+std::vector<double> target_nats(std::span<const float> logits,
+                                std::span<const std::uint8_t> targets) {
   const std::size_t vocab = vocabulary(logits, targets.size());
-  double nats = 0.0;
+  std::vector<double> nats;
   for (std::size_t s = 0; s < targets.size(); ++s) {
     const auto row = logits.subspan(s * vocab, vocab);
-    nats += log_sum_exp(row) - row[targets[s]];
+    nats.push_back(log_sum_exp(row) - row[targets[s]]);
   }
-  return nats / (std::numbers::ln2 * static_cast<double>(targets.size()));
+  return nats;
+}
+
+double bits_per_byte(std::span<const double> nats) {
+  const double sum = std::accumulate(nats.begin(), nats.end(), 0.0);
+  return sum / (std::numbers::ln2 * static_cast<double>(nats.size()));
 }
 
 bool BaselineReference::sampled(std::size_t step) const {
   return kl_every_ > 0 && step % static_cast<std::size_t>(kl_every_) == 0;
 }
 
-void BaselineReference::record(std::span<const float> logits,
-                               std::span<const std::uint8_t> targets) {
+void BaselineReference::record(std::span<const float> logits, std::span<const double> nats,
+                               std::span<const int> restarts) {
   const bool keep = sampled(bits_.size());
-  bits_.push_back(bits_per_byte(logits, targets));
+  bits_.push_back(bits_per_byte(nats));
+  pieces_.add(restarts, nats);
   if (!keep) return;
-  const std::size_t vocab = vocabulary(logits, targets.size());
+  const std::size_t vocab = vocabulary(logits, nats.size());
   std::vector<float>& kept = log_probability_.emplace_back(logits.begin(), logits.end());
-  for (std::size_t s = 0; s < targets.size(); ++s) {
+  for (std::size_t s = 0; s < nats.size(); ++s) {
     const auto row = std::span(kept).subspan(s * vocab, vocab);
     const double normaliser = log_sum_exp(row);
     for (float& x : row) x = static_cast<float>(x - normaliser);
@@ -66,8 +74,8 @@ void BaselineReference::record(std::span<const float> logits,
 }
 
 StepQuality BaselineReference::compare(std::size_t step, std::span<const float> logits,
-                                       std::span<const std::uint8_t> targets) const {
-  StepQuality quality{.bits_per_byte = bits_per_byte(logits, targets)};
+                                       std::span<const double> nats) const {
+  StepQuality quality{.bits_per_byte = bits_per_byte(nats)};
   if (step >= bits_.size()) return quality;
   quality.baseline_bits = bits_[step];
   if (!sampled(step)) return quality;
@@ -75,17 +83,17 @@ StepQuality BaselineReference::compare(std::size_t step, std::span<const float> 
       log_probability_[step / static_cast<std::size_t>(kl_every_)];
   THERMOE_EXPECT(reference.size() == logits.size(), "{} logits against {} of BASELINE",
                  logits.size(), reference.size());
-  const std::size_t vocab = vocabulary(logits, targets.size());
+  const std::size_t vocab = vocabulary(logits, nats.size());
   double kl = 0.0;
   double agreeing = 0.0;
-  for (std::size_t s = 0; s < targets.size(); ++s) {
+  for (std::size_t s = 0; s < nats.size(); ++s) {
     const auto p = reference.subspan(s * vocab, vocab);
     const auto q = logits.subspan(s * vocab, vocab);
     kl += divergence(p, q);
     agreeing += likeliest(p) == likeliest(q) ? 1.0 : 0.0;
   }
-  quality.kl_to_baseline = kl / static_cast<double>(targets.size());
-  quality.top1_agreement = agreeing / static_cast<double>(targets.size());
+  quality.kl_to_baseline = kl / static_cast<double>(nats.size());
+  quality.top1_agreement = agreeing / static_cast<double>(nats.size());
   return quality;
 }
 

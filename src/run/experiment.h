@@ -33,6 +33,7 @@ struct PlantSpec {
   double energy_scale = 1.0;              ///< on the plant's table: the GPU differs from the model
   Watts idle_offset{};                    ///< on the plant's active idle
   std::optional<Seconds> sensor_delay{};  ///< instead of the plant file's
+  double step_noise = 0.0;                ///< relative deviation of a tick's step time
 };
 
 /// Options of the controllers.

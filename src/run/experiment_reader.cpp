@@ -15,12 +15,6 @@ using nlohmann::json;
 
 constexpr double kMaxDuration = 1e5;
 
-/// Whether a member is there; known to `finish` either way.
-bool present(JsonObject& object, const std::string& name) {
-  object.ignore(name);
-  return object.has(name);
-}
-
 /// An enumeration whose values are the positions of its names.
 template <class Enum>
 Enum choose(JsonObject& object, const std::string& name, Enum fallback,
@@ -39,7 +33,7 @@ void read_text(JsonObject object, TextSpec& text) {
 }
 
 std::vector<Strategy> read_strategies(JsonObject& object) {
-  if (!present(object, "strategies")) {
+  if (!object.given("strategies")) {
     return {Strategy::kBaseline, Strategy::kStaticOptimal, Strategy::kKernelAwareTtha};
   }
   std::vector<Strategy> strategies;
@@ -96,6 +90,7 @@ PlantSpec read_plant_spec(JsonObject object) {
   if (const auto s = object.optional_number("sensor_delay_s", 0.0, 10.0)) {
     plant.sensor_delay = Seconds(*s);
   }
+  plant.step_noise = object.number_or("step_noise", plant.step_noise, 0.0, 0.5);
   object.finish();
   return plant;
 }
@@ -125,7 +120,7 @@ Disturbance read_disturbance(JsonObject object) {
 
 std::vector<Disturbance> read_disturbances(JsonObject& object) {
   std::vector<Disturbance> disturbances;
-  if (!present(object, "disturbances")) return disturbances;
+  if (!object.given("disturbances")) return disturbances;
   const json& list = object.array("disturbances");
   for (std::size_t i = 0; i < list.size(); ++i) {
     disturbances.push_back(read_disturbance(
@@ -186,7 +181,7 @@ ExpertShape read_shape(JsonObject& object, const json& value) {
 
 int read_batch(JsonObject& object, Workload workload) {
   if (workload == Workload::kSmallBatch || workload == Workload::kLargeBatch) {
-    if (present(object, "batch")) {
+    if (object.given("batch")) {
       throw FormatError(
           object.path(), object.key("batch"),
           "is set by this workload (small_batch: 4, large_batch: 64); remove it, or use "
@@ -225,19 +220,18 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   }
   e.description = object.string_or("description", "");
   e.model = object.string_or("model", e.model);
-  if (present(object, "text")) read_text(object.object("text"), e.text);
+  if (object.given("text")) read_text(object.object("text"), e.text);
   e.strategies = read_strategies(object);
   e.workload = choose(object, "workload", e.workload, kWorkloads);
   e.batch = read_batch(object, e.workload);
-  if (present(object, "arrival"))
-    e.tokens_per_second = read_arrival(object.object("arrival"), 1000.0);
+  if (object.given("arrival")) e.tokens_per_second = read_arrival(object.object("arrival"), 1000.0);
   e.expert_type = choose(object, "expert_type", e.expert_type, kExpertTypes);
-  if (present(object, "targets")) e.targets = read_targets(object.object("targets"));
+  if (object.given("targets")) e.targets = read_targets(object.object("targets"));
   e.cost_model = object.string_or("cost_model", e.cost_model);
-  if (present(object, "plant")) e.plant = read_plant_spec(object.object("plant"));
-  if (present(object, "costed_as")) e.costed_as = read_shape(object, json["costed_as"]);
+  if (object.given("plant")) e.plant = read_plant_spec(object.object("plant"));
+  if (object.given("costed_as")) e.costed_as = read_shape(object, json["costed_as"]);
   e.disturbances = read_disturbances(object);
-  if (present(object, "control")) e.control = read_control(object.object("control"));
+  if (object.given("control")) e.control = read_control(object.object("control"));
   read_run_lengths(object, e);
   object.finish();
   for (std::size_t i = 0; i < e.disturbances.size(); ++i) {

@@ -33,7 +33,8 @@ json plant_json(const PlantSpec& plant) {
   json out = {{"file", plant.file},
               {"cost_model", plant.cost_model},
               {"energy_scale", plant.energy_scale},
-              {"idle_offset_w", plant.idle_offset.value}};
+              {"idle_offset_w", plant.idle_offset.value},
+              {"step_noise", plant.step_noise}};
   if (plant.sensor_delay) out["sensor_delay_s"] = plant.sensor_delay->value;
   return out;
 }

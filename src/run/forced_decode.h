@@ -19,12 +19,15 @@ class ForcedDecode {
   struct Result {
     DecodeStep step;
     std::span<const std::uint8_t> targets;  ///< [streams], the bytes that really follow
+    std::span<const int> restarts;          ///< streams that began a piece of text
   };
   /// Decodes the next byte of every stream. The result is valid until the next call.
   Result next(const RoutingPlan& plan) {
     const StreamStep& bytes = streams_.next();
     for (const int stream : bytes.restarts) decoder_.reset(stream);
-    return {.step = decoder_.step(bytes.inputs, plan), .targets = bytes.targets};
+    return {.step = decoder_.step(bytes.inputs, plan),
+            .targets = bytes.targets,
+            .restarts = bytes.restarts};
   }
 
  private:

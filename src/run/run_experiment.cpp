@@ -36,7 +36,8 @@ void record_baseline(const ExperimentInputs& inputs, const RunServices& services
   const auto steps = std::lround(e.duration / e.tick) * e.decode_steps_per_tick;
   for (long i = 0; i < steps && !services.stop.load(); ++i) {
     const auto result = text.next(services.decoder.baseline());
-    reference.record(result.step.logits, result.targets);
+    reference.record(result.step.logits, target_nats(result.step.logits, result.targets),
+                     result.restarts);
     services.progress.update("BASELINE pass (comparison only)", Seconds(static_cast<double>(i + 1)),
                              Seconds(static_cast<double>(steps)), "");
   }

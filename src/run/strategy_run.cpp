@@ -70,7 +70,7 @@ StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
               .shape = stages.inputs.experiment.costed_as,
               .dtypes = stages.inputs.dtypes,
               .layer_repeat = layer_repeat(stages.inputs, stages.decoder.baseline())},
-             experiment_.step_period()),
+             experiment_.step_period(), experiment_.plant.step_noise),
       monitor_(sensors(plant_, experiment_.disturbances), clock_, {.period = experiment_.tick}),
       text_(stages.decoder, stages.inputs.text, stream_options(experiment_)),
       plans_(stages.decoder.baseline()),
@@ -111,6 +111,10 @@ std::optional<StrategySummary> StrategyRun::run() {
   stages_.logger.finish_strategy();
   StrategySummary summary = recorder_.summary();
   summary.extrapolated_share = static_cast<double>(extrapolated_ticks_) / ticks;
+  if (summary.baseline_bits_per_byte) {
+    summary.loss_interval =
+        loss_interval(pieces_.beside(stages_.reference.pieces()), experiment_.seed);
+  }
   summary.wanted_tokens_per_second = experiment_.tokens_per_second;
   return summary;
 }
@@ -130,10 +134,12 @@ StrategyRun::Decoded StrategyRun::decode(const RoutingPlan& plan) {
   for (int i = 0; i < steps; ++i, ++decoded_) {
     const ForcedDecode::Result result = text_.next(plan);
     step_.emplace(result.step);
+    const std::vector<double> nats = target_nats(result.step.logits, result.targets);
     if (strategy_ == Strategy::kBaseline) {
-      stages_.reference.record(result.step.logits, result.targets);
+      stages_.reference.record(result.step.logits, nats, result.restarts);
     }
-    qualities.push_back(stages_.reference.compare(decoded_, result.step.logits, result.targets));
+    pieces_.add(result.restarts, nats);
+    qualities.push_back(stages_.reference.compare(decoded_, result.step.logits, nats));
     const Lookup charge = step_charge(plant_.charge(), result.step.stats, plan);
     mean.charge.cost += (1.0 / steps) * charge.cost;
     mean.charge.basis = weaker(mean.charge.basis, charge.basis);

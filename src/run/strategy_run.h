@@ -63,6 +63,7 @@ class StrategyRun {
   ForcedDecode text_;
   PlanBuffer plans_;
   StrategyRecorder recorder_;
+  TextPieces pieces_{};
   std::optional<DecodeStep> step_{};  // the newest
   StepMetrics metrics_{};             // of the newest tick
   std::size_t decoded_ = 0;           // steps since time 0

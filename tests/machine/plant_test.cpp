@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <vector>
+
 #include "machine/plant_config.h"
 
 namespace thermoe {
@@ -46,6 +49,42 @@ TEST_F(PlantOfTheH100, ChargesTheMeasuredWattsOfItsLoads) {
   // data/h100/moe_decode_energy.json, open_loop_fixed_rate: 82 experts 469 W, 40 experts 294 W.
   EXPECT_NEAR(steady_power(82).value, 469, 10);
   EXPECT_NEAR(steady_power(40).value, 294, 10);
+}
+
+TEST_F(PlantOfTheH100, NoiseVariesTheTimeOfStepsAroundTheChargedOneAndNotTheirJoules) {
+  const Cost step = cost(loads(60), {"bf16"}, plan_);
+  const auto times = [&](double noise, std::uint64_t seed) {
+    SimulatedGpuConfig gpu = read_plant(kData + "plant.json");
+    gpu.seed = seed;
+    Plant plant(gpu, {.costs = costs_, .dtypes = {"bf16"}, .layer_repeat = 24}, Seconds(0.016),
+                noise);
+    std::vector<double> relative;
+    for (int i = 0; i < 2000; ++i) {
+      const TickOutcome tick = plant.advance(Seconds(0.1), step, {});
+      relative.push_back(tick.step_time / step.latency);
+    }
+    return relative;
+  };
+  const std::vector<double> noisy = times(0.1, 1);
+  double sum = 0.0, squares = 0.0;
+  for (const double t : noisy) sum += t, squares += (t - 1) * (t - 1);
+  EXPECT_NEAR(sum / 2000, 1.0, 0.01);
+  EXPECT_NEAR(std::sqrt(squares / 2000), 0.1, 0.015);
+  EXPECT_EQ(times(0.1, 1), noisy) << "a seed repeats it";
+  EXPECT_NE(times(0.1, 2), noisy);
+  for (const double t : times(0.0, 1)) EXPECT_NEAR(t, 1.0, 1e-9);
+
+  Plant plant(read_plant(kData + "plant.json"),
+              {.costs = costs_, .dtypes = {"bf16"}, .layer_repeat = 24}, Seconds(0.016), 0.1);
+  Joules energy;
+  double steps = 0.0;
+  for (int i = 0; i < 200; ++i) {
+    const TickOutcome tick = plant.advance(Seconds(0.1), step, {});
+    energy += tick.energy;
+    steps += tick.steps;
+  }
+  const Joules idle = plant.gpu().config().idle_active * Seconds(20);
+  EXPECT_NEAR((energy - idle) / (steps * step.energy), 1.0, 1e-3);
 }
 
 TEST_F(PlantOfTheH100, FewerActiveExpertsCostLessTimeAndEnergy) {

@@ -149,6 +149,25 @@ TEST(StrategyRecorder, TheFlagOfEveryRowAndTheShareOfTheSummaryAreOneRule) {
   }
 }
 
+TEST(StrategyRecorder, PercentilesCountStepsNotTicks) {
+  // Half of the ticks hold one long step each, the other half 99 short ones.
+  const auto s = record({}, Seconds(0), 10, [](int i, MetricsRow& row) {
+    row.step.step_time = Seconds(i % 2 == 0 ? 0.1 : 0.001);
+    row.step.steps = i % 2 == 0 ? 1 : 99;
+  });
+  EXPECT_DOUBLE_EQ(s.p50_step.value, 0.001);
+  EXPECT_DOUBLE_EQ(s.p99_step.value, 0.001) << "five of 500 steps are long";
+}
+
+TEST(StrategyRecorder, TheShareAboveTheTargetItselfIsCountedBesideTheViolation) {
+  const auto s = record({.power = Watts(300)}, Seconds(0), 100, [](int i, MetricsRow& row) {
+    row.truth.mean_power = Watts(i < 20 ? 330 : i < 60 ? 305 : 295);
+  });
+  const TargetOutcome& power = s.targets.front();
+  EXPECT_NEAR(power.violation_fraction, 0.26, 0.011);
+  EXPECT_NEAR(*power.over_target_fraction, 0.65, 0.011);
+}
+
 TEST(StrategyRecorder, BaselineBitsAreReportedOnlyWhenEveryTickHasThem) {
   const auto paired =
       record({}, Seconds(0), 4, [](int, MetricsRow& row) { row.quality.baseline_bits = 1.25; });

@@ -24,6 +24,7 @@ Summary example() {
                        .mean_power = Watts(348.7),
                        .bits_per_byte = 1.212,
                        .baseline_bits_per_byte = 1.2,
+                       .loss_interval = Interval{.low = 0.8, .high = 1.2},
                        .kl_to_baseline = 0.0123,
                        .peak_memory_bytes = 123,
                        .fallbacks = 1,
@@ -32,6 +33,7 @@ Summary example() {
   ttha.targets = {{.kind = TargetOutcome::Kind::kPower,
                    .target = 350,
                    .violation_fraction = 0.011,
+                   .over_target_fraction = 0.352,
                    .settling = Seconds(1.5)}};
   return {.device = "simulated NVIDIA H100 80GB HBM3",
           .simulated = true,
@@ -46,15 +48,33 @@ TEST(Summary, HasTheMembersOfItsSchemaAndNoOthers) {
   for (const auto& [name, value] : json.items()) top.insert(name);
   EXPECT_EQ(top, (std::set<std::string>{"schema", "device", "simulated", "seed", "strategies"}));
   for (const auto& [name, value] : json["strategies"][1].items()) members.insert(name);
-  EXPECT_EQ(members,
-            (std::set<std::string>{
-                "name", "tokens_per_second", "joules_per_token", "mean_power_w", "power_target_w",
-                "power_violation_fraction", "settling_time_s", "max_temperature_c", "p50_step_ms",
-                "p99_step_ms", "mean_active_experts", "bits_per_byte", "kl_to_baseline",
-                "expert_load_cv", "gpu_util", "mem_util", "peak_memory_bytes", "fallbacks"}));
+  EXPECT_EQ(members, (std::set<std::string>{"name",
+                                            "tokens_per_second",
+                                            "joules_per_token",
+                                            "mean_power_w",
+                                            "power_target_w",
+                                            "power_violation_fraction",
+                                            "power_over_target_fraction",
+                                            "settling_time_s",
+                                            "max_temperature_c",
+                                            "p50_step_ms",
+                                            "p99_step_ms",
+                                            "mean_active_experts",
+                                            "bits_per_byte",
+                                            "quality_loss_percent",
+                                            "quality_loss_interval_percent",
+                                            "kl_to_baseline",
+                                            "expert_load_cv",
+                                            "gpu_util",
+                                            "mem_util",
+                                            "peak_memory_bytes",
+                                            "fallbacks"}));
   EXPECT_TRUE(json["strategies"][0]["power_target_w"].is_null());
   EXPECT_TRUE(json["strategies"][0]["kl_to_baseline"].is_null());
   EXPECT_EQ(json["strategies"][1]["settling_time_s"], 1.5);
+  EXPECT_EQ(json["strategies"][1]["power_over_target_fraction"], 0.352);
+  EXPECT_EQ(json["strategies"][1]["quality_loss_interval_percent"].dump(), "[0.8,1.2]");
+  EXPECT_TRUE(json["strategies"][0]["quality_loss_interval_percent"].is_null());
 }
 
 TEST(Summary, IsWrittenWholeBesideItsDetails) {
@@ -78,11 +98,27 @@ TEST(Summary, TheTableIsAlignedAndSaysWhatIsSimulated) {
   for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(lines[i].size(), lines[0].size());
   EXPECT_GE(lines[0].size(), 100U);
   EXPECT_LE(lines[0].size(), 140U);
-  EXPECT_THAT(table, testing::HasSubstr("+1.00 %"));
+  EXPECT_THAT(table, testing::HasSubstr("1.1 %  35.2 %"));
+  EXPECT_THAT(table, testing::HasSubstr("+1.00 %  +0.80..+1.20"));
   EXPECT_THAT(table, testing::HasSubstr("Machine: simulated NVIDIA H100 80GB HBM3"));
   EXPECT_THAT(
       table, testing::HasSubstr("decisions: shipped model; costs: Qwen3-30B-A3B shape, simulated"));
   EXPECT_THAT(table, testing::HasSubstr("fell back to BASELINE 1 time, 2.0 % of the run"));
+}
+
+TEST(Summary, TheTableDefinesWhatItCounts) {
+  Summary summary = example();
+  summary.strategies.front().targets = summary.strategies.back().targets;
+  const std::string table = summary_table(summary);
+  EXPECT_THAT(table, testing::HasSubstr("exceeds 1.05 x the target (temperature: by 1 degree); "
+                                        "above target: the same for the target itself"));
+  EXPECT_THAT(table, testing::HasSubstr("95 % interval over the choice of text"));
+  for (StrategySummary& s : summary.strategies) {
+    s.targets.clear();
+    s.baseline_bits_per_byte.reset();
+  }
+  EXPECT_THAT(summary_table(summary), testing::Not(testing::HasSubstr("1.05")));
+  EXPECT_THAT(summary_table(summary), testing::Not(testing::HasSubstr("95 % interval")));
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
     "targets": {"power_w": 300, "temperature_c": 44.5, "step_ms": 7.5},
     "cost_model": "x.json", "costed_as": "Qwen3-30B-A3B",
     "plant": {"file": "p", "cost_model": "q", "energy_scale": 0.85, "idle_offset_w": -20,
-              "sensor_delay_s": 0.2},
+              "sensor_delay_s": 0.2, "step_noise": 0.05},
     "disturbances": [
       {"kind": "background", "from_s": 1, "to_s": 2, "power_w": 60, "bandwidth_share": 0.15},
       {"kind": "ambient", "from_s": 1, "to_s": 2, "offset_c": 5},
@@ -68,6 +68,14 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
   given["schema"] = 1;
   EXPECT_EQ(written, given);
   EXPECT_EQ(to_json(experiment_from(written, "e.json")), written);
+}
+
+TEST(Experiment, NullIsAsIfLeftOutForEveryField) {
+  nlohmann::json nulls;
+  const nlohmann::json all = to_json(Experiment{.strategies = {Strategy::kBaseline}});
+  for (const auto& [name, value] : all.items()) nulls[name] = nullptr;
+  nulls["disturbances"] = nullptr;
+  EXPECT_EQ(to_json(experiment_from(nulls, "experiments/e.json")), to_json(parse("{}")));
 }
 
 TEST(Experiment, AnUnknownFieldIsRefusedWithTheNearestKnownName) {

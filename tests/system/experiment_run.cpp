@@ -54,8 +54,8 @@ void ExperimentRun::SetUp() {
 }
 
 nlohmann::json ExperimentRun::demo(const std::string& changes) const {
-  nlohmann::json experiment = shipped("demo", R"({"duration_s": 60, "disturbances": [
-      {"kind": "background", "from_s": 20, "to_s": 35, "power_w": 60, "bandwidth_share": 0.15}]})");
+  nlohmann::json experiment = shipped("demo", R"({"duration_s": 40, "disturbances": [
+      {"kind": "background", "from_s": 12, "to_s": 24, "power_w": 60, "bandwidth_share": 0.15}]})");
   experiment.merge_patch(parse_json(changes, "changes"));
   return experiment;
 }

@@ -19,7 +19,7 @@ class ExperimentRun : public testing::Test {
   ~ExperimentRun() override;
   void SetUp() override;
 
-  /// The shipped demo cut to 60 s (tenant from 20 s to 35 s), changed by a JSON merge patch.
+  /// The shipped demo cut to 40 s (tenant from 12 s to 24 s), changed by a JSON merge patch.
   nlohmann::json demo(const std::string& changes = "{}") const;
   /// The same in 4 s, without the tenant.
   nlohmann::json short_demo() const;

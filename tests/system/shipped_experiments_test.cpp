@@ -3,7 +3,9 @@
 // seconds: the run ends well and leaves a whole summary.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <ostream>
 
 #include "core/json_file.h"
 #include "experiment_run.h"
@@ -11,29 +13,67 @@
 namespace thermoe {
 namespace {
 
-const std::string kShort = R"({"duration_s": 3, "disturbances": null,
-                                "calibration_samples": 4, "warmup_steps": 8})";
+const std::string kShort = R"({"duration_s": 3, "calibration_samples": 4, "warmup_steps": 8})";
 
-class ShippedExperiments : public ExperimentRun, public testing::WithParamInterface<const char*> {};
+struct Shipped {
+  const char* name;
+  double seconds;  ///< enough for what its disturbances must show
+};
+void PrintTo(const Shipped& shipped, std::ostream* out) { *out << shipped.name; }
 
-TEST_P(ShippedExperiments, RunToAWholeSummary) {
-  nlohmann::json experiment = shipped(GetParam(), kShort);
+/// The experiment in `seconds`, its disturbances moved along.
+nlohmann::json shortened(nlohmann::json experiment, double seconds) {
+  const double factor = seconds / experiment["duration_s"].get<double>();
+  experiment.merge_patch(parse_json(kShort, "short"));
+  experiment["duration_s"] = seconds;
+  if (!experiment.contains("disturbances")) return experiment;
+  for (auto& disturbance : experiment["disturbances"]) {
+    for (const char* time : {"from_s", "to_s"}) {
+      disturbance[time] = factor * disturbance[time].get<double>();
+    }
+  }
+  return experiment;
+}
+
+class ShippedExperiments : public ExperimentRun, public testing::WithParamInterface<Shipped> {
+ protected:
+  void expect_at_work(const std::string& strategy, const std::string& kind) const {
+    const char* name = kind == "background" ? "background_power_w"
+                       : kind == "ambient"  ? "ambient_offset_c"
+                                            : "sensor_fault";
+    const std::vector<double> felt = column(strategy, name);
+    EXPECT_GT(*std::max_element(felt.begin(), felt.end()), 0.0) << kind;
+    EXPECT_EQ(*std::min_element(felt.begin(), felt.end()), 0.0) << kind << " comes or goes";
+  }
+};
+
+TEST_P(ShippedExperiments, RunToAWholeSummaryWithTheirDisturbances) {
+  const nlohmann::json experiment = shortened(shipped(GetParam().name, "{}"), GetParam().seconds);
   complete(experiment);
   const auto summary = read_json_file(folder() + "/summary.json");
-  EXPECT_EQ(summary["strategies"].size(), experiment["strategies"].size());
+  ASSERT_EQ(summary["strategies"].size(), experiment["strategies"].size());
   EXPECT_TRUE(summary["simulated"]);
   EXPECT_THAT(summary["device"].get<std::string>(), testing::StartsWith("simulated "));
+  if (!experiment.contains("disturbances")) return;
+  for (const auto& disturbance : experiment["disturbances"]) {
+    expect_at_work(summary["strategies"].back()["name"], disturbance["kind"]);
+  }
+  if (GetParam().name == std::string("sensor_faults")) {
+    EXPECT_GE(strategy("KERNEL_AWARE_TTHA")["fallbacks"].get<int>(), 1) << "and is noticed";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ShippedExperiments,
-                         testing::Values("demo", "hold_temperature", "hold_latency",
-                                         "several_targets", "sensor_faults", "saturated",
-                                         "dual_only", "adapter_only"));
+                         testing::Values(Shipped{"demo", 3}, Shipped{"hold_temperature", 3},
+                                         Shipped{"hold_latency", 3}, Shipped{"several_targets", 3},
+                                         Shipped{"sensor_faults", 21}, Shipped{"saturated", 3},
+                                         Shipped{"dual_only", 3}, Shipped{"adapter_only", 3}));
 
 class Variations : public ExperimentRun, public testing::WithParamInterface<const char*> {};
 
 TEST_P(Variations, RunToAWholeSummary) {
   nlohmann::json experiment = demo(kShort);
+  experiment.erase("disturbances");
   experiment.merge_patch(parse_json(GetParam(), "variation"));
   if (experiment["workload"] != "standard") experiment.erase("batch");
   complete(experiment);

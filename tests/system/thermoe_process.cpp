@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <thread>
 
 namespace thermoe {
@@ -40,12 +41,22 @@ std::string content(const std::string& path) {
   ::_exit(123);
 }
 
+/// Far beyond any run of the tests, so that one that hangs ends them instead of stopping them.
+constexpr std::chrono::minutes kPatience{4};
+
 /// Waits for the end; sends the signal when the watched file is long enough.
 int wait_for(pid_t child, const ProcessOptions& options) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   bool sent = options.signal == 0;
   int status = 0;
-  while (::waitpid(child, &status, sent ? 0 : WNOHANG) == 0) {
+  while (::waitpid(child, &status, WNOHANG) == 0) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (std::chrono::steady_clock::now() > deadline) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      throw std::runtime_error("thermoe did not end within 4 minutes");
+    }
+    if (sent) continue;
     const std::string text = content(options.watched_file);
     if (std::count(text.begin(), text.end(), '\n') <= options.signal_after_lines) continue;
     ::kill(child, options.signal);

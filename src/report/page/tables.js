@@ -74,6 +74,8 @@ const FIGURES = [
   { head: "active experts", of: (f) => f.active_experts, digits: 1 },
   { head: "bits/byte", of: (f) => f.bits_per_byte, digits: 4 },
   { head: "against BASELINE", of: (f) => f.loss_percent, digits: 2, unit: " %", sign: true },
+  { head: "from, 95 %", of: (f) => f.loss_low, digits: 2, unit: " %", sign: true },
+  { head: "to, 95 %", of: (f) => f.loss_high, digits: 2, unit: " %", sign: true },
   { head: "KL, nats", of: (f) => f.kl_to_baseline, digits: 4 },
   { head: "fall-backs", of: (f) => f.fallbacks, digits: 0 },
 ];
@@ -91,6 +93,8 @@ function targetFigures(strategies) {
     return [
       { head: `${name} over limit`, of: (f) => (target(f) ? 100 * target(f).over_share : null),
         digits: 1, unit: " %", broken: true },
+      { head: `${name} above target`, of: (f) => (target(f) && target(f).above_share !== null ? 100 * target(f).above_share : null),
+        digits: 1, unit: " %" },
       { head: `${name} settled, s`, of: (f) => (target(f) ? target(f).settling_s : null), digits: 1 },
     ];
   });
@@ -119,9 +123,10 @@ function summaryTable(data, strategies) {
 function definitions(data) {
   return element("p", { class: "below" },
     "Over the limit: share of the time in which the mean of the last second exceeds the target by more than 5 % " +
-    `(temperature: by 1 °C). A target counts as held up to ${data.held_percent} %. Settled: time from the first ` +
+    `(temperature: by 1 °C). Above target: the same for the target itself. Start-up and transients included. A target counts as held up to ${data.held_percent} %. Settled: time from the first ` +
     "disturbance (from the start, where none comes) until that mean stays within 5 % (1 °C) of the target for 5 s. " +
-    "Active experts: distinct ones a layer. Against BASELINE: of bits/byte on the same text. KL: of the predictions to BASELINE's.");
+    "Active experts: distinct ones a layer. Against BASELINE: of bits/byte on the same bytes, from … to: its 95 % interval over " +
+    "the choice of text (bootstrap of whole pieces of documents). KL: of the predictions to BASELINE's.");
 }
 
 // Strategies that both runs have, figure by figure.

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/check_experiment.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/errors.h"
+#include "experiment_fixture.h"
+
+namespace thermoe {
+namespace {
+
+using CheckExperiment = RunExperiment;
+
+TEST_F(CheckExperiment, ARunThatWouldNotFitInMemoryIsRefusedBeforeItBegins) {
+  const auto refused = [](const std::string& changes) -> std::string {
+    try {
+      check_experiment(load_inputs(experiment(changes)), {});
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused(R"({"duration_s": 20000})"), "");
+  EXPECT_THAT(refused(R"({"duration_s": 50000})"),
+              testing::HasSubstr("/kl_every: is 1: BASELINE's predictions to compare with would "
+                                 "take 8.19 GB of memory, more than 4; raise it to 3 or more"));
+  EXPECT_EQ(refused(R"({"duration_s": 50000, "kl_every": 3})"), "");
+  EXPECT_EQ(refused(R"({"duration_s": 50000, "kl_every": 0})"), "");
+  EXPECT_THAT(refused(R"({"duration_s": 50000, "tick_s": 0.02})"),
+              testing::HasSubstr("/duration_s: is 50000: 2.5e+06 ticks of 0.02 s"));
+  EXPECT_THAT(refused(R"({"duration_s": 50000, "kl_every": 0, "decode_steps_per_tick": 1000})"),
+              testing::HasSubstr("/decode_steps_per_tick: is 1000: 5e+08 decode steps"));
+}
+
+TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
+  // A model of half the experts and picks, whose layers cost what the file says of that shape.
+  const auto with_shape = [&](const std::string& name) {
+    nlohmann::json costs =
+        read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/" + name + ".json");
+    nlohmann::json& entry = costs["entries"][0];
+    entry["shape"] = {64, 4, 1024, 512};
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& row : entry["rows"]) {
+      if (row["active_experts"] <= 64) rows.push_back(row);
+    }
+    entry["rows"] = rows;
+    const std::string path = folder_ + "/" + name + ".json";
+    std::ofstream(path) << costs;
+    return path;
+  };
+  const std::string changes = fmt::format(
+      R"({{"duration_s": 2, "disturbances": null, "strategies": ["BASELINE"], "cost_model": "{}",
+           "plant": {{"cost_model": "{}"}},
+           "costed_as": {{"name": "Small-MoE", "layers": 24, "shape": [64, 4, 1024, 512]}}}})",
+      with_shape("kernel_cost_model"), with_shape("plant_cost_model"));
+  decoder_ = {.experts = 64, .k = 4};
+  const Experiment e = experiment(changes);
+  check_experiment(load_inputs(e), {.experts = 64, .top_k = 4});
+  const RunResult result = run(e);
+  EXPECT_EQ(result.summary.costs,
+            "decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts of 1024 x "
+            "512, top-4), simulated; expert MLPs only");
+  nlohmann::json deeper = parse_json(changes, "changes");
+  deeper["costed_as"]["layers"] = 48;
+  const RunResult twice = run(experiment(deeper.dump()));
+  EXPECT_NEAR(named(twice, "BASELINE").p50_step / named(result, "BASELINE").p50_step, 2.0, 0.01);
+  decoder_ = {};
+  try {
+    check_experiment(
+        load_inputs(
+            experiment(R"({"costed_as": {"name": "x", "layers": 4, "shape": [128, 8, 99, 99]}})")),
+        {});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("moe_experts [128, 8, 99, 99]"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("moe_experts [128, 8, 2048, 768] bf16"));
+  }
+}
+
+TEST_F(CheckExperiment, AModelOfOtherNumbersThanTheChargedShapeIsRefused) {
+  const Experiment e = experiment();
+  try {
+    check_experiment(load_inputs(e), {.experts = 64});
+    FAIL();
+  } catch (const FormatError& error) {
+    EXPECT_EQ(error.key(), "/costed_as");
+    EXPECT_THAT(error.what(), testing::HasSubstr("64"));
+  }
+}
+
+TEST_F(CheckExperiment, AFileThatIsNotThereIsNamedByItsKey) {
+  for (const auto& [changes, key] :
+       {std::pair{R"({"cost_model": "none.json"})", "/cost_model"},
+        std::pair{R"({"plant": {"cost_model": "none.json"}})", "/plant/cost_model"},
+        std::pair{R"({"plant": {"file": "none.json"}})", "/plant/file"},
+        std::pair{R"({"text": {"file": "none.bin"}})", "/text/file"},
+        std::pair{R"({"text": {"calibration_index": "none.json"}})", "/text/calibration_index"}}) {
+    try {
+      load_inputs(experiment(changes));
+      ADD_FAILURE() << changes;
+    } catch (const FormatError& error) {
+      EXPECT_EQ(error.key(), key);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace thermoe
