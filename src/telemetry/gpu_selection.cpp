@@ -134,7 +134,7 @@ SelectedGpus select(const GpuSelection& selection, const std::vector<GpuReading>
     }
     selected.amiss =
         found.empty()
-            ? fmt::format("{} {}: there is no such GPU; there are {}", selection.origin, name,
+            ? fmt::format("{} {}: there is no such GPU; choose from {}", selection.origin, name,
                           listed(gpus, index_of(name).has_value()))
             : fmt::format("{} {}: stands for several GPUs; write more of the UUID. There are {}",
                           selection.origin, name, listed(gpus, false));

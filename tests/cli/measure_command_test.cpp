@@ -127,7 +127,7 @@ TEST_F(MeasureCommand, CountsTheChosenGpusOnlyAndSaysWhoChose) {
   const fs::path ran = folder_ / "ran";
   const PipedResult wrong = run_piped(measure("--gpu 9 -- touch " + ran.string()));
   EXPECT_EQ(wrong.exit_code, 2);
-  EXPECT_THAT(wrong.err, HasSubstr("--gpu 9: there is no such GPU; there are 0, 1, 2, 3"));
+  EXPECT_THAT(wrong.err, HasSubstr("--gpu 9: there is no such GPU; choose from 0, 1, 2, 3"));
   EXPECT_FALSE(fs::exists(ran));
 }
 

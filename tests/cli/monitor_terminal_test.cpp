@@ -178,7 +178,7 @@ TEST_F(MonitorOnATerminal, ChosenGpusAreShownAndAWrongChoiceGivesTheTerminalBack
   TerminalProcess monitor(words, 100, 24);
   EXPECT_EQ(monitor.wait(), 2);
   EXPECT_TRUE(monitor.is_as_before());
-  EXPECT_THAT(monitor.output(), HasSubstr("--gpu 9: there is no such GPU; there are 0, 1, 2"));
+  EXPECT_THAT(monitor.output(), HasSubstr("--gpu 9: there is no such GPU; choose from 0, 1, 2"));
 }
 
 TEST_F(MonitorOnATerminal, ColoursAndBlocksAppearOnlyWhereTheyAreWanted) {
@@ -294,7 +294,7 @@ TEST(MonitorOnAPipe, AGpuThatIsNotThereIsBadInputThatSaysWhatThereIs) {
     const PipedResult result = run_piped(
         piped(std::string(output) + " --gpu 0,4 --source nvml --nvml-library " + nvml.library()));
     EXPECT_EQ(result.exit_code, 2) << output;
-    EXPECT_EQ(result.err, "thermoe: --gpu 4: there is no such GPU; there are 0, 1\n");
+    EXPECT_EQ(result.err, "thermoe: --gpu 4: there is no such GPU; choose from 0, 1\n");
   }
 }
 

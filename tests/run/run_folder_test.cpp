@@ -58,7 +58,8 @@ TEST_F(RunFolder, AFileInItsPlaceIsRefused) {
 }
 
 TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
-  const Experiment e = experiment_from(nlohmann::json::object(), "experiments/e.json");
+  const Experiment e = experiment_from(nlohmann::json::object(),
+                                       std::string(THERMOE_SOURCE_DIR) + "/experiments/e.json");
   ExperimentInputs inputs = load_inputs(e);
   write_config(root_.string(), inputs);
   const auto config = read_json_file(path("config.json"));

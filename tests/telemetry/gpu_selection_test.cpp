@@ -61,10 +61,10 @@ TEST(GpuSelection, ABeginningOfAUuidIsEnoughIfItStandsForOne) {
 
 TEST(GpuSelection, AGpuThatIsNotThereIsNamedWithWhatThereIs) {
   EXPECT_EQ(select(gpus_of_flag("0,7"), four_gpus()).amiss,
-            "--gpu 7: there is no such GPU; there are 0, 1, 2, 3");
+            "--gpu 7: there is no such GPU; choose from 0, 1, 2, 3");
   EXPECT_TRUE(select(gpus_of_flag("0,7"), four_gpus()).certain);
   EXPECT_EQ(select(gpus_of_flag("GPU-77"), four_gpus()).amiss,
-            "--gpu GPU-77: there is no such GPU; there are GPU 0 (GPU-8932f937-0001), GPU 1, "
+            "--gpu GPU-77: there is no such GPU; choose from GPU 0 (GPU-8932f937-0001), GPU 1, "
             "GPU 2 (GPU-8932f937-0002), GPU 3 (GPU-4af1c0de-0003)");
   EXPECT_FALSE(select(gpus_of_flag("GPU-77"), four_gpus()).certain) << "GPU 1 may be it";
   EXPECT_EQ(select(gpus_of_flag("0,3"), four_gpus()).amiss, "");

@@ -51,9 +51,12 @@ class CheckIncludesTest(unittest.TestCase):
     def test_run_cannot_see_profile(self):
         self.assert_forbidden("run/loop.cpp", '#include "profile/parser.h"')
 
-    def test_moe_may_include_the_controller_interface_and_nothing_else_of_control(self):
-        self.assert_allowed("moe/adaptive_router.h", '#include "control/controller.h"')
-        self.assert_forbidden("moe/adaptive_router.h", '#include "control/dual.h"')
+    def test_moe_cannot_see_control(self):
+        self.assert_forbidden("moe/adaptive_router.h", '#include "control/controller.h"')
+
+    def test_monitor_may_include_the_columns_of_a_run_and_nothing_else_of_report(self):
+        self.assert_allowed("monitor/run_tail.cpp", '#include "report/metrics_columns.h"')
+        self.assert_forbidden("monitor/run_tail.cpp", '#include "report/summary.h"')
 
     def test_libtorch_stays_in_moe_cli_and_the_adapter(self):
         self.assert_allowed("moe/layer.h", "#include <torch/torch.h>")
