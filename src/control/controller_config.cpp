@@ -21,6 +21,16 @@ constexpr std::array kModes{
     std::pair{TthaMode::kDualOnly, std::string_view("dual_only")},
     std::pair{TthaMode::kAdapterOnly, std::string_view("adapter_only")},
 };
+constexpr std::array kPlanKinds{
+    std::pair{PlanKind::kStrategy, std::string_view("the strategy's plan")},
+    std::pair{PlanKind::kLastSound, std::string_view("the last sound plan")},
+    std::pair{PlanKind::kStatic, std::string_view("the calibrated static plan")},
+    std::pair{PlanKind::kBaseline, std::string_view("BASELINE")},
+};
+constexpr std::array kFallbacks{
+    std::pair{SensorFallback::kStatic, std::string_view("static")},
+    std::pair{SensorFallback::kBaseline, std::string_view("baseline")},
+};
 
 template <class Names, class Value>
 std::string_view name_of(const Names& names, Value value) {
@@ -35,6 +45,14 @@ auto value_of(const Names& names, std::string_view name) {
   const auto it =
       std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == name; });
   return it == names.end() ? std::nullopt : std::optional<Value>(it->first);
+}
+
+template <class Names>
+std::vector<std::string> all_names(const Names& names) {
+  std::vector<std::string> all;
+  all.reserve(names.size());
+  for (const auto& [value, name] : names) all.emplace_back(name);
+  return all;
 }
 
 void need(bool condition, const std::string& sentence) {
@@ -77,15 +95,16 @@ void check_sizes(const ControllerConfig& c) {
 }  // namespace
 
 std::string_view to_string(Strategy strategy) { return name_of(kStrategies, strategy); }
-std::vector<std::string> strategy_names() {
-  std::vector<std::string> names;
-  names.reserve(kStrategies.size());
-  for (const auto& [strategy, name] : kStrategies) names.emplace_back(name);
-  return names;
-}
+std::vector<std::string> strategy_names() { return all_names(kStrategies); }
 std::optional<Strategy> strategy_from(std::string_view name) { return value_of(kStrategies, name); }
+std::string_view to_string(PlanKind kind) { return name_of(kPlanKinds, kind); }
 std::string_view to_string(TthaMode mode) { return name_of(kModes, mode); }
 std::optional<TthaMode> ttha_mode_from(std::string_view name) { return value_of(kModes, name); }
+std::string_view to_string(SensorFallback fallback) { return name_of(kFallbacks, fallback); }
+std::optional<SensorFallback> sensor_fallback_from(std::string_view name) {
+  return value_of(kFallbacks, name);
+}
+std::vector<std::string> sensor_fallback_names() { return all_names(kFallbacks); }
 
 void check(const ControllerConfig& c) {
   need(c.layers >= 1 && c.experts >= 1 && c.experts <= 65536,

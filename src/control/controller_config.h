@@ -19,13 +19,20 @@ enum class TthaMode { kBoth, kDualOnly, kAdapterOnly };
 std::string_view to_string(TthaMode mode);  ///< both, dual_only, adapter_only
 std::optional<TthaMode> ttha_mode_from(std::string_view name);
 
-/// When a controller must stop trusting itself and publish the BASELINE plan.
+/// The plan to run under a power or temperature target whose sensor cannot be trusted.
+enum class SensorFallback { kStatic, kBaseline };
+std::string_view to_string(SensorFallback fallback);  ///< static, baseline
+std::optional<SensorFallback> sensor_fallback_from(std::string_view name);
+std::vector<std::string> sensor_fallback_names();
+
+/// When a controller must stop trusting itself, and what it then does.
 struct GuardRails {
   double bias_clamp = 0.03;       ///< largest |selection bias|, in units of utility
   double max_quality_loss = 0.7;  ///< nats: running mean of Q = -log(kept mass)
   Seconds quality_window{5.0};    ///< time constant of that mean
   Seconds stale_after{1.5};       ///< oldest usable reading; longest stillness where it should move
-  Seconds recover_after{2.0};     ///< health must last this long before control resumes
+  SensorFallback fallback = SensorFallback::kStatic;  ///< BASELINE would break a cap at once
+  Seconds recover_after{2.0};  ///< health must last this long before control resumes
 };
 
 /// How the machine's sensors lag behind the work (docs/theory.md section 5).

@@ -22,10 +22,9 @@ bool finite(const std::vector<float>& values) {
 KernelAwareTtha::KernelAwareTtha(const ControllerConfig& config,
                                  std::unique_ptr<PlanAdapter> adapter)
     : config_(config),
-      calibration_(calibrate(config)),
-      prior_(calibration_.parameters),
-      fixed_lambda_(config.targets.any() ? std::max(calibration_.lambda, kLeastPrior) : 0.0),
       tick_(config),
+      prior_(tick_.calibration().parameters),
+      fixed_lambda_(config.targets.any() ? std::max(tick_.calibration().lambda, kLeastPrior) : 0.0),
       model_(config.sample_ring),
       adapted_(config.sample_ring),
       adapter_(std::move(adapter)) {
@@ -37,7 +36,7 @@ KernelAwareTtha::KernelAwareTtha(const ControllerConfig& config,
 std::string KernelAwareTtha::adapt(const Observation& o, const TickView& view,
                                    PricingParameters& parameters) {
   tick_.state().losses.reset();
-  if (!adapter_ || !view.utilities || !view.fault.empty()) return {};
+  if (!adapter_ || !view.utilities || view.fault) return {};
   const bool alone = config_.mode == TthaMode::kAdapterOnly;
   const AdapterOutput out =
       adapter_->update_ttha({.observation = o,
@@ -119,10 +118,10 @@ RoutingPlan KernelAwareTtha::decide(const Observation& o) {
       parameters = prior_;
     }
   }
-  tick_.state().lambda = choice.lambda;
-  tick_.state().saturated = !choice.reached;
   return tick_.finish(o, view,
                       {.plan = priced_plan(config_, parameters, choice.lambda),
+                       .lambda = choice.lambda,
+                       .saturated = !choice.reached,
                        .demand = choice.demand,
                        .baseline = model_.at(0.0, view.costs),
                        .fault = fault});

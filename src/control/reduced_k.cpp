@@ -49,9 +49,12 @@ RoutingPlan ReducedKController::decide(const Observation& o) {
   if (recent_.empty()) return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
   const double k = choose();
   const Demand demand = at(k);
-  tick_.state().saturated = k <= 1.0 && !tick_.tracker().meets(config_.targets, demand.cost);
   return tick_.finish(
-      o, view, {.plan = reduced_plan(config_, k), .demand = demand, .baseline = at(config_.k)});
+      o, view,
+      {.plan = reduced_plan(config_, k),
+       .saturated = k <= 1.0 && !tick_.tracker().meets(config_.targets, demand.cost),
+       .demand = demand,
+       .baseline = at(config_.k)});
 }
 
 }  // namespace thermoe

@@ -137,6 +137,10 @@ ControlSpec read_control(JsonObject object) {
   guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
   guard.max_quality_loss =
       object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
+  guard.fallback =
+      sensor_fallback_from(object.choice_or("fallback", std::string(to_string(guard.fallback)),
+                                            sensor_fallback_names()))
+          .value();
   guard.stale_after =
       Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
   guard.recover_after =

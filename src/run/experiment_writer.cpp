@@ -81,6 +81,7 @@ nlohmann::json to_json(const Experiment& e) {
                 {"k_min", e.control.k_min},
                 {"bias_clamp", guard.bias_clamp},
                 {"max_quality_loss", guard.max_quality_loss},
+                {"fallback", to_string(guard.fallback)},
                 {"stale_after_s", guard.stale_after.value},
                 {"recover_after_s", guard.recover_after.value}}},
               {"duration_s", e.duration.value},
