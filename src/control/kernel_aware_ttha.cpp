@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "control/adapter_limits.h"
 #include "control/plan_writer.h"
 
 namespace thermoe {
@@ -12,10 +13,6 @@ namespace {
 
 /// Adapter-only needs a price to scale even where the calibration found slack.
 constexpr double kLeastPrior = 0.01;
-
-bool finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
-}
 
 }  // namespace
 
@@ -48,18 +45,12 @@ std::string KernelAwareTtha::adapt(const Observation& o, const TickView& view,
                              .expected = expected_,
                              .shadow_price = alone ? 0.0 : shadow_price(view, o),
                              .relative_prices = !alone});
-  if (!finite(out.bias) || !finite(out.log_price) || !std::isfinite(out.losses.total)) {
+  if (!out.finite()) {
     adapter_->restart();
     return "the adapter diverged (NaN) and starts anew";
   }
   tick_.state().losses = out.losses;
-  if (parameters.bias.empty()) parameters.bias.assign(out.bias.size(), 0.0F);
-  const auto clamp = static_cast<float>(config_.guard.bias_clamp);
-  for (std::size_t i = 0; i < out.bias.size(); ++i) {
-    parameters.bias[i] = std::clamp(parameters.bias[i] + out.bias[i], -clamp, clamp);
-    const std::size_t layer = i / static_cast<std::size_t>(config_.experts);
-    parameters.unit_price[i] *= std::exp(out.log_price[layer]);
-  }
+  parameters = adapted(prior_, within_limits(config_, prior_, out));
   return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "control/adapter_limits.h"
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "loop_fixture.h"
@@ -115,6 +116,25 @@ TEST_F(AdapterAlone, StaysWithinItsClamps) {
   for (const float b : out.bias) EXPECT_LE(std::abs(b), config_.guard.bias_clamp * 1.0001);
   for (const float p : out.log_price)
     EXPECT_LE(std::abs(p), config_.adapter.log_price_clamp * 1.0001);
+}
+
+TEST_F(AdapterAlone, TrainsOnTheBiasesThatArePublished) {
+  config_.adapter.learning_rate = 0.5;
+  prior_.bias.assign(prior_.unit_price.size(), 0.0F);
+  for (std::size_t e = 0; e < prior_.bias.size(); e += 2) {
+    prior_.bias[e] = static_cast<float>(config_.guard.bias_clamp);
+  }
+  TthaAdapter adapter(config_);
+  for (int i = 0; i < 15; ++i) {
+    const AdapterOutput out = update(adapter, 0.1);
+    for (std::size_t e = 0; e < out.bias.size(); ++e) {
+      const float sum = prior_.bias[e] + out.bias[e];
+      EXPECT_LE(std::abs(sum), config_.guard.bias_clamp * 1.0001);
+    }
+    const Demand exact = LoadCosts(config_.costs, testing::kTokens, {})
+                             .demand(PricedSample(utilities_, adapted(prior_, out)).loads(0.1));
+    EXPECT_NEAR(out.losses.quality, -std::log(exact.kept_mass), 1e-5) << "update " << i;
+  }
 }
 
 TEST_F(AdapterAlone, ShiftsPriceOnlyBetweenLayersWhereADualSetsTheLevel) {
