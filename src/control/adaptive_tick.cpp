@@ -44,20 +44,19 @@ TickView AdaptiveTick::begin(const Observation& o) {
   TickView view{.costs =
                     LoadCosts(o.costs, std::max(o.stats.tokens, o.sample.tokens), config_.variant)};
   view.ran = view.costs.demand(o.stats);
-  const std::string number = HealthMonitor::number_fault(o);
-  if (number.empty()) tracker_.observe(o, view.ran.cost);
-  const std::string telemetry = health_.telemetry_fault(o, tracker_.power_sensor());
+  view.utilities = std::make_shared<const Utilities>(o.sample, config_.k);
+  std::string number = HealthMonitor::number_fault(o);
+  if (number.empty() && !view.utilities->finite()) number = "the sampled gate logits hold NaN";
   view.numbers_sound = number.empty();
+  if (!view.numbers_sound) view.utilities.reset();
+  if (view.numbers_sound) tracker_.observe(o, view.ran.cost);
+  const std::string telemetry = health_.telemetry_fault(o, tracker_.power_sensor());
   if (!telemetry.empty()) {
     view.fault = {PlanKind::kStatic, telemetry};
   } else if (!number.empty()) {
     view.fault = {PlanKind::kLastSound, number};
   }
-  if (view.numbers_sound) {
-    view.utilities = std::make_shared<const Utilities>(o.sample, config_.k);
-    if (!view.utilities->finite()) view.utilities.reset();
-    tracker_.learn(o, view.ran.cost, telemetry.empty());
-  }
+  if (view.numbers_sound) tracker_.learn(o, view.ran.cost, telemetry.empty());
   return view;
 }
 

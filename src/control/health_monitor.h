@@ -26,7 +26,7 @@ class HealthMonitor {
   /// What is wrong with the sensors that the targets need, as a sentence; empty if nothing. Call
   /// once a tick: an absent reading counts from the last good one.
   std::string telemetry_fault(const Observation& observation, const PowerSensor& power_sensor);
-  /// NaN or infinity in what the data plane reports.
+  /// NaN or infinity in what the data plane reports beside the logits.
   static std::string number_fault(const Observation& observation);
   /// Follows the quality loss Q [nats] of what runs (or would run, while BASELINE does).
   std::string quality_fault(double quality_loss, Seconds tick);

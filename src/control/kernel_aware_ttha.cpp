@@ -22,8 +22,8 @@ KernelAwareTtha::KernelAwareTtha(const ControllerConfig& config,
       tick_(config),
       prior_(tick_.calibration().parameters),
       fixed_lambda_(config.targets.any() ? std::max(tick_.calibration().lambda, kLeastPrior) : 0.0),
-      model_(config.sample_ring),
-      adapted_(config.sample_ring),
+      model_(config.sample_ring, config.variant),
+      adapted_(config.sample_ring, config.variant),
       adapter_(std::move(adapter)) {
   // The dual must be able to price whatever is not vital; a k_min that suits the reference state
   // would keep it from a cap that a tenant has made tighter.
@@ -69,7 +69,7 @@ double KernelAwareTtha::shadow_price(const TickView& view, const Observation& o)
          (saved * rows * std::max(expected_ ? expected_->kept_mass : 1.0, 1e-3));
 }
 
-PriceChoice KernelAwareTtha::choose(const DemandModel& model, const TickView& view) const {
+PriceChoice KernelAwareTtha::choose(DemandModel& model, const TickView& view) const {
   if (config_.mode == TthaMode::kAdapterOnly) {
     return {.lambda = fixed_lambda_, .demand = model.at(fixed_lambda_, view.costs)};
   }
@@ -114,7 +114,7 @@ RoutingPlan KernelAwareTtha::decide(const Observation& o) {
                        .lambda = choice.lambda,
                        .saturated = !choice.reached,
                        .demand = choice.demand,
-                       .baseline = model_.at(0.0, view.costs),
+                       .baseline = model_.plain(view.costs),
                        .fault = fault});
 }
 

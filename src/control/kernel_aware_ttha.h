@@ -26,7 +26,7 @@ class KernelAwareTtha final : public Controller {
   std::string adapt(const Observation& observation, const TickView& view,
                     PricingParameters& parameters);
   void learn_samples(const TickView& view);
-  PriceChoice choose(const DemandModel& model, const TickView& view) const;
+  PriceChoice choose(DemandModel& model, const TickView& view) const;
   double shadow_price(const TickView& view, const Observation& observation) const;
 
   ControllerConfig config_;

@@ -26,7 +26,7 @@ RoutingOption option_at(const ControllerConfig& c, double lambda, const Demand& 
 std::vector<RoutingOption> price_options(const ControllerConfig& c, int points) {
   THERMOE_EXPECT(points >= 1, "{} levels of price; at least 1 is needed", points);
   const LoadCosts costs = load_costs(c);
-  DemandModel model = demand_of(c.calibration, c.k);
+  DemandModel model = demand_of(c.calibration, c.k, c.variant);
   model.price(
       {.k = c.k,
        .k_min = c.k_min,

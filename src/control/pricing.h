@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "control/utilities.h"
@@ -24,8 +25,8 @@ struct PricingParameters {
 };
 
 /// The activation pricing rule (docs/theory.md eq. (7)-(9)) on one sampled step. Everything that
-/// does not depend on lambda is done once: the union U, the guaranteed set G, the losses, and each
-/// token's order of preference within U. A lambda then only thresholds.
+/// does not depend on lambda is done once: the union U, the guaranteed set G and the losses. A
+/// lambda then only thresholds. Not for two threads at once.
 class PricedSample {
  public:
   PricedSample(std::shared_ptr<const Utilities> utilities, const PricingParameters& parameters);
@@ -36,27 +37,44 @@ class PricedSample {
   /// loss_e / (a_e * sensitivity) of each expert in U but not in G, ascending, all layers together:
   /// the expert is dropped by any greater lambda.
   const std::vector<float>& thresholds() const { return sorted_; }
+  /// The same experts as cells (layer * experts + expert) in that order.
+  const std::vector<std::uint32_t>& cells() const { return cells_; }
   /// loss_e, [layers, experts]; 0 outside U.
   const std::vector<float>& losses() const { return loss_; }
+  /// Expert is in U at all, [layers, experts].
+  bool picked(std::size_t cell) const { return threshold_[cell] >= 0.0F; }
   /// Expert is in G (some token's k_min best), [layers, experts].
   const std::vector<std::uint8_t>& guaranteed() const { return guaranteed_; }
   const Utilities& utilities() const { return *utilities_; }
   /// Utility of the token's best expert in U outside its own top-k (0 if none), [layers, tokens].
   const std::vector<float>& next_utility() const { return next_; }
 
- private:
-  struct Layer {
-    int members = 0;              ///< |U|
-    std::size_t order_begin = 0;  ///< of [tokens, members] in order_
-  };
+  int k() const { return k_; }
+  /// The token's best experts by score, with their utilities: more than k.
+  const Ranking& ranking() const { return bias_.empty() ? utilities_->ranking() : ranking_; }
+  /// All experts of a row (layer * tokens + token) by score: sorted when first asked for.
+  std::span<const std::uint16_t> full_order(std::size_t row) const;
+  /// u of one expert in the row.
+  float utility(std::size_t row, std::size_t rank) const;
 
-  void prepare_layer(int layer, const PricingParameters& parameters);
+ private:
+  void rank_by_score();
+  void price_layer(int layer, const PricingParameters& parameters);
+  float next_of(std::size_t row, std::size_t base) const;
+
+  struct Order {
+    std::vector<std::uint16_t> expert{};
+    std::vector<float> utility{};
+  };
+  const Order& sort_all(std::size_t row) const;
 
   std::shared_ptr<const Utilities> utilities_;
   int k_;
-  std::vector<Layer> layers_{};
-  std::vector<std::uint16_t> order_{};  ///< experts of U by falling score, per layer and token
+  std::vector<float> bias_{};
+  Ranking ranking_{};  ///< by score, where there is a bias
+  mutable std::unordered_map<std::size_t, Order> orders_{};
   std::vector<float> loss_{}, threshold_{}, next_{}, sorted_{};
+  std::vector<std::uint32_t> cells_{};
   std::vector<std::uint8_t> guaranteed_{};
 };
 

@@ -166,7 +166,8 @@ TEST_F(LeastPrice, IsTheSmallestBreakpointThatMeetsTheBudget) {
     const auto choice = least_price(model_, costs_, meets);
     ASSERT_TRUE(choice.reached);
     EXPECT_TRUE(meets(model_.at(choice.lambda, costs_)));
-    for (const double lambda : model_.breakpoints()) {
+    for (std::size_t i = 0; i < model_.prices(); ++i) {
+      const double lambda = model_.price_of(i);
       if (lambda >= choice.lambda) break;
       EXPECT_FALSE(meets(model_.at(lambda, costs_))) << lambda;
     }
