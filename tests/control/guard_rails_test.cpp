@@ -135,6 +135,27 @@ TEST(GuardRails, AMissingTemperatureMattersOnlyToATemperatureTarget) {
   EXPECT_NE(log.back().state.fallback.find("temperature"), std::string::npos);
 }
 
+TEST(GuardRails, ATemperatureThatGrowsOldMattersToATemperatureTarget) {
+  const auto age = [](double time, Snapshot& s, LogitSample&) {
+    if (time > 2.0) s.gpus[0].temperature.read_at = Seconds(2.0);
+  };
+  EXPECT_TRUE(run_with(guard_config(), 5.0, age).back().state.fallback.empty());
+  const auto log = run_with(guard_config({.temperature = Celsius(55.0)}), 5.0, age);
+  EXPECT_TRUE(at(log, 3.0).state.fallback.empty()) << at(log, 3.0).state.fallback;
+  EXPECT_NE(log.back().state.fallback.find("the temperature reading is"), std::string::npos);
+  EXPECT_NE(log.back().state.fallback.find("old"), std::string::npos) << log.back().state.fallback;
+}
+
+TEST(GuardRails, OneBadTickAtTheStartIsNoBlownQualityBudget) {
+  const GuardRails guard{.max_quality_loss = 0.7, .quality_window = Seconds(5.0)};
+  HealthMonitor health(guard, {});
+  EXPECT_EQ(health.quality_fault(5.0, Seconds(0.1)), "");
+  EXPECT_EQ(health.quality_fault(0.1, Seconds(0.1)), "");
+  std::string fault;
+  for (int i = 0; i < 20; ++i) fault = health.quality_fault(5.0, Seconds(0.1));
+  EXPECT_NE(fault.find("max_quality_loss of 0.70"), std::string::npos) << fault;
+}
+
 TEST(GuardRails, AStepTimeTargetNeedsNoSensor) {
   const auto log = run_with(guard_config({.step_time = Seconds(0.006)}), 4.0,
                             [](double, Snapshot& s, LogitSample&) { s.gpus.clear(); });

@@ -199,13 +199,24 @@ TEST(TthaLoop, AdapterOnlyLowersItsOwnLossOverARun) {
 }
 
 TEST(MakeController, MakesEachStrategy) {
-  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
-                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
+  const auto last = [](Strategy strategy) {
     ControllerConfig config = ttha_config(TthaMode::kBoth, 24);
-    config.strategy = s;
-    const auto log = run_loop(*make_controller(config), config, {}, 0.5, 24);
-    EXPECT_EQ(log.size(), 5U) << to_string(s);
-  }
+    config.strategy = strategy;
+    return run_loop(*make_controller(config), config, {}, 1.0, 24).back();
+  };
+  const TruthTick baseline = last(Strategy::kBaseline);
+  EXPECT_NEAR(baseline.kept_mass, 1.0, 1e-5);
+  EXPECT_EQ(baseline.state.lambda, 0.0);
+  const TruthTick fixed = last(Strategy::kStaticOptimal);
+  EXPECT_EQ(fixed.state.lambda, calibrate(ttha_config(TthaMode::kBoth, 24)).lambda);
+  EXPECT_LT(fixed.kept_mass, 0.999);
+  const TruthTick ttha = last(Strategy::kKernelAwareTtha);
+  EXPECT_GT(ttha.state.lambda, 0.0);
+  EXPECT_NE(ttha.state.lambda, fixed.state.lambda);
+  EXPECT_TRUE(ttha.state.losses.has_value());
+  const TruthTick rival = last(Strategy::kReducedK);
+  EXPECT_EQ(rival.state.lambda, 0.0);
+  EXPECT_LT(rival.kept_mass, ttha.kept_mass);
 }
 
 TEST(MakeController, RefusesAnImpossibleConfigByName) {
