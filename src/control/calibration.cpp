@@ -57,8 +57,7 @@ bool meets_at_reference(const ControllerConfig& c, const Cost& cost) {
 Calibration calibrate(const ControllerConfig& c) {
   Calibration best;
   best.parameters = {.k = c.k, .k_min = c.k_min};
-  best.parameters.unit_price =
-      unit_prices(c.costs, c.layers, c.experts, c.variant, c.layer_sensitivity);
+  best.parameters.unit_price = unit_prices(c.costs, c.layers, c.experts, c.variant);
   if (c.calibration.empty()) return best;
 
   DemandModel model = demand_of(c.calibration, c.k, c.variant);

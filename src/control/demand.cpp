@@ -48,8 +48,7 @@ Demand LoadCosts::demand(const RoutingStats& stats) const {
 }
 
 std::vector<float> unit_prices(const StepCost& costs, int layers, int experts,
-                               std::span<const std::uint8_t> variant,
-                               std::span<const double> layer_sensitivity) {
+                               std::span<const std::uint8_t> variant) {
   const auto cells = static_cast<std::size_t>(layers) * static_cast<std::size_t>(experts);
   const auto activation = [&](std::size_t i) {
     return costs.variants.at(variant.empty() ? 0 : variant[i]).activation().energy.value;
@@ -59,9 +58,7 @@ std::vector<float> unit_prices(const StepCost& costs, int layers, int experts,
   std::vector<float> prices(cells, 1.0F);
   for (std::size_t i = 0; i < cells; ++i) {
     const double a = mean > 0.0 ? activation(i) / mean : 1.0;
-    const std::size_t layer = i / static_cast<std::size_t>(experts);
-    const double sensitivity = layer_sensitivity.empty() ? 1.0 : layer_sensitivity[layer];
-    prices[i] = static_cast<float>(std::max(a * sensitivity, 1e-6));
+    prices[i] = static_cast<float>(std::max(a, 1e-6));
   }
   return prices;
 }

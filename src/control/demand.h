@@ -21,6 +21,9 @@ struct Demand {
   double active = 0.0;  ///< mean distinct experts a layer
   double kept_mass = 1.0;
 };
+/// How many recent samples a prediction averages over.
+inline constexpr int kRecentSamples = 10;
+
 /// Linear between two demands: 0 gives a, 1 gives b.
 Demand mix(const Demand& a, const Demand& b, double share);
 
@@ -43,11 +46,10 @@ class LoadCosts {
   std::vector<std::uint8_t> variant_{};
 };
 
-/// [layers, experts] a_e, the energy of an expert's first token relative to the mean over experts,
-/// times the layer's sensitivity (empty = 1): PricingParameters::unit_price.
+/// [layers, experts] a_e, the energy of an expert's first token relative to the mean over experts:
+/// PricingParameters::unit_price.
 std::vector<float> unit_prices(const StepCost& costs, int layers, int experts,
-                               std::span<const std::uint8_t> variant,
-                               std::span<const double> layer_sensitivity);
+                               std::span<const std::uint8_t> variant);
 
 /// Mean demand over the most recent samples as a function of lambda. Averaging cuts the sampling
 /// noise of D; the logits are taken as frozen (theory.md section 1).

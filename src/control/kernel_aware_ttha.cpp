@@ -22,8 +22,8 @@ KernelAwareTtha::KernelAwareTtha(const ControllerConfig& config,
       tick_(config),
       prior_(tick_.calibration().parameters),
       fixed_lambda_(config.targets.any() ? std::max(tick_.calibration().lambda, kLeastPrior) : 0.0),
-      model_(config.sample_ring, config.variant),
-      adapted_(config.sample_ring, config.variant),
+      model_(kRecentSamples, config.variant),
+      adapted_(kRecentSamples, config.variant),
       adapter_(std::move(adapter)) {
   // The dual must be able to price whatever is not vital; a k_min that suits the reference state
   // would keep it from a cap that a tenant has made tighter.
@@ -90,8 +90,7 @@ RoutingPlan KernelAwareTtha::decide(const Observation& o) {
   if (model_.empty()) {  // nothing is known of the router yet
     return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
   }
-  prior_.unit_price = unit_prices(o.costs, config_.layers, config_.experts, config_.variant,
-                                  config_.layer_sensitivity);
+  prior_.unit_price = unit_prices(o.costs, config_.layers, config_.experts, config_.variant);
   PricingParameters parameters = prior_;
   const std::string fault = adapt(o, view, parameters);
   model_.price(prior_);

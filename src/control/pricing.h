@@ -18,7 +18,8 @@ struct PricingParameters {
   int k_min = 1;  ///< each token's k_min best experts are never priced out
   /// [layers, experts] selection bias b, subtracted from u; empty = 0.
   std::vector<float> bias{};
-  /// [layers, experts] a_e * layer sensitivity: price of an expert at lambda = 1; empty = 1. > 0.
+  /// [layers, experts] a_e times what the adapter makes of the layer's price: price of an
+  /// expert at lambda = 1; empty = 1. > 0.
   std::vector<float> unit_price{};
 
   bool operator==(const PricingParameters&) const = default;
@@ -34,7 +35,7 @@ class PricedSample {
   /// What the rule would route at this lambda: loads after the refill, kept mass. lambda >= 0.
   RoutingStats loads(double lambda) const;
 
-  /// loss_e / (a_e * sensitivity) of each expert in U but not in G, ascending, all layers together:
+  /// loss_e / unit price of each expert in U but not in G, ascending, all layers together:
   /// the expert is dropped by any greater lambda.
   const std::vector<float>& thresholds() const { return sorted_; }
   /// The same experts as cells (layer * experts + expert) in that order.

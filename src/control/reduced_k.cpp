@@ -44,7 +44,7 @@ RoutingPlan ReducedKController::decide(const Observation& o) {
     for (const RoutingStats& loads : plain_loads(*view.utilities))
       by_k.push_back(view.costs.demand(loads));
     recent_.push_back(std::move(by_k));
-    if (recent_.size() > static_cast<std::size_t>(config_.sample_ring)) recent_.pop_front();
+    if (recent_.size() > std::size_t{kRecentSamples}) recent_.pop_front();
   }
   if (recent_.empty()) return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
   const double k = choose();

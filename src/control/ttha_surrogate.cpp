@@ -103,8 +103,8 @@ LossTerms loss_terms(const ControllerConfig& c, const AdapterTick& tick, const S
   if (c.targets.power)
     terms.power = w.weight_power * hinge_squared(power / c.targets.power->value - 1.0);
   if (c.targets.temperature && forecast.temperature) {
-    const double kelvin_per_watt = (tracker.temperature().after(Watts(1.0), c.temperature_horizon) -
-                                    tracker.temperature().after(Watts(0.0), c.temperature_horizon))
+    const double kelvin_per_watt = (tracker.temperature().after(Watts(1.0), kTemperatureHorizon) -
+                                    tracker.temperature().after(Watts(0.0), kTemperatureHorizon))
                                        .value;
     const auto temperature = anchored(kelvin_per_watt * power, forecast.temperature->value);
     const double span = std::max((*c.targets.temperature - c.thermal.ambient).value, 1.0);

@@ -117,7 +117,7 @@ TEST(Calibration, PutsTheBiasOnTheExpertsOfMoreJoulesPerToken) {
 
 TEST(Calibration, ActivationsArePricedByTheirEnergyNotTheirTime) {
   const ControllerConfig c = mixed_config(200.0);
-  const auto prices = unit_prices(c.costs, 1, 12, c.variant, {});
+  const auto prices = unit_prices(c.costs, 1, 12, c.variant);
   EXPECT_NEAR(prices[1] / prices[0], 3.0, 1e-6);
 }
 

@@ -185,7 +185,7 @@ TEST_F(LeastPrice, PricesAnExpertOfTwiceTheEnergyAtTwiceTheLambda) {
   const Cost dear{Seconds(6.4e-6), Joules(2.74e-3), Celsius(0.0)};
   costs.variants.push_back(CostCurve({{1.0, dear}}));
   const std::vector<std::uint8_t> variant{0, 1};
-  const auto prices = unit_prices(costs, 1, 2, variant, {});
+  const auto prices = unit_prices(costs, 1, 2, variant);
   EXPECT_NEAR(prices[1] / prices[0], 2.0, 1e-6);
   EXPECT_NEAR(prices[0] + prices[1], 2.0, 1e-6);
 }
