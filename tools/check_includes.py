@@ -36,7 +36,7 @@ ALLOWED_FOLDERS = {
 ALLOWED_HEADERS = {"doctor": {"kernels/cpu/isa.h"}, "monitor": {"report/metrics_columns.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.
-TORCH_FILES = ["moe/*", "cli/*", "control/ttha_adapter.*", "control/adapter*.h",
+TORCH_FILES = ["moe/*", "cli/*", "control/ttha_*", "control/adapter*.h",
                "control/adapter*.cpp", "control/cosine*"]
 TORCH_PREFIXES = ("torch/", "ATen/", "c10/", "caffe2/")
 

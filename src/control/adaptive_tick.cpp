@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/adaptive_tick.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "control/plan_writer.h"
 #include "core/errors.h"
@@ -26,7 +29,10 @@ bool all_finite(const RoutingPlan& plan) {
 }  // namespace
 
 AdaptiveTick::AdaptiveTick(const ControllerConfig& config)
-    : config_(config), tracker_(config), health_(config.guard, config.targets) {}
+    : config_(config),
+      calibration_(calibrate(config)),
+      tracker_(config),
+      health_(config.guard, config.targets) {}
 
 TickView AdaptiveTick::begin(const Observation& o) {
   THERMOE_EXPECT(o.stats.layers == config_.layers && o.stats.experts == config_.experts,
@@ -38,39 +44,87 @@ TickView AdaptiveTick::begin(const Observation& o) {
   TickView view{.costs =
                     LoadCosts(o.costs, std::max(o.stats.tokens, o.sample.tokens), config_.variant)};
   view.ran = view.costs.demand(o.stats);
-  const std::string number = HealthMonitor::number_fault(o);
-  if (number.empty()) tracker_.observe(o, view.ran.cost);
+  view.utilities = std::make_shared<const Utilities>(o.sample, config_.k);
+  std::string number = HealthMonitor::number_fault(o);
+  if (number.empty() && !view.utilities->finite()) number = "the sampled gate logits hold NaN";
+  view.numbers_sound = number.empty();
+  if (!view.numbers_sound) view.utilities.reset();
+  if (view.numbers_sound) tracker_.observe(o, view.ran.cost);
   const std::string telemetry = health_.telemetry_fault(o, tracker_.power_sensor());
-  view.fault = telemetry.empty() ? number : telemetry;
-  if (number.empty()) {
-    view.utilities = std::make_shared<const Utilities>(o.sample, config_.k);
-    if (!view.utilities->finite()) view.utilities.reset();
-    tracker_.learn(o, view.ran.cost, telemetry.empty());
+  if (!telemetry.empty()) {
+    view.fault = {PlanKind::kStatic, telemetry};
+  } else if (!number.empty()) {
+    view.fault = {PlanKind::kLastSound, number};
   }
+  if (view.numbers_sound) tracker_.learn(o, view.ran.cost, telemetry.empty());
   return view;
 }
 
+Fault AdaptiveTick::fault_of(const Observation& o, const TickView& view, const Intent& intent) {
+  Fault fault = view.fault;
+  if (!fault && !intent.fault.empty()) fault = {PlanKind::kLastSound, intent.fault};
+  if (!fault && !all_finite(intent.plan)) {
+    fault = {PlanKind::kLastSound, "the new plan holds NaN"};
+  }
+  // While BASELINE runs it loses nothing: judge what would run instead, in ticks that tell.
+  const bool shadow = health_.acting().remedy == PlanKind::kBaseline;
+  if (!view.numbers_sound || (shadow && view.fault)) return fault;
+  const double kept = shadow && intent.demand ? intent.demand->kept_mass : o.stats.kept_mass;
+  const std::string quality = health_.quality_fault(quality_loss(kept), o.metrics.tick);
+  if (!quality.empty()) fault = {PlanKind::kBaseline, quality};
+  return fault;
+}
+
+PlanKind AdaptiveTick::at_hand(PlanKind wanted) const {
+  if (wanted == PlanKind::kLastSound && !sound_) wanted = PlanKind::kStatic;
+  if (wanted != PlanKind::kStatic) return wanted;
+  const bool can =
+      config_.guard.fallback == SensorFallback::kStatic && !config_.calibration.empty();
+  return can ? PlanKind::kStatic : PlanKind::kBaseline;
+}
+
+AdaptiveTick::Published AdaptiveTick::published(PlanKind kind, Intent intent) const {
+  switch (kind) {
+    case PlanKind::kStrategy:
+      break;
+    case PlanKind::kLastSound:
+      return *sound_;
+    case PlanKind::kStatic:
+      return {.plan = priced_plan(config_, calibration_.parameters, calibration_.lambda),
+              .demand = calibration_.demand,
+              .lambda = calibration_.lambda,
+              .saturated = !calibration_.reached};
+    case PlanKind::kBaseline:
+      return {.plan = baseline_plan_of(config_), .demand = intent.baseline};
+  }
+  return {.plan = std::move(intent.plan),
+          .demand = intent.demand,
+          .lambda = intent.lambda,
+          .saturated = intent.saturated};
+}
+
 RoutingPlan AdaptiveTick::finish(const Observation& o, const TickView& view, Intent intent) {
-  std::string fault = view.fault.empty() ? intent.fault : view.fault;
-  if (fault.empty() && !all_finite(intent.plan)) fault = "the new plan holds NaN";
-  if (view.fault.empty()) {
-    // While in fallback BASELINE runs and loses nothing: judge what would run instead.
-    const bool shadow = health_.in_fallback() && intent.demand;
-    const double kept = shadow ? intent.demand->kept_mass : o.stats.kept_mass;
-    const std::string quality = health_.quality_fault(quality_loss(kept), o.metrics.tick);
-    if (fault.empty()) fault = quality;
+  Fault fault = fault_of(o, view, intent);
+  if (!health_.acting() && !view.fault && intent.demand && all_finite(intent.plan)) {
+    sound_ = published(PlanKind::kStrategy, intent);
   }
-  state_.fallback = health_.judge(o.now, fault);
-  if (!state_.fallback.empty()) {
-    intent.plan = baseline_plan_of(config_);
-    intent.demand = intent.baseline;
-    state_.lambda = 0.0;
-    state_.saturated = false;
+  const PlanKind wanted = fault.remedy;
+  fault.remedy = at_hand(wanted);
+  if (wanted == PlanKind::kStatic && config_.calibration.empty() &&
+      config_.guard.fallback == SensorFallback::kStatic) {
+    fault.reason += "; a static plan would need calibration samples";
   }
-  tracker_.expect(intent.demand ? std::optional(intent.demand->cost) : std::nullopt);
-  state_.bias_norm = bias_norm(intent.plan);
-  describe(intent.demand);
-  return std::move(intent.plan);
+  const Fault& acting = health_.judge(o.now, fault);
+  state_.plan = acting.remedy;
+  state_.fallback =
+      acting ? fmt::format("{}: {}", to_string(acting.remedy), acting.reason) : std::string();
+  Published out = published(acting.remedy, std::move(intent));
+  state_.lambda = out.lambda;
+  state_.saturated = out.saturated;
+  tracker_.expect(out.demand ? std::optional(out.demand->cost) : std::nullopt);
+  state_.bias_norm = bias_norm(out.plan);
+  describe(out.demand);
+  return std::move(out.plan);
 }
 
 void AdaptiveTick::describe(const std::optional<Demand>& demand) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "control/calibration.h"
 #include "control/controller_config.h"
 #include "control/demand.h"
 #include "control/hardware_tracker.h"
@@ -17,19 +18,22 @@ struct TickView {
   LoadCosts costs;
   std::shared_ptr<const Utilities> utilities{};  ///< null if the logits cannot be used
   Demand ran{};                                  ///< cost model's view of the loads that ran
-  std::string fault{};  ///< why this tick cannot be trusted; empty if it can
+  Fault fault{};              ///< why this tick cannot be trusted; none if it can
+  bool numbers_sound = true;  ///< the data plane's, without which nothing can be judged
 };
 
 /// What a strategy would like to publish.
 struct Intent {
   RoutingPlan plan;
+  double lambda = 0.0;
+  bool saturated = false;            ///< the targets are out of its reach
   std::optional<Demand> demand{};    ///< of the plan; absent before the first usable sample
   std::optional<Demand> baseline{};  ///< of the BASELINE plan; likewise
   std::string fault{};               ///< the strategy's own (a NaN of its making); empty if none
 };
 
 /// The frame around every adaptive strategy: `begin` digests the observation, the strategy makes an
-/// intent, `finish` publishes it, or BASELINE with a reason.
+/// intent, `finish` publishes it, or a safer plan with a reason (theory.md section 5).
 class AdaptiveTick {
  public:
   explicit AdaptiveTick(const ControllerConfig& config);
@@ -38,13 +42,28 @@ class AdaptiveTick {
   RoutingPlan finish(const Observation& observation, const TickView& view, Intent intent);
 
   const HardwareTracker& tracker() const { return tracker_; }
+  /// What the static plan is made of; without calibration samples, of nothing.
+  const Calibration& calibration() const { return calibration_; }
   ControllerState& state() { return state_; }
   const ControllerState& state() const { return state_; }
 
  private:
+  /// What is published under this or that name.
+  struct Published {
+    RoutingPlan plan{};
+    std::optional<Demand> demand{};
+    double lambda = 0.0;
+    bool saturated = false;
+  };
+
+  Fault fault_of(const Observation& observation, const TickView& view, const Intent& intent);
+  PlanKind at_hand(PlanKind wanted) const;
+  Published published(PlanKind kind, Intent intent) const;
   void describe(const std::optional<Demand>& demand);
 
   const ControllerConfig config_;
+  const Calibration calibration_;
+  std::optional<Published> sound_{};  ///< the strategy's own last one
   HardwareTracker tracker_;
   HealthMonitor health_;
   ControllerState state_{};

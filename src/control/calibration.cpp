@@ -34,7 +34,7 @@ std::vector<float> price_biases(const ControllerConfig& c, const std::vector<dou
 }
 
 double mean_load(const ControllerConfig& c, const DemandModel& model, const LoadCosts& costs) {
-  const double active = model.at(0.0, costs).active;
+  const double active = model.plain(costs).active;
   const int tokens = c.calibration.front().tokens;
   return active > 0.0 ? static_cast<double>(tokens) * c.k / active : 1.0;
 }
@@ -57,11 +57,10 @@ bool meets_at_reference(const ControllerConfig& c, const Cost& cost) {
 Calibration calibrate(const ControllerConfig& c) {
   Calibration best;
   best.parameters = {.k = c.k, .k_min = c.k_min};
-  best.parameters.unit_price =
-      unit_prices(c.costs, c.layers, c.experts, c.variant, c.layer_sensitivity);
+  best.parameters.unit_price = unit_prices(c.costs, c.layers, c.experts, c.variant);
   if (c.calibration.empty()) return best;
 
-  DemandModel model = demand_of(c.calibration, c.k);
+  DemandModel model = demand_of(c.calibration, c.k, c.variant);
   const LoadCosts costs(c.costs, largest_batch(c.calibration), c.variant);
   model.price(best.parameters);
   const std::vector<double> slopes = envelope_slopes(c.costs, mean_load(c, model, costs));

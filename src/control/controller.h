@@ -33,6 +33,9 @@ struct Observation {
   const StepCost& costs;       ///< the controller's cost model (not the plant's)
 };
 
+/// As a sentence calls it: "the calibrated static plan", "BASELINE".
+std::string_view to_string(PlanKind kind);
+
 /// Turns observations into plans at 10 Hz. Costs quality of control when slow or wrong, never
 /// tokens.
 class Controller {

@@ -21,6 +21,16 @@ constexpr std::array kModes{
     std::pair{TthaMode::kDualOnly, std::string_view("dual_only")},
     std::pair{TthaMode::kAdapterOnly, std::string_view("adapter_only")},
 };
+constexpr std::array kPlanKinds{
+    std::pair{PlanKind::kStrategy, std::string_view("the strategy's plan")},
+    std::pair{PlanKind::kLastSound, std::string_view("the last sound plan")},
+    std::pair{PlanKind::kStatic, std::string_view("the calibrated static plan")},
+    std::pair{PlanKind::kBaseline, std::string_view("BASELINE")},
+};
+constexpr std::array kFallbacks{
+    std::pair{SensorFallback::kStatic, std::string_view("static")},
+    std::pair{SensorFallback::kBaseline, std::string_view("baseline")},
+};
 
 template <class Names, class Value>
 std::string_view name_of(const Names& names, Value value) {
@@ -35,6 +45,14 @@ auto value_of(const Names& names, std::string_view name) {
   const auto it =
       std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == name; });
   return it == names.end() ? std::nullopt : std::optional<Value>(it->first);
+}
+
+template <class Names>
+std::vector<std::string> all_names(const Names& names) {
+  std::vector<std::string> all;
+  all.reserve(names.size());
+  for (const auto& [value, name] : names) all.emplace_back(name);
+  return all;
 }
 
 void need(bool condition, const std::string& sentence) {
@@ -62,11 +80,6 @@ void check_sizes(const ControllerConfig& c) {
          fmt::format("variant {} has no cost curve; the cost model gives {}", v,
                      c.costs.variants.size()));
   }
-  need(c.layer_sensitivity.empty() ||
-           c.layer_sensitivity.size() == static_cast<std::size_t>(c.layers),
-       fmt::format("layer_sensitivity has {} values, must have {}", c.layer_sensitivity.size(),
-                   c.layers));
-  for (const double s : c.layer_sensitivity) check_positive("layer_sensitivity", s);
   for (const LogitSample& s : c.calibration) {
     need(s.layers == c.layers && s.experts == c.experts,
          fmt::format("a calibration sample has {} layers of {} experts, the model {} of {}",
@@ -77,15 +90,17 @@ void check_sizes(const ControllerConfig& c) {
 }  // namespace
 
 std::string_view to_string(Strategy strategy) { return name_of(kStrategies, strategy); }
-std::vector<std::string> strategy_names() {
-  std::vector<std::string> names;
-  names.reserve(kStrategies.size());
-  for (const auto& [strategy, name] : kStrategies) names.emplace_back(name);
-  return names;
-}
+std::vector<std::string> strategy_names() { return all_names(kStrategies); }
 std::optional<Strategy> strategy_from(std::string_view name) { return value_of(kStrategies, name); }
+std::string_view to_string(PlanKind kind) { return name_of(kPlanKinds, kind); }
 std::string_view to_string(TthaMode mode) { return name_of(kModes, mode); }
 std::optional<TthaMode> ttha_mode_from(std::string_view name) { return value_of(kModes, name); }
+std::vector<std::string> ttha_mode_names() { return all_names(kModes); }
+std::string_view to_string(SensorFallback fallback) { return name_of(kFallbacks, fallback); }
+std::optional<SensorFallback> sensor_fallback_from(std::string_view name) {
+  return value_of(kFallbacks, name);
+}
+std::vector<std::string> sensor_fallback_names() { return all_names(kFallbacks); }
 
 void check(const ControllerConfig& c) {
   need(c.layers >= 1 && c.experts >= 1 && c.experts <= 65536,
@@ -97,12 +112,13 @@ void check(const ControllerConfig& c) {
   check_targets(c.targets);
   need(std::isfinite(c.step_period.value) && c.step_period.value >= 0.0,
        fmt::format("step_period={} must be >= 0 (0 = saturated)", c.step_period.value));
-  need(c.sample_ring >= 1, fmt::format("sample_ring={} must be >= 1", c.sample_ring));
   check_positive("guard.bias_clamp", c.guard.bias_clamp);
   check_positive("guard.max_quality_loss", c.guard.max_quality_loss);
   check_positive("guard.stale_after", c.guard.stale_after.value);
   need(c.guard.recover_after.value >= 0.0, "guard.recover_after must be >= 0");
-  check_positive("temperature_horizon", c.temperature_horizon.value);
+  need(std::isfinite(c.lag.delay.value) && c.lag.delay.value >= 0.0,
+       fmt::format("lag.delay is {}, must be a number >= 0", c.lag.delay.value));
+  check_positive("lag.window", c.lag.window.value);
   check_positive("thermal.time_constant", c.thermal.time_constant.value);
   check_positive("thermal.resistance", c.thermal.resistance.value);
   need(!c.costs.variants.empty(), "costs hold no curve; load a cost model");

@@ -18,17 +18,25 @@ namespace thermoe {
 enum class TthaMode { kBoth, kDualOnly, kAdapterOnly };
 std::string_view to_string(TthaMode mode);  ///< both, dual_only, adapter_only
 std::optional<TthaMode> ttha_mode_from(std::string_view name);
+std::vector<std::string> ttha_mode_names();
 
-/// When a controller must stop trusting itself and publish the BASELINE plan.
+/// The plan to run under a power or temperature target whose sensor cannot be trusted.
+enum class SensorFallback { kStatic, kBaseline };
+std::string_view to_string(SensorFallback fallback);  ///< static, baseline
+std::optional<SensorFallback> sensor_fallback_from(std::string_view name);
+std::vector<std::string> sensor_fallback_names();
+
+/// When a controller must stop trusting itself, and what it then does.
 struct GuardRails {
   double bias_clamp = 0.03;       ///< largest |selection bias|, in units of utility
   double max_quality_loss = 0.7;  ///< nats: running mean of Q = -log(kept mass)
   Seconds quality_window{5.0};    ///< time constant of that mean
   Seconds stale_after{1.5};       ///< oldest usable reading; longest stillness where it should move
-  Seconds recover_after{2.0};     ///< health must last this long before control resumes
+  SensorFallback fallback = SensorFallback::kStatic;  ///< BASELINE would break a cap at once
+  Seconds recover_after{2.0};  ///< health must last this long before control resumes
 };
 
-/// How the machine's sensors lag behind the work (docs/theory.md section 5).
+/// How the controller believes that power sensors lag behind the work (docs/theory.md section 5).
 struct SensorLag {
   Seconds delay{0.1};     ///< from the work to the reading that shows it
   Seconds window{0.025};  ///< the reading is the mean over this much time
@@ -56,17 +64,13 @@ struct ControllerConfig {
   int k_min = 1;                ///< each token's k_min best experts are never priced out
   Seconds step_period{};        ///< a step starts each period; 0 = saturated
   FirstOrderThermal thermal{};  ///< the controller's model, not the plant's
-  Seconds temperature_horizon{10.0};
   SensorLag lag{};
   GuardRails guard{};
   AdapterOptions adapter{};
-  int sample_ring = 10;  ///< recent samples that a prediction averages over
   std::uint64_t seed = 0;
   StepCost costs{};                        ///< reference costs: calibration happens with these
   std::vector<LogitSample> calibration{};  ///< STATIC_OPTIMAL and adapter-only need some
   std::vector<std::uint8_t> variant{};     ///< [layers, experts] precision; empty = all 0
-  /// [layers] factor of a layer's activation prices (design: layer sensitivity); empty = 1.
-  std::vector<double> layer_sensitivity{};
 };
 
 /// Throws UsageError for a config that no controller can serve; names the field, value and remedy.

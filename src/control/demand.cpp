@@ -2,6 +2,7 @@
 #include "control/demand.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/errors.h"
 
@@ -47,8 +48,7 @@ Demand LoadCosts::demand(const RoutingStats& stats) const {
 }
 
 std::vector<float> unit_prices(const StepCost& costs, int layers, int experts,
-                               std::span<const std::uint8_t> variant,
-                               std::span<const double> layer_sensitivity) {
+                               std::span<const std::uint8_t> variant) {
   const auto cells = static_cast<std::size_t>(layers) * static_cast<std::size_t>(experts);
   const auto activation = [&](std::size_t i) {
     return costs.variants.at(variant.empty() ? 0 : variant[i]).activation().energy.value;
@@ -58,73 +58,119 @@ std::vector<float> unit_prices(const StepCost& costs, int layers, int experts,
   std::vector<float> prices(cells, 1.0F);
   for (std::size_t i = 0; i < cells; ++i) {
     const double a = mean > 0.0 ? activation(i) / mean : 1.0;
-    const std::size_t layer = i / static_cast<std::size_t>(experts);
-    const double sensitivity = layer_sensitivity.empty() ? 1.0 : layer_sensitivity[layer];
-    prices[i] = static_cast<float>(std::max(a * sensitivity, 1e-6));
+    prices[i] = static_cast<float>(std::max(a, 1e-6));
   }
   return prices;
+}
+
+Demand LoadCosts::demand(const LoadHistogram& loads, int layers) const {
+  Demand result{.cost = static_cast<double>(layers) * constant_};
+  int active = 0;
+  for (std::size_t v = 0; v < loads.variants(); ++v) {
+    const auto counts = loads.of(v);
+    for (std::size_t n = 1; n < counts.size(); ++n) {
+      if (counts[n] == 0) continue;
+      THERMOE_EXPECT(n < loads_ && v * loads_ < table_.size(),
+                     "load {} of variant {} exceeds the costs of {} variants up to {}", n, v,
+                     table_.size() / loads_, loads_ - 1);
+      result.cost += static_cast<double>(counts[n]) * table_[v * loads_ + n];
+      active += counts[n];
+    }
+  }
+  result.cost = repeat_ * result.cost;
+  result.active = layers > 0 ? static_cast<double>(active) / layers : 0.0;
+  return result;
 }
 
 void DemandModel::add(std::shared_ptr<const Utilities> utilities) {
   utilities_.push_back(std::move(utilities));
   if (utilities_.size() <= capacity_) return;
   utilities_.pop_front();
-  if (!priced_.empty()) priced_.pop_front();
+  if (walks_.empty()) return;
+  std::vector<float> left;
+  left.reserve(merged_.size());
+  const auto& gone = walks_.front().sample().thresholds();
+  std::set_difference(merged_.begin(), merged_.end(), gone.begin(), gone.end(),
+                      std::back_inserter(left));
+  merged_ = std::move(left);
+  walks_.pop_front();
 }
 
 void DemandModel::price(const PricingParameters& parameters) {
   if (!(parameters == parameters_)) {
-    priced_.clear();
+    walks_.clear();
+    merged_.clear();
     parameters_ = parameters;
   }
-  for (std::size_t i = priced_.size(); i < utilities_.size(); ++i) {
-    priced_.push_back(std::make_shared<PricedSample>(utilities_[i], parameters_));
+  for (std::size_t i = walks_.size(); i < utilities_.size(); ++i) {
+    walks_.emplace_back(std::make_shared<PricedSample>(utilities_[i], parameters_), variant_);
+    const auto& more = walks_.back().sample().thresholds();
+    std::vector<float> all(merged_.size() + more.size());
+    std::merge(merged_.begin(), merged_.end(), more.begin(), more.end(), all.begin());
+    merged_ = std::move(all);
   }
+  thresholds_.assign(1, 0.0F);
+  thresholds_.reserve(merged_.size() + 1);
+  std::copy_if(merged_.begin(), merged_.end(), std::back_inserter(thresholds_),
+               [this](float x) { return x != thresholds_.back(); });
 }
 
-Demand DemandModel::at(double lambda, const LoadCosts& costs) const {
-  THERMOE_EXPECT(!priced_.empty() && priced_.size() == utilities_.size(),
+Demand DemandModel::cost_at(double lambda, const LoadCosts& costs) {
+  THERMOE_EXPECT(!walks_.empty() && walks_.size() == utilities_.size(),
                  "price the samples before asking for their demand");
-  Demand sum{.cost = {}, .active = 0.0, .kept_mass = 0.0};
-  for (const auto& sample : priced_) {
-    const Demand d = costs.demand(sample->loads(lambda));
+  last_ = lambda;
+  Demand sum{.cost = {}, .active = 0.0};
+  const double share = 1.0 / static_cast<double>(walks_.size());
+  for (PriceWalk& walk : walks_) {
+    walk.move_to(lambda);
+    const Demand d = costs.demand(walk.histogram(), walk.sample().utilities().layers());
     sum.cost += d.cost;
     sum.active += d.active;
-    sum.kept_mass += d.kept_mass;
   }
-  const double share = 1.0 / static_cast<double>(priced_.size());
+  return {.cost = share * sum.cost, .active = share * sum.active};
+}
+
+Demand DemandModel::at(double lambda, const LoadCosts& costs) {
+  if (lambda == 0.0) return plain(costs);
+  Demand demand = cost_at(lambda, costs);
+  demand.kept_mass = 0.0;
+  for (PriceWalk& walk : walks_) demand.kept_mass += walk.kept_mass();
+  demand.kept_mass /= static_cast<double>(walks_.size());
+  return demand;
+}
+
+Demand DemandModel::plain(const LoadCosts& costs) const {
+  THERMOE_EXPECT(!walks_.empty() && walks_.size() == utilities_.size(),
+                 "price the samples before asking for their demand");
+  Demand sum{.cost = {}, .active = 0.0, .kept_mass = 0.0};
+  for (const PriceWalk& walk : walks_) {
+    const Demand d = costs.demand(walk.plain_histogram(), walk.sample().utilities().layers());
+    sum.cost += d.cost;
+    sum.active += d.active;
+    sum.kept_mass += walk.plain_kept_mass();
+  }
+  const double share = 1.0 / static_cast<double>(walks_.size());
   return {
       .cost = share * sum.cost, .active = share * sum.active, .kept_mass = share * sum.kept_mass};
 }
 
-std::vector<double> DemandModel::breakpoints() const {
-  std::vector<double> thresholds{0.0};
-  for (const auto& sample : priced_) {
-    thresholds.insert(thresholds.end(), sample->thresholds().begin(), sample->thresholds().end());
-  }
-  std::sort(thresholds.begin(), thresholds.end());
-  thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
+double DemandModel::price_of(std::size_t number) const {
+  if (number == 0) return 0.0;
+  if (number >= thresholds_.size()) return 2.0 * double{thresholds_.back()} + 1.0;
   // An expert leaves just above its threshold: take the middle of the gap above, so that rounding
   // the price to float cannot move it to the other side.
-  std::vector<double> lambdas{0.0};
-  for (std::size_t i = 0; i + 1 < thresholds.size(); ++i) {
-    lambdas.push_back(0.5 * (thresholds[i] + thresholds[i + 1]));
-  }
-  lambdas.push_back(closed());
-  return lambdas;
+  return 0.5 * (double{thresholds_[number - 1]} + double{thresholds_[number]});
 }
 
-double DemandModel::closed() const {
-  double largest = 0.0;
-  for (const auto& sample : priced_) {
-    if (!sample->thresholds().empty())
-      largest = std::max<double>(largest, sample->thresholds().back());
-  }
-  return 2.0 * largest + 1.0;
+std::size_t DemandModel::last_number() const {
+  const auto above = std::lower_bound(thresholds_.begin(), thresholds_.end(), last_,
+                                      [](float x, double lambda) { return x < lambda; });
+  return static_cast<std::size_t>(above - thresholds_.begin());
 }
 
-DemandModel demand_of(std::span<const LogitSample> samples, int k) {
-  DemandModel model(static_cast<int>(samples.size()));
+DemandModel demand_of(std::span<const LogitSample> samples, int k,
+                      const std::vector<std::uint8_t>& variant) {
+  DemandModel model(static_cast<int>(samples.size()), variant);
   for (const LogitSample& sample : samples) model.add(std::make_shared<const Utilities>(sample, k));
   return model;
 }

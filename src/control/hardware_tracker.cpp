@@ -18,7 +18,6 @@ constexpr Seconds kAverageWindow{1.0};
 HardwareTracker::HardwareTracker(const ControllerConfig& config)
     : lag_(config.lag),
       step_period_(config.step_period),
-      horizon_(config.temperature_horizon),
       trim_limit_(kTrimLimit),
       active_idle_(config.costs.active_idle),
       power_sensor_(config.guard.stale_after),
@@ -108,7 +107,7 @@ Forecast HardwareTracker::forecast(const Cost& cost) const {
   felt.latency = step_time_ratio() * cost.latency;
   Forecast f{.power = mean_power(felt, step_period_, active_idle_) + power_residual(),
              .step_time = felt.latency};
-  if (observer_.started()) f.temperature = observer_.after(f.power, horizon_);
+  if (observer_.started()) f.temperature = observer_.after(f.power, kTemperatureHorizon);
   return f;
 }
 

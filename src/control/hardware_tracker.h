@@ -13,6 +13,9 @@
 
 namespace thermoe {
 
+/// Power is budgeted so that the temperature is at its cap after so long (theory.md section 5).
+inline constexpr Seconds kTemperatureHorizon{10.0};
+
 /// What the machine would show under a plan of this cost, by model and residuals.
 struct Forecast {
   Watts power{};
@@ -69,7 +72,6 @@ class HardwareTracker {
 
   SensorLag lag_;
   Seconds step_period_;
-  Seconds horizon_;
   double trim_limit_;
   Watts active_idle_{};
   std::deque<Past> past_{};

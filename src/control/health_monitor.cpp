@@ -65,10 +65,6 @@ std::string HealthMonitor::number_fault(const Observation& o) {
                          o.metrics.tick.value, o.metrics.at.value, o.stats.kept_mass}) {
     if (!std::isfinite(x)) return "the data plane reported NaN (step time, period or kept mass)";
   }
-  const auto& logits = o.sample.logits;
-  if (!std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
-    return "the sampled gate logits hold NaN";
-  }
   return {};
 }
 
@@ -81,23 +77,25 @@ std::string HealthMonitor::quality_fault(double quality_loss, Seconds tick) {
                      mean_quality_loss_, guard_.max_quality_loss);
 }
 
-const std::string& HealthMonitor::judge(Seconds now, const std::string& fault) {
-  if (!fault.empty()) {
+const Fault& HealthMonitor::judge(Seconds now, const Fault& fault) {
+  if (fault) {
     healthy_since_.reset();
-    if (!reason_.empty()) return reason_;  // one event, one reason, one line in the log
-    spdlog::warn("control falls back to BASELINE at {:.1f} s: {}", now.value, fault);
-    reason_ = fault;
-    return reason_;
+    if (acting_ && fault.remedy <= acting_.remedy)
+      return acting_;  // one event, one line in the log
+    spdlog::warn("control falls back to {} at {:.1f} s: {}", to_string(fault.remedy), now.value,
+                 fault.reason);
+    acting_ = fault;
+    return acting_;
   }
-  if (reason_.empty()) return reason_;
+  if (!acting_) return acting_;
   if (!healthy_since_) healthy_since_ = now;
   if (now - *healthy_since_ >= guard_.recover_after) {
     spdlog::warn("control resumes at {:.1f} s, healthy for {:.1f} s after: {}", now.value,
-                 (now - *healthy_since_).value, reason_);
-    reason_.clear();
+                 (now - *healthy_since_).value, acting_.reason);
+    acting_ = {};
     healthy_since_.reset();
   }
-  return reason_;
+  return acting_;
 }
 
 }  // namespace thermoe

@@ -10,6 +10,13 @@
 
 namespace thermoe {
 
+/// Something that cannot be trusted, and the plan to run instead.
+struct Fault {
+  PlanKind remedy = PlanKind::kStrategy;
+  std::string reason{};  ///< a sentence; empty: no fault
+  explicit operator bool() const { return !reason.empty(); }
+};
+
 /// Decides when a controller may not be trusted, and why. A fault acts at once; control resumes
 /// after `recover_after` without one (hysteresis). Each event is logged once, at its start and end.
 class HealthMonitor {
@@ -19,14 +26,15 @@ class HealthMonitor {
   /// What is wrong with the sensors that the targets need, as a sentence; empty if nothing. Call
   /// once a tick: an absent reading counts from the last good one.
   std::string telemetry_fault(const Observation& observation, const PowerSensor& power_sensor);
-  /// NaN or infinity in what the data plane reports.
+  /// NaN or infinity in what the data plane reports beside the logits.
   static std::string number_fault(const Observation& observation);
-  /// Follows the quality loss Q [nats] of what runs (or would run, while in fallback).
+  /// Follows the quality loss Q [nats] of what runs (or would run, while BASELINE does).
   std::string quality_fault(double quality_loss, Seconds tick);
 
-  /// The reason to publish BASELINE now (empty: stay in control), given this tick's fault.
-  const std::string& judge(Seconds now, const std::string& fault);
-  bool in_fallback() const { return !reason_.empty(); }
+  /// The fault to act on now, given this tick's: none while in control. One event keeps its reason
+  /// until it ends, or until another asks for more.
+  const Fault& judge(Seconds now, const Fault& fault);
+  const Fault& acting() const { return acting_; }
 
  private:
   bool needs_power() const { return targets_.power || targets_.temperature; }
@@ -37,7 +45,7 @@ class HealthMonitor {
   std::optional<Seconds> last_power_{};        ///< when a power value was last present
   std::optional<Seconds> last_temperature_{};  ///< likewise
   std::optional<Seconds> healthy_since_{};
-  std::string reason_{};
+  Fault acting_{};
 };
 
 }  // namespace thermoe

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "control/adapter_limits.h"
 #include "control/plan_writer.h"
 
 namespace thermoe {
@@ -13,21 +14,16 @@ namespace {
 /// Adapter-only needs a price to scale even where the calibration found slack.
 constexpr double kLeastPrior = 0.01;
 
-bool finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
-}
-
 }  // namespace
 
 KernelAwareTtha::KernelAwareTtha(const ControllerConfig& config,
                                  std::unique_ptr<PlanAdapter> adapter)
     : config_(config),
-      calibration_(calibrate(config)),
-      prior_(calibration_.parameters),
-      fixed_lambda_(config.targets.any() ? std::max(calibration_.lambda, kLeastPrior) : 0.0),
       tick_(config),
-      model_(config.sample_ring),
-      adapted_(config.sample_ring),
+      prior_(tick_.calibration().parameters),
+      fixed_lambda_(config.targets.any() ? std::max(tick_.calibration().lambda, kLeastPrior) : 0.0),
+      model_(kRecentSamples, config.variant),
+      adapted_(kRecentSamples, config.variant),
       adapter_(std::move(adapter)) {
   // The dual must be able to price whatever is not vital; a k_min that suits the reference state
   // would keep it from a cap that a tenant has made tighter.
@@ -37,7 +33,7 @@ KernelAwareTtha::KernelAwareTtha(const ControllerConfig& config,
 std::string KernelAwareTtha::adapt(const Observation& o, const TickView& view,
                                    PricingParameters& parameters) {
   tick_.state().losses.reset();
-  if (!adapter_ || !view.utilities || !view.fault.empty()) return {};
+  if (!adapter_ || !view.utilities || view.fault) return {};
   const bool alone = config_.mode == TthaMode::kAdapterOnly;
   const AdapterOutput out =
       adapter_->update_ttha({.observation = o,
@@ -49,18 +45,12 @@ std::string KernelAwareTtha::adapt(const Observation& o, const TickView& view,
                              .expected = expected_,
                              .shadow_price = alone ? 0.0 : shadow_price(view, o),
                              .relative_prices = !alone});
-  if (!finite(out.bias) || !finite(out.log_price) || !std::isfinite(out.losses.total)) {
+  if (!out.finite()) {
     adapter_->restart();
     return "the adapter diverged (NaN) and starts anew";
   }
   tick_.state().losses = out.losses;
-  if (parameters.bias.empty()) parameters.bias.assign(out.bias.size(), 0.0F);
-  const auto clamp = static_cast<float>(config_.guard.bias_clamp);
-  for (std::size_t i = 0; i < out.bias.size(); ++i) {
-    parameters.bias[i] = std::clamp(parameters.bias[i] + out.bias[i], -clamp, clamp);
-    const std::size_t layer = i / static_cast<std::size_t>(config_.experts);
-    parameters.unit_price[i] *= std::exp(out.log_price[layer]);
-  }
+  parameters = adapted(prior_, within_limits(config_, prior_, out));
   return {};
 }
 
@@ -79,7 +69,7 @@ double KernelAwareTtha::shadow_price(const TickView& view, const Observation& o)
          (saved * rows * std::max(expected_ ? expected_->kept_mass : 1.0, 1e-3));
 }
 
-PriceChoice KernelAwareTtha::choose(const DemandModel& model, const TickView& view) const {
+PriceChoice KernelAwareTtha::choose(DemandModel& model, const TickView& view) const {
   if (config_.mode == TthaMode::kAdapterOnly) {
     return {.lambda = fixed_lambda_, .demand = model.at(fixed_lambda_, view.costs)};
   }
@@ -100,8 +90,7 @@ RoutingPlan KernelAwareTtha::decide(const Observation& o) {
   if (model_.empty()) {  // nothing is known of the router yet
     return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
   }
-  prior_.unit_price = unit_prices(o.costs, config_.layers, config_.experts, config_.variant,
-                                  config_.layer_sensitivity);
+  prior_.unit_price = unit_prices(o.costs, config_.layers, config_.experts, config_.variant);
   PricingParameters parameters = prior_;
   const std::string fault = adapt(o, view, parameters);
   model_.price(prior_);
@@ -119,12 +108,12 @@ RoutingPlan KernelAwareTtha::decide(const Observation& o) {
       parameters = prior_;
     }
   }
-  tick_.state().lambda = choice.lambda;
-  tick_.state().saturated = !choice.reached;
   return tick_.finish(o, view,
                       {.plan = priced_plan(config_, parameters, choice.lambda),
+                       .lambda = choice.lambda,
+                       .saturated = !choice.reached,
                        .demand = choice.demand,
-                       .baseline = model_.at(0.0, view.costs),
+                       .baseline = model_.plain(view.costs),
                        .fault = fault});
 }
 

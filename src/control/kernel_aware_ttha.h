@@ -26,18 +26,17 @@ class KernelAwareTtha final : public Controller {
   std::string adapt(const Observation& observation, const TickView& view,
                     PricingParameters& parameters);
   void learn_samples(const TickView& view);
-  PriceChoice choose(const DemandModel& model, const TickView& view) const;
+  PriceChoice choose(DemandModel& model, const TickView& view) const;
   double shadow_price(const TickView& view, const Observation& observation) const;
 
   ControllerConfig config_;
-  Calibration calibration_;
+  AdaptiveTick tick_;
   PricingParameters prior_;
   double fixed_lambda_;               ///< of adapter-only
   double dual_lambda_ = 0.0;          ///< that the adapter's last proposal needed
   std::optional<Demand> expected_{};  ///< of that proposal, over the recent samples
-  AdaptiveTick tick_;
-  DemandModel model_;    ///< priced by the prior
-  DemandModel adapted_;  ///< priced by the prior and the adapter
+  DemandModel model_;                 ///< priced by the prior
+  DemandModel adapted_;               ///< priced by the prior and the adapter
   std::unique_ptr<PlanAdapter> adapter_;
 };
 

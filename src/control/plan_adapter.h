@@ -32,9 +32,11 @@ struct AdapterTick {
 
 /// What an adapter adds to the prior policy.
 struct AdapterOutput {
-  std::vector<float> bias{};       ///< [layers, experts] delta b, within the clamp
+  std::vector<float> bias{};       ///< [layers, experts] delta b
   std::vector<float> log_price{};  ///< [layers] delta log lambda
   ControllerState::Losses losses{};
+
+  bool finite() const;
 };
 
 /// The adapter as the strategy sees it: free of LibTorch, replaceable in tests.

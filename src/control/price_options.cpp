@@ -26,11 +26,10 @@ RoutingOption option_at(const ControllerConfig& c, double lambda, const Demand& 
 std::vector<RoutingOption> price_options(const ControllerConfig& c, int points) {
   THERMOE_EXPECT(points >= 1, "{} levels of price; at least 1 is needed", points);
   const LoadCosts costs = load_costs(c);
-  DemandModel model = demand_of(c.calibration, c.k);
-  model.price(
-      {.k = c.k,
-       .k_min = c.k_min,
-       .unit_price = unit_prices(c.costs, c.layers, c.experts, c.variant, c.layer_sensitivity)});
+  DemandModel model = demand_of(c.calibration, c.k, c.variant);
+  model.price({.k = c.k,
+               .k_min = c.k_min,
+               .unit_price = unit_prices(c.costs, c.layers, c.experts, c.variant)});
   const double most = model.at(0.0, costs).active;
   const double least = model.at(model.closed(), costs).active;
   std::vector<RoutingOption> options;

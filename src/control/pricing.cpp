@@ -13,27 +13,18 @@ namespace {
 constexpr float kNever = -1.0F;  // threshold of an expert outside U: no lambda keeps it
 constexpr float kAlways = std::numeric_limits<float>::infinity();
 
-/// Sorts like (score falling, id rising): one integer compare instead of two.
-std::uint64_t preference_key(float score, int expert) {
-  const auto bits = std::bit_cast<std::uint32_t>(score + 0.0F);  // -0 sorts as 0
-  const std::uint32_t rising = (bits & 0x8000'0000U) != 0 ? ~bits : bits | 0x8000'0000U;
-  return (static_cast<std::uint64_t>(~rising) << 32) | static_cast<std::uint32_t>(expert);
-}
-
-int expert_of(std::uint64_t key) { return static_cast<int>(key & 0xffff'ffffU); }
-
 }  // namespace
 
 PricedSample::PricedSample(std::shared_ptr<const Utilities> utilities,
                            const PricingParameters& parameters)
-    : utilities_(std::move(utilities)), k_(parameters.k) {
+    : utilities_(std::move(utilities)), k_(parameters.k), bias_(parameters.bias) {
   const Utilities& u = *utilities_;
   const auto cells = static_cast<std::size_t>(u.layers()) * static_cast<std::size_t>(u.experts());
   THERMOE_EXPECT(u.finite(), "utilities hold NaN");
-  THERMOE_EXPECT(k_ >= 1 && k_ <= u.experts() && parameters.k_min >= 0, "k={} k_min={} experts={}",
-                 k_, parameters.k_min, u.experts());
-  THERMOE_EXPECT(parameters.bias.empty() || parameters.bias.size() == cells,
-                 "bias has {} values, layers x experts is {}", parameters.bias.size(), cells);
+  THERMOE_EXPECT(k_ >= 1 && k_ <= u.k() && parameters.k_min >= 0, "k={} k_min={} experts={}", k_,
+                 parameters.k_min, u.experts());
+  THERMOE_EXPECT(bias_.empty() || bias_.size() == cells,
+                 "bias has {} values, layers x experts is {}", bias_.size(), cells);
   THERMOE_EXPECT(parameters.unit_price.empty() || parameters.unit_price.size() == cells,
                  "unit_price has {} values, layers x experts is {}", parameters.unit_price.size(),
                  cells);
@@ -41,62 +32,110 @@ PricedSample::PricedSample(std::shared_ptr<const Utilities> utilities,
   threshold_.assign(cells, kNever);
   guaranteed_.assign(cells, 0);
   next_.assign(static_cast<std::size_t>(u.layers()) * static_cast<std::size_t>(u.tokens()), 0.0F);
-  layers_.resize(static_cast<std::size_t>(u.layers()));
-  for (int l = 0; l < u.layers(); ++l) prepare_layer(l, parameters);
-  std::copy_if(threshold_.begin(), threshold_.end(), std::back_inserter(sorted_),
-               [](float x) { return x >= 0.0F && x < kAlways; });
-  std::sort(sorted_.begin(), sorted_.end());
+  if (!bias_.empty()) rank_by_score();
+  for (int l = 0; l < u.layers(); ++l) price_layer(l, parameters);
+  // A threshold is not negative: its bits sort as it does.
+  std::vector<std::uint64_t> keys;
+  for (std::size_t e = 0; e < cells; ++e) {
+    if (threshold_[e] < 0.0F || threshold_[e] == kAlways) continue;
+    keys.push_back((static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(threshold_[e])) << 32) |
+                   e);
+  }
+  std::sort(keys.begin(), keys.end());
+  for (const std::uint64_t key : keys) {
+    cells_.push_back(static_cast<std::uint32_t>(key));
+    sorted_.push_back(threshold_[cells_.back()]);
+  }
 }
 
-void PricedSample::prepare_layer(int layer, const PricingParameters& parameters) {
+void PricedSample::rank_by_score() {
   const Utilities& u = *utilities_;
   const auto experts = static_cast<std::size_t>(u.experts());
-  const auto k = static_cast<std::size_t>(k_);
-  const std::size_t base = static_cast<std::size_t>(layer) * experts;
-  const auto score = [&](std::span<const float> row, std::size_t e) {
-    return parameters.bias.empty() ? row[e] : row[e] - parameters.bias[base + e];
-  };
-
-  // U and G: each token's k and k_min best by score.
-  std::vector<std::uint64_t> keys(experts);
-  for (int t = 0; t < u.tokens(); ++t) {
-    const auto row = u.row(layer, t);
-    for (std::size_t e = 0; e < experts; ++e)
-      keys[e] = preference_key(score(row, e), static_cast<int>(e));
-    std::partial_sort(keys.begin(), keys.begin() + k_, keys.end());
-    for (std::size_t i = 0; i < k; ++i) {
-      const std::size_t e = base + static_cast<std::size_t>(expert_of(keys[i]));
-      threshold_[e] = 0.0F;
-      if (static_cast<int>(i) < parameters.k_min) guaranteed_[e] = 1;
-    }
-  }
-  std::vector<int> members;
-  for (std::size_t e = 0; e < experts; ++e) {
-    if (threshold_[base + e] >= 0.0F) members.push_back(static_cast<int>(e));
-  }
-
-  // Each token's order within U, and what losing each of its picks would cost it.
-  layers_[static_cast<std::size_t>(layer)] = {static_cast<int>(members.size()), order_.size()};
-  keys.resize(members.size());
-  for (int t = 0; t < u.tokens(); ++t) {
-    const auto row = u.row(layer, t);
-    std::transform(members.begin(), members.end(), keys.begin(), [&](int e) {
-      return preference_key(score(row, static_cast<std::size_t>(e)), e);
-    });
+  const int aim = std::min(u.experts(), 2 * k_ + 2);
+  RowCut cut(std::min(k_ + 1, aim), aim);
+  std::vector<float> score(experts);
+  std::vector<std::uint64_t> keys;
+  ranking_.reserve(next_.size(), static_cast<std::size_t>(aim) + 4);
+  for (std::size_t row = 0; row < next_.size(); ++row) {
+    const std::size_t base = row / static_cast<std::size_t>(u.tokens()) * experts;
+    const auto mine = u.all().subspan(row * experts, experts);
+    for (std::size_t e = 0; e < experts; ++e) score[e] = mine[e] - bias_[base + e];
+    keys.clear();
+    for (const int e : cut.pass(score))
+      keys.push_back(preference_key(score[static_cast<std::size_t>(e)], e));
     std::sort(keys.begin(), keys.end());
     for (const std::uint64_t key : keys)
-      order_.push_back(static_cast<std::uint16_t>(expert_of(key)));
-    const float next =
-        members.size() > k ? row[static_cast<std::size_t>(expert_of(keys[k]))] : 0.0F;
-    next_[static_cast<std::size_t>(layer) * static_cast<std::size_t>(u.tokens()) +
-          static_cast<std::size_t>(t)] = next;
+      ranking_.add(expert_of(key), mine[static_cast<std::size_t>(expert_of(key))]);
+    ranking_.end_row();
+  }
+}
+
+const PricedSample::Order& PricedSample::sort_all(std::size_t row) const {
+  Order& order = orders_[row];
+  if (!order.expert.empty()) return order;
+  const auto experts = static_cast<std::size_t>(utilities_->experts());
+  const std::size_t base = row / static_cast<std::size_t>(utilities_->tokens()) * experts;
+  std::vector<float> u(experts);
+  utilities_->evaluate(row, u);
+  std::vector<std::uint64_t> keys(experts);
+  for (std::size_t e = 0; e < experts; ++e) {
+    const float score = bias_.empty() ? u[e] : u[e] - bias_[base + e];
+    keys[e] = preference_key(score, static_cast<int>(e));
+  }
+  std::sort(keys.begin(), keys.end());
+  for (const std::uint64_t key : keys) {
+    order.expert.push_back(static_cast<std::uint16_t>(expert_of(key)));
+    order.utility.push_back(u[static_cast<std::size_t>(expert_of(key))]);
+  }
+  return order;
+}
+
+std::span<const std::uint16_t> PricedSample::full_order(std::size_t row) const {
+  return sort_all(row).expert;
+}
+
+float PricedSample::utility(std::size_t row, std::size_t rank) const {
+  const auto best = ranking().utilities(row);
+  return rank < best.size() ? best[rank] : sort_all(row).utility[rank];
+}
+
+float PricedSample::next_of(std::size_t row, std::size_t base) const {
+  const auto best = ranking().experts(row);
+  for (std::size_t i = static_cast<std::size_t>(k_); i < best.size(); ++i) {
+    if (picked(base + best[i])) return ranking().utilities(row)[i];
+  }
+  const auto experts = static_cast<std::size_t>(utilities_->experts());
+  if (best.size() == experts) return 0.0F;
+  const Order& order = sort_all(row);
+  for (std::size_t i = best.size(); i < experts; ++i) {
+    if (picked(base + order.expert[i])) return order.utility[i];
+  }
+  return 0.0F;
+}
+
+void PricedSample::price_layer(int layer, const PricingParameters& parameters) {
+  const Utilities& u = *utilities_;
+  const auto experts = static_cast<std::size_t>(u.experts());
+  const auto tokens = static_cast<std::size_t>(u.tokens());
+  const auto k = static_cast<std::size_t>(k_);
+  const std::size_t base = static_cast<std::size_t>(layer) * experts;
+  const std::size_t first = static_cast<std::size_t>(layer) * tokens;
+  for (std::size_t row = first; row < first + tokens; ++row) {  // U and G
+    const auto best = ranking().experts(row);
     for (std::size_t i = 0; i < k; ++i) {
-      const auto e = static_cast<std::size_t>(expert_of(keys[i]));
-      loss_[base + e] += std::max(0.0F, row[e] - next);
+      threshold_[base + best[i]] = 0.0F;
+      if (static_cast<int>(i) < parameters.k_min) guaranteed_[base + best[i]] = 1;
     }
   }
-  for (const int member : members) {
-    const std::size_t e = base + static_cast<std::size_t>(member);
+  for (std::size_t row = first; row < first + tokens; ++row) {  // what losing a pick would cost
+    const auto best = ranking().experts(row);
+    const auto utility = ranking().utilities(row);
+    const float next = next_of(row, base);
+    next_[row] = next;
+    for (std::size_t i = 0; i < k; ++i) loss_[base + best[i]] += std::max(0.0F, utility[i] - next);
+  }
+  for (std::size_t e = base; e < base + experts; ++e) {
+    if (threshold_[e] < 0.0F) continue;
     const float price = parameters.unit_price.empty() ? 1.0F : parameters.unit_price[e];
     threshold_[e] = guaranteed_[e] != 0 ? kAlways : loss_[e] / price;
   }
@@ -105,24 +144,21 @@ void PricedSample::prepare_layer(int layer, const PricingParameters& parameters)
 RoutingStats PricedSample::loads(double lambda) const {
   const Utilities& u = *utilities_;
   const auto experts = static_cast<std::size_t>(u.experts());
+  const auto tokens = static_cast<std::size_t>(u.tokens());
   RoutingStats stats{.layers = u.layers(), .experts = u.experts(), .tokens = u.tokens()};
   stats.counts.assign(threshold_.size(), 0);
   double kept = 0.0;
-  for (int l = 0; l < u.layers(); ++l) {
-    const std::size_t base = static_cast<std::size_t>(l) * experts;
-    const Layer& layer = layers_[static_cast<std::size_t>(l)];
-    for (int t = 0; t < u.tokens(); ++t) {
-      const auto row = u.row(l, t);
-      const std::size_t begin =
-          layer.order_begin + static_cast<std::size_t>(t) * static_cast<std::size_t>(layer.members);
-      int taken = 0;
-      for (int i = 0; i < layer.members && taken < k_; ++i) {
-        const std::size_t e = order_[begin + static_cast<std::size_t>(i)];
-        if (threshold_[base + e] < lambda) continue;
-        ++stats.counts[base + e];
-        ++taken;
-        kept += row[e];
-      }
+  for (std::size_t row = 0; row < next_.size(); ++row) {
+    const std::size_t base = row / tokens * experts;
+    std::span<const std::uint16_t> order = ranking().experts(row);
+    int taken = 0;
+    for (std::size_t i = 0; i < experts && taken < k_; ++i) {
+      if (i == order.size()) order = full_order(row);
+      const std::size_t e = base + order[i];
+      if (!picked(e) || threshold_[e] < lambda) continue;
+      ++stats.counts[e];
+      ++taken;
+      kept += utility(row, i);
     }
   }
   stats.kept_mass = kept / (static_cast<double>(u.layers()) * u.tokens());
@@ -138,19 +174,14 @@ std::vector<RoutingStats> plain_loads(const Utilities& u) {
     stats.counts.assign(static_cast<std::size_t>(u.layers()) * experts, 0);
     stats.kept_mass = 0.0;
   }
-  std::vector<std::uint64_t> keys(experts);
-  for (int l = 0; l < u.layers(); ++l) {
-    for (int t = 0; t < u.tokens(); ++t) {
-      const auto row = u.row(l, t);
-      for (std::size_t e = 0; e < experts; ++e)
-        keys[e] = preference_key(row[e], static_cast<int>(e));
-      std::partial_sort(keys.begin(), keys.begin() + u.k(), keys.end());
-      for (std::size_t i = 0; i < k; ++i) {
-        const auto e = static_cast<std::size_t>(expert_of(keys[i]));
-        for (std::size_t j = i; j < k; ++j) {  // the (i+1)-th best is picked by every k > i
-          ++result[j].counts[static_cast<std::size_t>(l) * experts + e];
-          result[j].kept_mass += row[e];
-        }
+  const std::size_t tokens = static_cast<std::size_t>(u.tokens());
+  for (std::size_t row = 0; row < static_cast<std::size_t>(u.layers()) * tokens; ++row) {
+    const auto best = u.ranking().experts(row);
+    const auto utility = u.ranking().utilities(row);
+    for (std::size_t i = 0; i < k; ++i) {
+      for (std::size_t j = i; j < k; ++j) {  // the (i+1)-th best is picked by every k > i
+        ++result[j].counts[row / tokens * experts + best[i]];
+        result[j].kept_mass += utility[i];
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "control/utilities.h"
@@ -17,15 +18,16 @@ struct PricingParameters {
   int k_min = 1;  ///< each token's k_min best experts are never priced out
   /// [layers, experts] selection bias b, subtracted from u; empty = 0.
   std::vector<float> bias{};
-  /// [layers, experts] a_e * layer sensitivity: price of an expert at lambda = 1; empty = 1. > 0.
+  /// [layers, experts] a_e times what the adapter makes of the layer's price: price of an
+  /// expert at lambda = 1; empty = 1. > 0.
   std::vector<float> unit_price{};
 
   bool operator==(const PricingParameters&) const = default;
 };
 
 /// The activation pricing rule (docs/theory.md eq. (7)-(9)) on one sampled step. Everything that
-/// does not depend on lambda is done once: the union U, the guaranteed set G, the losses, and each
-/// token's order of preference within U. A lambda then only thresholds.
+/// does not depend on lambda is done once: the union U, the guaranteed set G and the losses. A
+/// lambda then only thresholds. Not for two threads at once.
 class PricedSample {
  public:
   PricedSample(std::shared_ptr<const Utilities> utilities, const PricingParameters& parameters);
@@ -33,30 +35,47 @@ class PricedSample {
   /// What the rule would route at this lambda: loads after the refill, kept mass. lambda >= 0.
   RoutingStats loads(double lambda) const;
 
-  /// loss_e / (a_e * sensitivity) of each expert in U but not in G, ascending, all layers together:
+  /// loss_e / unit price of each expert in U but not in G, ascending, all layers together:
   /// the expert is dropped by any greater lambda.
   const std::vector<float>& thresholds() const { return sorted_; }
+  /// The same experts as cells (layer * experts + expert) in that order.
+  const std::vector<std::uint32_t>& cells() const { return cells_; }
   /// loss_e, [layers, experts]; 0 outside U.
   const std::vector<float>& losses() const { return loss_; }
+  /// Expert is in U at all, [layers, experts].
+  bool picked(std::size_t cell) const { return threshold_[cell] >= 0.0F; }
   /// Expert is in G (some token's k_min best), [layers, experts].
   const std::vector<std::uint8_t>& guaranteed() const { return guaranteed_; }
   const Utilities& utilities() const { return *utilities_; }
   /// Utility of the token's best expert in U outside its own top-k (0 if none), [layers, tokens].
   const std::vector<float>& next_utility() const { return next_; }
 
- private:
-  struct Layer {
-    int members = 0;              ///< |U|
-    std::size_t order_begin = 0;  ///< of [tokens, members] in order_
-  };
+  int k() const { return k_; }
+  /// The token's best experts by score, with their utilities: more than k.
+  const Ranking& ranking() const { return bias_.empty() ? utilities_->ranking() : ranking_; }
+  /// All experts of a row (layer * tokens + token) by score: sorted when first asked for.
+  std::span<const std::uint16_t> full_order(std::size_t row) const;
+  /// u of one expert in the row.
+  float utility(std::size_t row, std::size_t rank) const;
 
-  void prepare_layer(int layer, const PricingParameters& parameters);
+ private:
+  void rank_by_score();
+  void price_layer(int layer, const PricingParameters& parameters);
+  float next_of(std::size_t row, std::size_t base) const;
+
+  struct Order {
+    std::vector<std::uint16_t> expert{};
+    std::vector<float> utility{};
+  };
+  const Order& sort_all(std::size_t row) const;
 
   std::shared_ptr<const Utilities> utilities_;
   int k_;
-  std::vector<Layer> layers_{};
-  std::vector<std::uint16_t> order_{};  ///< experts of U by falling score, per layer and token
+  std::vector<float> bias_{};
+  Ranking ranking_{};  ///< by score, where there is a bias
+  mutable std::unordered_map<std::size_t, Order> orders_{};
   std::vector<float> loss_{}, threshold_{}, next_{}, sorted_{};
+  std::vector<std::uint32_t> cells_{};
   std::vector<std::uint8_t> guaranteed_{};
 };
 

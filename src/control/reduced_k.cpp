@@ -44,14 +44,17 @@ RoutingPlan ReducedKController::decide(const Observation& o) {
     for (const RoutingStats& loads : plain_loads(*view.utilities))
       by_k.push_back(view.costs.demand(loads));
     recent_.push_back(std::move(by_k));
-    if (recent_.size() > static_cast<std::size_t>(config_.sample_ring)) recent_.pop_front();
+    if (recent_.size() > std::size_t{kRecentSamples}) recent_.pop_front();
   }
   if (recent_.empty()) return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
   const double k = choose();
   const Demand demand = at(k);
-  tick_.state().saturated = k <= 1.0 && !tick_.tracker().meets(config_.targets, demand.cost);
   return tick_.finish(
-      o, view, {.plan = reduced_plan(config_, k), .demand = demand, .baseline = at(config_.k)});
+      o, view,
+      {.plan = reduced_plan(config_, k),
+       .saturated = k <= 1.0 && !tick_.tracker().meets(config_.targets, demand.cost),
+       .demand = demand,
+       .baseline = at(config_.k)});
 }
 
 }  // namespace thermoe

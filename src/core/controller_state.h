@@ -8,6 +8,14 @@
 
 namespace thermoe {
 
+/// Which plan a controller has published; each next one gives up more of what was asked.
+enum class PlanKind {
+  kStrategy,   ///< the strategy's own
+  kLastSound,  ///< the strategy's newest one that held no NaN
+  kStatic,     ///< STATIC_OPTIMAL's, calibrated before the start
+  kBaseline,   ///< plain top-k: full quality, the hottest of all
+};
+
 /// Named numbers for the log: what the controller believed and did.
 struct ControllerState {
   double lambda = 0.0;
@@ -29,7 +37,9 @@ struct ControllerState {
     double learning_rate = 0.0;
   };
   std::optional<Losses> losses{};
-  /// Why the plan is BASELINE although the strategy is not: empty while in control.
+  PlanKind plan = PlanKind::kStrategy;  ///< BASELINE's and STATIC_OPTIMAL's own are kStrategy
+  /// What runs instead of the strategy's plan and why, "the calibrated static plan: the power
+  /// reading is ..."; empty while in control.
   std::string fallback{};
 };
 

@@ -103,7 +103,7 @@ std::string Recorder::run_words(const RunView& run) {
   if (run.power_target) words += fmt::format("  cap {:.0f} W", run.power_target->value);
   if (run.power_predicted) words += fmt::format("  predicted {:.1f} W", run.power_predicted->value);
   if (run.power_sensor) words += fmt::format("  sensor {:.1f} W", run.power_sensor->value);
-  if (!run.fallback.empty()) words += "  fell back to BASELINE: " + run.fallback;
+  if (!run.fallback.empty()) words += "  fell back to " + run.fallback;
   if (run.state == RunView::State::kFinished) words += "  finished";
   if (run.simulated) words += "  (simulated)";
   return words;

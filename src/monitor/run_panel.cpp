@@ -89,7 +89,7 @@ void add_control(Page& page, const RunView& run) {
   if (run.at_floor) items.push_back({{"at its floor: target out of reach", Style::kBad}});
   page.flow(std::move(items), kIndent);
   if (!run.fallback.empty()) {
-    page.paragraph("fell back to BASELINE: " + run.fallback, Style::kBad, kIndent);
+    page.paragraph("fell back to " + run.fallback, Style::kBad, kIndent);
   }
 }
 

@@ -179,9 +179,9 @@ std::vector<std::string> notes(const Summary& summary) {
           s.name, 100 * s.extrapolated_share));
     }
     if (s.fallbacks == 0) continue;
-    lines.push_back(fmt::format("{}: fell back to BASELINE {} time{}, {:.1f} % of the run: {}",
-                                s.name, s.fallbacks, s.fallbacks == 1 ? "" : "s",
-                                100 * s.fallback_share, fmt::join(s.fallback_reasons, "; ")));
+    lines.push_back(fmt::format("{}: fell back {} time{}, {:.1f} % of the run, to {}", s.name,
+                                s.fallbacks, s.fallbacks == 1 ? "" : "s", 100 * s.fallback_share,
+                                fmt::join(s.fallback_reasons, "; to ")));
   }
   return lines;
 }

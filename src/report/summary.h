@@ -62,7 +62,7 @@ struct StrategySummary {
   double gpu_utilisation = 0.0;
   double memory_utilisation = 0.0;
   std::optional<std::uint64_t> peak_memory_bytes{};  ///< of the process, while this strategy ran
-  int fallbacks = 0;                                 ///< times the controller fell back to BASELINE
+  int fallbacks = 0;                                 ///< times the controller fell back
   double fallback_share = 0.0;                       ///< share of the ticks spent fallen back
   std::vector<std::string> fallback_reasons{};       ///< distinct, in order of appearance
   /// Share of the ticks whose loads lie beyond the simulated machine's profiled table.

@@ -40,6 +40,7 @@ struct PlantSpec {
 struct ControlSpec {
   TthaMode mode = TthaMode::kBoth;
   int k_min = 1;
+  SensorLag lag{};  ///< as believed: the plant has its own
   GuardRails guard{};
 };
 

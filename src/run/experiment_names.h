@@ -12,7 +12,6 @@ inline const std::vector<std::string> kWorkloads = {"standard", "high_complexity
                                                     "large_batch"};
 inline const std::vector<std::string> kDisturbances = {"background", "ambient", "sensor_dropout",
                                                        "sensor_freeze", "sensor_nan"};
-inline const std::vector<std::string> kModes = {"both", "dual_only", "adapter_only"};
 inline const std::vector<std::string> kArrivals = {"fixed_rate", "saturated"};
 
 }  // namespace thermoe

@@ -131,12 +131,21 @@ std::vector<Disturbance> read_disturbances(JsonObject& object) {
 
 ControlSpec read_control(JsonObject object) {
   ControlSpec control;
-  control.mode = choose(object, "mode", control.mode, kModes);
+  control.mode = ttha_mode_from(object.choice_or("mode", std::string(to_string(control.mode)),
+                                                 ttha_mode_names()))
+                     .value();
   control.k_min = static_cast<int>(object.integer_or("k_min", control.k_min, 1, 1024));
+  SensorLag& lag = control.lag;
+  lag.delay = Seconds(object.number_or("sensor_delay_s", lag.delay.value, 0.0, 1.0));
+  lag.window = Seconds(object.number_or("sensor_window_s", lag.window.value, 1e-3, 1.0));
   GuardRails& guard = control.guard;
   guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
   guard.max_quality_loss =
       object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
+  guard.fallback =
+      sensor_fallback_from(object.choice_or("fallback", std::string(to_string(guard.fallback)),
+                                            sensor_fallback_names()))
+          .value();
   guard.stale_after =
       Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
   guard.recover_after =

@@ -64,6 +64,7 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const Routing
   config.k_min = e.control.k_min;
   config.step_period = e.step_period();
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
+  config.lag = e.control.lag;
   config.guard = e.control.guard;
   config.seed = e.seed;
   config.costs = costs;

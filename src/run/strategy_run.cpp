@@ -185,11 +185,11 @@ void StrategyRun::log(const Decoded& decoded, const RoutingPlan& plan, const Tic
 
 void StrategyRun::report(const TickOutcome& outcome) {
   const std::string& reason = stages_.controller.state().fallback;
-  if (reason.empty() != fallback_.empty()) {
+  if (reason != fallback_) {
     stages_.progress.note(reason.empty()
                               ? fmt::format("{} at {:.1f} s: in control again",
                                             to_string(strategy_), clock_.now().value)
-                              : fmt::format("{} at {:.1f} s: fell back to BASELINE: {}",
+                              : fmt::format("{} at {:.1f} s: fell back to {}",
                                             to_string(strategy_), clock_.now().value, reason));
   }
   fallback_ = reason;

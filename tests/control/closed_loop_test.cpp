@@ -59,6 +59,21 @@ INSTANTIATE_TEST_SUITE_P(
                           {.idle = Watts(150.0), .energy_scale = 1.15, .sensor_delay_ticks = 2}}),
     [](const auto& info) { return info.param.name; });
 
+class BelievesAnotherLag : public ::testing::TestWithParam<double> {};
+
+TEST_P(BelievesAnotherLag, AndHoldsThePowerCapAllTheSame) {
+  ControllerConfig config = dual_config(kPowerCap);
+  config.lag.delay *= GetParam();
+  config.lag.window *= GetParam();
+  const auto log = testing::run_ttha(config, with_tenant(12.0, 24.0), 32.0, 11);
+  EXPECT_LE(violation_seconds(log, kCap), 2.4);
+  EXPECT_LE(settling_seconds(log, kCap, 12.0), 4.0);
+  EXPECT_LE(settling_seconds(log, kCap, 24.0), 4.0);
+  EXPECT_NEAR(mean_of(log, &TruthTick::power, 2.0, 32.0), kCap, 0.02 * kCap);
+}
+
+INSTANTIATE_TEST_SUITE_P(ControlLoop, BelievesAnotherLag, ::testing::Values(0.5, 2.0));
+
 TEST(ControlLoop, BaselineDrawsFarMoreThanTheCap) {
   const ControllerConfig config = dual_config({});
   BaselineController controller(config);

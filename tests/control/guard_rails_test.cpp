@@ -49,7 +49,8 @@ Sabotage freeze(double from, double to) {
 }
 
 void expect_baseline(const TruthTick& tick) {
-  EXPECT_FALSE(tick.state.fallback.empty()) << "at " << tick.time << " s";
+  EXPECT_EQ(tick.state.plan, PlanKind::kBaseline) << "at " << tick.time << " s";
+  EXPECT_EQ(tick.state.fallback.rfind("BASELINE: ", 0), 0U) << tick.state.fallback;
   EXPECT_EQ(tick.state.lambda, 0.0);
   EXPECT_EQ(tick.state.bias_norm, 0.0);
 }
@@ -112,12 +113,18 @@ TEST(GuardRails, ANanPowerFallsBackAtOnceAndRecovers) {
   EXPECT_GT(log.back().state.lambda, 0.0);
 }
 
-TEST(GuardRails, NanGateLogitsFallBack) {
+TEST(GuardRails, NanGateLogitsKeepTheLastSoundPlan) {
   const auto nan = [](double time, Snapshot&, LogitSample& sample) {
     if (time > 3.95 && time < 4.05) sample.logits[17] = std::numeric_limits<float>::quiet_NaN();
   };
   const auto log = run_with(guard_config(), 8.0, nan);
-  expect_baseline(at(log, 4.0));
+  EXPECT_EQ(at(log, 4.0).state.plan, PlanKind::kLastSound);
+  EXPECT_EQ(at(log, 4.0).state.lambda, at(log, 3.9).state.lambda);
+  EXPECT_EQ(at(log, 5.9).state.lambda, at(log, 3.9).state.lambda) << "until it has recovered";
+  EXPECT_NEAR(testing::mean_of(log, &TruthTick::power, 4.0, 6.0), 250.0, 12.0);
+  EXPECT_NE(at(log, 4.0).state.fallback.find("the last sound plan: the sampled gate logits"),
+            std::string::npos)
+      << at(log, 4.0).state.fallback;
   EXPECT_TRUE(at(log, 7.0).state.fallback.empty());
 }
 
@@ -126,6 +133,27 @@ TEST(GuardRails, AMissingTemperatureMattersOnlyToATemperatureTarget) {
   EXPECT_TRUE(run_with(guard_config(), 4.0, blind).back().state.fallback.empty());
   const auto log = run_with(guard_config({.temperature = Celsius(55.0)}), 4.0, blind);
   EXPECT_NE(log.back().state.fallback.find("temperature"), std::string::npos);
+}
+
+TEST(GuardRails, ATemperatureThatGrowsOldMattersToATemperatureTarget) {
+  const auto age = [](double time, Snapshot& s, LogitSample&) {
+    if (time > 2.0) s.gpus[0].temperature.read_at = Seconds(2.0);
+  };
+  EXPECT_TRUE(run_with(guard_config(), 5.0, age).back().state.fallback.empty());
+  const auto log = run_with(guard_config({.temperature = Celsius(55.0)}), 5.0, age);
+  EXPECT_TRUE(at(log, 3.0).state.fallback.empty()) << at(log, 3.0).state.fallback;
+  EXPECT_NE(log.back().state.fallback.find("the temperature reading is"), std::string::npos);
+  EXPECT_NE(log.back().state.fallback.find("old"), std::string::npos) << log.back().state.fallback;
+}
+
+TEST(GuardRails, OneBadTickAtTheStartIsNoBlownQualityBudget) {
+  const GuardRails guard{.max_quality_loss = 0.7, .quality_window = Seconds(5.0)};
+  HealthMonitor health(guard, {});
+  EXPECT_EQ(health.quality_fault(5.0, Seconds(0.1)), "");
+  EXPECT_EQ(health.quality_fault(0.1, Seconds(0.1)), "");
+  std::string fault;
+  for (int i = 0; i < 20; ++i) fault = health.quality_fault(5.0, Seconds(0.1));
+  EXPECT_NE(fault.find("max_quality_loss of 0.70"), std::string::npos) << fault;
 }
 
 TEST(GuardRails, AStepTimeTargetNeedsNoSensor) {
@@ -147,6 +175,83 @@ TEST(GuardRails, ABlownQualityBudgetFallsBackAndStaysWhileItWouldBlowAgain) {
     events += log[i - 1].state.fallback.empty() && !log[i].state.fallback.empty();
   }
   EXPECT_EQ(events, 1);
+}
+
+ControllerConfig calibrated_config(double cap = 250.0) {
+  ControllerConfig config = guard_config({.power = Watts(cap)});
+  testing::calibrate(config, 31, 12);
+  return config;
+}
+
+void expect_static(const TruthTick& tick, const ControllerConfig& config) {
+  EXPECT_EQ(tick.state.plan, PlanKind::kStatic) << "at " << tick.time << " s";
+  EXPECT_EQ(tick.state.fallback.rfind("the calibrated static plan: the power reading is ", 0), 0U)
+      << tick.state.fallback;
+  EXPECT_EQ(tick.state.lambda, calibrate(config).lambda);
+}
+
+struct SensorLoss {
+  const char* name;
+  Sabotage sabotage;
+};
+class SafePlan : public ::testing::TestWithParam<SensorLoss> {};
+
+TEST_P(SafePlan, HoldsTheCapWithoutItsSensor) {
+  const ControllerConfig config = calibrated_config();
+  const auto log = run_with(config, 20.0, GetParam().sabotage);
+  for (const double time : {7.0, 11.0, 14.9}) expect_static(at(log, time), config);
+  EXPECT_LE(testing::violation_seconds(log, 250.0), 0.05 * 20.0);
+  EXPECT_TRUE(log.back().state.fallback.empty()) << log.back().state.fallback;
+  EXPECT_EQ(log.back().state.plan, PlanKind::kStrategy);
+}
+
+INSTANTIATE_TEST_SUITE_P(GuardRails, SafePlan,
+                         ::testing::Values(SensorLoss{"Frozen", freeze(5.0, 15.0)},
+                                           SensorLoss{"Lost",
+                                                      [](double time, Snapshot& s, LogitSample&) {
+                                                        if (time > 5.0 && time < 15.0)
+                                                          s.gpus[0].power_instant.value.reset();
+                                                      }},
+                                           SensorLoss{"Nan",
+                                                      [](double time, Snapshot& s, LogitSample&) {
+                                                        auto& power = s.gpus[0].power_instant;
+                                                        if (time > 5.0 && time < 15.0)
+                                                          power.value = Watts(std::nan(""));
+                                                      }}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(GuardRails, ASensorFrozenFromTheStartBreaksNoCap) {
+  const ControllerConfig config = calibrated_config();
+  const auto log = run_with(config, 30.0, freeze(0.0, 1e9));
+  expect_static(at(log, 3.0), config);
+  expect_static(log.back(), config);
+  EXPECT_LE(testing::violation_seconds(log, 250.0), 0.05 * 30.0);
+}
+
+TEST(GuardRails, BaselineCanBeAskedForInstead) {
+  ControllerConfig config = calibrated_config();
+  config.guard.fallback = SensorFallback::kBaseline;
+  const auto log = run_with(config, 4.0, freeze(0.0, 1e9));
+  expect_baseline(log.back());
+  EXPECT_EQ(log.back().state.fallback.find("calibration"), std::string::npos);
+}
+
+TEST(GuardRails, WithoutCalibrationTheStaticPlanIsMissedAndThatIsSaid) {
+  const auto log = run_with(guard_config(), 4.0, freeze(0.0, 1e9));
+  expect_baseline(log.back());
+  EXPECT_NE(log.back().state.fallback.find("a static plan would need calibration samples"),
+            std::string::npos)
+      << log.back().state.fallback;
+}
+
+TEST(GuardRails, ASpentQualityBudgetOutranksALostSensor) {
+  ControllerConfig config = calibrated_config(150.0);  // out of reach: the floor
+  config.guard.max_quality_loss = 0.3;
+  const auto log = run_with(config, 8.0, freeze(0.0, 1e9));
+  expect_static(at(log, 2.2), config);
+  expect_baseline(log.back());
+  EXPECT_NE(log.back().state.fallback.find("max_quality_loss"), std::string::npos)
+      << log.back().state.fallback;
 }
 
 TEST(GuardRails, TheRivalHasTheSameOnes) {
@@ -182,7 +287,9 @@ TEST(GuardRails, ADivergedAdapterIsRestartedAndControlReturns) {
   const auto log =
       run_with(guard_config(), 5.0, {}, std::make_unique<WildAdapter>(std::nanf(""), &restarts));
   EXPECT_EQ(restarts, 1);
-  expect_baseline(log.front());
+  // The dual's own plan needs no adapter, and there is one in the first tick already.
+  EXPECT_EQ(log.front().state.plan, PlanKind::kLastSound);
+  EXPECT_GT(log.front().state.lambda, 0.0);
   EXPECT_NE(log.front().state.fallback.find("adapter diverged"), std::string::npos);
   EXPECT_TRUE(log.back().state.fallback.empty());
 }

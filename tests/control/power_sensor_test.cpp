@@ -188,6 +188,25 @@ TEST_F(Learning, AReadingThatRightlyStandsStillGoesOnTeaching) {
   EXPECT_NEAR(residual(), 20.0, 0.1);
 }
 
+TEST_F(Learning, TheTrimIsBoundByATenthOfThePowerAboveIdle) {
+  for (int i = 0; i < 100; ++i) {
+    tracker_.expect(Cost{Seconds(0.01), Joules(2.4), Celsius(0.0)});  // and 3.6 J run
+    tick(3.6, watts(3.6) + 0.1 * (i % 2));
+  }
+  EXPECT_NEAR(residual(), 0.1 * 2.4 / config_.step_period.value, 0.2);
+}
+
+TEST_F(Learning, ThePowerCapIsAimedAtFromHalfAPercentBelow) {
+  for (int i = 0; i < 30; ++i) tick(3.5, watts(3.5) + 0.01 * (i % 2));
+  const double energy = (kCap - 130.0) * config_.step_period.value;
+  const auto meets = [&](double share) {  // of the cap, idle included
+    const double joules = energy - (1.0 - share) * kCap * config_.step_period.value;
+    return tracker_.meets(config_.targets, {Seconds(0.01), Joules(joules), Celsius(0.0)});
+  };
+  EXPECT_TRUE(meets(0.994));
+  EXPECT_FALSE(meets(0.996));
+}
+
 TEST_F(Learning, AReadingThatStandsStillWhileTheModelMovesTeachesNothing) {
   for (int i = 0; i < 10; ++i) tick(3.5, watts(3.5) + (i % 2 == 0 ? 1.0 : 0.0));
   const double before = residual();

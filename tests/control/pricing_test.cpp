@@ -166,7 +166,8 @@ TEST_F(LeastPrice, IsTheSmallestBreakpointThatMeetsTheBudget) {
     const auto choice = least_price(model_, costs_, meets);
     ASSERT_TRUE(choice.reached);
     EXPECT_TRUE(meets(model_.at(choice.lambda, costs_)));
-    for (const double lambda : model_.breakpoints()) {
+    for (std::size_t i = 0; i < model_.prices(); ++i) {
+      const double lambda = model_.price_of(i);
       if (lambda >= choice.lambda) break;
       EXPECT_FALSE(meets(model_.at(lambda, costs_))) << lambda;
     }
@@ -184,7 +185,7 @@ TEST_F(LeastPrice, PricesAnExpertOfTwiceTheEnergyAtTwiceTheLambda) {
   const Cost dear{Seconds(6.4e-6), Joules(2.74e-3), Celsius(0.0)};
   costs.variants.push_back(CostCurve({{1.0, dear}}));
   const std::vector<std::uint8_t> variant{0, 1};
-  const auto prices = unit_prices(costs, 1, 2, variant, {});
+  const auto prices = unit_prices(costs, 1, 2, variant);
   EXPECT_NEAR(prices[1] / prices[0], 2.0, 1e-6);
   EXPECT_NEAR(prices[0] + prices[1], 2.0, 1e-6);
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "control/adapter_limits.h"
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "loop_fixture.h"
@@ -117,6 +118,25 @@ TEST_F(AdapterAlone, StaysWithinItsClamps) {
     EXPECT_LE(std::abs(p), config_.adapter.log_price_clamp * 1.0001);
 }
 
+TEST_F(AdapterAlone, TrainsOnTheBiasesThatArePublished) {
+  config_.adapter.learning_rate = 0.5;
+  prior_.bias.assign(prior_.unit_price.size(), 0.0F);
+  for (std::size_t e = 0; e < prior_.bias.size(); e += 2) {
+    prior_.bias[e] = static_cast<float>(config_.guard.bias_clamp);
+  }
+  TthaAdapter adapter(config_);
+  for (int i = 0; i < 15; ++i) {
+    const AdapterOutput out = update(adapter, 0.1);
+    for (std::size_t e = 0; e < out.bias.size(); ++e) {
+      const float sum = prior_.bias[e] + out.bias[e];
+      EXPECT_LE(std::abs(sum), config_.guard.bias_clamp * 1.0001);
+    }
+    const Demand exact = LoadCosts(config_.costs, testing::kTokens, {})
+                             .demand(PricedSample(utilities_, adapted(prior_, out)).loads(0.1));
+    EXPECT_NEAR(out.losses.quality, -std::log(exact.kept_mass), 1e-5) << "update " << i;
+  }
+}
+
 TEST_F(AdapterAlone, ShiftsPriceOnlyBetweenLayersWhereADualSetsTheLevel) {
   TthaAdapter adapter(config_);
   AdapterOutput out;
@@ -179,13 +199,24 @@ TEST(TthaLoop, AdapterOnlyLowersItsOwnLossOverARun) {
 }
 
 TEST(MakeController, MakesEachStrategy) {
-  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
-                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
+  const auto last = [](Strategy strategy) {
     ControllerConfig config = ttha_config(TthaMode::kBoth, 24);
-    config.strategy = s;
-    const auto log = run_loop(*make_controller(config), config, {}, 0.5, 24);
-    EXPECT_EQ(log.size(), 5U) << to_string(s);
-  }
+    config.strategy = strategy;
+    return run_loop(*make_controller(config), config, {}, 1.0, 24).back();
+  };
+  const TruthTick baseline = last(Strategy::kBaseline);
+  EXPECT_NEAR(baseline.kept_mass, 1.0, 1e-5);
+  EXPECT_EQ(baseline.state.lambda, 0.0);
+  const TruthTick fixed = last(Strategy::kStaticOptimal);
+  EXPECT_EQ(fixed.state.lambda, calibrate(ttha_config(TthaMode::kBoth, 24)).lambda);
+  EXPECT_LT(fixed.kept_mass, 0.999);
+  const TruthTick ttha = last(Strategy::kKernelAwareTtha);
+  EXPECT_GT(ttha.state.lambda, 0.0);
+  EXPECT_NE(ttha.state.lambda, fixed.state.lambda);
+  EXPECT_TRUE(ttha.state.losses.has_value());
+  const TruthTick rival = last(Strategy::kReducedK);
+  EXPECT_EQ(rival.state.lambda, 0.0);
+  EXPECT_LT(rival.kept_mass, ttha.kept_mass);
 }
 
 TEST(MakeController, RefusesAnImpossibleConfigByName) {

@@ -93,7 +93,7 @@ MonitorView full_view() {
   view.run->power_target = Watts(350);
   view.run->power_sensor = Watts(345.7);
   view.run->power_predicted = Watts(348.2);
-  view.run->fallback = "telemetry is stale for 1.6 s";
+  view.run->fallback = "BASELINE: telemetry is stale for 1.6 s";
   return view;
 }
 

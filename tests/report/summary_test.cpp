@@ -29,7 +29,7 @@ Summary example() {
                        .peak_memory_bytes = 123,
                        .fallbacks = 1,
                        .fallback_share = 0.02,
-                       .fallback_reasons = {"power sensor frozen for 1.2 s"}};
+                       .fallback_reasons = {"BASELINE: power sensor frozen for 1.2 s"}};
   ttha.targets = {{.kind = TargetOutcome::Kind::kPower,
                    .target = 350,
                    .violation_fraction = 0.011,
@@ -84,7 +84,8 @@ TEST(Summary, IsWrittenWholeBesideItsDetails) {
   write_summary(folder.string(), example());
   EXPECT_EQ(read_json_file((folder / "summary.json").string()), to_json(example()));
   const auto details = read_json_file((folder / "details.json").string());
-  EXPECT_EQ(details["strategies"][1]["fallback_reasons"][0], "power sensor frozen for 1.2 s");
+  EXPECT_EQ(details["strategies"][1]["fallback_reasons"][0],
+            "BASELINE: power sensor frozen for 1.2 s");
   std::filesystem::remove_all(folder);
   EXPECT_THROW(write_summary(folder.string(), example()), WriteError);
 }
@@ -103,7 +104,8 @@ TEST(Summary, TheTableIsAlignedAndSaysWhatIsSimulated) {
   EXPECT_THAT(table, testing::HasSubstr("Machine: simulated NVIDIA H100 80GB HBM3"));
   EXPECT_THAT(
       table, testing::HasSubstr("decisions: shipped model; costs: Qwen3-30B-A3B shape, simulated"));
-  EXPECT_THAT(table, testing::HasSubstr("fell back to BASELINE 1 time, 2.0 % of the run"));
+  EXPECT_THAT(table,
+              testing::HasSubstr("fell back 1 time, 2.0 % of the run, to BASELINE: power sensor"));
 }
 
 TEST(Summary, TheTableDefinesWhatItCounts) {

@@ -52,8 +52,9 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
       {"kind": "sensor_dropout", "from_s": 1, "to_s": 2},
       {"kind": "sensor_freeze", "from_s": 1, "to_s": 2},
       {"kind": "sensor_nan", "from_s": 1, "to_s": 2}],
-    "control": {"mode": "adapter_only", "k_min": 2, "bias_clamp": 0.2, "max_quality_loss": 0.5,
-                "stale_after_s": 2.5, "recover_after_s": 4},
+    "control": {"mode": "adapter_only", "k_min": 2, "sensor_delay_s": 0.25,
+                "sensor_window_s": 0.05, "bias_clamp": 0.2, "max_quality_loss": 0.5,
+                "fallback": "baseline", "stale_after_s": 2.5, "recover_after_s": 4},
     "duration_s": 30, "tick_s": 0.2, "decode_steps_per_tick": 3, "warmup_steps": 5,
     "calibration_samples": 7, "kl_every": 2, "seed": 42})";
   const Experiment e = parse(text);
@@ -106,6 +107,7 @@ TEST(Experiment, WordsThatAreNotAmongTheChoicesAreRefusedWithTheNearest) {
   expect_refused(R"({"strategies": ["BASELINE", "BASELINE"]})", "/strategies/1", "twice");
   expect_refused(R"({"workload": "smal_batch"})", "/workload", "small_batch");
   expect_refused(R"({"arrival": {"kind": "poisson"}})", "/arrival/kind", "fixed_rate, saturated");
+  expect_refused(R"({"control": {"fallback": "statc"}})", "/control/fallback", "\"static\"");
   expect_refused(R"({"expert_type": "int4"})", "/expert_type", "simple, quantized, mixed");
   expect_refused(R"({"disturbances": [{"kind": "sensor_freze", "from_s": 0, "to_s": 1}]})",
                  "/disturbances/0/kind", "sensor_freeze");

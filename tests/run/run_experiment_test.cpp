@@ -131,16 +131,37 @@ TEST_F(RunExperiment, AStoppedRunLeavesItsTicksAndNoSummary) {
   EXPECT_EQ(std::count(std::istreambuf_iterator<char>(in), {}, '\n'), 1 + 25);
 }
 
-TEST_F(RunExperiment, SensorsFrozenFromTheStartMeanFallbackAndItIsSaid) {
-  const RunResult result = run(experiment(R"({"duration_s": 10, "disturbances": [
-      {"kind": "sensor_freeze", "from_s": 0, "to_s": 10}],
+TEST_F(RunExperiment, SensorsFrozenFromTheStartLeaveTheStaticPlanThatHoldsTheCap) {
+  const RunResult result = run(experiment(R"({"duration_s": 60, "disturbances": [
+      {"kind": "sensor_freeze", "from_s": 0, "to_s": 60}],
       "strategies": ["BASELINE", "KERNEL_AWARE_TTHA"]})"));
   const StrategySummary& ttha = named(result, "KERNEL_AWARE_TTHA");
-  EXPECT_GE(ttha.fallbacks, 1);
-  EXPECT_GT(ttha.fallback_share, 0.5);
-  EXPECT_THAT(notes_.lines, testing::Contains(testing::HasSubstr("fell back to BASELINE")));
+  EXPECT_EQ(ttha.fallbacks, 1);
+  EXPECT_GT(ttha.fallback_share, 0.9);
+  EXPECT_LE(ttha.targets[0].violation_fraction, 0.05);
+  const std::string said = "fell back to the calibrated static plan: the power reading is frozen";
+  EXPECT_THAT(notes_.lines, testing::Contains(testing::HasSubstr(said)));
   EXPECT_THAT(notes(result.summary),
-              testing::Contains(testing::HasSubstr("fell back to BASELINE")));
+              testing::Contains(testing::HasSubstr("to the calibrated static plan: the power")));
+}
+
+TEST_F(RunExperiment, SensorFaultsOfEveryKindBreakTheCapAtMostATwentiethOfTheTime) {
+  const Experiment e =
+      quick(read_experiment(std::string(THERMOE_SOURCE_DIR) + "/experiments/sensor_faults.json"));
+  const RunResult result = run(e);
+  const StrategySummary& ttha = named(result, "KERNEL_AWARE_TTHA");
+  EXPECT_EQ(ttha.fallbacks, 3);
+  EXPECT_LE(ttha.targets[0].violation_fraction, 0.05);
+  EXPECT_THAT(notes_.lines, testing::Contains(testing::HasSubstr("in control again")).Times(3));
+}
+
+TEST_F(RunExperiment, TheFallbackToBaselineCanBeAskedForAndIsSaid) {
+  const RunResult result = run(experiment(R"({"duration_s": 10, "disturbances": [
+      {"kind": "sensor_freeze", "from_s": 0, "to_s": 10}], "control": {"fallback": "baseline"},
+      "strategies": ["BASELINE", "KERNEL_AWARE_TTHA"]})"));
+  EXPECT_GT(named(result, "KERNEL_AWARE_TTHA").fallback_share, 0.5);
+  EXPECT_THAT(notes_.lines, testing::Contains(testing::HasSubstr("fell back to BASELINE")));
+  EXPECT_THAT(notes(result.summary), testing::Contains(testing::HasSubstr("to BASELINE: the")));
 }
 
 TEST_F(RunExperiment, SensorsThatDropOutOrTurnNanAreSurvivedAndControlReturns) {

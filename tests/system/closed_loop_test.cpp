@@ -69,12 +69,12 @@ TEST_F(ClosedLoop, AtTheSameWattsItCostsAtMostHalfTheQualityOfReducedK) {
   EXPECT_LE(loss("KERNEL_AWARE_TTHA"), 0.5 * loss("REDUCED_K"));
 }
 
-TEST_F(ClosedLoop, FrozenTelemetryFromTheStartMeansBaselineAndIsSaid) {
+TEST_F(ClosedLoop, FrozenTelemetryFromTheStartMeansTheStaticPlanAndIsSaid) {
   const ProcessResult result = run(demo("{" + kTthaOnly + R"(, "duration_s": 10, "disturbances": [
       {"kind": "sensor_freeze", "from_s": 0, "to_s": 10}]})"));
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.err, testing::HasSubstr("fell back to BASELINE"));
-  EXPECT_THAT(result.out, testing::HasSubstr("fell back to BASELINE"));
+  EXPECT_THAT(result.err, testing::HasSubstr("fell back to the calibrated static plan: the power"));
+  EXPECT_THAT(result.out, testing::HasSubstr("to the calibrated static plan: the power"));
   EXPECT_GE(strategy("KERNEL_AWARE_TTHA")["fallbacks"].get<int>(), 1);
 }
 
