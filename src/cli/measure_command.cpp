@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "cli/number_option.h"
+#include "cli/source_option.h"
 #include "cli/terminal_environment.h"
 #include "core/errors.h"
-#include "core/json_file.h"
 #include "core/terminal_text.h"
 #include "measure/output_number.h"
 #include "measure/run_measure.h"
@@ -34,41 +34,16 @@ struct Flags {
   bool json = false, quiet = false;
 };
 
-void choose_source(const Flags& flags, SensorChoice& choice) {
-  using Source = SensorChoice::Source;
-  if (flags.source.empty()) return;
-  const std::string& word = flags.source.front();
-  const std::vector<std::string> known = {"nvml", "host", "replay", "simulated"};
-  const auto place = std::ranges::find(known, word);
-  if (place == known.end()) {
-    const auto near = nearest_name(word, known);
-    throw UsageError(fmt::format("--source {}: is not one of nvml, host, replay FILE, simulated{}",
-                                 word, near ? fmt::format("; did you mean {}?", *near) : ""));
-  }
-  constexpr Source kSources[] = {Source::kNvml, Source::kHost, Source::kReplay, Source::kSimulated};
-  choice.source = kSources[place - known.begin()];
-  const bool replay = choice.source == Source::kReplay;
-  if (replay && flags.source.size() < 2) {
-    throw UsageError("--source replay: needs a FILE, as thermoe monitor --csv writes it");
-  }
-  if (!replay && flags.source.size() > 1) {
-    throw UsageError(
-        fmt::format("--source {} {}: only replay takes a FILE", word, flags.source.back()));
-  }
-  if (replay) choice.replay_file = flags.source.back();
-}
-
 /// As with thermoe monitor: the flag wins over CUDA's variable, which says nothing of a recording
 /// or of simulated GPUs.
 void choose_gpus(const Flags& flags, SensorChoice& choice) {
-  using Source = SensorChoice::Source;
   if (flags.gpu) {
     choice.gpus = gpus_of_flag(*flags.gpu);
-    if (choice.source != Source::kHost) return;
+    if (choice.source != SourceKind::kHost) return;
     throw UsageError(fmt::format("--gpu {}: --source host has no GPUs to choose from; leave it out",
                                  printable(*flags.gpu, true)));
   }
-  const bool live = choice.source == Source::kMachine || choice.source == Source::kNvml;
+  const bool live = choice.source == SourceKind::kMachine || choice.source == SourceKind::kNvml;
   const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
   if (visible && live) choice.gpus = gpus_of_cuda(*visible);
 }
@@ -128,14 +103,13 @@ void check_out(const std::string& out) {
 }
 
 void check_time(const Flags& flags, const MeasureRequest& request) {
-  using Source = SensorChoice::Source;
   const bool command = !request.command.empty();
   if (command && request.seconds) {
     throw UsageError(
         "--seconds: measures a stretch of time without a command; give one of the two");
   }
   if (command) return;
-  const bool recording = request.sensors.source == Source::kReplay;
+  const bool recording = request.sensors.source == SourceKind::kReplay;
   if (!request.seconds && !recording) {
     throw UsageError("measure: what? Give -- COMMAND [ARG...], or --seconds S");
   }
@@ -144,7 +118,7 @@ void check_time(const Flags& flags, const MeasureRequest& request) {
         "--repeat, --warmup: a recording is measured as a whole; give the length of a window with "
         "--seconds");
   }
-  const bool own_time = recording || request.sensors.source == Source::kSimulated;
+  const bool own_time = recording || request.sensors.source == SourceKind::kSimulated;
   if (own_time && !flags.url.empty()) {
     throw UsageError(
         "--units-url: a server's counter says nothing about a recording or a simulation, which "
@@ -172,7 +146,10 @@ MeasureRequest request_of(const Flags& flags,
   if (flags.seconds > 0.0) request.seconds = Seconds(flags.seconds);
   if (flags.idle > 0.0) request.idle = Seconds(flags.idle);
   request.progress = !flags.quiet && ::isatty(STDERR_FILENO) == 1;
-  choose_source(flags, request.sensors);
+  if (const auto chosen = chosen_source(flags.source)) {
+    request.sensors.source = chosen->kind;
+    request.sensors.replay_file = chosen->replay_file;
+  }
   choose_gpus(flags, request.sensors);
   choose_units(flags, words.has_value(), request.units);
   check_time(flags, request);
@@ -227,12 +204,7 @@ void add_unit_options(CLI::App& command, Flags& flags) {
 }
 
 void add_other_options(CLI::App& command, Flags& flags) {
-  command
-      .add_option("--source", flags.source,
-                  "Where readings come from: nvml, host, replay FILE (a recording), simulated "
-                  "(default: nvml and host)")
-      ->expected(1, 2)
-      ->type_name("SOURCE [FILE]");
+  add_source_option(command, flags.source);
   command
       .add_option("--gpu", flags.gpu,
                   "Only these GPUs, by NVML index or UUID (GPU-8932f937 is enough of one), or all "

@@ -4,16 +4,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/number_option.h"
+#include "cli/source_option.h"
 #include "cli/terminal_environment.h"
 #include "core/errors.h"
-#include "core/json_file.h"
 #include "monitor/run_monitor.h"
 
 namespace thermoe {
@@ -35,43 +34,18 @@ OutputPlace output_place(const Flags& flags) {
           .unicode = speaks_utf8()};
 }
 
-void choose_source(const Flags& flags, MonitorRequest& request) {
-  using Source = MonitorRequest::Source;
-  if (flags.source.empty()) return;
-  const std::string& word = flags.source.front();
-  const std::vector<std::string> known = {"nvml", "host", "replay", "simulated"};
-  const auto place = std::ranges::find(known, word);
-  if (place == known.end()) {
-    const auto near = nearest_name(word, known);
-    throw UsageError(fmt::format("--source {}: is not one of nvml, host, replay FILE, simulated{}",
-                                 word, near ? fmt::format("; did you mean {}?", *near) : ""));
-  }
-  constexpr Source kSources[] = {Source::kNvml, Source::kHost, Source::kReplay, Source::kSimulated};
-  request.source = kSources[place - known.begin()];
-  const bool replay = request.source == Source::kReplay;
-  if (replay && flags.source.size() < 2) {
-    throw UsageError("--source replay: needs a FILE, as thermoe monitor --csv writes it");
-  }
-  if (!replay && flags.source.size() > 1) {
-    throw UsageError(
-        fmt::format("--source {} {}: only replay takes a FILE", word, flags.source.back()));
-  }
-  if (replay) request.replay_file = flags.source.back();
-}
-
 /// The flag wins over CUDA's variable, which says what NVML's GPUs mean to this user: not to a
 /// recording or to simulated ones.
 void choose_gpus(const Flags& flags, MonitorRequest& request) {
-  using Source = MonitorRequest::Source;
-  const Source source = request.source.value_or(Source::kMachine);
+  const SourceKind source = request.source.value_or(SourceKind::kMachine);
   const bool run_only = request.run && !request.source;
   if (flags.gpu) {
     request.gpus = gpus_of_flag(*flags.gpu);
-    if (!run_only && source != Source::kHost) return;
+    if (!run_only && source != SourceKind::kHost) return;
     throw UsageError(fmt::format("--gpu {}: {} has no GPUs to choose from; leave it out",
                                  *flags.gpu, run_only ? "--run" : "--source host"));
   }
-  const bool live = source == Source::kMachine || source == Source::kNvml;
+  const bool live = source == SourceKind::kMachine || source == SourceKind::kNvml;
   const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
   if (visible && live && !run_only) request.gpus = gpus_of_cuda(*visible);
 }
@@ -79,7 +53,10 @@ void choose_gpus(const Flags& flags, MonitorRequest& request) {
 MonitorRequest request_of(const Flags& flags) {
   MonitorRequest request{
       .nvml_library = flags.library, .plant_file = flags.plant, .once = flags.once};
-  choose_source(flags, request);
+  if (const auto chosen = chosen_source(flags.source)) {
+    request.source = chosen->kind;
+    request.replay_file = chosen->replay_file;
+  }
   if (flags.csv) request.output = MonitorRequest::Output::kCsv;
   if (flags.json) request.output = MonitorRequest::Output::kJson;
   if (flags.run && flags.run->empty()) {
@@ -98,12 +75,7 @@ MonitorRequest request_of(const Flags& flags) {
 }
 
 void add_options(CLI::App& command, Flags& flags) {
-  command
-      .add_option("--source", flags.source,
-                  "Where readings come from: nvml, host, replay FILE (a recording), simulated "
-                  "(default: nvml and host)")
-      ->expected(1, 2)
-      ->type_name("SOURCE [FILE]");
+  add_source_option(command, flags.source);
   command
       .add_option("--gpu", flags.gpu,
                   "Only these GPUs, by NVML index or UUID (GPU-8932f937 is enough of one), or all "

@@ -12,6 +12,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "core/errors.h"
 #include "core/terminal_text.h"
@@ -59,6 +61,22 @@ class FileActions {
  private:
   posix_spawn_file_actions_t raw_{};
 };
+
+/// Why posix_spawnp did not find or run `word`.
+std::string why_not_run(const std::string& word, int error) {
+  std::error_code ignored;
+  const bool is_path = word.find('/') != std::string::npos;  // others are looked up in PATH
+  if (error == ENOENT && is_path && std::filesystem::exists(word, ignored)) {
+    return "the interpreter that its first line names is not there";
+  }
+  if (error == ENOENT) return "no such command";
+  if (error == EACCES && is_path && std::filesystem::is_directory(word, ignored)) {
+    return "is a folder";
+  }
+  if (error == EACCES) return "permission denied; is it executable (chmod +x)?";
+  if (error == ENOEXEC) return "neither a program nor a script that begins like #!/bin/sh";
+  return std::strerror(error);
+}
 
 void close_if_open(int& fd) {
   if (fd >= 0) ::close(fd);
@@ -108,7 +126,7 @@ void CommandProcess::start(const std::vector<std::string>& words) {
   for (Passage& passage : passages_) close_if_open(passage.from);
   exit_code_ = error == ENOENT ? kNotFound : kNotExecutable;
   fault_ = fmt::format("{}: cannot be run: {}", printable(words.front(), true),
-                       error == ENOENT ? "no such command" : std::strerror(error));
+                       why_not_run(words.front(), error));
 }
 
 bool CommandProcess::wait(Seconds longest) {

@@ -54,22 +54,21 @@ struct LiveSensors::Feed {
 
 LiveSensors::LiveSensors(const SensorChoice& choice, const Clock& clock)
     : clock_(clock), chosen_(choice.gpus) {
-  using Kind = SensorChoice::Source;
-  if (choice.source == Kind::kMachine || choice.source == Kind::kNvml) {
+  if (choice.source == SourceKind::kMachine || choice.source == SourceKind::kNvml) {
     NvmlOptions options;
     if (!choice.nvml_library.empty()) options.library = choice.nvml_library;
     auto nvml = std::make_unique<NvmlSource>(options);
     NvmlSource* known = nvml.get();
     add("NVML", std::move(nvml), known);
   }
-  if (choice.source == Kind::kMachine || choice.source == Kind::kHost) {
+  if (choice.source == SourceKind::kMachine || choice.source == SourceKind::kHost) {
     add("host", std::make_unique<HostSource>(choice.host));
   }
-  if (choice.source == Kind::kReplay) {
+  if (choice.source == SourceKind::kReplay) {
     add("replay of " + choice.replay_file,
         std::make_unique<ReplaySource>(read_telemetry_trace(choice.replay_file), clock.now()));
   }
-  if (choice.source == Kind::kSimulated) {
+  if (choice.source == SourceKind::kSimulated) {
     const std::string plant = choice.plant_file.empty() ? find_plant() : choice.plant_file;
     add("simulated", std::make_unique<SimulatedLoadSource>(read_plant(plant), clock.now()));
   }

@@ -10,13 +10,13 @@
 #include "measure/prometheus_counter.h"
 #include "telemetry/gpu_selection.h"
 #include "telemetry/host_source.h"
+#include "telemetry/source_kind.h"
 
 namespace thermoe {
 
 /// Where readings come from.
 struct SensorChoice {
-  enum class Source { kMachine, kNvml, kHost, kReplay, kSimulated };
-  Source source = Source::kMachine;  ///< kMachine: NVML and the host, as far as there are any
+  SourceKind source = SourceKind::kMachine;
   std::string replay_file{};
   std::string nvml_library{};  ///< empty: where the loader finds it
   std::string plant_file{};    ///< of the simulated GPU; empty: the shipped one

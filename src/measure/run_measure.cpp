@@ -22,9 +22,8 @@ constexpr int kFailed = 1;
 constexpr int kSignalled = 128;
 
 bool on_its_own_time(const MeasureRequest& request) {
-  using Source = SensorChoice::Source;
-  return request.command.empty() && (request.sensors.source == Source::kReplay ||
-                                     request.sensors.source == Source::kSimulated);
+  return request.command.empty() && (request.sensors.source == SourceKind::kReplay ||
+                                     request.sensors.source == SourceKind::kSimulated);
 }
 
 bool went_well(const RunMeasurement& run) {

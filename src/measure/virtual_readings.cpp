@@ -15,14 +15,14 @@ constexpr double kPollsPerSecond = 10.0;
 }  // namespace
 
 VirtualReadings::VirtualReadings(const SensorChoice& choice) : chosen_(choice.gpus) {
-  if (choice.source == SensorChoice::Source::kReplay) {
+  if (choice.source == SourceKind::kReplay) {
     label_ = "replay of " + choice.replay_file;
     recording_ = read_telemetry_trace(choice.replay_file).snapshots;
     const Seconds start = recording_.front().at;
     for (Snapshot& snapshot : recording_) snapshot.at -= start;
     return;
   }
-  THERMOE_EXPECT(choice.source == SensorChoice::Source::kSimulated,
+  THERMOE_EXPECT(choice.source == SourceKind::kSimulated,
                  "only a recording or a simulation has a time of its own");
   label_ = "simulated";
   const std::string plant = choice.plant_file.empty() ? find_plant() : choice.plant_file;

@@ -67,26 +67,25 @@ Feed simulated(const MonitorRequest& request, const Clock& clock, Seconds period
 }  // namespace
 
 std::vector<Feed> start_feeds(const MonitorRequest& request, const Clock& clock, Seconds period) {
-  using Source = MonitorRequest::Source;
   std::vector<Feed> feeds;
   // With a run, its own telemetry is what is shown unless another is asked for.
   if (request.run && !request.source) return feeds;
-  switch (request.source.value_or(Source::kMachine)) {
-    case Source::kMachine:
+  switch (request.source.value_or(SourceKind::kMachine)) {
+    case SourceKind::kMachine:
       feeds.push_back(nvml(request, clock, period));
       feeds.push_back(host(clock, period));
       feeds.back().optional = true;
       break;
-    case Source::kNvml:
+    case SourceKind::kNvml:
       feeds.push_back(nvml(request, clock, period));
       break;
-    case Source::kHost:
+    case SourceKind::kHost:
       feeds.push_back(host(clock, period));
       break;
-    case Source::kReplay:
+    case SourceKind::kReplay:
       feeds.push_back(replay(request, clock, period));
       break;
-    case Source::kSimulated:
+    case SourceKind::kSimulated:
       feeds.push_back(simulated(request, clock, period));
       break;
   }

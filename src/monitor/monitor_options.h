@@ -6,16 +6,16 @@
 
 #include "core/units.h"
 #include "telemetry/gpu_selection.h"
+#include "telemetry/source_kind.h"
 
 namespace thermoe {
 
 /// What `thermoe monitor` was asked for.
 struct MonitorRequest {
-  enum class Source { kMachine, kNvml, kHost, kReplay, kSimulated };
   enum class Output { kView, kCsv, kJson };
 
   /// Empty: the machine's NVML and host sensors, or the run's own telemetry with `run`.
-  std::optional<Source> source{};
+  std::optional<SourceKind> source{};
   std::string replay_file{};
   std::string nvml_library{};  ///< empty: where the loader finds it
   std::string plant_file{};    ///< of the simulated GPU

@@ -24,6 +24,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 constexpr const char* kCtrlC = "\x03";
 
@@ -71,9 +72,42 @@ TEST_F(MeasureCommand, ACommandThatCannotBeRunIsNamed) {
   EXPECT_EQ(missing.exit_code, 127);
   EXPECT_EQ(missing.err, "thermoe: measure: no-such-command: cannot be run: no such command\n");
   EXPECT_EQ(run_piped(measure("--quiet -- no-such-command")).err, missing.err);
-  const PipedResult folder = run_piped(measure("-- /"));
-  EXPECT_EQ(folder.exit_code, 126);
-  EXPECT_THAT(folder.err, HasSubstr("Permission denied"));
+}
+
+TEST_F(MeasureCommand, WhatCannotBeRunSaysWhyAndLeavesNoJson) {
+  const auto file = [&](const char* name, const char* text, fs::perms mode) {
+    const fs::path path = folder_ / name;
+    std::ofstream(path) << text;
+    fs::permissions(path, mode);
+    return path.string();
+  };
+  struct Case {
+    std::string command;
+    int exit_code;
+    std::string why;
+  };
+  const Case cases[] = {
+      {"no-such-command --json", 127, "no such command"},
+      {folder_ / "nothing", 127, "no such command"},
+      {file("orphan", "#!/no/such/interpreter\n", fs::perms::owner_all), 127,
+       "the interpreter that its first line names is not there"},
+      {file("text", "words\n", fs::perms::owner_read), 126,
+       "permission denied; is it executable (chmod +x)?"},
+      {file("bare", "echo x\n", fs::perms::owner_all), 126,
+       "neither a program nor a script that begins like #!/bin/sh"},
+      {folder_, 126, "is a folder"},
+      {folder_ / "text" / "x", 126, "Not a directory"},
+  };
+  const fs::path out = folder_ / "out.json";
+  for (const Case& c : cases) {
+    const PipedResult result =
+        run_piped(measure("--json --out " + out.string() + " -- " + c.command));
+    EXPECT_EQ(result.exit_code, c.exit_code) << c.command;
+    EXPECT_THAT(result.err, AllOf(StartsWith("thermoe: measure: "),
+                                  HasSubstr(": cannot be run: " + c.why + "\n")));
+    EXPECT_THAT(result.out, IsEmpty()) << c.command;
+    EXPECT_FALSE(fs::exists(out)) << c.command;
+  }
 }
 
 TEST_F(MeasureCommand, LeavesTheCommandsOutputAndInputAsTheyAre) {

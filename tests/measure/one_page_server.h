@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -17,9 +18,11 @@ namespace thermoe {
 
 /// A server on 127.0.0.1 that gives one prepared answer a connection, word for word; an empty one
 /// keeps the connection open without a word. Ends with the test, whatever its clients do.
+/// kEndless is a page that never ends, kDrips one that comes by a byte at a time.
 class OnePageServer {
  public:
   static constexpr const char* kEndless = "endless";
+  static constexpr const char* kDrips = "drips";
 
   explicit OnePageServer(std::vector<std::string> answers) : answers_(std::move(answers)) {
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -86,6 +89,12 @@ class OnePageServer {
       const std::string block(65536, 'x');
       send_all(client, "HTTP/1.1 200 OK\r\n\r\n", stop);
       while (send_all(client, block, stop)) {
+      }
+    } else if (answer == kDrips) {
+      // Whoever waits anew for each byte gets the whole page, after three seconds.
+      send_all(client, "HTTP/1.1 200 OK\r\n\r\n", stop);
+      for (int bytes = 0; bytes < 60 && send_all(client, "x", stop); ++bytes) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
       }
     } else {
       send_all(client, answer, stop);

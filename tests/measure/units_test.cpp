@@ -237,5 +237,21 @@ TEST(HttpGet, AnAnswerWithoutEndIsCutOff) {
   EXPECT_THAT(page.fault, HasSubstr("larger than 16 MiB"));
 }
 
+TEST(HttpGet, AHeadWithoutEndIsCutOff) {
+  for (const char* begin : {"HTTP/1.1 200 ", "HTTP/1.1 200 OK\r\nX: "}) {
+    const OnePageServer server({begin + std::string(std::size_t{4} << 20, 'x')});
+    const HttpPage page = http_get(parse_http_url(server.url()), Seconds(30.0));
+    EXPECT_FALSE(page.body);
+    EXPECT_THAT(page.fault, AllOf(HasSubstr(server.url()), HasSubstr("is not HTTP/1")));
+  }
+}
+
+TEST(HttpGet, APageThatComesByBytesIsNotWaitedForBeyondItsTime) {
+  const OnePageServer server({OnePageServer::kDrips});
+  const HttpPage page = http_get(parse_http_url(server.url()), Seconds(0.3));
+  EXPECT_FALSE(page.body);
+  EXPECT_THAT(page.fault, HasSubstr("no answer in time"));
+}
+
 }  // namespace
 }  // namespace thermoe
