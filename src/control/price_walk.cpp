@@ -127,8 +127,8 @@ void PriceWalk::restore(std::size_t cell) {
       add_load(base + order(row, i)[i], -1);
     }
     const auto known = order(row, i - 1);
-    do --i;
-    while (active_[base + known[i]] == 0);
+    --i;
+    while (active_[base + known[i]] == 0) --i;
     last_[row] = static_cast<Rank>(i);
   }
 }
