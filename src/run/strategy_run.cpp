@@ -189,8 +189,8 @@ void StrategyRun::report(const TickOutcome& outcome) {
     stages_.progress.note(reason.empty()
                               ? fmt::format("{} at {:.1f} s: in control again",
                                             to_string(strategy_), clock_.now().value)
-                              : fmt::format("{} at {:.1f} s: fell back to {}",
-                                            to_string(strategy_), clock_.now().value, reason));
+                              : fmt::format("{} at {:.1f} s: fell back to {}", to_string(strategy_),
+                                            clock_.now().value, reason));
   }
   fallback_ = reason;
   stages_.progress.update(to_string(strategy_), clock_.now(), experiment_.duration,
