@@ -18,7 +18,7 @@ std::string absence(const char* sensor, const Reading<T>* reading, std::optional
   if (present || !last) last = now;
   if (now - *last <= limit) return {};
   return fmt::format("the {} reading is {} for {:.1f} s (limit {:.1f} s)", sensor,
-                     reading != nullptr && reading->rejected ? "NaN" : "absent",
+                     reading != nullptr && reading->rejected ? "NaN or impossible" : "absent",
                      (now - *last).value, limit.value);
 }
 
