@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "core/terminal_text.h"
-#include "doctor/wrapped_text.h"
+#include "core/wrapped_text.h"
 
 namespace thermoe::doctor {
 namespace {

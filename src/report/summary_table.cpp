@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <vector>
+
+#include "core/wrapped_text.h"
 
 namespace thermoe {
 namespace {
@@ -18,7 +21,7 @@ std::string or_dash(const std::optional<double>& value, fmt::format_string<doubl
   return fmt::format(format, shown);
 }
 
-Line cells(const StrategySummary& s) {
+Line machine_cells(const StrategySummary& s) {
   const TargetOutcome* target = s.targets.empty() ? nullptr : &s.targets.front();
   std::optional<double> violation, above, settling;
   if (target != nullptr) {
@@ -34,12 +37,16 @@ Line cells(const StrategySummary& s) {
           or_dash(above, "{:.1f} %"),
           or_dash(settling, "{:.1f}"),
           fmt::format("{:.1f}", s.max_temperature.value),
-          fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value),
+          fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value)};
+}
+
+Line quality_cells(const StrategySummary& s) {
+  return {s.name,
           fmt::format("{:.1f}", s.mean_active_experts),
           fmt::format("{:.4f}", s.bits_per_byte),
           or_dash(s.loss_percent(), "{:+.2f} %"),
           s.loss_interval
-              ? fmt::format("{:+.2f}..{:+.2f}", s.loss_interval->low, s.loss_interval->high)
+              ? fmt::format("{:+.2f}..{:+.2f} %", s.loss_interval->low, s.loss_interval->high)
               : "-",
           or_dash(s.kl_to_baseline, "{:.4f}")};
 }
@@ -56,7 +63,7 @@ std::string aligned(const std::vector<Line>& lines) {
       out += fmt::format("  {:>{}}", lines[n][i], widths[i]);
     }
     out += '\n';
-    if (n == 1) {  // rule under the two header lines
+    if (n == 0) {  // rule under the header
       std::size_t width = widths[0];
       for (std::size_t i = 1; i < widths.size(); ++i) width += 2 + widths[i];
       out += std::string(width, '-') + '\n';
@@ -91,24 +98,29 @@ std::string target_line(const Summary& summary) {
 }  // namespace
 
 std::string summary_table(const Summary& summary) {
-  std::vector<Line> lines = {
-      {"strategy", "tokens/s", "J/token", "mean", "viola-", "above", "settling", "max", "p50/p99",
-       "active", "bits", "against", "interval", "KL to"},
-      {summary.simulated ? "(GPU simulated)" : "", "", "", "W", "tion", "target", "s", "C",
-       "step ms", "experts", "/byte", "BASELINE", "95 %", "BASELINE"}};
-  for (const StrategySummary& s : summary.strategies) lines.push_back(cells(s));
-  std::string out = aligned(lines);
+  constexpr std::size_t kWidth = 100;
+  std::vector<Line> machine = {{summary.simulated ? "GPU (simulated)" : "GPU", "tokens/s",
+                                "J/token", "mean W", "violation", "above target", "settling s",
+                                "max C", "step p50/p99 ms"}};
+  std::vector<Line> quality = {{"quality", "active experts", "bits/byte", "against BASELINE",
+                                "95 % interval", "KL to BASELINE"}};
+  for (const StrategySummary& s : summary.strategies) {
+    machine.push_back(machine_cells(s));
+    quality.push_back(quality_cells(s));
+  }
+  std::string out = aligned(machine) + '\n' + aligned(quality) + '\n';
+  const auto add = [&](std::string_view sentence) {
+    out += wrapped(fmt::format("{}.", sentence), kWidth, 2, 0) + '\n';
+  };
   out += target_line(summary) + '\n';
   const auto& all = summary.strategies;
-  if (!all.empty() && !all.front().targets.empty()) {
-    out += fmt::format("{}.\n", exceedance_definition());
-  }
+  if (!all.empty() && !all.front().targets.empty()) add(exceedance_definition());
   if (std::any_of(all.begin(), all.end(), [](const auto& s) { return s.loss_percent(); })) {
-    out += fmt::format("{}.\n", loss_definition());
+    add(loss_definition());
   }
-  for (const std::string& note : notes(summary)) out += "Note: " + note + ".\n";
+  for (const std::string& note : notes(summary)) add("Note: " + note);
   out += fmt::format("Machine: {}; seed {}.\n", summary.device, summary.seed);
-  if (!summary.costs.empty()) out += summary.costs + ".\n";
+  if (!summary.costs.empty()) add(summary.costs);
   return out;
 }
 

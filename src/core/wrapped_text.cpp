@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "doctor/wrapped_text.h"
+#include "core/wrapped_text.h"
 
 #include <algorithm>
 
-namespace thermoe::doctor {
+namespace thermoe {
 namespace {
 
 /// Appends the words of one paragraph; `column` is where the last line ends.
@@ -51,4 +51,4 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
   return out;
 }
 
-}  // namespace thermoe::doctor
+}  // namespace thermoe

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace thermoe::doctor {
+namespace thermoe {
 
 /// Breaks `text` at blanks into lines of at most `width` characters with `indent` blanks before all
 /// but the first, which starts behind `used` characters that stand there already. Words longer than
@@ -12,4 +12,4 @@ namespace thermoe::doctor {
 /// a line of their own and never broken, so that they can be copied. Ends without a line end.
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent, std::size_t used);
 
-}  // namespace thermoe::doctor
+}  // namespace thermoe
