@@ -17,6 +17,10 @@ json seconds(const std::optional<Seconds>& value) {
   return value ? json(value->value) : json(nullptr);
 }
 
+json interval_json(const std::optional<Interval>& interval) {
+  return interval ? json{interval->low, interval->high} : json(nullptr);
+}
+
 json target_json(const TargetOutcome& target) {
   static constexpr const char* kNames[] = {"power", "temperature", "step"};
   return {{"kind", kNames[static_cast<std::size_t>(target.kind)]},
@@ -42,8 +46,7 @@ json figures_json(const StrategySummary& s) {
           {"active_experts", s.mean_active_experts},
           {"bits_per_byte", s.bits_per_byte},
           {"loss_percent", optional(s.loss_percent())},
-          {"loss_low", s.loss_interval ? json(s.loss_interval->low) : json(nullptr)},
-          {"loss_high", s.loss_interval ? json(s.loss_interval->high) : json(nullptr)},
+          {"loss_interval", interval_json(s.shown_interval())},
           {"kl_to_baseline", optional(s.kl_to_baseline)},
           {"top1_agreement", optional(s.top1_agreement)},
           {"expert_load_cv", optional(s.expert_load_cv)},

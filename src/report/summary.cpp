@@ -108,6 +108,10 @@ const TargetOutcome* StrategySummary::target(TargetOutcome::Kind kind) const {
   return nullptr;
 }
 
+std::optional<Interval> StrategySummary::shown_interval() const {
+  return name == "BASELINE" ? std::nullopt : loss_interval;
+}
+
 std::optional<double> StrategySummary::loss_percent() const {
   if (!baseline_bits_per_byte || !(*baseline_bits_per_byte > 0)) return std::nullopt;
   return 100 * (bits_per_byte / *baseline_bits_per_byte - 1);

@@ -73,6 +73,8 @@ struct StrategySummary {
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
   /// Bits a byte more than BASELINE needs for the same bytes, %; absent without a BASELINE pass.
   std::optional<double> loss_percent() const;
+  /// The loss's interval for tables, which have none for BASELINE against itself.
+  std::optional<Interval> shown_interval() const;
 };
 
 /// A complete run.

@@ -41,13 +41,12 @@ Line machine_cells(const StrategySummary& s) {
 }
 
 Line quality_cells(const StrategySummary& s) {
+  const auto interval = s.shown_interval();
   return {s.name,
           fmt::format("{:.1f}", s.mean_active_experts),
           fmt::format("{:.4f}", s.bits_per_byte),
           or_dash(s.loss_percent(), "{:+.2f} %"),
-          s.loss_interval
-              ? fmt::format("{:+.2f}..{:+.2f} %", s.loss_interval->low, s.loss_interval->high)
-              : "-",
+          interval ? fmt::format("{:+.2f}..{:+.2f} %", interval->low, interval->high) : "-",
           or_dash(s.kl_to_baseline, "{:.4f}")};
 }
 

@@ -43,6 +43,9 @@ OVERFLOW = """[...document.querySelectorAll("body *")].filter((one) =>
   !one.closest(".scroll, svg, .skip") && one.getBoundingClientRect().right > innerWidth + 1)
   .map((one) => one.tagName + "#" + one.id + "." + one.className)"""
 
+# Pixels of the summary's table that only scrolling shows.
+HIDDEN = "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('#summary .scroll'))"
+
 
 def write(*words):
     subprocess.run([WRITER, *map(str, words)], check=True)
@@ -97,6 +100,8 @@ class ReportPageTest(unittest.TestCase):
                     self.assertEqual(page.evaluate("document.documentElement.dataset.theme"),
                                      "dark" if dark else "light")
                     self.assertEqual(page.evaluate(OVERFLOW), [], "the page scrolls sideways")
+                    if width == 1200:
+                        self.assertLessEqual(page.evaluate(HIDDEN), 0, "the summary's table is cut off")
                     page.screenshot(SCREENSHOTS / f"report_{width}_{'dark' if dark else 'light'}.png")
                     self.assert_quiet(page)
 

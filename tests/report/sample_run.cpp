@@ -129,6 +129,7 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
            .experts = kExperts});
       run_strategy(made, sample, logger, recorder, targets);
       summary.strategies.push_back(recorder.summary());
+      summary.strategies.back().loss_interval = Interval{.low = -1.25, .high = 12.04};
     }
   }
   if (sample.killed) {

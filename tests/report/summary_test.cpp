@@ -120,6 +120,14 @@ TEST(Summary, TheTableIsAlignedAndSaysWhatIsSimulated) {
               testing::HasSubstr("fell back 1 time, 2.0 % of the run, to BASELINE: power sensor"));
 }
 
+TEST(Summary, TheTablesIntervalOfBaselineAgainstItselfIsADash) {
+  Summary summary = example();
+  summary.strategies.front().baseline_bits_per_byte = summary.strategies.front().bits_per_byte =
+      1.2;
+  summary.strategies.front().loss_interval = Interval{.low = 0.0, .high = 0.0};
+  EXPECT_THAT(summary_table(summary), testing::ContainsRegex("BASELINE .* \\+0.00 % +-  "));
+}
+
 TEST(Summary, TheTableDefinesWhatItCounts) {
   Summary summary = example();
   summary.strategies.front().targets = summary.strategies.back().targets;

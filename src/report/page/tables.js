@@ -19,6 +19,9 @@ function signed(value, digits, unit = "") {
   const text = shown(value, digits, unit);
   return value > 0 && text !== "–" ? "+" + text : text;
 }
+function interval(ends) {
+  return ends ? ends.map((end) => signed(end, 2)).join("..") + " %" : "–";
+}
 // For figures of any size.
 function brief(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
@@ -74,8 +77,7 @@ const FIGURES = [
   { head: "active experts", of: (f) => f.active_experts, digits: 1 },
   { head: "bits/byte", of: (f) => f.bits_per_byte, digits: 4 },
   { head: "against BASELINE", of: (f) => f.loss_percent, digits: 2, unit: " %", sign: true },
-  { head: "from, 95 %", of: (f) => f.loss_low, digits: 2, unit: " %", sign: true },
-  { head: "to, 95 %", of: (f) => f.loss_high, digits: 2, unit: " %", sign: true },
+  { head: "95 % interval", of: (f) => f.loss_interval, text: interval },
   { head: "KL, nats", of: (f) => f.kl_to_baseline, digits: 4 },
   { head: "fall-backs", of: (f) => f.fallbacks, digits: 0 },
 ];
@@ -101,6 +103,7 @@ function targetFigures(strategies) {
 }
 
 function figureText(figure, value) {
+  if (figure.text) return figure.text(value);
   return figure.sign ? signed(value, figure.digits, figure.unit) : shown(value, figure.digits, figure.unit);
 }
 
@@ -125,7 +128,7 @@ function definitions(data) {
     "Over the limit: share of the time in which the mean of the last second exceeds the target by more than 5 % " +
     `(temperature: by 1 °C). Above target: the same for the target itself. Start-up and transients included. A target counts as held up to ${data.held_percent} %. Settled: time from the first ` +
     "disturbance (from the start, where none comes) until that mean stays within 5 % (1 °C) of the target for 5 s. " +
-    "Active experts: distinct ones a layer. Against BASELINE: of bits/byte on the same bytes, from … to: its 95 % interval over " +
+    "Active experts: distinct ones a layer. Against BASELINE: of bits/byte on the same bytes, with a 95 % interval over " +
     "the choice of text (bootstrap of whole pieces of documents). KL: of the predictions to BASELINE's.");
 }
 
