@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/csv_cells.h"
+#include "core/terminal_text.h"
 #include "telemetry/trace_columns.h"
 
 namespace thermoe {
@@ -21,6 +22,9 @@ void add_sensors(std::string& line, std::span<const TraceColumn<R>> columns, con
     if (number && column.holds(*number)) line += to_text(*number);  // never what replay refuses
   }
 }
+
+/// A driver's name may hold anything, and a recording may go to a terminal.
+std::string name_cell(std::string_view name) { return csv_cell(printable(name, true)); }
 
 std::string row_start(const Snapshot& snapshot, std::string_view utc) {
   return fmt::format("{},{},{}", snapshot.at.value, csv_cell(utc), snapshot.simulated ? 1 : 0);
@@ -40,8 +44,8 @@ std::string trace_header() {
 std::string trace_rows(const Snapshot& snapshot, std::string_view utc) {
   std::string text;
   for (const GpuReading& gpu : snapshot.gpus) {
-    text += fmt::format("{},{},{},{}", row_start(snapshot, utc), gpu.index, csv_cell(gpu.name),
-                        csv_cell(gpu.uuid));
+    text += fmt::format("{},{},{},{}", row_start(snapshot, utc), gpu.index, name_cell(gpu.name),
+                        name_cell(gpu.uuid));
     add_sensors(text, gpu_trace_columns(), &gpu);
     text += ',';  // no host sensor
     add_sensors<HostReading>(text, host_trace_columns(), nullptr);

@@ -12,7 +12,8 @@ namespace thermoe {
 std::string trace_header();
 
 /// A poll as lines of that recording: one a GPU, then one a host sensor; absent readings are empty
-/// cells. `utc` is the time of day of the poll, free text for people and other programs' logs.
+/// cells, and names are printable (terminal_text.h). `utc` is the time of day of the poll, free
+/// text for people and other programs' logs.
 std::string trace_rows(const Snapshot& snapshot, std::string_view utc);
 
 }  // namespace thermoe

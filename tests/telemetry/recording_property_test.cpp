@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whatever is recorded can be replayed, as it was.
+// Whatever is recorded can be replayed, as it was; names as they are shown.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "core/terminal_text.h"
 #include "telemetry/gpu_reading_fields.h"
 #include "telemetry/plausibility.h"
 #include "telemetry/telemetry_trace.h"
@@ -137,8 +138,8 @@ void expect_same(const Snapshot& back, const Snapshot& was) {
   ASSERT_EQ(back.gpus.size(), was.gpus.size());
   for (std::size_t g = 0; g < was.gpus.size(); ++g) {
     EXPECT_EQ(back.gpus[g].index, was.gpus[g].index);
-    EXPECT_EQ(back.gpus[g].name, was.gpus[g].name);
-    EXPECT_EQ(back.gpus[g].uuid, was.gpus[g].uuid);
+    EXPECT_EQ(back.gpus[g].name, printable(was.gpus[g].name, true));
+    EXPECT_EQ(back.gpus[g].uuid, printable(was.gpus[g].uuid, true));
     for_each_reading(back.gpus[g], was.gpus[g], kSameReading);
     if (was.gpus[g].energy.value) {
       EXPECT_EQ(back.gpus[g].energy_gaps, was.gpus[g].energy_gaps);

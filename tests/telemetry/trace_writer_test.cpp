@@ -59,6 +59,12 @@ TEST(TraceWriter, EveryReadingComesBackFromTheFile) {
   });
 }
 
+TEST(TraceWriter, AGpusNameCannotSteerATerminal) {
+  GpuReading gpu{.name = "H100\x1b[2J\xFF", .uuid = "GPU-\x1b]0;x\a"};
+  const std::string rows = trace_rows({.at = Seconds(1), .gpus = {gpu}}, "12:00");
+  EXPECT_THAT(rows, HasSubstr(",H100[2J\xEF\xBF\xBD,GPU-]0;x,"));
+}
+
 TEST(TraceWriter, AbsentReadingsStayAbsent) {
   Snapshot written{.at = Seconds(1), .gpus = {GpuReading{.name = "A"}}};
   written.gpus[0].power_instant.value = Watts(100);
