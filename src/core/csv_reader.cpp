@@ -39,6 +39,7 @@ std::string other_format(std::string_view line) {
   if (line.starts_with("\xFF\xFE") || line.starts_with("\xFE\xFF")) {
     return "the file is UTF-16; make it UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW";
   }
+  if (line.find('\0') != std::string_view::npos) return "holds NUL bytes: this is no text file";
   if (line.find(',') != std::string_view::npos) return "";
   if (line.find(';') != std::string_view::npos) {
     return "cells are separated by semicolons; write commas between cells and points in decimals: "
@@ -48,6 +49,18 @@ std::string other_format(std::string_view line) {
     return "cells are separated by tabs; write commas: tr '\\t' ',' < FILE > NEW";
   }
   return "";
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// Commas right between two digits: "100,5 W" has one, and the comma between cells that a blank
+/// follows is none.
+std::size_t decimal_commas(std::string_view line) {
+  std::size_t count = 0;
+  for (std::size_t i = 1; i + 1 < line.size(); ++i) {
+    count += line[i] == ',' && is_digit(line[i - 1]) && is_digit(line[i + 1]) ? 1 : 0;
+  }
+  return count;
 }
 
 std::string letters_and_digits(std::string_view text) {
@@ -128,8 +141,11 @@ bool CsvReader::next_row() {
   } while (without_blanks_around(*line).empty());
   row_problem_ = cells_.split(*line);
   if (row_problem_.empty() && cells_.size() != columns_.size()) {
-    row_problem_ = fmt::format("has {} cells, and the header {}; remove the line", cells_.size(),
-                               columns_.size());
+    row_problem_ =
+        fmt::format("has {} cells, and the header {}; {}", cells_.size(), columns_.size(),
+                    cells_.size() - decimal_commas(*line) == columns_.size()
+                        ? "a decimal comma, as in 100,5? Record with LC_ALL=C, which writes points"
+                        : "remove the line");
   }
   return true;
 }

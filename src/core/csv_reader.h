@@ -25,7 +25,7 @@ class CsvReader {
   enum class LastLine { kTorn, kMayBeWhole };
 
   /// Reads the header. Throws FormatError for a file that cannot be read or has no header of names,
-  /// with the remedy for one in another format (semicolons, tabs, UTF-16).
+  /// with the remedy for one in another format (semicolons, tabs, UTF-16, no text).
   explicit CsvReader(const std::string& path, LastLine last_line = LastLine::kTorn);
   /// The same from any stream; `path` is for messages.
   CsvReader(std::string path, std::unique_ptr<std::istream> in, LastLine last_line);

@@ -12,6 +12,7 @@
 namespace thermoe {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -109,6 +110,14 @@ TEST_F(CsvReaderFile, RowsOfAnotherLengthAreNamedByLine) {
   EXPECT_THAT(error_of("a,b\n\"1\"2,3\n"), HasSubstr("line 2: a quoted cell goes on"));
 }
 
+TEST_F(CsvReaderFile, ADecimalCommaIsNamed) {
+  EXPECT_THAT(error_of("gpu, power.draw [W]\n0, 100,5 W\n"),
+              AllOf(HasSubstr("line 2: has 3 cells, and the header 2"),
+                    HasSubstr("a decimal comma, as in 100,5?")));
+  EXPECT_THAT(error_of("a,b\n1,2,3\n"), HasSubstr("remove the line"));
+  EXPECT_THAT(error_of("a, b\n1\n"), HasSubstr("remove the line"));
+}
+
 TEST_F(CsvReaderFile, AByteOrderMarkBlankLinesCommentsAndBlanksDoNotCount) {
   CsvReader csv = reader("\xEF\xBB\xBF# made by hand\n\na , b\n\n 1,2 \n   \n");
   EXPECT_THAT(csv.columns(), ElementsAre("a", "b"));
@@ -123,6 +132,10 @@ TEST_F(CsvReaderFile, OtherFormatsAreNamedWithTheRemedy) {
   EXPECT_THAT(error_of("a;b\n1,5;2\n"), HasSubstr("tr ',;' '.,'"));
   EXPECT_THAT(error_of("a\tb\n"), HasSubstr("separated by tabs"));
   EXPECT_THAT(error_of("\xFF\xFE\na"), HasSubstr("UTF-16"));
+  EXPECT_THAT(error_of(std::string("\x7F"
+                                   "ELF;\0\n\0,;\n",
+                                   12)),
+              HasSubstr("no text file"));
 }
 
 TEST_F(CsvReaderFile, ALastLineWithoutItsBreakMayBeWholeWhereThatIsAllowed) {
