@@ -12,6 +12,7 @@
 #include "core/atomic_file.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/say.h"
 #include "core/terminal_text.h"
 #include "moe/decoder.h"
 #include "moe/evaluation.h"
@@ -49,9 +50,9 @@ std::vector<DomainText> by_domain(const DocumentText& text) {
 nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<DomainText>& text,
                                 std::FILE* tables) {
   const auto scores = score_domains(scorer, text, [](double share) {
-    fmt::print(stderr, "\rscoring every byte: {:3.0f} %", 100.0 * share);
+    say(fmt::format("\rscoring every byte: {:3.0f} %", 100.0 * share));
   });
-  fmt::print(stderr, "\n");
+  say("\n");
   nlohmann::json out = {{"domains", nlohmann::json::array()}};
   double bits = 0.0;
   std::int64_t bytes = 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -16,6 +18,7 @@
 #include "cli/program_log.h"
 #include "cli/version.h"
 #include "core/errors.h"
+#include "core/say.h"
 #include "core/terminal_text.h"
 
 namespace {
@@ -24,8 +27,18 @@ constexpr int kFailed = 1;
 constexpr int kBadInput = 2;
 
 int complain(const char* message, int code) {
-  fmt::print(stderr, "thermoe: {}\n", thermoe::printable(message, true));
+  thermoe::say(fmt::format("thermoe: {}\n", thermoe::printable(message, true)));
   return code;
+}
+
+/// A standard descriptor that the caller closed would be given to the next file opened, which a
+/// message would then overwrite. On /dev/null, opened the wrong way round, its use fails as before.
+void open_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) != -1) continue;
+    [[maybe_unused]] const int taken =
+        ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest free: fd
+  }
 }
 
 /// Help and version are printed; anything else that the parser refuses is bad input.
@@ -88,6 +101,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   // A file size limit then fails the write, which names the file, instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
   thermoe::install_program_log();

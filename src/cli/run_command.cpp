@@ -19,6 +19,7 @@
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/say.h"
 #include "core/terminal_text.h"
 #include "moe/model_weights.h"
 #include "moe/peak_memory.h"
@@ -75,7 +76,7 @@ void print_result(const RunResult& result, const std::string& folder, bool json)
   if (json) {
     fmt::print("{}\n", json_text(to_json(result.summary), 2));
     for (const std::string& note : notes(result.summary)) {
-      fmt::print(stderr, "{}\n", printable(note, true));
+      say(printable(note, true) + "\n");
     }
     return;
   }
@@ -87,8 +88,13 @@ void print_result(const RunResult& result, const std::string& folder, bool json)
 void report(const std::string& folder, bool json) {
   const std::string path = default_report_path({folder});
   write_html_report({folder}, path, kVersion);
-  fmt::print(json ? stderr : stdout, "Report: {} (opens in any browser, offline)\n",
-             printable(path, true));
+  const std::string words =
+      fmt::format("Report: {} (opens in any browser, offline)\n", printable(path, true));
+  if (json) {
+    say(words);
+  } else {
+    fmt::print("{}", words);
+  }
 }
 
 void run(const RunOptions& options, const std::atomic<bool>& stop) {

@@ -8,6 +8,7 @@
 
 #include "cli/number_option.h"
 #include "core/errors.h"
+#include "core/say.h"
 #include "core/terminal_text.h"
 #include "moe/train.h"
 
@@ -108,12 +109,12 @@ void add_routing_options(CLI::App& app, TrainConfig& c) {
 }
 
 void print_progress(const TrainProgress& row, std::int64_t steps) {
-  fmt::print(
-      stderr, "step {:>6}/{}  {:6.4f} bits/byte  balance {:5.3f}  lr {:.2e}  {:8.0f} tokens/s{}\n",
+  say(fmt::format(
+      "step {:>6}/{}  {:6.4f} bits/byte  balance {:5.3f}  lr {:.2e}  {:8.0f} tokens/s{}\n",
       row.step, steps, row.bits_per_byte, row.load_balance, row.learning_rate,
       row.tokens_per_second,
       row.heldout_bits_per_byte ? fmt::format("  held-out {:6.4f}", *row.heldout_bits_per_byte)
-                                : "");
+                                : ""));
 }
 
 }  // namespace

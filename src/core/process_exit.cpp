@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/process_exit.h"
+#include "core/say.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +13,7 @@ namespace thermoe {
 
 void exit_leaving_threads(int code) {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    fmt::print(stderr, "thermoe: standard output: cannot be written: {}\n", std::strerror(errno));
+    say(fmt::format("thermoe: standard output: cannot be written: {}\n", std::strerror(errno)));
     code = 1;
   }
   std::fflush(stderr);

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <utility>
 
+#include "core/say.h"
 #include "core/terminal_text.h"
 #include "monitor/json_line.h"
 #include "monitor/render.h"
@@ -111,7 +112,7 @@ std::string Recorder::run_words(const RunView& run) {
 
 void Recorder::tell_troubles(const MonitorView& view) {
   if (std::exchange(selection_told_, view.selection) != view.selection) {
-    fmt::print(stderr, "thermoe: {}\n", printable(view.selection, terminal_.unicode));
+    say(fmt::format("thermoe: {}\n", printable(view.selection, terminal_.unicode)));
   }
   told_.resize(view.feeds.size());
   for (std::size_t f = 0; f < view.feeds.size(); ++f) {
@@ -124,8 +125,8 @@ void Recorder::tell_troubles(const MonitorView& view) {
       write_output(STDOUT_FILENO, json_error_line(session_.now(), feed.label,
                                                   utc_text(session_.wall_time()), words));
     }
-    fmt::print(stderr, "thermoe: {:.1f} s: {}\n", session_.now().value,
-               printable(words, terminal_.unicode));
+    say(fmt::format("thermoe: {:.1f} s: {}\n", session_.now().value,
+                    printable(words, terminal_.unicode)));
   }
 }
 

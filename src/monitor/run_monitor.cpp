@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/errors.h"
 #include "core/process_exit.h"
+#include "core/say.h"
 #include "core/terminal_text.h"
 #include "monitor/monitor_session.h"
 #include "monitor/recorder.h"
@@ -186,7 +187,7 @@ int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents
     write_output(STDOUT_FILENO, text);
   }
   if (session.answered()) return 0;
-  fmt::print(stderr, "thermoe: nothing answered in {:.1f} s\n", (clock.now() - began).value);
+  say(fmt::format("thermoe: nothing answered in {:.1f} s\n", (clock.now() - began).value));
   return kNoAnswer;
 }
 
@@ -208,7 +209,7 @@ int run_monitor(const MonitorRequest& request, const OutputPlace& place) {
     return code;
   } catch (const std::exception& error) {  // to end as main would, if main must not be reached
     if (!session.hangs()) throw;
-    fmt::print(stderr, "thermoe: {}\n", printable(error.what(), place.unicode));
+    say(fmt::format("thermoe: {}\n", printable(error.what(), place.unicode)));
     exit_leaving_threads(dynamic_cast<const UsageError*>(&error) != nullptr ? kBadInput : kFailed);
   }
 }

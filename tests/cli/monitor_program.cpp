@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <exception>
 
 #include "cli/monitor_command.h"
 #include "core/errors.h"
+#include "core/say.h"
 
 int main(int argc, char** argv) {
   CLI::App app;
@@ -20,13 +20,13 @@ int main(int argc, char** argv) {
     return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    fmt::print(stderr, "thermoe: {}\n", error.what());
+    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
     return 2;
   } catch (const thermoe::UsageError& error) {
-    fmt::print(stderr, "thermoe: {}\n", error.what());
+    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "thermoe: {}\n", error.what());
+    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
     return 1;
   }
 }

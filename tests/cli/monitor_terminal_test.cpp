@@ -200,6 +200,19 @@ TEST_F(MonitorOnATerminal, ADumbTerminalGetsLines) {
   EXPECT_THAT(monitor.output(), Not(HasSubstr("\x1b")));
 }
 
+TEST(MonitorOnAPipe, AMessageThatCannotBeWrittenEndsNothing) {
+  const std::string nothing_answers =
+      "--once --duration 0.5 --csv --source nvml --nvml-library /nowhere/libnvidia-ml.so.1";
+  EXPECT_EQ(run_piped(piped(nothing_answers) + " 2>/dev/full").exit_code, 1);
+  EXPECT_EQ(run_piped(piped(nothing_answers) + " 2>&-").exit_code, 1);
+  const ScriptedNvml nvml("gpus = 2\n");  // "1 of 2 GPUs" is told
+  const PipedResult csv =
+      run_piped(piped("--once --csv --gpu 1 --source nvml --nvml-library " + nvml.library()) +
+                " 2>/dev/full");
+  EXPECT_EQ(csv.exit_code, 0);
+  EXPECT_EQ(parse_telemetry_trace(csv.out, "stdout").snapshots.size(), 1U);
+}
+
 TEST(MonitorOnAPipe, OneReadingAsTextCsvAndJson) {
   const ScriptedNvml nvml("gpus = 2\ngpu1.power_instant = not_supported\n");
   const std::string source = "--once --source nvml --nvml-library " + nvml.library();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a user meets: exit codes, messages, and what is left behind when a run ends early.
 #include <gmock/gmock.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -97,6 +99,23 @@ TEST(CommandLine, LogitsThatNoCostTableFitsAreRefusedWithTheTablesThereAre) {
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("no expert layer of 128 experts, top-4"));
   EXPECT_THAT(result.err, HasSubstr("moe_experts [128, 8, 2048, 768] bf16"));
+}
+
+/// Exit code of `thermoe` as the shell runs it, which reports a signal as 128 and its number.
+int exit_code_in_a_shell(const std::string& words) {
+  const int status =
+      std::system(("cd " THERMOE_SOURCE_DIR " && " THERMOE_BINARY " " + words).c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+TEST(CommandLine, AMessageThatCannotBeWrittenChangesNoExitCode) {
+  for (const char* nowhere : {" 2>/dev/full", " 2>&-", " >&- 2>&-", " <&- >&- 2>&-"}) {
+    SCOPED_TRACE(nowhere);
+    EXPECT_EQ(exit_code_in_a_shell(std::string("price x --power-cap nan") + nowhere), 2);
+    EXPECT_EQ(exit_code_in_a_shell(std::string("run no/such/file.json") + nowhere), 2);
+  }
+  EXPECT_EQ(exit_code_in_a_shell("version >&- 2>&-"), 1) << "standard output cannot be written";
+  EXPECT_EQ(exit_code_in_a_shell("version >/dev/full 2>/dev/full"), 1);
 }
 
 class CommandLineRuns : public ExperimentRun {
@@ -193,6 +212,14 @@ TEST_F(CommandLineRuns, JsonPrintsTheSummaryThatWasWritten) {
   EXPECT_GT(baseline["bits_per_byte"].get<double>(), 0.5);
   EXPECT_LT(baseline["bits_per_byte"].get<double>(), 3.0);
   EXPECT_TRUE(baseline["peak_memory_bytes"].is_number());
+}
+
+TEST_F(CommandLineRuns, ProgressThatCannotBeWrittenLosesNoRun) {
+  EXPECT_EQ(
+      exit_code_in_a_shell("run experiments/demo.json --quick --strategy BASELINE --json --out " +
+                           folder() + " >/dev/null 2>/dev/full"),
+      0);
+  EXPECT_TRUE(std::filesystem::exists(folder() + "/summary.json"));
 }
 
 TEST_F(CommandLineRuns, AFolderInUseIsRefusedUnlessForced) {
