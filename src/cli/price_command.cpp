@@ -103,6 +103,7 @@ PriceSetting setting_of(const PriceOptions& options, RouterLogits logits) {
           .softmax_told = logits.softmax_told,
           .padding_tokens = logits.padding_tokens,
           .constant_rows = logits.constant_rows,
+          .look_like_scores = logits.look_like_scores,
           .tokens = tokens,
           .cost_model_file = options.cost_model,
           .device = costs.device(),

@@ -99,6 +99,11 @@ std::string logits_text(const PriceSetting& s) {
     text += fmt::format("        {} rows of other tokens are constant; they count as any row\n",
                         s.constant_rows);
   }
+  if (s.look_like_scores) {
+    text +=
+        "Note: every value lies between 0 and 1: these look like scores (of a sigmoid?), not "
+        "logits.\n      If they are, write the logits; the prices below are wrong.\n";
+  }
   return text;
 }
 
@@ -165,6 +170,7 @@ nlohmann::json price_json(const PriceSetting& s) {
                          {"score_function_basis", s.softmax_told ? "file" : "assumed"},
                          {"padding_tokens", s.padding_tokens},
                          {"constant_rows", s.constant_rows},
+                         {"logits_look_like_scores", s.look_like_scores},
                          {"cost_model", s.cost_model_file},
                          {"device", s.device},
                          {"table", to_string(s.table.key())},

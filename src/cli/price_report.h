@@ -17,6 +17,7 @@ struct PriceSetting {
   bool softmax_told = false;        ///< by the logits file; otherwise assumed
   std::int64_t padding_tokens = 0;  ///< taken out of the samples
   std::int64_t constant_rows = 0;   ///< still among them
+  bool look_like_scores = false;    ///< the logits, which may be a sigmoid's
   double tokens = 0.0;              ///< of a step, the mean over samples
   std::string cost_model_file{};
   std::string device{};

@@ -88,6 +88,42 @@ void check_layer(const LogitRows& rows, int k, int layer) {
       "and rows of padding too");
 }
 
+/// Calls `see` with every row that is not constant.
+template <class F>
+void each_row(const LogitRows& rows, F see) {
+  for (int s = 0; s < rows.samples; ++s) {
+    for (int l = 0; l < rows.layers; ++l) {
+      for (int t = 0; t < rows.tokens; ++t) {
+        if (const auto row = rows.row(s, l, t); !is_constant(row)) see(row);
+      }
+    }
+  }
+}
+
+/// Probabilities in percent, say: no row of logits keeps the sum of another.
+void check_sums(const LogitRows& rows) {
+  constexpr std::int64_t kFewest = 4;  // fewer may have one sum by chance
+  constexpr double kSame = 1e-3;
+  std::span<const float> first;
+  std::int64_t count = 0;
+  double low = HUGE_VAL, high = 0.0;
+  bool positive = true, differ = false;
+  each_row(rows, [&](std::span<const float> row) {
+    if (count++ == 0) first = row;
+    differ = differ || !std::ranges::equal(row, first);
+    positive = positive && *std::ranges::min_element(row) >= 0.0F;
+    const double sum = std::accumulate(row.begin(), row.end(), 0.0);
+    low = std::min(low, sum);
+    high = std::max(high, sum);
+  });
+  if (count < kFewest || !positive || !differ || high - low > kSame * high) return;
+  throw FormatError(rows.path, rows.tensor,
+                    fmt::format("rows are >= 0 and all sum to {:.4g}: these look like "
+                                "probabilities times {:.4g}, not logits; write the logits before "
+                                "softmax, or the probabilities' logarithm",
+                                high, high));
+}
+
 }  // namespace
 
 std::span<const float> LogitRows::row(int sample, int layer, int token) const {
@@ -114,6 +150,15 @@ void check_logit_rows(const LogitRows& rows, int k) {
     }
   }
   for (int l = 0; l < rows.layers; ++l) check_layer(rows, k, l);
+  check_sums(rows);
+}
+
+bool look_like_scores(const LogitRows& rows) {
+  bool within = true;
+  each_row(rows, [&](std::span<const float> row) {
+    within = within && std::ranges::all_of(row, [](float x) { return x > 0.0F && x < 1.0F; });
+  });
+  return within;
 }
 
 }  // namespace thermoe

@@ -29,7 +29,11 @@ bool is_constant(std::span<const float> row);
 /// +infinity; fewer than k finite logits (-infinity is probability 0); a layer whose rows, the
 /// constant ones left aside, are all probabilities (>= 0 with sum 1) or the probabilities of chosen
 /// experts (>= 0, mostly 0, with a sum of at most 1 or at most k values that are not 0); a layer of
-/// constant rows only.
+/// constant rows only; rows that all are >= 0 with one sum, such as probabilities in percent.
 void check_logit_rows(const LogitRows& rows, int k);
+
+/// Whether every value lies strictly between 0 and 1, constant rows left aside: as the scores of a
+/// sigmoid do, and logits hardly ever.
+bool look_like_scores(const LogitRows& rows);
 
 }  // namespace thermoe

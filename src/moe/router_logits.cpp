@@ -128,6 +128,7 @@ RouterLogits read_router_logits(const std::string& path, std::optional<int> k) {
                        .experts = static_cast<int>(shape[3]),
                        .values = file.values(kTensor, file.tensor(kTensor).shape)};
   check_logit_rows(rows, result.k);
+  result.look_like_scores = look_like_scores(rows);
   add_samples(rows, result);
   return result;
 }

@@ -20,6 +20,7 @@ struct RouterLogits {
   std::int64_t padding_tokens = 0;
   /// Constant rows of tokens that other layers do route: they count as any row.
   std::int64_t constant_rows = 0;
+  bool look_like_scores = false;  ///< all within (0, 1): a sigmoid's?
 };
 
 /// Reads a safetensors file with a tensor `router_logits` [samples, layers, tokens, experts] (or

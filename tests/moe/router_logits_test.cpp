@@ -170,6 +170,31 @@ TEST_F(RouterLogitsFile, RefusesTheProbabilitiesOfChosenExpertsOnly) {
   }
 }
 
+TEST_F(RouterLogitsFile, RefusesProbabilitiesInPercent) {
+  std::vector<float> values = softmax_rows(random_logits(6, 16), 16);
+  for (float& x : values) x *= 100.0F;
+  write({2, 3, 16}, values, {{"k", "4"}});
+  expect_refused<FormatError>("all sum to 100: these look like probabilities");
+}
+
+TEST_F(RouterLogitsFile, OneTokenAgainAndAgainHasOneSumAndIsLogits) {
+  std::vector<float> values;
+  for (int row = 0; row < 6; ++row) {
+    for (int e = 0; e < 16; ++e) values.push_back(static_cast<float>(e));
+  }
+  EXPECT_FALSE(read_router_logits(write({2, 3, 16}, values, {{"k", "4"}})).look_like_scores);
+}
+
+TEST_F(RouterLogitsFile, SigmoidsLookLikeScores) {
+  std::vector<float> values = random_logits(6, 16);
+  EXPECT_FALSE(read_router_logits(write({2, 3, 16}, values, {{"k", "4"}})).look_like_scores);
+  for (float& x : values) x = 1.0F / (1.0F + std::exp(-x));
+  EXPECT_TRUE(read_router_logits(write({2, 3, 16}, values, {{"k", "4"}})).look_like_scores);
+  std::fill(values.end() - 32, values.end(), 0.0F);  // with padding, too
+  values[values.size() - 33] = 0.5F;
+  EXPECT_TRUE(read_router_logits(write({2, 3, 16}, values, {{"k", "4"}})).look_like_scores);
+}
+
 TEST_F(RouterLogitsFile, TheLogarithmOfProbabilitiesIsLogits) {
   std::vector<float> values = softmax_rows(random_logits(6, 16), 16);
   for (float& x : values) x = std::log(x);

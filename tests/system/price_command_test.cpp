@@ -33,6 +33,12 @@ class PriceCommand : public testing::Test {
     std::vector<float> values(static_cast<std::size_t>(tokens) * kExperts);
     for (float& x : values) x = normal(random);
     std::fill(values.end() - padding * static_cast<std::ptrdiff_t>(kExperts), values.end(), 0.0F);
+    return write_values(tokens, values, metadata, name);
+  }
+
+  std::string write_values(std::int64_t tokens, const std::vector<float>& values,
+                           const std::map<std::string, std::string>& metadata,
+                           const std::string& name = "logits.safetensors") const {
     const TensorView tensor{.name = "router_logits",
                             .dtype = "F32",
                             .shape = {1, tokens, kExperts},
@@ -71,6 +77,21 @@ TEST_F(PriceCommand, PaddingIsSaidAndIsNoToken) {
   const auto clean = parse_json(
       thermoe_process({"price", write(8, {{"k", "8"}}), "--levels", "1", "--json"}).out, "stdout");
   EXPECT_EQ(json["pricing"], clean["pricing"]) << "the same tokens without padding";
+}
+
+TEST_F(PriceCommand, ScoresAreNotedWhereLogitsBelong) {
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> score(0.1F, 0.9F);
+  std::vector<float> values(8 * kExperts);
+  for (float& x : values) x = score(random);
+  const std::string file = write_values(8, values, {{"k", "8"}});
+  EXPECT_THAT(thermoe_process({"price", file, "--levels", "1"}).out,
+              HasSubstr("Note: every value lies between 0 and 1"));
+  EXPECT_EQ(parse_json(thermoe_process({"price", file, "--levels", "1", "--json"}).out,
+                       "stdout")["logits_look_like_scores"],
+            true);
+  EXPECT_THAT(thermoe_process({"price", write(8, {{"k", "8"}}), "--levels", "1"}).out,
+              Not(HasSubstr("scores (of")));
 }
 
 TEST_F(PriceCommand, BeyondTheTableEveryCostIsSaidToBeExtrapolated) {
