@@ -187,8 +187,8 @@ void add_unit_options(CLI::App& command, Flags& flags) {
       ->check(real_number(1e-9));
   command
       .add_option("--units-regex", flags.regex,
-                  "Find them in what the command prints: the group of the last match, as in "
-                  "'generated ([0-9]+) tokens'")
+                  "Find them in what the command prints: the one group of the last match, as in "
+                  "'generated ([0-9]+) tokens' (POSIX extended, with \\d, \\s, \\w, (?:...))")
       ->type_name("RE");
   command
       .add_option("--units-url", flags.url,
