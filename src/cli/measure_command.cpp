@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "cli/number_option.h"
@@ -100,6 +103,23 @@ void check_out(const std::string& out) {
   if (fs::is_directory(out, ignored)) {
     throw UsageError(fmt::format("--out {}: is a folder; name a file", out));
   }
+  // Through these, a file of ours would take the place of another's: of a log, of a terminal.
+  const std::string full = fs::absolute(out, ignored).lexically_normal().string();
+  const bool special = full.starts_with("/dev/") && !full.starts_with("/dev/shm/");
+  if (special || full.starts_with("/proc/") ||
+      (fs::exists(out, ignored) && !fs::is_regular_file(out, ignored))) {
+    throw UsageError(fmt::format(
+        "--out {}: is no file of its own; name one, or use --json for standard output", out));
+  }
+  const fs::path target = fs::weakly_canonical(out, ignored);  // a link is followed
+  std::string probe = (target.parent_path() / ".thermoe_XXXXXX").string();
+  const int fd = ::mkstemp(probe.data());
+  if (fd < 0) {
+    throw UsageError(fmt::format("--out {}: its folder cannot be written to: {}", out,
+                                 std::generic_category().message(errno)));
+  }
+  ::close(fd);
+  ::unlink(probe.c_str());
 }
 
 void check_time(const Flags& flags, const MeasureRequest& request) {
@@ -187,8 +207,8 @@ void add_unit_options(CLI::App& command, Flags& flags) {
       ->check(real_number(1e-9));
   command
       .add_option("--units-regex", flags.regex,
-                  "Find them in what the command prints: the group of the last match, as in "
-                  "'generated ([0-9]+) tokens'")
+                  "Find them in what the command prints: the one group of the last match, as in "
+                  "'generated ([0-9]+) tokens' (POSIX extended, with \\d, \\s, \\w, (?:...))")
       ->type_name("RE");
   command
       .add_option("--units-url", flags.url,

@@ -96,7 +96,8 @@ Json run_json(const RunMeasurement& run, const RunFigures& figures) {
   return json;
 }
 
-/// Medians over the runs under the names of a benchmark's result, and their spread.
+/// Medians over the runs under the names of a benchmark's result, and their spread: of several,
+/// over those that went well.
 class Summary {
  public:
   Summary(const std::vector<RunMeasurement>& runs, const std::vector<RunFigures>& figures)
@@ -105,7 +106,10 @@ class Summary {
   template <class Figure>
   void add(const std::string& name, Figure&& figure) {
     std::vector<std::optional<double>> values;
-    for (std::size_t r = 0; r < runs_.size(); ++r) values.push_back(figure(runs_[r], figures_[r]));
+    for (std::size_t r = 0; r < runs_.size(); ++r) {
+      if (runs_.size() == 1 || runs_[r].went_well())
+        values.push_back(figure(runs_[r], figures_[r]));
+    }
     const auto found = spread(std::move(values));
     medians[name] = found ? Json(found->median) : Json();
     if (found && runs_.size() > 1) {

@@ -239,12 +239,17 @@ std::string several_runs(const MeasureRequest& request, const MeasureOutcome& ou
   std::vector<RunFigures> figures;
   for (std::size_t r = 0; r < outcome.runs.size(); ++r) {
     const RunMeasurement& run = outcome.runs[r];
-    figures.push_back(run_figures(run, outcome.idle));
-    text += run_line(request, r + 1, run, figures.back());
-    if (run.window) measured.push_back(run);
+    const RunFigures its = run_figures(run, outcome.idle);
+    text += run_line(request, r + 1, run, its);
+    if (!run.window || !run.went_well()) continue;
+    measured.push_back(run);
+    figures.push_back(its);
   }
-  if (measured.empty()) return text;
-  std::erase_if(figures, [](const RunFigures& f) { return f.energy.total.devices == 0; });
+  if (measured.empty()) return text + "No run went well, so there is no spread.\n";
+  if (measured.size() < outcome.runs.size()) {
+    text += fmt::format("The spread is that of the {} that went well.\n",
+                        measured.size() == 1 ? "one run" : fmt::format("{} runs", measured.size()));
+  }
   const auto row = [&](const std::string& name, const std::string& unit, auto&& figure) {
     std::vector<std::optional<double>> values;
     for (const RunFigures& f : figures) values.push_back(figure(f));

@@ -3,27 +3,40 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "core/errors.h"
 #include "core/terminal_text.h"
 
 namespace thermoe {
+namespace {
 
-OutputNumber::OutputNumber(std::string pattern) : pattern_(std::move(pattern)) {
-  try {
-    regex_.assign(pattern_, std::regex::ECMAScript | std::regex::optimize);
-  } catch (const std::regex_error& error) {  // the standard library's, told as ours
-    throw UsageError(
-        fmt::format("--units-regex '{}': is no regular expression: {}", pattern_, error.what()));
+constexpr std::size_t kForgetAfter = 8192;  // the matcher keeps each state that it was ever in
+
+}  // namespace
+
+OutputNumber::OutputNumber(std::string pattern)
+    : pattern_(std::move(pattern)), posix_(posix_pattern(pattern_)) {
+  compile();
+}
+
+void OutputNumber::compile() {
+  looked_at_ = 0;
+  regex_t made;
+  if (const int error = ::regcomp(&made, posix_.text.c_str(), REG_EXTENDED); error != 0) {
+    char why[128];
+    ::regerror(error, &made, why, sizeof why);
+    throw UsageError(fmt::format("--units-regex '{}': is no regular expression: {}",
+                                 printable(pattern_, true), why));
   }
-  if (regex_.mark_count() != 1) {
-    throw UsageError(
-        fmt::format("--units-regex '{}': has {} groups; put one pair of parentheses around the "
-                    "number, as in 'generated ([0-9.]+) tokens' ((?:...) groups without counting)",
-                    pattern_, regex_.mark_count()));
-  }
+  regex_ = {new regex_t(made), [](regex_t* regex) {
+              ::regfree(regex);
+              delete regex;
+            }};
 }
 
 void OutputNumber::add(std::size_t output, std::string_view bytes) {
@@ -48,9 +61,16 @@ void OutputNumber::clear() {
 }
 
 void OutputNumber::look(std::string& line) {
+  looked_at_ += line.size();
+  if (looked_at_ > kForgetAfter) compile();
+  std::vector<regmatch_t> found(posix_.group + 1);
   // The last match of a line, too: progress bars repeat themselves.
-  for (std::sregex_iterator found(line.begin(), line.end(), regex_), end; found != end; ++found) {
-    match_ = (*found)[1].str();
+  for (regoff_t at = 0; at < static_cast<regoff_t>(line.size());) {
+    found[0] = {.rm_so = at, .rm_eo = static_cast<regoff_t>(line.size())};
+    if (::regexec(regex_.get(), line.c_str(), found.size(), found.data(), REG_STARTEND) != 0) break;
+    const regmatch_t& group = found.back();
+    if (group.rm_so >= 0) match_ = line.substr(group.rm_so, group.rm_eo - group.rm_so);
+    at = std::max(found[0].rm_eo, at + 1);
   }
   line.clear();
 }

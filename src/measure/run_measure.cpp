@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -26,8 +27,16 @@ bool on_its_own_time(const MeasureRequest& request) {
                                      request.sensors.source == SourceKind::kSimulated);
 }
 
-bool went_well(const RunMeasurement& run) {
-  return run.exit_code.value_or(0) == 0 && !run.interrupted;
+/// A run to warm up that went wrong is no measurement.
+RunMeasurement failed_warmup(const RunMeasurement& run) {
+  if (run.failed_to_start) return run;
+  const std::string how = run.interrupted
+                              ? fmt::format("was interrupted by signal {}", *run.interrupted)
+                              : fmt::format("ended with exit code {}", *run.exit_code);
+  return {.absent_because = fmt::format("the warm-up {}; nothing was measured", how),
+          .duration = run.duration,
+          .exit_code = run.exit_code,
+          .interrupted = run.interrupted};
 }
 
 /// Runs to warm up and runs that count, up to the first that goes wrong, whose exit code is ours.
@@ -35,10 +44,11 @@ void repeat(const MeasureRequest& request, const std::function<RunMeasurement()>
             MeasureOutcome& outcome) {
   for (int r = -request.warmup; r < request.repeat; ++r) {
     RunMeasurement made = run();
-    const bool well = went_well(made);
+    const bool well = made.went_well();
     if (!well)
       outcome.exit_code = made.exit_code.value_or(kSignalled + made.interrupted.value_or(0));
-    if (r >= 0 || !well) outcome.runs.push_back(std::move(made));
+    if (r >= 0) outcome.runs.push_back(std::move(made));
+    if (r < 0 && !well) outcome.runs.push_back(failed_warmup(made));
     if (!well) return;
   }
 }
@@ -103,16 +113,24 @@ MeasureOutcome measure_live(const MeasureRequest& request, LiveMeasurer& measure
   return outcome;
 }
 
+/// Whoever reads it may be gone, or its disk full: neither is worth more than what was measured and
+/// the command's exit code.
+void say(std::FILE* to, const std::string& words) {
+  auto* const before = std::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(std::fputs(words.c_str(), to));
+  static_cast<void>(std::fflush(to));
+  static_cast<void>(std::signal(SIGPIPE, before));
+}
+
 void tell(const MeasureRequest& request, const MeasureOutcome& outcome) {
   for (const RunMeasurement& run : outcome.runs) {
-    if (!run.failed_to_start) continue;
-    fmt::print(stderr, "thermoe: measure: {}\n", run.absent_because);
-    return;
+    if (run.failed_to_start)
+      return say(stderr, fmt::format("thermoe: measure: {}\n", run.absent_because));
   }
-  // The command's own output, of which ours shall not stand in the way, is on standard output.
-  if (!request.quiet && !request.json) fmt::print(stderr, "{}", measure_words(request, outcome));
-  if (request.json) fmt::print("{}", measure_json(request, outcome));
   if (!request.out.empty()) write_file_atomically(request.out, measure_json(request, outcome));
+  if (request.json) return say(stdout, measure_json(request, outcome));
+  // The command's own output, of which ours shall not stand in the way, is on standard output.
+  if (!request.quiet) say(stderr, measure_words(request, outcome));
 }
 
 /// A thread inside the driver cannot be ended, and must not meet the driver library's own

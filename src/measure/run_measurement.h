@@ -27,6 +27,8 @@ struct RunMeasurement {
   std::optional<int> exit_code{};
   std::optional<int> interrupted{};  ///< by this signal
   std::optional<UnitCount> units{};
+
+  bool went_well() const { return exit_code.value_or(0) == 0 && !interrupted; }
 };
 
 struct MeasureOutcome {

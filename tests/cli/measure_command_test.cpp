@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -309,6 +310,54 @@ TEST_F(MeasureCommand, ARunThatFailsIsTheLast) {
       run_piped(measure("--repeat 3 -- sh -c 'echo x >> " + runs.string() + "; exit 9'"));
   EXPECT_EQ(result.exit_code, 9);
   EXPECT_EQ(content(runs), "x\n");
+}
+
+TEST_F(MeasureCommand, AWarmUpThatFailsIsNoMeasurement) {
+  const PipedResult result = run_piped(measure("--warmup 1 -- sh -c 'sleep 0.1; exit 5'"));
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("the warm-up ended with exit code 5; nothing was measured"),
+                    Not(HasSubstr("total"))));
+  const auto json = json_of("--warmup 2 --repeat 3 -- sh -c 'kill -TERM $PPID; sleep 5'");
+  EXPECT_TRUE(json["total_energy_joules"].is_null());
+  EXPECT_THAT(std::string(json["runs"][0]["absent_because"]),
+              HasSubstr("interrupted by signal 15"));
+}
+
+TEST_F(MeasureCommand, TheFileIsWrittenAndTheExitCodeKeptWhereNobodyReadsTheWords) {
+  const fs::path out = folder_ / "m.json";
+  for (const std::string to : {"2>&-", "2>/dev/full", ">/dev/full", ">&-"}) {
+    const std::string json = to.front() == '>' ? "--json " : "";
+    const PipedResult result =
+        run_piped(measure(json + "--out " + out.string() + " -- sh -c 'exit 3' " + to));
+    EXPECT_EQ(result.exit_code, 3) << to;
+    EXPECT_TRUE(fs::remove(out)) << to;
+  }
+  run_piped("{ " + measure("--out " + out.string() + " -- sh -c 'sleep 0.3; exit 3'") +
+            "; echo $? >" + (folder_ / "code").string() + "; } 2>&1 | true");
+  EXPECT_EQ(content(folder_ / "code"), "3\n");
+  EXPECT_TRUE(fs::exists(out));
+}
+
+TEST_F(MeasureCommand, AFileThatCannotBeWrittenIsRefusedBeforeTheCommandRuns) {
+  const fs::path log = folder_ / "log";
+  const fs::path ran = folder_ / "ran";
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  fs::create_symlink("/proc/version", folder_ / "link");
+  const std::string places[] = {"/dev/stdout",
+                                "/dev/fd/1",
+                                "/proc/self/fd/1",
+                                "/dev/null",
+                                (folder_ / "pipe").string(),
+                                (folder_ / "link").string()};
+  for (const std::string& place : places) {
+    const PipedResult result =
+        run_piped(measure("--out " + place + " -- touch " + ran.string() + " > " + log.string()));
+    EXPECT_EQ(result.exit_code, 2) << place;
+    EXPECT_THAT(result.err, HasSubstr("--out " + place)) << place;
+    EXPECT_EQ(content(log), "") << place;
+    EXPECT_FALSE(fs::exists(ran)) << place;
+  }
 }
 
 TEST_F(MeasureCommand, SkippedTimeIsNotInTheWindow) {

@@ -162,5 +162,22 @@ TEST(MeasureWords, TellTheSpreadOfSeveralRuns) {
                            HasSubstr("median"), HasSubstr("J/token of the GPUs")));
 }
 
+TEST(MeasureSpread, LeavesOutARunThatFailed) {
+  RunMeasurement failed = run_of(100.0);
+  failed.exit_code = 9;
+  const MeasureOutcome outcome{.runs = {run_of(3000.0), run_of(1000.0), failed}};
+  const auto json = json_of(tokens(), outcome);
+  EXPECT_EQ(json["spread"]["steady_state_energy"],
+            (nlohmann::json{{"median", 4000.0}, {"min", 3000.0}, {"max", 5000.0}}));
+  EXPECT_EQ(json["runs"].size(), 3u);
+  EXPECT_THAT(measure_words(tokens(), outcome),
+              AllOf(HasSubstr("run 3: 12.00 s, exit code 9"),
+                    HasSubstr("The spread is that of the 2 runs that went well."),
+                    Not(HasSubstr("  100.0"))));
+  EXPECT_THAT(measure_words(tokens(), {.runs = {failed, failed}}),
+              AllOf(HasSubstr("No run went well"), Not(HasSubstr("median"))));
+  EXPECT_TRUE(json_of(tokens(), {.runs = {failed, failed}})["steady_state_energy"].is_null());
+}
+
 }  // namespace
 }  // namespace thermoe

@@ -65,6 +65,57 @@ TEST(OutputNumber, ALineWithoutEndIsNoDanger) {
   EXPECT_THAT(number.number(), Optional(7.0));
 }
 
+TEST(OutputNumber, ALineThatAlmostMatchesInManyWaysIsDoneWithAtOnce) {
+  std::string digits;
+  while (digits.size() < 2040) digits += "0123456789.";
+  for (const char* pattern : {".*([0-9.]+).*tokens", "(?:[0-9.]+)*.* ([0-9]+) tokens",
+                              "(?:(?:1|1.|.)+)+([0-9]) tokens"}) {
+    OutputNumber number(pattern);
+    for (int line = 0; line < 20; ++line) number.add(0, digits + "\n");
+    EXPECT_FALSE(number.number()) << pattern;
+    number.add(0, "x 15 tokens\n");
+    number.finish();
+    EXPECT_TRUE(number.number()) << pattern;
+  }
+}
+
+TEST(OutputNumber, TakesWhatIsUsualInOtherExpressions) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"((?:tokens|tok):\s*(\d+))", "tok: 42"},
+      {R"(\bn=(\w+)\b)", "xn=7 n=42 "},
+      {R"({"tokens": ([0-9]+)})", R"({"tokens": 42})"},
+      {R"(^([^][:space:]]+) \(tok\)$)", "42 (tok)"},
+      {R"((\d+)(?:,|\D)tok)",
+       "\xc3\xa9 42\xff"
+       "tok"},
+      {R"(a*(42)|b)", "42 b"},
+  };
+  for (const auto& [pattern, line] : cases) {
+    OutputNumber number(pattern);
+    number.add(1, std::string(line) + "\n\n");
+    EXPECT_THAT(number.number(), Optional(42.0)) << pattern;
+  }
+}
+
+TEST(OutputNumber, NamesTheRemedyForWhatItDoesNotTake) {
+  const std::pair<std::string, const char*> cases[] = {
+      {R"((a)\1)", "write out what it shall match"},
+      {".*?([0-9]+)", "such as [^0-9]* for .*?"},
+      {"([0-9]{1,255})", "repeat with * or +"},
+      {R"(([\d.]+))", "write 0-9 for \\d"},
+      {R"((\d+)\t)", "\\t is not known"},
+      {"(?=x)(a)", "only (?:...) is known"},
+      {"([[:digit)", "is no regular expression"},
+      {"([[:", "is no regular expression"},
+      {"(a)\\", "is no regular expression"},
+      {std::string(2000, '('), "longer than 1000 bytes"},
+  };
+  for (const auto& [pattern, remedy] : cases) {
+    EXPECT_THAT([&] { OutputNumber number(pattern); }, ThrowsMessage<UsageError>(HasSubstr(remedy)))
+        << pattern;
+  }
+}
+
 constexpr const char* kPage =
     R"(# HELP vllm:generation_tokens_total Number of generation tokens processed.
 # TYPE vllm:generation_tokens_total counter
