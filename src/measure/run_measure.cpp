@@ -113,24 +113,27 @@ MeasureOutcome measure_live(const MeasureRequest& request, LiveMeasurer& measure
   return outcome;
 }
 
-/// Whoever reads it may be gone, or its disk full: neither is worth more than what was measured and
-/// the command's exit code.
-void say(std::FILE* to, const std::string& words) {
+/// Whoever reads it may be gone, or its disk full: false then.
+bool say(std::FILE* to, const std::string& words) {
   auto* const before = std::signal(SIGPIPE, SIG_IGN);
-  static_cast<void>(std::fputs(words.c_str(), to));
-  static_cast<void>(std::fflush(to));
+  const bool said = std::fputs(words.c_str(), to) >= 0 && std::fflush(to) == 0;
   static_cast<void>(std::signal(SIGPIPE, before));
+  return said;
 }
 
 void tell(const MeasureRequest& request, const MeasureOutcome& outcome) {
   for (const RunMeasurement& run : outcome.runs) {
-    if (run.failed_to_start)
-      return say(stderr, fmt::format("thermoe: measure: {}\n", run.absent_because));
+    if (!run.failed_to_start) continue;
+    say(stderr, fmt::format("thermoe: measure: {}\n", run.absent_because));
+    return;
   }
   if (!request.out.empty()) write_file_atomically(request.out, measure_json(request, outcome));
-  if (request.json) return say(stdout, measure_json(request, outcome));
+  if (request.json && !say(stdout, measure_json(request, outcome))) {
+    throw WriteError("standard output: the JSON cannot be written");
+  }
   // The command's own output, of which ours shall not stand in the way, is on standard output.
-  if (!request.quiet) say(stderr, measure_words(request, outcome));
+  // Nobody need read it: the command's exit code is worth more.
+  if (!request.quiet && !request.json) say(stderr, measure_words(request, outcome));
 }
 
 /// A thread inside the driver cannot be ended, and must not meet the driver library's own
