@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/errors.h"
+#include "core/say.h"
 #include "measure/command_process.h"
 
 namespace thermoe {
@@ -141,11 +142,11 @@ void LiveMeasurer::wait_until(Seconds until) {
     sensors_.drain(meter_);
     if (request_.progress) show_time(clock_.now() - began, until - began);
   }
-  if (request_.progress && until > began) fmt::print(stderr, "\r\x1b[K");
+  if (request_.progress && until > began) say("\r\x1b[K");
 }
 
 void LiveMeasurer::show_time(Seconds passed, Seconds of) const {
-  fmt::print(stderr, "\r\x1b[K{:.0f} of {:.0f} s", std::min(passed, of).value, of.value);
+  say(fmt::format("\r\x1b[K{:.0f} of {:.0f} s", std::min(passed, of).value, of.value));
   std::fflush(stderr);
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/say.h"
 #include "measure/live_measurer.h"
 #include "measure/measure_json.h"
 #include "measure/measure_words.h"
@@ -114,7 +115,7 @@ MeasureOutcome measure_live(const MeasureRequest& request, LiveMeasurer& measure
 }
 
 /// Whoever reads it may be gone, or its disk full: false then.
-bool say(std::FILE* to, const std::string& words) {
+bool write_out(std::FILE* to, const std::string& words) {
   auto* const before = std::signal(SIGPIPE, SIG_IGN);
   const bool said = std::fputs(words.c_str(), to) >= 0 && std::fflush(to) == 0;
   static_cast<void>(std::signal(SIGPIPE, before));
@@ -124,23 +125,23 @@ bool say(std::FILE* to, const std::string& words) {
 void tell(const MeasureRequest& request, const MeasureOutcome& outcome) {
   for (const RunMeasurement& run : outcome.runs) {
     if (!run.failed_to_start) continue;
-    say(stderr, fmt::format("thermoe: measure: {}\n", run.absent_because));
+    write_out(stderr, fmt::format("thermoe: measure: {}\n", run.absent_because));
     return;
   }
   if (!request.out.empty()) write_file_atomically(request.out, measure_json(request, outcome));
-  if (request.json && !say(stdout, measure_json(request, outcome))) {
+  if (request.json && !write_out(stdout, measure_json(request, outcome))) {
     throw WriteError("standard output: the JSON cannot be written");
   }
   // The command's own output, of which ours shall not stand in the way, is on standard output.
   // Nobody need read it: the command's exit code is worth more.
-  if (!request.quiet && !request.json) say(stderr, measure_words(request, outcome));
+  if (!request.quiet && !request.json) write_out(stderr, measure_words(request, outcome));
 }
 
 /// A thread inside the driver cannot be ended, and must not meet the driver library's own
 /// destructors: leave without them.
 void leave_if_hung(const LiveMeasurer& measurer, int code, const std::string& word = "") {
   if (!measurer.sensors().hangs()) return;
-  if (!word.empty()) fmt::print(stderr, "thermoe: {}\n", word);
+  if (!word.empty()) say(fmt::format("thermoe: {}\n", word));
   std::fflush(nullptr);
   std::_Exit(code);
 }
