@@ -15,7 +15,6 @@
 
 #include "cli/number_option.h"
 #include "cli/source_option.h"
-#include "cli/terminal_environment.h"
 #include "core/errors.h"
 #include "core/terminal_text.h"
 #include "measure/output_number.h"
@@ -28,28 +27,14 @@ constexpr double kLongest = 1e7;  // seconds
 constexpr int kMostRuns = 10000;
 
 struct Flags {
-  std::vector<std::string> source{}, stray{};
+  SourceFlags sensors{};
+  std::vector<std::string> stray{};
   double seconds = 0.0, skip = 0.0, idle = 0.0, units = 0.0;  // 0 = not given
   int repeat = 1, warmup = 0;
   std::string regex{}, url{}, counter{}, unit_name = "unit";
-  std::string library{}, plant{}, out{};
-  std::optional<std::string> gpu{};
+  std::string out{};
   bool json = false, quiet = false;
 };
-
-/// As with thermoe monitor: the flag wins over CUDA's variable, which says nothing of a recording
-/// or of simulated GPUs.
-void choose_gpus(const Flags& flags, SensorChoice& choice) {
-  if (flags.gpu) {
-    choice.gpus = gpus_of_flag(*flags.gpu);
-    if (choice.source != SourceKind::kHost) return;
-    throw UsageError(fmt::format("--gpu {}: --source host has no GPUs to choose from; leave it out",
-                                 printable(*flags.gpu, true)));
-  }
-  const bool live = choice.source == SourceKind::kMachine || choice.source == SourceKind::kNvml;
-  const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
-  if (visible && live) choice.gpus = gpus_of_cuda(*visible);
-}
 
 void choose_units(const Flags& flags, bool command, UnitsChoice& choice) {
   const int ways = int{flags.units > 0.0} + int{!flags.regex.empty()} + int{!flags.url.empty()};
@@ -155,22 +140,23 @@ MeasureRequest request_of(const Flags& flags,
   if (words && (words->empty() || words->front().empty())) {
     throw UsageError("measure --: names no command after --");
   }
-  MeasureRequest request{.sensors = {.nvml_library = flags.library, .plant_file = flags.plant},
-                         .command = words.value_or(std::vector<std::string>{}),
-                         .skip = Seconds(flags.skip),
-                         .repeat = flags.repeat,
-                         .warmup = flags.warmup,
-                         .json = flags.json,
-                         .out = flags.out,
-                         .quiet = flags.quiet};
+  MeasureRequest request{
+      .sensors = {.nvml_library = flags.sensors.nvml_library, .plant_file = flags.sensors.plant},
+      .command = words.value_or(std::vector<std::string>{}),
+      .skip = Seconds(flags.skip),
+      .repeat = flags.repeat,
+      .warmup = flags.warmup,
+      .json = flags.json,
+      .out = flags.out,
+      .quiet = flags.quiet};
   if (flags.seconds > 0.0) request.seconds = Seconds(flags.seconds);
   if (flags.idle > 0.0) request.idle = Seconds(flags.idle);
   request.progress = !flags.quiet && ::isatty(STDERR_FILENO) == 1;
-  if (const auto chosen = chosen_source(flags.source)) {
+  if (const auto chosen = chosen_source(flags.sensors)) {
     request.sensors.source = chosen->kind;
     request.sensors.replay_file = chosen->replay_file;
   }
-  choose_gpus(flags, request.sensors);
+  request.sensors.gpus = chosen_gpus(flags.sensors, request.sensors.source);
   choose_units(flags, words.has_value(), request.units);
   check_time(flags, request);
   check_out(flags.out);
@@ -224,23 +210,10 @@ void add_unit_options(CLI::App& command, Flags& flags) {
 }
 
 void add_other_options(CLI::App& command, Flags& flags) {
-  add_source_option(command, flags.source);
-  command
-      .add_option("--gpu", flags.gpu,
-                  "Only these GPUs, by NVML index or UUID (GPU-8932f937 is enough of one), or all "
-                  "(default: CUDA_VISIBLE_DEVICES, if it is set)")
-      ->type_name("LIST");
+  add_source_options(command, flags.sensors);
   command.add_flag("--json", flags.json, "JSON on standard output instead of words");
   command.add_option("--out", flags.out, "JSON to this file")->type_name("FILE");
   command.add_flag("--quiet", flags.quiet, "No words on standard error");
-  command
-      .add_option("--nvml-library", flags.library,
-                  "NVML where the loader does not find it, such as /opt/nvidia/libnvidia-ml.so.1")
-      ->type_name("PATH");
-  command
-      .add_option("--plant", flags.plant,
-                  "Parameters of the simulated GPU (default: data/h100/plant.json)")
-      ->type_name("FILE");
 }
 
 }  // namespace

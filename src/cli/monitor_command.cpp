@@ -19,12 +19,11 @@ namespace thermoe {
 namespace {
 
 struct Flags {
-  std::vector<std::string> source{};
+  SourceFlags sensors{};
   bool once = false, csv = false, json = false, no_colour = false;
   double period_ms = 0.0;  // 0 = not given
   double duration_s = 0.0;
-  std::optional<std::string> run{}, gpu{};
-  std::string library{}, plant{};
+  std::optional<std::string> run{};
 };
 
 OutputPlace output_place(const Flags& flags) {
@@ -34,26 +33,11 @@ OutputPlace output_place(const Flags& flags) {
           .unicode = speaks_utf8()};
 }
 
-/// The flag wins over CUDA's variable, which says what NVML's GPUs mean to this user: not to a
-/// recording or to simulated ones.
-void choose_gpus(const Flags& flags, MonitorRequest& request) {
-  const SourceKind source = request.source.value_or(SourceKind::kMachine);
-  const bool run_only = request.run && !request.source;
-  if (flags.gpu) {
-    request.gpus = gpus_of_flag(*flags.gpu);
-    if (!run_only && source != SourceKind::kHost) return;
-    throw UsageError(fmt::format("--gpu {}: {} has no GPUs to choose from; leave it out",
-                                 *flags.gpu, run_only ? "--run" : "--source host"));
-  }
-  const bool live = source == SourceKind::kMachine || source == SourceKind::kNvml;
-  const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
-  if (visible && live && !run_only) request.gpus = gpus_of_cuda(*visible);
-}
-
 MonitorRequest request_of(const Flags& flags) {
-  MonitorRequest request{
-      .nvml_library = flags.library, .plant_file = flags.plant, .once = flags.once};
-  if (const auto chosen = chosen_source(flags.source)) {
+  MonitorRequest request{.nvml_library = flags.sensors.nvml_library,
+                         .plant_file = flags.sensors.plant,
+                         .once = flags.once};
+  if (const auto chosen = chosen_source(flags.sensors)) {
     request.source = chosen->kind;
     request.replay_file = chosen->replay_file;
   }
@@ -63,7 +47,9 @@ MonitorRequest request_of(const Flags& flags) {
     throw UsageError("--run \"\": names no folder; give one that thermoe run writes");
   }
   request.run = flags.run;
-  choose_gpus(flags, request);
+  const bool run_only = request.run && !request.source;
+  request.gpus = chosen_gpus(flags.sensors, request.source.value_or(SourceKind::kMachine),
+                             run_only ? std::optional<std::string_view>("--run") : std::nullopt);
   if (flags.csv && request.run && !request.source) {
     throw UsageError(fmt::format(
         "--csv --run {0}: {0}/metrics.csv is that CSV already; leave one of the two out",
@@ -75,12 +61,7 @@ MonitorRequest request_of(const Flags& flags) {
 }
 
 void add_options(CLI::App& command, Flags& flags) {
-  add_source_option(command, flags.source);
-  command
-      .add_option("--gpu", flags.gpu,
-                  "Only these GPUs, by NVML index or UUID (GPU-8932f937 is enough of one), or all "
-                  "(default: CUDA_VISIBLE_DEVICES, if it is set)")
-      ->type_name("LIST");
+  add_source_options(command, flags.sensors);
   command
       .add_option("--run", flags.run,
                   "Show the run in this folder as it goes: strategy, lambda, active experts, "
@@ -104,14 +85,6 @@ void add_options(CLI::App& command, Flags& flags) {
       ->check(real_number(0.01, 1e9));
   command.add_flag("--no-color,--no-colour", flags.no_colour,
                    "No colours (as with NO_COLOR in the environment)");
-  command
-      .add_option("--nvml-library", flags.library,
-                  "NVML where the loader does not find it, such as /opt/nvidia/libnvidia-ml.so.1")
-      ->type_name("PATH");
-  command
-      .add_option("--plant", flags.plant,
-                  "Parameters of the simulated GPU (default: data/h100/plant.json)")
-      ->type_name("FILE");
 }
 
 }  // namespace
