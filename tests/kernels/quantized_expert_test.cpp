@@ -100,7 +100,8 @@ TEST(QuantizedExpert, NeedsLessThanAFifthOfTheBytes) {
 }
 
 TEST(QuantizedExpert, RefusesGroupsThatDoNotDivideIt) {
-  const auto matrices = F32Expert().matrices(ExpertKind::kSwiGlu);
+  const F32Expert f32;
+  const auto matrices = f32.matrices(ExpertKind::kSwiGlu);
   EXPECT_THROW(quantise_expert(matrices, kModel, kHidden, {.group = 64}), PreconditionError);
 }
 
