@@ -1,59 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <utility>
 
 #include "control/controller_config.h"
 #include "core/errors.h"
+#include "core/named_values.h"
 
 namespace thermoe {
 namespace {
 
-constexpr std::array kStrategies{
-    std::pair{Strategy::kBaseline, std::string_view("BASELINE")},
-    std::pair{Strategy::kStaticOptimal, std::string_view("STATIC_OPTIMAL")},
-    std::pair{Strategy::kKernelAwareTtha, std::string_view("KERNEL_AWARE_TTHA")},
-    std::pair{Strategy::kReducedK, std::string_view("REDUCED_K")},
-};
-constexpr std::array kModes{
-    std::pair{TthaMode::kBoth, std::string_view("both")},
-    std::pair{TthaMode::kDualOnly, std::string_view("dual_only")},
-    std::pair{TthaMode::kAdapterOnly, std::string_view("adapter_only")},
-};
-constexpr std::array kPlanKinds{
-    std::pair{PlanKind::kStrategy, std::string_view("the strategy's plan")},
-    std::pair{PlanKind::kLastSound, std::string_view("the last sound plan")},
-    std::pair{PlanKind::kStatic, std::string_view("the calibrated static plan")},
-    std::pair{PlanKind::kBaseline, std::string_view("BASELINE")},
-};
-constexpr std::array kFallbacks{
-    std::pair{SensorFallback::kStatic, std::string_view("static")},
-    std::pair{SensorFallback::kBaseline, std::string_view("baseline")},
-};
-
-template <class Names, class Value>
-std::string_view name_of(const Names& names, Value value) {
-  const auto it =
-      std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.first == value; });
-  return it == names.end() ? "unknown" : it->second;
-}
-
-template <class Names>
-auto value_of(const Names& names, std::string_view name) {
-  using Value = typename Names::value_type::first_type;
-  const auto it =
-      std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == name; });
-  return it == names.end() ? std::nullopt : std::optional<Value>(it->first);
-}
-
-template <class Names>
-std::vector<std::string> all_names(const Names& names) {
-  std::vector<std::string> all;
-  all.reserve(names.size());
-  for (const auto& [value, name] : names) all.emplace_back(name);
-  return all;
-}
+constexpr NamedValues<Strategy, 4> kStrategies{{
+    {Strategy::kBaseline, "BASELINE"},
+    {Strategy::kStaticOptimal, "STATIC_OPTIMAL"},
+    {Strategy::kKernelAwareTtha, "KERNEL_AWARE_TTHA"},
+    {Strategy::kReducedK, "REDUCED_K"},
+}};
+constexpr NamedValues<TthaMode, 3> kModes{{
+    {TthaMode::kBoth, "both"},
+    {TthaMode::kDualOnly, "dual_only"},
+    {TthaMode::kAdapterOnly, "adapter_only"},
+}};
+constexpr NamedValues<PlanKind, 4> kPlanKinds{{
+    {PlanKind::kStrategy, "the strategy's plan"},
+    {PlanKind::kLastSound, "the last sound plan"},
+    {PlanKind::kStatic, "the calibrated static plan"},
+    {PlanKind::kBaseline, "BASELINE"},
+}};
+constexpr NamedValues<SensorFallback, 2> kFallbacks{{
+    {SensorFallback::kStatic, "static"},
+    {SensorFallback::kBaseline, "baseline"},
+}};
 
 void need(bool condition, const std::string& sentence) {
   if (!condition) throw UsageError("controller: " + sentence);

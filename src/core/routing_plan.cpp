@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/routing_plan.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <new>
 
 #include "core/errors.h"
@@ -67,6 +69,17 @@ void RoutingPlan::set_fractional_k(double k) {
   for (int l = 0; l < layers(); ++l) {
     layer(l).k = layer(l).k_min = static_cast<int>(whole);
     layer(l).extra_k_share = static_cast<float>(k - whole);
+  }
+}
+
+void RoutingPlan::set_opportunistic(double keep) {
+  const double whole = std::floor(keep);
+  for (int l = 0; l < layers(); ++l) {
+    THERMOE_EXPECT(keep >= 1.0 && keep <= layer(l).k, "keep={} must be within 1..k={}", keep,
+                   layer(l).k);
+    layer(l).k_min = static_cast<int>(whole);
+    layer(l).extra_k_min_share = static_cast<float>(keep - whole);
+    std::ranges::fill(activation_price(l), std::numeric_limits<float>::infinity());
   }
 }
 

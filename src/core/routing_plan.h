@@ -11,7 +11,7 @@ namespace thermoe {
 /// First 64 bytes of a plan.
 struct PlanHeader {
   static constexpr std::uint32_t kMagic = 0x4c50'4854;  // "THPL", little endian
-  static constexpr std::uint32_t kLayoutVersion = 1;
+  static constexpr std::uint32_t kLayoutVersion = 2;
 
   std::uint32_t magic = kMagic;
   std::uint32_t layout_version = kLayoutVersion;
@@ -28,7 +28,9 @@ struct LayerPlan {
   std::int32_t k_min = 0;  ///< each token's k_min best experts are never priced out
   /// Share of tokens that take k + 1 experts (the fractional REDUCED_K mixes two k over tokens).
   float extra_k_share = 0.0F;
-  std::uint32_t reserved[5] = {};
+  /// Share of tokens whose k_min + 1 best are never priced out (the fractional OPPORTUNISTIC).
+  float extra_k_min_share = 0.0F;
+  std::uint32_t reserved[4] = {};
 };
 static_assert(sizeof(LayerPlan) == 32);
 
@@ -38,7 +40,7 @@ static_assert(sizeof(LayerPlan) == 32);
 ///   PlanHeader                               64 B
 ///   LayerPlan          [layers]              32 B each
 ///   selection_bias     [layers][experts]     f32, subtracted from the utility u (design: b)
-///   activation_price   [layers][experts]     f32, in units of u: lambda * a_e * layer sensitivity
+///   activation_price   [layers][experts]     f32, in units of u: lambda * a_e; may be infinite
 ///   variant            [layers][experts]     u8, precision of the expert (0 = as loaded)
 ///   reserved           [layers][experts]     u8, zero: room for the expert-parallel rank
 ///
@@ -66,6 +68,11 @@ class RoutingPlan {
   /// Every token takes floor(k) experts, a share k - floor(k) of them one more; none is priced out.
   /// Requires 1 <= k <= experts.
   void set_fractional_k(double k);
+  /// OPPORTUNISTIC (opportunistic expert activation, arXiv 2511.02237): each token keeps its
+  /// floor(keep) best experts, a share keep - floor(keep) of them one more, and fills up to k from
+  /// what the batch keeps. That is pricing with k_min = keep and a price that nothing is worth.
+  /// Requires 1 <= keep <= every layer's k.
+  void set_opportunistic(double keep);
 
   bool empty() const { return bytes_.empty(); }
   /// The whole block, as copied to a device.

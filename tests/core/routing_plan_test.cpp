@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "core/errors.h"
@@ -36,12 +37,15 @@ TEST(RoutingPlan, BytesLieWhereTheDocumentSays) {
   RoutingPlan plan(2, 4, 3);
   plan.header().version = 7;
   plan.layer(1).k_min = 2;
+  plan.layer(1).extra_k_min_share = 0.75F;
   plan.selection_bias(1)[2] = 0.25F;
   plan.activation_price(0)[3] = 0.5F;
   plan.variant(1)[0] = 1;
   EXPECT_EQ(read_at<std::uint32_t>(plan, 0), PlanHeader::kMagic);
   EXPECT_EQ(read_at<std::uint64_t>(plan, 8), 7U);
   EXPECT_EQ(read_at<std::int32_t>(plan, 64 + 32 + 4), 2);
+  EXPECT_EQ(read_at<float>(plan, 64 + 32 + 12), 0.75F);
+  EXPECT_EQ(read_at<std::uint32_t>(plan, 4), 2U);  // the layout's version
   const std::size_t bias = 64 + 2 * 32;
   EXPECT_EQ(read_at<float>(plan, bias + 4 * (4 + 2)), 0.25F);
   const std::size_t price = bias + 4 * 8;
@@ -61,6 +65,17 @@ TEST(RoutingPlan, AFractionalKGivesAShareOfTheTokensOneMore) {
   EXPECT_EQ(plan.layer(1).k_min, 2);
   EXPECT_FLOAT_EQ(plan.layer(1).extra_k_share, 0.25F);
   EXPECT_THROW(plan.set_fractional_k(0.5), PreconditionError);
+}
+
+TEST(RoutingPlan, KeepAndFillIsPricingThatNothingIsWorth) {
+  RoutingPlan plan(2, 8, 4);
+  plan.set_opportunistic(2.25);
+  EXPECT_EQ(plan.layer(1).k, 4);
+  EXPECT_EQ(plan.layer(1).k_min, 2);
+  EXPECT_FLOAT_EQ(plan.layer(1).extra_k_min_share, 0.25F);
+  EXPECT_EQ(plan.activation_price(1)[7], std::numeric_limits<float>::infinity());
+  EXPECT_THROW(plan.set_opportunistic(0.5), PreconditionError);
+  EXPECT_THROW(plan.set_opportunistic(4.5), PreconditionError);
 }
 
 TEST(RoutingPlan, RefusesAKBeyondTheExperts) {
