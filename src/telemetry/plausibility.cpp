@@ -36,8 +36,7 @@ std::vector<std::string> reject_impossible(HostReading& host) {
 void PlausibilityCheck::tell(const std::string& sensor, const std::vector<std::string>& impossible,
                              Seconds now) {
   for (const std::string& words : impossible) {
-    const std::string column = words.substr(0, words.find(' '));
-    Told& told = told_[sensor + " " + column];
+    Told& told = told_[fmt::format("{} {}", sensor, words.substr(0, words.find(' ')))];
     if (told.words.empty()) {
       told.words = fmt::format("{} said {}: such readings count as absent", sensor, words);
     }

@@ -34,7 +34,7 @@ std::string domain_name(const std::filesystem::path& folder) {
 /// For the file that may not be read.
 std::string remedy(const std::string& powercap, const std::string& path) {
   const std::string file = std::filesystem::path(path).filename().string();
-  const std::string opened = fmt::format(
+  std::string opened = fmt::format(
       "sudo chmod a+r {}/intel-rapl:*/{} (until the next boot), or run as root", powercap, file);
   if (file != "energy_uj") return opened;
   return "only root may read it since Linux 5.10, as power can leak what other programs compute "

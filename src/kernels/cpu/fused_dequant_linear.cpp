@@ -92,7 +92,7 @@ THERMOE_INLINE void run_blocked(const FusedDequantLinearArgs& a) {
     run<width, kZeros>(a);                                                            \
   }                                                                                   \
   template <bool kZeros>                                                              \
-  target [[gnu::noinline]] void run_blocked_##name(const FusedDequantLinearArgs& a) { \
+  [[gnu::noinline]] target void run_blocked_##name(const FusedDequantLinearArgs& a) { \
     run_blocked<width, kZeros>(a);                                                    \
   }
 THERMOE_LINEAR_FUNCTIONS(avx512, THERMOE_TARGET_AVX512, kAvx512Width)

@@ -256,7 +256,7 @@ struct TileKernel;
   template <>                                                                                      \
   struct TileKernel<width> {                                                                       \
     template <int V, int M, class Panel>                                                           \
-    target [[gnu::noinline]] static void add(const Panel (&panels)[V], const float* const (&x)[M], \
+    [[gnu::noinline]] target static void add(const Panel (&panels)[V], const float* const (&x)[M], \
                                              int inputs, Tile<width, V, M>& tile) {                \
       Tile<width, V, M> held;                                                                      \
       copy_tile<width, V, M>(tile, held);                                                          \
