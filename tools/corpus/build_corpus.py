@@ -90,14 +90,13 @@ def sizes(documents):
     return {"bytes": sum(len(d.text) for d in documents), "documents": len(documents)}
 
 
-def split(domains, seed, keep_near_duplicates):
-    """(training documents, held-out documents), each in seeded order."""
+def split(domains, seed):
+    """(training documents, held-out documents), each in seeded order, no near-duplicates between
+    them."""
     everything = [document for group in domains.values() for document in group]
     order = corpus_format.shuffled(everything, seed)
     train = [d for d in order if not corpus_format.is_held_out(seed, d.text)]
     held_out = [d for d in order if corpus_format.is_held_out(seed, d.text)]
-    if keep_near_duplicates:
-        return train, held_out
     say("looking for near-duplicates of {} held-out documents (some minutes)".format(
         len(held_out)))
     clean_train, clean_held_out = near_duplicates.filter_both_sides(train, held_out)
@@ -107,9 +106,9 @@ def split(domains, seed, keep_near_duplicates):
     return clean_train, clean_held_out
 
 
-def write_corpus(out, seed, versions, domains, keep_near_duplicates):
+def write_corpus(out, seed, versions, domains):
     """Writes the four files; corpus.json last, so that it only ever describes whole files."""
-    train, held_out = split(domains, seed, keep_near_duplicates)
+    train, held_out = split(domains, seed)
     summary = os.path.join(out, "corpus.json")
     if os.path.exists(summary):
         os.remove(summary)
@@ -122,7 +121,7 @@ def write_corpus(out, seed, versions, domains, keep_near_duplicates):
         "schema": SCHEMA,
         "seed": seed,
         "held_out_one_in": corpus_format.HELD_OUT_ONE_IN,
-        "most_seen": None if keep_near_duplicates else near_duplicates.MOST_SEEN,
+        "most_seen": near_duplicates.MOST_SEEN,
         "separator": 0,
         "packages": [{"name": name, "version": version} for name, version in versions.items()],
         "domain_limits_bytes": DOMAIN_LIMITS,
@@ -164,9 +163,6 @@ def parse_arguments(arguments):
                         "%(default)s)")
     parser.add_argument("--keep-debs", metavar="DIR", help="keep the packages (190 MB) here, and "
                         "use those that are already here instead of downloading")
-    parser.add_argument("--keep-near-duplicates", action="store_true", help="as the shipped text "
-                        "and model were made: held-out documents may repeat training documents "
-                        "in part")
     return parser.parse_args(arguments)
 
 
@@ -191,7 +187,7 @@ def build(options):
     say("{} documents, {} of them repeats; writing {}".format(
         len(documents), len(documents) - len(unique), options.out))
     print_summary(write_corpus(options.out, options.seed, versions,
-                               limit_domains(unique, options.seed), options.keep_near_duplicates))
+                               limit_domains(unique, options.seed)))
 
 
 def main(arguments):

@@ -130,16 +130,11 @@ def read_index(text_path, index_path):
     return data, index["documents"]
 
 
-def write_index(index_path, text_path, data, entries, extra=None):
-    """Writes the index of these entries of the text, which holds `data`."""
-    write_file(index_path, {"schema": SCHEMA, "file": os.path.basename(text_path),
-                            "bytes": len(data), "sha256": sha256_hex(data), **(extra or {}),
-                            "documents": entries})
-
-
 def write_indexed(text_path, index_path, documents, extra=None):
     """Writes the documents and their index; returns the bytes."""
     data = join(documents)
     write_file(text_path, data)
-    write_index(index_path, text_path, data, index_of(documents), extra)
+    write_file(index_path, {"schema": SCHEMA, "file": os.path.basename(text_path),
+                            "bytes": len(data), "sha256": sha256_hex(data), **(extra or {}),
+                            "documents": index_of(documents)})
     return data

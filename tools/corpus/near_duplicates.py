@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how much of a held-out text stands in the training text, and lists its clean documents.
+"""Measures how much of a held-out text stands in the training text.
 
 A byte is "seen" if it lies in a string of 64 bytes (--string) that stands in the training text too.
-A document is clean if at most a tenth of its bytes (--most) are seen. Prints the shares by domain;
-with --out writes the index of the clean documents, which `thermoe eval --index` takes.
+A document is clean if at most a tenth of its bytes (--most) are seen. Prints the shares by domain.
 """
 
 import argparse
@@ -88,7 +87,6 @@ def parse_arguments(arguments):
     parser.add_argument("--train", required=True, metavar="FILE", help="the training text")
     parser.add_argument("--text", required=True, metavar="FILE", help="the held-out text")
     parser.add_argument("--index", required=True, metavar="FILE", help="its index")
-    parser.add_argument("--out", metavar="FILE", help="index of the clean documents to write")
     parser.add_argument("--string", type=int, default=STRING, metavar="N",
                         help="bytes of a string (default %(default)s)")
     parser.add_argument("--most", type=float, default=MOST_SEEN, metavar="SHARE",
@@ -109,13 +107,6 @@ def run(options):
                              options.string)
     covered = [shared_strings(text, seen, options.string)[1] for text in texts]
     print_table(entries, covered, options.most)
-    if options.out:
-        clean = [e for e, c in zip(entries, covered) if c <= options.most * e["length"]]
-        if not clean:
-            raise CorpusError("{}: no document is clean at --most {}; nothing is written".format(
-                options.text, options.most))
-        corpus_format.write_index(options.out, options.text, data, clean,
-                                  {"string_bytes": options.string, "most_seen": options.most})
 
 
 def main(arguments):
