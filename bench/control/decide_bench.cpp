@@ -44,20 +44,38 @@ std::vector<LogitSample> samples_of(int layers, int experts, int tokens) {
   return samples;
 }
 
+enum Router { kSoftmax, kSigmoid, kDeepSeek };
+
+/// kDeepSeek: sigmoid with a selection bias, 4 groups of 8.
+RouterSpec router_of(Router kind, int layers, int experts) {
+  RouterSpec router{.experts = experts, .k = kK};
+  if (kind == kSoftmax) return router;
+  router.score = ScoreFunction::kSigmoid;
+  if (kind == kSigmoid) return router;
+  router.groups = 8;
+  router.groups_kept = 4;
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < layers * experts; ++i) {
+    router.selection_bias.push_back(0.1F * normal(random));
+  }
+  return router;
+}
+
 /// The dual alone under a power cap that takes about a third of the energy above idle: layers,
-/// experts, tokens.
+/// experts, tokens, kind of router.
 void Decide(benchmark::State& state) {
   const auto layers = static_cast<int>(state.range(0));
   const auto experts = static_cast<int>(state.range(1));
   const auto tokens = static_cast<int>(state.range(2));
+  const RouterSpec router = router_of(static_cast<Router>(state.range(3)), layers, experts);
   const std::vector<LogitSample> samples = samples_of(layers, experts, tokens);
   std::vector<RoutingStats> stats;
-  for (const LogitSample& s : samples) stats.push_back(plain_loads(Utilities(s, kK)).back());
+  for (const LogitSample& s : samples) stats.push_back(plain_loads(Utilities(s, router)).back());
   ControllerConfig config{.strategy = Strategy::kKernelAwareTtha,
                           .mode = TthaMode::kDualOnly,
                           .layers = layers,
-                          .experts = experts,
-                          .k = kK,
+                          .router = router,
                           .costs = costs_of(layers, tokens)};
   const Cost full = config.costs.step(stats.front());
   config.step_period = 1.2 * full.latency;
@@ -93,10 +111,12 @@ void Decide(benchmark::State& state) {
 }
 
 BENCHMARK(Decide)
-    ->Args({48, 128, 16})
-    ->Args({48, 128, 64})
-    ->Args({48, 128, 256})
-    ->Args({61, 256, 64})
+    ->Args({48, 128, 16, kSoftmax})
+    ->Args({48, 128, 64, kSoftmax})
+    ->Args({48, 128, 256, kSoftmax})
+    ->Args({61, 256, 64, kSoftmax})
+    ->Args({61, 256, 64, kSigmoid})
+    ->Args({61, 256, 64, kDeepSeek})
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace

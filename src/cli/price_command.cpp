@@ -70,8 +70,7 @@ ControllerConfig controller_config(const PriceOptions& options, const RouterLogi
         fmt::format("--k-min {}: exceeds k = {}; a token takes no more", options.k_min, logits.k));
   }
   ControllerConfig config{.layers = logits.samples.front().layers,
-                          .experts = logits.samples.front().experts,
-                          .k = logits.k,
+                          .router = {.experts = logits.samples.front().experts, .k = logits.k},
                           .k_min = options.k_min};
   if (options.tokens_per_second > 0.0) {
     config.step_period = Seconds(tokens / options.tokens_per_second);
@@ -85,12 +84,12 @@ PriceSetting setting_of(const PriceOptions& options, RouterLogits logits) {
   const double tokens = mean_tokens(logits.samples);
   ControllerConfig config = controller_config(options, logits, tokens);
   const KernelCostModel costs = KernelCostModel::load(options.cost_model);
-  const CostTable& table = expert_table(costs, options, config.experts, config.k);
+  const CostTable& table = expert_table(costs, options, config.router.experts, config.router.k);
   const OpKey& key = table.key();
   const int model_layers = options.layers.value_or(config.layers);
   const ExpertShape shape{.name = to_string(key),
-                          .experts = config.experts,
-                          .top_k = config.k,
+                          .experts = config.router.experts,
+                          .top_k = config.router.k,
                           .d_model = key.shape[2],
                           .d_ff = key.shape[3],
                           .layers = model_layers};

@@ -88,7 +88,7 @@ std::string logits_text(const PriceSetting& s) {
       "Logits: {}: {} samples of {} layers, {:g} tokens{}, {} experts; top-{}\n"
       "        scores: softmax, {}\n",
       printable(s.logits_file, true), s.config.calibration.size(), first.layers, s.tokens,
-      s.padding_tokens > 0 ? " on average" : "", first.experts, s.config.k,
+      s.padding_tokens > 0 ? " on average" : "", first.experts, s.config.router.k,
       s.softmax_told ? "as the file says" : "which is assumed: the file does not say");
   if (s.padding_tokens > 0) {
     text += fmt::format(
@@ -151,7 +151,7 @@ std::string price_text(const PriceSetting& s) {
   }
   rows += "Instead, fewer experts per token (what pricing competes with):\n";
   for (const RoutingOption& o : fewer_expert_options(s.config)) {
-    if (o.k != s.config.k) rows += row(s, fmt::format("top-{}", o.k), o);
+    if (o.k != s.config.router.k) rows += row(s, fmt::format("top-{}", o.k), o);
   }
   if (s.config.targets.any()) rows += chosen_text(s);
   if (rows.find(" *\n") != std::string::npos) {

@@ -21,7 +21,7 @@ std::vector<float> hardware_features(const ControllerConfig& c, const AdapterTic
   if (c.targets.step_time)
     f[2] = static_cast<float>(o.metrics.step_time / *c.targets.step_time - 1.0);
   f[3] = static_cast<float>(std::log1p(tick.lambda));
-  f[4] = static_cast<float>(ran.active / c.experts);
+  f[4] = static_cast<float>(ran.active / c.router.experts);
   for (float& x : f) x = std::clamp(x, -4.0F, 4.0F);
   return f;
 }
@@ -52,7 +52,7 @@ std::vector<float> adapter_features(const ControllerConfig& c, const AdapterTick
   for (const CostCurve& curve : o.costs.variants) {
     activation += curve.activation().energy.value / static_cast<double>(o.costs.variants.size());
   }
-  const float even = static_cast<float>(c.k) / static_cast<float>(c.experts);
+  const float even = static_cast<float>(c.router.k) / static_cast<float>(c.router.experts);
   std::vector<float> features;
   features.reserve(utility.size() * kAdapterFeatures);
   for (std::size_t i = 0; i < utility.size(); ++i) {

@@ -35,16 +35,16 @@ AdaptiveTick::AdaptiveTick(const ControllerConfig& config)
       health_(config.guard, config.targets) {}
 
 TickView AdaptiveTick::begin(const Observation& o) {
-  THERMOE_EXPECT(o.stats.layers == config_.layers && o.stats.experts == config_.experts,
+  THERMOE_EXPECT(o.stats.layers == config_.layers && o.stats.experts == config_.router.experts,
                  "stats of {}x{} for a controller of {}x{}", o.stats.layers, o.stats.experts,
-                 config_.layers, config_.experts);
-  THERMOE_EXPECT(o.sample.layers == config_.layers && o.sample.experts == config_.experts,
+                 config_.layers, config_.router.experts);
+  THERMOE_EXPECT(o.sample.layers == config_.layers && o.sample.experts == config_.router.experts,
                  "sample of {}x{} for a controller of {}x{}", o.sample.layers, o.sample.experts,
-                 config_.layers, config_.experts);
+                 config_.layers, config_.router.experts);
   TickView view{.costs =
                     LoadCosts(o.costs, std::max(o.stats.tokens, o.sample.tokens), config_.variant)};
   view.ran = view.costs.demand(o.stats);
-  view.utilities = std::make_shared<const Utilities>(o.sample, config_.k);
+  view.utilities = std::make_shared<const Utilities>(o.sample, config_.router);
   std::string number = HealthMonitor::number_fault(o);
   if (number.empty() && !view.utilities->finite()) number = "the sampled gate logits hold NaN";
   view.numbers_sound = number.empty();

@@ -36,7 +36,7 @@ std::vector<float> price_biases(const ControllerConfig& c, const std::vector<dou
 double mean_load(const ControllerConfig& c, const DemandModel& model, const LoadCosts& costs) {
   const double active = model.plain(costs).active;
   const int tokens = c.calibration.front().tokens;
-  return active > 0.0 ? static_cast<double>(tokens) * c.k / active : 1.0;
+  return active > 0.0 ? static_cast<double>(tokens) * c.router.k / active : 1.0;
 }
 
 bool better(const Calibration& a, const Calibration& b) {
@@ -56,11 +56,11 @@ bool meets_at_reference(const ControllerConfig& c, const Cost& cost) {
 
 Calibration calibrate(const ControllerConfig& c) {
   Calibration best;
-  best.parameters = {.k = c.k, .k_min = c.k_min};
-  best.parameters.unit_price = unit_prices(c.costs, c.layers, c.experts, c.variant);
+  best.parameters = {.k = c.router.k, .k_min = c.k_min};
+  best.parameters.unit_price = unit_prices(c.costs, c.layers, c.router.experts, c.variant);
   if (c.calibration.empty()) return best;
 
-  DemandModel model = demand_of(c.calibration, c.k, c.variant);
+  DemandModel model = demand_of(c.calibration, c.router, c.variant);
   const LoadCosts costs(c.costs, largest_batch(c.calibration), c.variant);
   model.price(best.parameters);
   const std::vector<double> slopes = envelope_slopes(c.costs, mean_load(c, model, costs));
@@ -69,7 +69,7 @@ Calibration calibrate(const ControllerConfig& c) {
   std::vector<double> strengths{0.0};
   if (!price_biases(c, slopes, 1.0).empty()) strengths = {0.0, 0.01, 0.02, 0.04, 0.08};
   bool first = true;
-  for (int k_min = c.k_min; k_min <= std::min(c.k, c.k_min + 2); ++k_min) {
+  for (int k_min = c.k_min; k_min <= std::min(c.router.k, c.k_min + 2); ++k_min) {
     for (const double nu : strengths) {
       Calibration tried{.parameters = best.parameters};
       tried.parameters.k_min = k_min;

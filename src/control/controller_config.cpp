@@ -47,7 +47,8 @@ void check_targets(const Targets& targets) {
 }
 
 void check_sizes(const ControllerConfig& c) {
-  const auto cells = static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(c.experts);
+  const auto cells =
+      static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(c.router.experts);
   need(c.variant.empty() || c.variant.size() == cells,
        fmt::format("variant has {} values, must have layers x experts = {}", c.variant.size(),
                    cells));
@@ -57,9 +58,9 @@ void check_sizes(const ControllerConfig& c) {
                      c.costs.variants.size()));
   }
   for (const LogitSample& s : c.calibration) {
-    need(s.layers == c.layers && s.experts == c.experts,
+    need(s.layers == c.layers && s.experts == c.router.experts,
          fmt::format("a calibration sample has {} layers of {} experts, the model {} of {}",
-                     s.layers, s.experts, c.layers, c.experts));
+                     s.layers, s.experts, c.layers, c.router.experts));
   }
 }
 
@@ -79,12 +80,13 @@ std::optional<SensorFallback> sensor_fallback_from(std::string_view name) {
 std::vector<std::string> sensor_fallback_names() { return all_names(kFallbacks); }
 
 void check(const ControllerConfig& c) {
-  need(c.layers >= 1 && c.experts >= 1 && c.experts <= 65536,
-       fmt::format("layers={} experts={} is no router", c.layers, c.experts));
-  need(c.k >= 1 && c.k <= c.experts,
-       fmt::format("k={} must be within 1..experts={}", c.k, c.experts));
-  need(c.k_min >= 1 && c.k_min <= c.k,
-       fmt::format("k_min={} must be within 1..k={}", c.k_min, c.k));
+  need(c.layers >= 1 && c.router.experts <= 65536,
+       fmt::format("layers={} experts={} is no router", c.layers, c.router.experts));
+  if (const auto problem = find_problem(c.router, c.layers)) {
+    throw UsageError(fmt::format("controller: router.{}: {}", problem->key, problem->problem));
+  }
+  need(c.k_min >= 1 && c.k_min <= c.router.k,
+       fmt::format("k_min={} must be within 1..k={}", c.k_min, c.router.k));
   check_targets(c.targets);
   need(std::isfinite(c.step_period.value) && c.step_period.value >= 0.0,
        fmt::format("step_period={} must be >= 0 (0 = saturated)", c.step_period.value));

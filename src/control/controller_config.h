@@ -6,6 +6,7 @@
 
 #include "control/controller.h"
 #include "core/logit_sample.h"
+#include "core/router_spec.h"
 #include "core/step_cost.h"
 #include "core/targets.h"
 #include "core/thermal_model.h"
@@ -59,8 +60,7 @@ struct ControllerConfig {
   TthaMode mode = TthaMode::kBoth;
   Targets targets{};
   int layers = 0;
-  int experts = 0;
-  int k = 0;
+  RouterSpec router{};          ///< of the model that is controlled
   int k_min = 1;                ///< each token's k_min best experts are never priced out
   Seconds step_period{};        ///< a step starts each period; 0 = saturated
   FirstOrderThermal thermal{};  ///< the controller's model, not the plant's

@@ -168,10 +168,12 @@ std::size_t DemandModel::last_number() const {
   return static_cast<std::size_t>(above - thresholds_.begin());
 }
 
-DemandModel demand_of(std::span<const LogitSample> samples, int k,
+DemandModel demand_of(std::span<const LogitSample> samples, const RouterSpec& router,
                       const std::vector<std::uint8_t>& variant) {
   DemandModel model(static_cast<int>(samples.size()), variant);
-  for (const LogitSample& sample : samples) model.add(std::make_shared<const Utilities>(sample, k));
+  for (const LogitSample& sample : samples) {
+    model.add(std::make_shared<const Utilities>(sample, router));
+  }
   return model;
 }
 

@@ -94,8 +94,8 @@ class DemandModel {
   double last_ = 0.0;
 };
 
-/// A demand model of all `samples` (at least one); k experts a token in the baseline.
-DemandModel demand_of(std::span<const LogitSample> samples, int k,
+/// A demand model of all `samples` (at least one).
+DemandModel demand_of(std::span<const LogitSample> samples, const RouterSpec& router,
                       const std::vector<std::uint8_t>& variant);
 /// The largest number of tokens of a sample; at least 1.
 int largest_batch(std::span<const LogitSample> samples);

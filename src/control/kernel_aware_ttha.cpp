@@ -90,7 +90,7 @@ RoutingPlan KernelAwareTtha::decide(const Observation& o) {
   if (model_.empty()) {  // nothing is known of the router yet
     return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
   }
-  prior_.unit_price = unit_prices(o.costs, config_.layers, config_.experts, config_.variant);
+  prior_.unit_price = unit_prices(o.costs, config_.layers, config_.router.experts, config_.variant);
   PricingParameters parameters = prior_;
   const std::string fault = adapt(o, view, parameters);
   model_.price(prior_);

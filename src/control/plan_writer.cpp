@@ -7,7 +7,7 @@
 namespace thermoe {
 
 RoutingPlan baseline_plan_of(const ControllerConfig& config) {
-  RoutingPlan plan(config.layers, config.experts, config.k);
+  RoutingPlan plan(config.layers, config.router.experts, config.router.k);
   if (config.variant.empty()) return plan;
   for (int l = 0; l < config.layers; ++l) {
     const auto row = plan.variant(l);

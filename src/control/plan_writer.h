@@ -14,7 +14,8 @@ RoutingPlan baseline_plan_of(const ControllerConfig& config);
 RoutingPlan priced_plan(const ControllerConfig& config, const PricingParameters& parameters,
                         double lambda);
 
-/// Every token takes floor(k) experts, a share k - floor(k) of them one more. 1 <= k <= config.k.
+/// Every token takes floor(k) experts, a share k - floor(k) of them one more. 1 <= k <=
+/// config.router.k.
 RoutingPlan reduced_plan(const ControllerConfig& config, double k);
 
 /// L2 norm of all selection biases.

@@ -21,6 +21,7 @@ PriceWalk::PriceWalk(std::shared_ptr<const PricedSample> sample,
     : sample_(std::move(sample)),
       variant_(variant),
       experts_(static_cast<std::size_t>(sample_->utilities().experts())),
+      reach_(static_cast<std::size_t>(sample_->utilities().reach())),
       tokens_(static_cast<std::size_t>(sample_->utilities().tokens())),
       histogram_(variants_in(variant), static_cast<int>(tokens_)),
       plain_histogram_(histogram_) {
@@ -67,14 +68,14 @@ void PriceWalk::add_load(std::size_t cell, int change) {
   loads_[cell] += change;
 }
 
-/// The token's order as far as `reach` at least, if it has so many experts.
-std::span<const std::uint16_t> PriceWalk::order(std::size_t row, std::size_t reach) {
+/// The token's order as far as rank `last` at least, if it reaches so many experts.
+std::span<const std::uint16_t> PriceWalk::order(std::size_t row, std::size_t last) {
   const auto best = sample_->ranking().experts(row);
-  if (reach < best.size() || best.size() == experts_) return best;
+  if (last < best.size() || best.size() == reach_) return best;
   const auto all = sample_->full_order(row);
   if (sorted_[row] == 0) {
     const std::size_t base = row / tokens_ * experts_;
-    for (std::size_t i = best.size(); i < experts_; ++i) {
+    for (std::size_t i = best.size(); i < reach_; ++i) {
       rank_[(base + all[i]) * tokens_ + row % tokens_] = static_cast<Rank>(i);
     }
     sorted_[row] = 1;
@@ -96,11 +97,11 @@ void PriceWalk::drop(std::size_t cell) {
       continue;
     }
     std::size_t i = std::size_t{last_[row]} + 1;
-    for (; i < experts_; ++i) {
+    for (; i < reach_; ++i) {
       const auto known = order(row, i);
       if (active_[base + known[i]] != 0) break;
     }
-    if (i < experts_) {
+    if (i < reach_) {
       add_load(base + order(row, i)[i], 1);
       last_[row] = static_cast<Rank>(i);
     } else {
@@ -122,7 +123,7 @@ void PriceWalk::restore(std::size_t cell) {
     std::size_t i = last_[row];
     if (last_[row] == kShort) {
       if (--missing_[row] > 0) continue;
-      i = experts_;
+      i = reach_;
     } else {
       add_load(base + order(row, i)[i], -1);
     }
@@ -135,13 +136,13 @@ void PriceWalk::restore(std::size_t cell) {
 
 double PriceWalk::kept_of(std::size_t row) {
   const std::size_t base = row / tokens_ * experts_;
-  const std::size_t end = last_[row] == kShort ? experts_ : std::size_t{last_[row]} + 1;
+  const std::size_t end = last_[row] == kShort ? reach_ : std::size_t{last_[row]} + 1;
   const auto known = order(row, end - 1);
   double kept = 0.0;
   for (std::size_t i = 0; i < end; ++i) {
     if (active_[base + known[i]] != 0) kept += sample_->utility(row, i);
   }
-  return kept;
+  return sample_->utilities().kept(row, kept);
 }
 
 double PriceWalk::kept_mass() {

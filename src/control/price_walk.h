@@ -53,12 +53,12 @@ class PriceWalk {
   void drop(std::size_t cell);
   void restore(std::size_t cell);
   void add_load(std::size_t cell, int change);
-  std::span<const std::uint16_t> order(std::size_t row, std::size_t reach);
+  std::span<const std::uint16_t> order(std::size_t row, std::size_t last);
   double kept_of(std::size_t row);
 
   std::shared_ptr<const PricedSample> sample_;
   std::span<const std::uint8_t> variant_;
-  std::size_t experts_, tokens_;
+  std::size_t experts_, reach_, tokens_;
   std::size_t dropped_ = 0;             ///< of sample_->cells()
   std::vector<std::uint8_t> active_{};  ///< [layers, experts]
   std::vector<int> loads_{};            ///< likewise

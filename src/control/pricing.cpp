@@ -51,21 +51,27 @@ PricedSample::PricedSample(std::shared_ptr<const Utilities> utilities,
 void PricedSample::rank_by_score() {
   const Utilities& u = *utilities_;
   const auto experts = static_cast<std::size_t>(u.experts());
-  const int aim = std::min(u.experts(), 2 * k_ + 2);
+  const int aim = std::min(u.reach(), 2 * k_ + 2);
   RowCut cut(std::min(k_ + 1, aim), aim);
-  std::vector<float> score(experts);
+  std::vector<float> score(experts), scratch;
   std::vector<std::uint64_t> keys;
-  ranking_.reserve(next_.size(), static_cast<std::size_t>(aim) + 4);
+  ranking_.reserve(next_.size(), static_cast<std::size_t>(aim) + 4, u.biased_losses());
   for (std::size_t row = 0; row < next_.size(); ++row) {
     const std::size_t base = row / static_cast<std::size_t>(u.tokens()) * experts;
     const auto mine = u.all().subspan(row * experts, experts);
-    for (std::size_t e = 0; e < experts; ++e) score[e] = mine[e] - bias_[base + e];
+    const auto selection = u.all_selection().subspan(row * experts, experts);
+    for (std::size_t e = 0; e < experts; ++e) score[e] = selection[e] - bias_[base + e];
     keys.clear();
-    for (const int e : cut.pass(score))
+    for (const int i : cut.pass(u.reached(row, score, scratch))) {
+      const int e = u.in_reach(row, i);
       keys.push_back(preference_key(score[static_cast<std::size_t>(e)], e));
+    }
     std::sort(keys.begin(), keys.end());
-    for (const std::uint64_t key : keys)
-      ranking_.add(expert_of(key), mine[static_cast<std::size_t>(expert_of(key))]);
+    for (const std::uint64_t key : keys) {
+      const auto e = static_cast<std::size_t>(expert_of(key));
+      ranking_.add(expert_of(key), mine[e]);
+      if (u.biased_losses()) ranking_.add_loss_score(selection[e]);
+    }
     ranking_.end_row();
   }
 }
@@ -73,20 +79,29 @@ void PricedSample::rank_by_score() {
 const PricedSample::Order& PricedSample::sort_all(std::size_t row) const {
   Order& order = orders_[row];
   if (!order.expert.empty()) return order;
-  const auto experts = static_cast<std::size_t>(utilities_->experts());
-  const std::size_t base = row / static_cast<std::size_t>(utilities_->tokens()) * experts;
-  std::vector<float> u(experts);
-  utilities_->evaluate(row, u);
-  std::vector<std::uint64_t> keys(experts);
-  for (std::size_t e = 0; e < experts; ++e) {
-    const float score = bias_.empty() ? u[e] : u[e] - bias_[base + e];
-    keys[e] = preference_key(score, static_cast<int>(e));
+  const Utilities& u = *utilities_;
+  const auto experts = static_cast<std::size_t>(u.experts());
+  const std::size_t base = row / static_cast<std::size_t>(u.tokens()) * experts;
+  std::vector<float> utility(experts), other;
+  u.evaluate(row, utility);
+  if (!u.plain()) u.evaluate_selection(row, other = utility);
+  const std::vector<float>& selection = u.plain() ? utility : other;
+  const auto take = [&](std::size_t e) {
+    order.expert.push_back(static_cast<std::uint16_t>(e));
+    order.utility.push_back(utility[e]);
+    if (u.biased_losses()) order.loss_score.push_back(selection[e]);
+  };
+  std::vector<std::uint8_t> taken(experts, 0);
+  for (const std::uint16_t e : ranking().experts(row)) take(e), taken[e] = 1;
+  std::vector<std::uint64_t> keys;
+  keys.reserve(static_cast<std::size_t>(u.reach()));
+  for (int i = 0; i < u.reach(); ++i) {
+    const auto e = static_cast<std::size_t>(u.in_reach(row, i));
+    const float score = bias_.empty() ? selection[e] : selection[e] - bias_[base + e];
+    if (taken[e] == 0) keys.push_back(preference_key(score, static_cast<int>(e)));
   }
   std::sort(keys.begin(), keys.end());
-  for (const std::uint64_t key : keys) {
-    order.expert.push_back(static_cast<std::uint16_t>(expert_of(key)));
-    order.utility.push_back(u[static_cast<std::size_t>(expert_of(key))]);
-  }
+  for (const std::uint64_t key : keys) take(static_cast<std::size_t>(expert_of(key)));
   return order;
 }
 
@@ -102,13 +117,15 @@ float PricedSample::utility(std::size_t row, std::size_t rank) const {
 float PricedSample::next_of(std::size_t row, std::size_t base) const {
   const auto best = ranking().experts(row);
   for (std::size_t i = static_cast<std::size_t>(k_); i < best.size(); ++i) {
-    if (picked(base + best[i])) return ranking().utilities(row)[i];
+    if (picked(base + best[i])) return ranking().loss_scores(row)[i];
   }
-  const auto experts = static_cast<std::size_t>(utilities_->experts());
-  if (best.size() == experts) return 0.0F;
+  const auto reach = static_cast<std::size_t>(utilities_->reach());
+  if (best.size() == reach) return 0.0F;
   const Order& order = sort_all(row);
-  for (std::size_t i = best.size(); i < experts; ++i) {
-    if (picked(base + order.expert[i])) return order.utility[i];
+  for (std::size_t i = best.size(); i < reach; ++i) {
+    if (picked(base + order.expert[i])) {
+      return order.loss_score.empty() ? order.utility[i] : order.loss_score[i];
+    }
   }
   return 0.0F;
 }
@@ -129,10 +146,10 @@ void PricedSample::price_layer(int layer, const PricingParameters& parameters) {
   }
   for (std::size_t row = first; row < first + tokens; ++row) {  // what losing a pick would cost
     const auto best = ranking().experts(row);
-    const auto utility = ranking().utilities(row);
+    const auto score = ranking().loss_scores(row);
     const float next = next_of(row, base);
     next_[row] = next;
-    for (std::size_t i = 0; i < k; ++i) loss_[base + best[i]] += std::max(0.0F, utility[i] - next);
+    for (std::size_t i = 0; i < k; ++i) loss_[base + best[i]] += std::max(0.0F, score[i] - next);
   }
   for (std::size_t e = base; e < base + experts; ++e) {
     if (threshold_[e] < 0.0F) continue;
@@ -145,6 +162,7 @@ RoutingStats PricedSample::loads(double lambda) const {
   const Utilities& u = *utilities_;
   const auto experts = static_cast<std::size_t>(u.experts());
   const auto tokens = static_cast<std::size_t>(u.tokens());
+  const auto reach = static_cast<std::size_t>(u.reach());
   RoutingStats stats{.layers = u.layers(), .experts = u.experts(), .tokens = u.tokens()};
   stats.counts.assign(threshold_.size(), 0);
   double kept = 0.0;
@@ -152,14 +170,16 @@ RoutingStats PricedSample::loads(double lambda) const {
     const std::size_t base = row / tokens * experts;
     std::span<const std::uint16_t> order = ranking().experts(row);
     int taken = 0;
-    for (std::size_t i = 0; i < experts && taken < k_; ++i) {
+    double own = 0.0;
+    for (std::size_t i = 0; i < reach && taken < k_; ++i) {
       if (i == order.size()) order = full_order(row);
       const std::size_t e = base + order[i];
       if (!picked(e) || threshold_[e] < lambda) continue;
       ++stats.counts[e];
       ++taken;
-      kept += utility(row, i);
+      own += utility(row, i);
     }
+    kept += u.kept(row, own);
   }
   stats.kept_mass = kept / (static_cast<double>(u.layers()) * u.tokens());
   return stats;
@@ -178,11 +198,13 @@ std::vector<RoutingStats> plain_loads(const Utilities& u) {
   for (std::size_t row = 0; row < static_cast<std::size_t>(u.layers()) * tokens; ++row) {
     const auto best = u.ranking().experts(row);
     const auto utility = u.ranking().utilities(row);
+    double own = 0.0;
     for (std::size_t i = 0; i < k; ++i) {
       for (std::size_t j = i; j < k; ++j) {  // the (i+1)-th best is picked by every k > i
         ++result[j].counts[row / tokens * experts + best[i]];
-        result[j].kept_mass += utility[i];
       }
+      own += utility[i];
+      result[i].kept_mass += u.kept(row, own);
     }
   }
   for (RoutingStats& stats : result)

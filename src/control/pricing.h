@@ -16,7 +16,7 @@ namespace thermoe {
 struct PricingParameters {
   int k = 0;      ///< experts a token takes
   int k_min = 1;  ///< each token's k_min best experts are never priced out
-  /// [layers, experts] selection bias b, subtracted from u; empty = 0.
+  /// [layers, experts] selection bias b, subtracted from v; empty = 0.
   std::vector<float> bias{};
   /// [layers, experts] a_e times what the adapter makes of the layer's price: price of an
   /// expert at lambda = 1; empty = 1. > 0.
@@ -47,13 +47,14 @@ class PricedSample {
   /// Expert is in G (some token's k_min best), [layers, experts].
   const std::vector<std::uint8_t>& guaranteed() const { return guaranteed_; }
   const Utilities& utilities() const { return *utilities_; }
-  /// Utility of the token's best expert in U outside its own top-k (0 if none), [layers, tokens].
-  const std::vector<float>& next_utility() const { return next_; }
+  /// Loss score of the token's best expert in U outside its own top-k (0 if none), [layers,
+  /// tokens].
+  const std::vector<float>& next_score() const { return next_; }
 
   int k() const { return k_; }
   /// The token's best experts by score, with their utilities: more than k.
   const Ranking& ranking() const { return bias_.empty() ? utilities_->ranking() : ranking_; }
-  /// All experts of a row (layer * tokens + token) by score: sorted when first asked for.
+  /// All experts in reach of a row (layer * tokens + token) by score: sorted when first asked for.
   std::span<const std::uint16_t> full_order(std::size_t row) const;
   /// u of one expert in the row.
   float utility(std::size_t row, std::size_t rank) const;
@@ -65,7 +66,7 @@ class PricedSample {
 
   struct Order {
     std::vector<std::uint16_t> expert{};
-    std::vector<float> utility{};
+    std::vector<float> utility{}, loss_score{};  ///< no loss scores: the utilities
   };
   const Order& sort_all(std::size_t row) const;
 

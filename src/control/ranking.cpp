@@ -23,10 +23,11 @@ float mean_of(std::span<const float> row) {
 
 }  // namespace
 
-void Ranking::reserve(std::size_t rows, std::size_t experts_a_row) {
+void Ranking::reserve(std::size_t rows, std::size_t experts_a_row, bool loss_scores) {
   begin_.reserve(rows + 1);
   expert_.reserve(rows * experts_a_row);
   utility_.reserve(rows * experts_a_row);
+  if (loss_scores) loss_score_.reserve(rows * experts_a_row);
 }
 
 int RowCut::count_above(std::span<const float> row) {

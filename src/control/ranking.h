@@ -21,18 +21,27 @@ class Ranking {
     return std::span(utility_).subspan(begin_[row], begin_[row + 1] - begin_[row]);
   }
 
-  void reserve(std::size_t rows, std::size_t experts_a_row);
+  /// What a token loses with them is counted in these: the utilities, where no others were added.
+  std::span<const float> loss_scores(std::size_t row) const {
+    if (loss_score_.empty()) return utilities(row);
+    return std::span(loss_score_).subspan(begin_[row], begin_[row + 1] - begin_[row]);
+  }
+
+  void reserve(std::size_t rows, std::size_t experts_a_row, bool loss_scores);
   /// Adds to the row under way.
   void add(int expert, float utility) {
     expert_.push_back(static_cast<std::uint16_t>(expert));
     utility_.push_back(utility);
   }
+  /// Of the expert added last; of all or of none.
+  void add_loss_score(float score) { loss_score_.push_back(score); }
   void end_row() { begin_.push_back(expert_.size()); }
 
  private:
   std::vector<std::size_t> begin_{0};
   std::vector<std::uint16_t> expert_{};
   std::vector<float> utility_{};
+  std::vector<float> loss_score_{};
 };
 
 /// Finds the candidates for the top of a row: all values from a cut on, which follows the rows so
@@ -64,5 +73,10 @@ inline std::uint64_t preference_key(float score, int expert) {
   return (static_cast<std::uint64_t>(~rising) << 32) | static_cast<std::uint32_t>(expert);
 }
 inline int expert_of(std::uint64_t key) { return static_cast<int>(key & 0xffff'ffffU); }
+/// The score of which the key was made.
+inline float preference_of(std::uint64_t key) {
+  const auto rising = ~static_cast<std::uint32_t>(key >> 32);
+  return std::bit_cast<float>((rising & 0x8000'0000U) != 0 ? rising & 0x7fff'ffffU : ~rising);
+}
 
 }  // namespace thermoe

@@ -13,7 +13,7 @@ ReducedKController::ReducedKController(const ControllerConfig& config)
 
 Demand ReducedKController::at(double k) const {
   const auto low = static_cast<std::size_t>(std::floor(k)) - 1;
-  const auto high = std::min(low + 1, static_cast<std::size_t>(config_.k) - 1);
+  const auto high = std::min(low + 1, static_cast<std::size_t>(config_.router.k) - 1);
   Demand sum{.cost = {}, .active = 0.0, .kept_mass = 0.0};
   const double share = 1.0 / static_cast<double>(recent_.size());
   for (const auto& by_k : recent_) {
@@ -27,7 +27,7 @@ Demand ReducedKController::at(double k) const {
 
 double ReducedKController::choose() const {
   const auto meets = [&](double k) { return tick_.tracker().meets(config_.targets, at(k).cost); };
-  double high = config_.k;
+  double high = config_.router.k;
   if (meets(high)) return high;
   double low = 1.0;
   for (int i = 0; i < 24; ++i) {  // to 1e-6 of a k
@@ -54,7 +54,7 @@ RoutingPlan ReducedKController::decide(const Observation& o) {
       {.plan = reduced_plan(config_, k),
        .saturated = k <= 1.0 && !tick_.tracker().meets(config_.targets, demand.cost),
        .demand = demand,
-       .baseline = at(config_.k)});
+       .baseline = at(config_.router.k)});
 }
 
 }  // namespace thermoe

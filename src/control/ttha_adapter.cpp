@@ -116,7 +116,7 @@ AdapterOutput TthaAdapter::update_ttha(const AdapterTick& tick) {
   const Utilities& utilities = *tick.utilities;
   const std::vector<float> features = adapter_features(c, tick);
   auto [raw_bias, raw_price] =
-      self.network.forward(view(features, {c.layers, c.experts, kAdapterFeatures}));
+      self.network.forward(view(features, {c.layers, c.router.experts, kAdapterFeatures}));
   // A shift common to all experts of a layer changes no pick: only differences are given out.
   const auto delta_bias = 0.5 * c.guard.bias_clamp * (raw_bias - raw_bias.mean(1, true));
   auto log_price = c.adapter.log_price_clamp * raw_price;
@@ -130,11 +130,11 @@ AdapterOutput TthaAdapter::update_ttha(const AdapterTick& tick) {
   const RoutingStats loads = hard.loads(tick.lambda);
   const ExpertCosts costs = expert_costs(tick.observation.costs, c.variant, loads);
   auto bias = held(delta_bias, out.bias);
-  if (!tick.prior.bias.empty()) bias = bias + view(tick.prior.bias, {c.layers, c.experts});
-  const auto price = tick.lambda * view(tick.prior.unit_price, {c.layers, c.experts}) *
+  if (!tick.prior.bias.empty()) bias = bias + view(tick.prior.bias, {c.layers, c.router.experts});
+  const auto price = tick.lambda * view(tick.prior.unit_price, {c.layers, c.router.experts}) *
                      torch::exp(held(log_price, out.log_price)).unsqueeze(-1);
-  const auto u = view(utilities.all(), {c.layers, utilities.tokens(), c.experts});
-  const Soft soft = soft_demand(u, bias, price, gate_width(price), hard, costs, c.k);
+  const auto u = view(utilities.all(), {c.layers, utilities.tokens(), c.router.experts});
+  const Soft soft = soft_demand(u, bias, price, gate_width(price), hard, costs, c.router.k);
   const LossTerms terms = loss_terms(c, tick, soft, tick.costs.demand(loads),
                                      tick.costs.demand(plain_loads(utilities).back()));
   const torch::Tensor total = terms.total();

@@ -8,8 +8,9 @@ namespace thermoe {
 namespace {
 
 constexpr double kSelectionTemperature =
-    0.004;                            // tau: the 8th and 9th picks differ by about as much
-constexpr double kGateFloor = 0.002;  // tau_a = kGateFloor + kGateShare * price
+    0.004;                             // tau: the 8th and 9th picks differ by about as much
+constexpr double kBeyondReach = -1e6;  // v outside the token's groups: never picked, yet finite
+constexpr double kGateFloor = 0.002;   // tau_a = kGateFloor + kGateShare * price
 constexpr double kGateShare = 0.25;
 
 /// The value of `exact` with the gradient of `smooth`: the surrogate only lends its slope.
@@ -69,9 +70,14 @@ Soft soft_demand(const torch::Tensor& u, const torch::Tensor& bias, const torch:
                  const torch::Tensor& width, const PricedSample& hard, const ExpertCosts& costs,
                  int k) {
   const std::int64_t layers = u.size(0), tokens = u.size(1), experts = u.size(2);
-  const auto x = fermi_selection(u - bias.unsqueeze(1), k);
-  const auto next = view(hard.next_utility(), {layers, tokens, 1}).to(u.scalar_type());
-  const auto loss = (x * torch::relu(u - next)).sum(1);
+  const Utilities& of = hard.utilities();
+  const auto v = of.plain() ? u
+                            : view(of.all_selection(), {layers, tokens, experts})
+                                  .to(u.scalar_type())
+                                  .clamp_min(kBeyondReach);
+  const auto x = fermi_selection(v - bias.unsqueeze(1), k);
+  const auto next = view(hard.next_score(), {layers, tokens, 1}).to(u.scalar_type());
+  const auto loss = (x * torch::relu((of.biased_losses() ? v : u) - next)).sum(1);
   const auto guaranteed = torch::from_blob(const_cast<std::uint8_t*>(hard.guaranteed().data()),
                                            {layers, experts}, torch::kUInt8)
                               .to(u.scalar_type());

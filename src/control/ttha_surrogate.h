@@ -40,8 +40,8 @@ ExpertCosts expert_costs(const StepCost& costs, const std::vector<std::uint8_t>&
 torch::Tensor gate_width(const torch::Tensor& price);
 
 /// The smooth image of the pricing rule: theory.md eq. (13)-(15).
-/// u [layers, tokens, experts]; bias and price [layers, experts], with gradient; `hard` is the
-/// exact rule under the same parameters.
+/// u [layers, tokens, experts], of hard's sample; bias and price [layers, experts], with gradient;
+/// `hard` is the exact rule under the same parameters.
 Soft soft_demand(const torch::Tensor& u, const torch::Tensor& bias, const torch::Tensor& price,
                  const torch::Tensor& width, const PricedSample& hard, const ExpertCosts& costs,
                  int k);

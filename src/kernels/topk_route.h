@@ -5,11 +5,10 @@
 #include <span>
 #include <vector>
 
+#include "core/router_spec.h"
 #include "kernels/aligned_vector.h"
 
 namespace thermoe {
-
-enum class ScoreFunction { kSoftmax, kSigmoid };
 
 /// Largest number of experts a layer may have.
 inline constexpr int kMaxExperts = 1024;

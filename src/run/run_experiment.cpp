@@ -59,8 +59,7 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const Routing
   config.mode = e.control.mode;
   config.targets = e.targets;
   config.layers = baseline.layers();
-  config.experts = baseline.experts();
-  config.k = baseline.layer(0).k;
+  config.router = {.experts = baseline.experts(), .k = baseline.layer(0).k};
   config.k_min = e.control.k_min;
   config.step_period = e.step_period();
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();

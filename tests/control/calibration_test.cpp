@@ -34,7 +34,7 @@ Demand routed(const ControllerConfig& c, const RoutingPlan& plan) {
   Demand mean{.kept_mass = 0.0};
   const double share = 1.0 / static_cast<double>(c.calibration.size());
   for (const LogitSample& sample : c.calibration) {
-    const RoutingStats stats = ReferenceRouter(c.k).route(sample, plan);
+    const RoutingStats stats = ReferenceRouter(c.router).route(sample, plan);
     mean.cost += share * c.costs.step(stats, c.variant);
     mean.kept_mass += share * stats.kept_mass;
   }
@@ -53,7 +53,7 @@ Found best_by_hand(const ControllerConfig& c) {
   const double load = 3.0 * 8.0 / [&] {
     double active = 0.0;
     for (const LogitSample& s : c.calibration) {
-      active += ReferenceRouter(c.k).route(s, baseline_plan_of(c)).mean_active() /
+      active += ReferenceRouter(c.router).route(s, baseline_plan_of(c)).mean_active() /
                 static_cast<double>(c.calibration.size());
     }
     return active;
@@ -62,7 +62,7 @@ Found best_by_hand(const ControllerConfig& c) {
   Found best;
   for (int k_min = 1; k_min <= 3; ++k_min) {
     for (const double strength : {0.0, 0.01, 0.02, 0.04, 0.08}) {
-      PricingParameters p{.k = c.k, .k_min = k_min};
+      PricingParameters p{.k = c.router.k, .k_min = k_min};
       for (const std::uint8_t v : c.variant) {
         p.unit_price.push_back(v == 1 ? 1.5F : 0.5F);  // 4.2 and 1.4 mJ, mean 2.8
         const double b = v == 1 ? strength * (slope(1) - slope(0)) / slope(1) : 0.0;
@@ -128,7 +128,7 @@ TEST(Calibration, TheDualPricesWhatTheCalibrationWouldHaveSpared) {
     if (calibrate(c).parameters.k_min == c.k_min) continue;
     KernelAwareTtha dual(c, nullptr);
     const LogitSample& sample = c.calibration.front();
-    const RoutingStats stats = ReferenceRouter(c.k).route(sample, baseline_plan_of(c));
+    const RoutingStats stats = ReferenceRouter(c.router).route(sample, baseline_plan_of(c));
     Snapshot snapshot{.gpus = std::vector<GpuReading>(1)};
     snapshot.gpus[0].power_instant = {Watts(300.0), Seconds(0.1), Seconds(0.1)};
     const StepMetrics metrics{.at = Seconds(0.1),

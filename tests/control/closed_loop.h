@@ -52,13 +52,13 @@ inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerC
                                        const Plant& plant, double seconds, std::uint32_t seed,
                                        const Sabotage& sabotage = {}) {
   constexpr double kTick = 0.1;
-  LogitSource source(config.layers, 16, config.experts, seed);
+  LogitSource source(config.layers, 16, config.router.experts, seed);
   LogitSample drawn;
   std::mt19937 random(seed + 1);
   std::normal_distribution<double> normal;
   std::uniform_real_distribution<double> uniform(-1.0, 1.0);
-  const ReferenceRouter router(config.k);
-  RoutingPlan plan(config.layers, config.experts, config.k);
+  const ReferenceRouter router(config.router);
+  RoutingPlan plan(config.layers, config.router.experts, config.router.k);
   std::deque<double> powers;
   double fast = 0.0, slow = 200.0 * plant.slow_resistance, ambient = plant.ambient.value;
   Reading<Watts> sensor;

@@ -26,7 +26,7 @@ class Spy final : public PlanAdapter {
 };
 
 AdapterOutput nothing(const ControllerConfig& c) {
-  return {.bias = std::vector<float>(static_cast<std::size_t>(c.layers * c.experts), 0.0F),
+  return {.bias = std::vector<float>(static_cast<std::size_t>(c.layers * c.router.experts), 0.0F),
           .log_price = std::vector<float>(static_cast<std::size_t>(c.layers), 0.0F)};
 }
 
@@ -93,7 +93,7 @@ TEST(KernelAwareTtha, RunsNoProposalThatMissesTheTargetsHoweverMuchItKeeps) {
     return out;
   };
   KernelAwareTtha controller(config, std::make_unique<Spy>(see));
-  const testing::ReferenceRouter router(config.k);
+  const testing::ReferenceRouter router(config.router);
   RoutingPlan plan(1, 8, 2);
   for (int i = 1; i <= 5; ++i) {
     const RoutingStats stats = router.route(sample, plan);

@@ -28,8 +28,7 @@ inline ControllerConfig dual_config(const Targets& targets, const RoutedModel& m
           .mode = TthaMode::kDualOnly,
           .targets = targets,
           .layers = model.layers,
-          .experts = model.experts,
-          .k = model.k,
+          .router = {.experts = model.experts, .k = model.k},
           .step_period = Seconds(0.016),
           .thermal = {Celsius(42.0), KelvinPerWatt(0.047), Seconds(8.0)},
           .costs = h100_like(model.layers)};
@@ -37,7 +36,7 @@ inline ControllerConfig dual_config(const Targets& targets, const RoutedModel& m
 
 /// Adds calibration samples with the experts' popularity that run_loop draws for the same seed.
 inline void calibrate(ControllerConfig& config, std::uint32_t seed, int samples) {
-  LogitSource source(config.layers, kTokens, config.experts, seed);
+  LogitSource source(config.layers, kTokens, config.router.experts, seed);
   for (int i = 0; i < samples; ++i) config.calibration.push_back(source.next());
 }
 

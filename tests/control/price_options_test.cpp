@@ -17,8 +17,7 @@ constexpr int kLayers = 2, kTokens = 16, kExperts = 64, kK = 4;
 
 ControllerConfig config_of(Seconds period = Seconds(0.016)) {
   ControllerConfig config{.layers = kLayers,
-                          .experts = kExperts,
-                          .k = kK,
+                          .router = {.experts = kExperts, .k = kK},
                           .step_period = period,
                           .costs = h100_like(kLayers)};
   LogitSource source(kLayers, kTokens, kExperts, 11);

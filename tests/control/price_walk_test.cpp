@@ -16,6 +16,7 @@ using testing::h100_like;
 using testing::LogitSource;
 
 constexpr int kLayers = 2, kTokens = 24, kExperts = 64, kK = 4;
+const RouterSpec kRouter{.experts = kExperts, .k = kK};
 
 std::vector<std::uint8_t> every_third() {
   std::vector<std::uint8_t> variant(kLayers * kExperts);
@@ -47,7 +48,7 @@ TEST_P(Walk, ArrivesWhereTheRuleIsFromAnywhere) {
   const std::vector<std::uint8_t> variant = every_third();
   const LoadCosts costs(two_precisions(), kTokens, variant);
   for (int round = 0; round < 8; ++round) {
-    const auto utilities = std::make_shared<const Utilities>(source.next(), kK);
+    const auto utilities = std::make_shared<const Utilities>(source.next(), kRouter);
     const auto sample = std::make_shared<const PricedSample>(
         utilities, parameters_of(random, round % kK, GetParam()));
     PriceWalk walk(sample, variant);
@@ -80,7 +81,7 @@ std::vector<int> order_of(std::span<const float> u) {
 }
 
 void expect_ranked(const LogitSample& sample, int k) {
-  const Utilities u(sample, k);
+  const Utilities u(sample, {.experts = sample.experts, .k = k});
   for (int row = 0; row < sample.layers * sample.tokens; ++row) {
     const auto all = u.all().subspan(static_cast<std::size_t>(row) * sample.experts,
                                      static_cast<std::size_t>(sample.experts));
@@ -120,7 +121,7 @@ TEST(LeastPriceFromAnywhere, IsTheSameAsFromTheStart) {
   LogitSource source(kLayers, kTokens, kExperts, 14);
   std::vector<std::shared_ptr<const Utilities>> utilities;
   for (int i = 0; i < 12; ++i) {
-    utilities.push_back(std::make_shared<const Utilities>(source.next(), kK));
+    utilities.push_back(std::make_shared<const Utilities>(source.next(), kRouter));
   }
   std::mt19937 random(15);
   const PricingParameters parameters = parameters_of(random, 1, false);

@@ -18,11 +18,11 @@ using testing::ReferenceRouter;
 constexpr int kLayers = 2, kTokens = 16, kExperts = 32, kK = 4;
 
 ControllerConfig small_config() {
-  return {.layers = kLayers, .experts = kExperts, .k = kK, .costs = h100_like(kLayers)};
+  return {.layers = kLayers, .router = {.experts = kExperts, .k = kK}, .costs = h100_like(kLayers)};
 }
 
 std::shared_ptr<const Utilities> utilities_of(const LogitSample& sample, int k = kK) {
-  return std::make_shared<const Utilities>(sample, k);
+  return std::make_shared<const Utilities>(sample, RouterSpec{.experts = sample.experts, .k = k});
 }
 
 PricingParameters random_parameters(std::mt19937& random, int k_min) {
@@ -42,7 +42,7 @@ LogitSample one_layer(int tokens, int experts, std::vector<float> logits) {
 TEST(ControlPricing, AgreesWithTheRuleReadLiterally) {
   std::mt19937 random(7);
   LogitSource source(kLayers, kTokens, kExperts, 7);
-  const ReferenceRouter router(kK);
+  const ReferenceRouter router({.experts = kExperts, .k = kK});
   const ControllerConfig config = small_config();
   for (int round = 0; round < 20; ++round) {
     const LogitSample sample = source.next();
@@ -116,7 +116,8 @@ TEST(ControlPricing, PlainLoadsOfASmallerKAreThoseOfPlainTopK) {
   const auto by_k = plain_loads(*utilities_of(sample));
   for (int k = 1; k <= kK; ++k) {
     ControllerConfig config = small_config();
-    const RoutingStats expected = ReferenceRouter(kK).route(sample, reduced_plan(config, k));
+    const RoutingStats expected =
+        ReferenceRouter({.experts = kExperts, .k = kK}).route(sample, reduced_plan(config, k));
     EXPECT_EQ(by_k[k - 1].counts, expected.counts);
     EXPECT_NEAR(by_k[k - 1].kept_mass, expected.kept_mass, 1e-5);
   }

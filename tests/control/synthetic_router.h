@@ -7,9 +7,11 @@
 #include <numeric>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "core/logit_sample.h"
+#include "core/router_spec.h"
 #include "core/routing_plan.h"
 #include "core/routing_stats.h"
 #include "core/step_cost.h"
@@ -59,12 +61,11 @@ class LogitSource {
   std::vector<float> popularity_{};
 };
 
-/// design.md section 5's rule read literally, in float64: the tests' oracle for control's
-/// evaluation, and the data plane of the closed-loop tests.
+/// The routing rule read literally, in float64: the tests' oracle for control's evaluation, and the
+/// data plane of the closed-loop tests.
 class ReferenceRouter {
  public:
-  /// `base_k`: the k by which utilities are normalised.
-  explicit ReferenceRouter(int base_k) : base_k_(base_k) {}
+  explicit ReferenceRouter(RouterSpec spec) : spec_(std::move(spec)) {}
 
   RoutingStats route(const LogitSample& sample, const RoutingPlan& plan) const {
     RoutingStats stats{.layers = sample.layers, .experts = sample.experts, .tokens = sample.tokens};
@@ -75,34 +76,41 @@ class ReferenceRouter {
   }
 
  private:
+  /// What a token sees of the experts.
+  struct Token {
+    std::vector<double> u{}, v{};  ///< [experts]
+    std::vector<int> order{};      ///< its own experts, best first by v - b
+    bool weightless = false;       ///< its baseline picks have p = 0
+  };
+
   double route_layer(const LogitSample& s, const RoutingPlan& plan, int l,
                      std::vector<std::int32_t>& counts) const {
-    const auto bias = plan.selection_bias(l);
     const auto price = plan.activation_price(l);
     const LayerPlan& rule = plan.layer(l);
-    std::vector<std::vector<double>> u(s.tokens);
-    std::vector<std::vector<int>> order(s.tokens);  // by score, all experts
+    std::vector<Token> tokens(s.tokens);
     std::vector<int> k(s.tokens, rule.k);
     std::set<int> everyone, guaranteed;
-    const int extra = static_cast<int>(std::lround(rule.extra_k_share * s.tokens));
+    const int more_k = static_cast<int>(std::lround(rule.extra_k_share * s.tokens));
+    const int more_k_min = static_cast<int>(std::lround(rule.extra_k_min_share * s.tokens));
     for (int t = 0; t < s.tokens; ++t) {
-      if (t < extra) ++k[t];
-      u[t] = utilities(s.layer(l).subspan(static_cast<std::size_t>(t) * s.experts, s.experts));
-      order[t].resize(s.experts);
-      std::iota(order[t].begin(), order[t].end(), 0);
-      std::stable_sort(order[t].begin(), order[t].end(), [&, t](int a, int b) {
-        return static_cast<float>(u[t][a]) - bias[a] > static_cast<float>(u[t][b]) - bias[b];
-      });
-      everyone.insert(order[t].begin(), order[t].begin() + k[t]);
-      guaranteed.insert(order[t].begin(), order[t].begin() + std::min(rule.k_min, k[t]));
+      if (t < more_k) ++k[t];
+      const int k_min = std::min(rule.k_min + (t < more_k_min ? 1 : 0), k[t]);
+      tokens[t] = token(s.layer(l).subspan(static_cast<std::size_t>(t) * s.experts, s.experts),
+                        spec_.layer_bias(l), plan.selection_bias(l));
+      const auto& order = tokens[t].order;
+      everyone.insert(order.begin(), order.begin() + k[t]);
+      guaranteed.insert(order.begin(), order.begin() + k_min);
     }
     std::vector<double> loss(s.experts, 0.0);
     for (int t = 0; t < s.tokens; ++t) {
+      const auto& order = tokens[t].order;
+      const bool biased = spec_.loss_scores == LossScores::kBiased;
+      const std::vector<double>& value = biased ? tokens[t].v : tokens[t].u;
       double next = 0.0;
-      for (int i = s.experts - 1; i >= k[t]; --i) {
-        if (everyone.count(order[t][i]) != 0) next = u[t][order[t][i]];
+      for (int i = static_cast<int>(order.size()) - 1; i >= k[t]; --i) {
+        if (everyone.count(order[i]) != 0) next = value[order[i]];
       }
-      for (int i = 0; i < k[t]; ++i) loss[order[t][i]] += std::max(0.0, u[t][order[t][i]] - next);
+      for (int i = 0; i < k[t]; ++i) loss[order[i]] += std::max(0.0, value[order[i]] - next);
     }
     std::set<int> active = guaranteed;
     for (const int e : everyone) {
@@ -113,29 +121,82 @@ class ReferenceRouter {
     double kept = 0.0;
     for (int t = 0; t < s.tokens; ++t) {
       int taken = 0;
-      for (int i = 0; i < s.experts && taken < k[t]; ++i) {
-        const int e = order[t][i];
+      double own = 0.0;
+      for (const int e : tokens[t].order) {
+        if (taken == k[t]) break;
         if (active.count(e) == 0) continue;
         ++counts[base + e];
         ++taken;
-        kept += u[t][e];
+        own += tokens[t].u[e];
       }
+      kept += tokens[t].weightless ? 1.0 : std::min(own, 1.0);
     }
     return kept;
   }
 
-  std::vector<double> utilities(std::span<const float> logits) const {
-    std::vector<double> p(logits.size());
-    std::transform(logits.begin(), logits.end(), p.begin(),
-                   [](float x) { return std::exp(double{x}); });
-    std::vector<double> sorted = p;
-    std::sort(sorted.rbegin(), sorted.rend());
-    const double mass = std::accumulate(sorted.begin(), sorted.begin() + base_k_, 0.0);
-    for (double& x : p) x /= mass;
+  Token token(std::span<const float> logits, std::span<const float> beta,
+              std::span<const float> bias) const {
+    const std::vector<double> p = scores(logits);
+    std::vector<double> s = p;
+    for (std::size_t e = 0; e < beta.size(); ++e) s[e] += beta[e];
+    Token token{.u = p, .v = s, .order = own_experts(s)};
+    sort_by(token.order, s);
+    double mass = 0.0;
+    for (int i = 0; i < spec_.k; ++i) mass += p[token.order[i]];
+    token.weightless = mass == 0.0;
+    if (token.weightless) mass = 1.0;
+    std::vector<double> selection(p.size());
+    for (std::size_t e = 0; e < p.size(); ++e) {
+      token.u[e] /= mass;
+      token.v[e] /= mass;
+      selection[e] = token.v[e] - bias[e];
+    }
+    std::sort(token.order.begin(), token.order.end());
+    sort_by(token.order, selection);
+    return token;
+  }
+
+  std::vector<double> scores(std::span<const float> logits) const {
+    std::vector<double> p(logits.begin(), logits.end());
+    double sum = 0.0;
+    for (double& x : p) {
+      if (spec_.score == ScoreFunction::kSoftmax) sum += x = std::exp(x);
+      if (spec_.score == ScoreFunction::kSigmoid) x = 1.0 / (1.0 + std::exp(-x));
+      if (spec_.score == ScoreFunction::kSqrtSoftplus) x = std::sqrt(std::log1p(std::exp(x)));
+    }
+    if (sum > 0.0) {
+      for (double& x : p) x /= sum;
+    }
     return p;
   }
 
-  int base_k_;
+  /// Ids, rising, of the experts in the groups with the best sum of two.
+  std::vector<int> own_experts(const std::vector<double>& s) const {
+    const int size = spec_.experts / spec_.groups;
+    std::vector<int> groups(spec_.groups);
+    std::iota(groups.begin(), groups.end(), 0);
+    std::vector<double> value(groups.size());
+    for (const int g : groups) {
+      std::vector<double> best(s.begin() + g * size, s.begin() + (g + 1) * size);
+      std::sort(best.rbegin(), best.rend());
+      value[g] = size == 1 ? best[0] : best[0] + best[1];
+    }
+    sort_by(groups, value);
+    groups.resize(spec_.groups_kept);
+    std::sort(groups.begin(), groups.end());
+    std::vector<int> own;
+    for (const int g : groups) {
+      for (int e = g * size; e < (g + 1) * size; ++e) own.push_back(e);
+    }
+    return own;
+  }
+
+  /// Falling; ties stay as they were.
+  static void sort_by(std::vector<int>& ids, const std::vector<double>& value) {
+    std::stable_sort(ids.begin(), ids.end(), [&](int a, int b) { return value[a] > value[b]; });
+  }
+
+  RouterSpec spec_;
 };
 
 }  // namespace thermoe::testing

@@ -41,7 +41,8 @@ class AdapterAlone : public ::testing::Test {
         source_(kModel.layers, testing::kTokens, kModel.experts, 21),
         tracker_(config_) {
     sample_ = source_.next();
-    utilities_ = std::make_shared<const Utilities>(sample_, kModel.k);
+    utilities_ = std::make_shared<const Utilities>(
+        sample_, RouterSpec{.experts = kModel.experts, .k = kModel.k});
     stats_ = plain_loads(*utilities_).back();
     prior_ = {.k = kModel.k, .k_min = 1};
     prior_.unit_price.assign(kModel.layers * kModel.experts, 1.0F);
@@ -221,12 +222,12 @@ TEST(MakeController, MakesEachStrategy) {
 
 TEST(MakeController, RefusesAnImpossibleConfigByName) {
   ControllerConfig config = ttha_config(TthaMode::kBoth, 24);
-  config.k = 200;
+  config.router.k = 200;
   try {
     make_controller(config);
     FAIL() << "k = 200 of 128 experts was accepted";
   } catch (const UsageError& e) {
-    EXPECT_NE(std::string(e.what()).find("k=200"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("router.k: 200"), std::string::npos) << e.what();
   }
   config = ttha_config(TthaMode::kAdapterOnly, 24);
   config.calibration.clear();

@@ -31,6 +31,23 @@ torch::Tensor differences(const std::function<torch::Tensor(const torch::Tensor&
   return slopes;
 }
 
+TEST(SoftDemandOfGroups, PicksNothingOutsideThemAndHasFiniteSlopes) {
+  // A token's own group holds k experts: all of them, and none else.
+  LogitSource source(1, 6, 12, 4);
+  const RouterSpec router{
+      .experts = 12, .k = 3, .score = ScoreFunction::kSigmoid, .groups = 4, .groups_kept = 1};
+  const auto utilities = std::make_shared<const Utilities>(source.next(), router);
+  const PricedSample hard(utilities, {.k = 3, .k_min = 1});
+  const torch::Tensor u = view(utilities->all(), {1, 6, 12}).to(kDouble);
+  const torch::Tensor bias = torch::zeros({1, 12}, kDouble).requires_grad_();
+  const torch::Tensor price = torch::zeros({1, 12}, kDouble);
+  const ExpertCosts costs = expert_costs(h100_like(1), {}, hard.loads(0.0));
+  const Soft soft = soft_demand(u, bias, price, gate_width(price), hard, costs, 3);
+  EXPECT_NEAR(soft.kept_mass.item<double>(), 1.0, 0.01);
+  (soft.kept_mass + soft.energy).backward();
+  EXPECT_TRUE(bias.grad().isfinite().all().item<bool>());
+}
+
 /// Utilities so close to each other that the smooth selection is neither 0 nor 1.
 class SoftDemand : public ::testing::Test {
  protected:
@@ -38,7 +55,8 @@ class SoftDemand : public ::testing::Test {
     LogitSource source(kLayers, kTokens, kExperts, 3, 0.03F);
     LogitSample sample = source.next();
     for (float& x : sample.logits) x *= 0.1F;
-    utilities_ = std::make_shared<const Utilities>(sample, kK);
+    utilities_ =
+        std::make_shared<const Utilities>(sample, RouterSpec{.experts = kExperts, .k = kK});
     hard_.emplace(utilities_, PricingParameters{.k = kK, .k_min = 1});
     u_ = view(utilities_->all(), {kLayers, kTokens, kExperts}).to(kDouble);
     bias_ = 0.002 * torch::arange(kLayers * kExperts, kDouble).view({kLayers, kExperts}).sin();
