@@ -3,9 +3,11 @@
 #include <benchmark/benchmark.h>
 
 #include <cmath>
+#include <memory>
 #include <random>
 #include <vector>
 
+#include "control/expert_count.h"
 #include "control/kernel_aware_ttha.h"
 
 namespace thermoe {
@@ -62,8 +64,9 @@ RouterSpec router_of(Router kind, int layers, int experts) {
   return router;
 }
 
-/// The dual alone under a power cap that takes about a third of the energy above idle: layers,
-/// experts, tokens, kind of router.
+/// The dual alone, or OPPORTUNISTIC, under a power cap that takes about a third of the energy above
+/// idle: layers, experts, tokens, kind of router.
+template <Strategy kStrategy>
 void Decide(benchmark::State& state) {
   const auto layers = static_cast<int>(state.range(0));
   const auto experts = static_cast<int>(state.range(1));
@@ -72,7 +75,7 @@ void Decide(benchmark::State& state) {
   const std::vector<LogitSample> samples = samples_of(layers, experts, tokens);
   std::vector<RoutingStats> stats;
   for (const LogitSample& s : samples) stats.push_back(plain_loads(Utilities(s, router)).back());
-  ControllerConfig config{.strategy = Strategy::kKernelAwareTtha,
+  ControllerConfig config{.strategy = kStrategy,
                           .mode = TthaMode::kDualOnly,
                           .layers = layers,
                           .router = router,
@@ -82,7 +85,11 @@ void Decide(benchmark::State& state) {
   const Watts idle = config.costs.active_idle;
   const Watts baseline = mean_power(full, config.step_period, idle);
   config.targets.power = idle + 0.7 * (baseline - idle);
-  KernelAwareTtha controller(config, nullptr);
+  std::unique_ptr<Controller> controller;
+  if constexpr (kStrategy == Strategy::kKernelAwareTtha)
+    controller = std::make_unique<KernelAwareTtha>(config, nullptr);
+  else
+    controller = std::make_unique<ExpertCountController>(config);
 
   Snapshot snapshot{.simulated = true, .gpus = std::vector<GpuReading>(1)};
   int tick = 0;
@@ -96,27 +103,33 @@ void Decide(benchmark::State& state) {
                               .step_time = full.latency,
                               .step_period = config.step_period,
                               .steps = kTick / config.step_period};
-    return controller.decide({.now = now,
-                              .snapshot = snapshot,
-                              .stats = stats[i],
-                              .sample = samples[i],
-                              .metrics = metrics,
-                              .costs = config.costs});
+    return controller->decide({.now = now,
+                               .snapshot = snapshot,
+                               .stats = stats[i],
+                               .sample = samples[i],
+                               .metrics = metrics,
+                               .costs = config.costs});
   };
   for (int i = 0; i < kSamples; ++i) decide();
   for (auto _ : state) benchmark::DoNotOptimize(decide());
-  state.counters["lambda"] = controller.state().lambda;
-  state.counters["active_experts"] = controller.state().predicted_active;
-  state.counters["kept_mass"] = controller.state().predicted_kept_mass;
+  state.counters["lambda"] = controller->state().lambda;
+  state.counters["active_experts"] = controller->state().predicted_active;
+  state.counters["kept_mass"] = controller->state().predicted_kept_mass;
 }
 
-BENCHMARK(Decide)
+BENCHMARK_TEMPLATE(Decide, Strategy::kKernelAwareTtha)
+    ->Name("Decide")
     ->Args({48, 128, 16, kSoftmax})
     ->Args({48, 128, 64, kSoftmax})
     ->Args({48, 128, 256, kSoftmax})
     ->Args({61, 256, 64, kSoftmax})
     ->Args({61, 256, 64, kSigmoid})
     ->Args({61, 256, 64, kDeepSeek})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_TEMPLATE(Decide, Strategy::kOpportunistic)
+    ->Name("DecideOpportunistic")
+    ->Args({48, 128, 16, kSoftmax})
+    ->Args({48, 128, 64, kSoftmax})
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace

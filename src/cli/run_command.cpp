@@ -146,10 +146,9 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_option("--seed", options->seed, "Seed of text order, sensor noise and adapter")
       ->check(whole_number(0));
   command
-      ->add_option(
-          "--strategy", options->strategies,
-          "Run only this one: BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA or REDUCED_K; may "
-          "be given several times")
+      ->add_option("--strategy", options->strategies,
+                   "Run only this one: BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K or "
+                   "OPPORTUNISTIC; may be given several times")
       ->allow_extra_args(false);
   command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
       ->check(real_number(1.0, 1e5));

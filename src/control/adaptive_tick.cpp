@@ -15,13 +15,13 @@ namespace {
 
 double quality_loss(double kept_mass) { return -std::log(std::max(kept_mass, 1e-9)); }
 
-bool all_finite(const RoutingPlan& plan) {
+/// A price may be infinite: nothing is worth it.
+bool sound(const RoutingPlan& plan) {
   for (int l = 0; l < plan.layers(); ++l) {
-    const auto finite = [](float x) { return std::isfinite(x); };
     const auto bias = plan.selection_bias(l);
     const auto price = plan.activation_price(l);
-    if (!std::all_of(bias.begin(), bias.end(), finite)) return false;
-    if (!std::all_of(price.begin(), price.end(), finite)) return false;
+    if (!std::ranges::all_of(bias, [](float x) { return std::isfinite(x); })) return false;
+    if (std::ranges::any_of(price, [](float x) { return std::isnan(x); })) return false;
   }
   return true;
 }
@@ -63,7 +63,7 @@ TickView AdaptiveTick::begin(const Observation& o) {
 Fault AdaptiveTick::fault_of(const Observation& o, const TickView& view, const Intent& intent) {
   Fault fault = view.fault;
   if (!fault && !intent.fault.empty()) fault = {PlanKind::kLastSound, intent.fault};
-  if (!fault && !all_finite(intent.plan)) {
+  if (!fault && !sound(intent.plan)) {
     fault = {PlanKind::kLastSound, "the new plan holds NaN"};
   }
   // While BASELINE runs it loses nothing: judge what would run instead, in ticks that tell.
@@ -105,7 +105,7 @@ AdaptiveTick::Published AdaptiveTick::published(PlanKind kind, Intent intent) co
 
 RoutingPlan AdaptiveTick::finish(const Observation& o, const TickView& view, Intent intent) {
   Fault fault = fault_of(o, view, intent);
-  if (!health_.acting() && !view.fault && intent.demand && all_finite(intent.plan)) {
+  if (!health_.acting() && !view.fault && intent.demand && sound(intent.plan)) {
     sound_ = published(PlanKind::kStrategy, intent);
   }
   const PlanKind wanted = fault.remedy;

@@ -16,8 +16,8 @@
 
 namespace thermoe {
 
-enum class Strategy { kBaseline, kStaticOptimal, kKernelAwareTtha, kReducedK };
-/// BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K.
+enum class Strategy { kBaseline, kStaticOptimal, kKernelAwareTtha, kReducedK, kOpportunistic };
+/// BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K, OPPORTUNISTIC.
 std::string_view to_string(Strategy strategy);
 std::optional<Strategy> strategy_from(std::string_view name);
 /// All of them, in the order in which people list them.

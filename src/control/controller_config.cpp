@@ -9,11 +9,12 @@
 namespace thermoe {
 namespace {
 
-constexpr NamedValues<Strategy, 4> kStrategies{{
+constexpr NamedValues<Strategy, 5> kStrategies{{
     {Strategy::kBaseline, "BASELINE"},
     {Strategy::kStaticOptimal, "STATIC_OPTIMAL"},
     {Strategy::kKernelAwareTtha, "KERNEL_AWARE_TTHA"},
     {Strategy::kReducedK, "REDUCED_K"},
+    {Strategy::kOpportunistic, "OPPORTUNISTIC"},
 }};
 constexpr NamedValues<TthaMode, 3> kModes{{
     {TthaMode::kBoth, "both"},

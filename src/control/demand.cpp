@@ -8,6 +8,12 @@
 
 namespace thermoe {
 
+Demand plus(const Demand& sum, const Demand& more, double share) {
+  return {.cost = sum.cost + share * more.cost,
+          .active = sum.active + share * more.active,
+          .kept_mass = sum.kept_mass + share * more.kept_mass};
+}
+
 Demand mix(const Demand& a, const Demand& b, double share) {
   return {.cost = (1.0 - share) * a.cost + share * b.cost,
           .active = (1.0 - share) * a.active + share * b.active,

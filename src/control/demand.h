@@ -21,8 +21,13 @@ struct Demand {
   double active = 0.0;  ///< mean distinct experts a layer
   double kept_mass = 1.0;
 };
+/// To begin a sum with.
+inline constexpr Demand kNoDemand{.kept_mass = 0.0};
 /// How many recent samples a prediction averages over.
 inline constexpr int kRecentSamples = 10;
+
+/// sum + share * more.
+Demand plus(const Demand& sum, const Demand& more, double share);
 
 /// Linear between two demands: 0 gives a, 1 gives b.
 Demand mix(const Demand& a, const Demand& b, double share);

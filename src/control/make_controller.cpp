@@ -2,8 +2,8 @@
 #include "control/make_controller.h"
 
 #include "control/baseline.h"
+#include "control/expert_count.h"
 #include "control/kernel_aware_ttha.h"
-#include "control/reduced_k.h"
 #include "control/static_optimal.h"
 #include "control/ttha_adapter.h"
 #include "core/errors.h"
@@ -18,7 +18,8 @@ std::unique_ptr<Controller> make_controller(const ControllerConfig& config) {
     case Strategy::kStaticOptimal:
       return std::make_unique<StaticOptimalController>(config);
     case Strategy::kReducedK:
-      return std::make_unique<ReducedKController>(config);
+    case Strategy::kOpportunistic:
+      return std::make_unique<ExpertCountController>(config);
     case Strategy::kKernelAwareTtha: {
       std::unique_ptr<PlanAdapter> adapter;
       if (config.mode != TthaMode::kDualOnly) adapter = std::make_unique<TthaAdapter>(config);

@@ -41,6 +41,12 @@ RoutingPlan reduced_plan(const ControllerConfig& config, double k) {
   return plan;
 }
 
+RoutingPlan opportunistic_plan(const ControllerConfig& config, double keep) {
+  RoutingPlan plan = baseline_plan_of(config);
+  if (keep < config.router.k) plan.set_opportunistic(keep);
+  return plan;
+}
+
 double bias_norm(const RoutingPlan& plan) {
   double sum = 0.0;
   for (int l = 0; l < plan.layers(); ++l) {

@@ -18,6 +18,11 @@ RoutingPlan priced_plan(const ControllerConfig& config, const PricingParameters&
 /// config.router.k.
 RoutingPlan reduced_plan(const ControllerConfig& config, double k);
 
+/// OPPORTUNISTIC: every token keeps its floor(keep) best experts, a share keep - floor(keep) of
+/// them one more, and fills up to k from what the batch keeps. 1 <= keep <= config.router.k, which
+/// is BASELINE.
+RoutingPlan opportunistic_plan(const ControllerConfig& config, double keep);
+
 /// L2 norm of all selection biases.
 double bias_norm(const RoutingPlan& plan);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "control/keep_and_fill.h"
 #include "core/errors.h"
 
 namespace thermoe {
@@ -11,6 +12,26 @@ namespace {
 LoadCosts load_costs(const ControllerConfig& c) {
   THERMOE_EXPECT(!c.calibration.empty(), "routing options need {}", "calibration samples");
   return {c.costs, largest_batch(c.calibration), c.variant};
+}
+
+/// Mean over the samples of what `loads_of` says of each count of experts in 1..k; k first.
+template <class LoadsOf>
+std::vector<RoutingOption> options_by_count(const ControllerConfig& c, const LoadsOf& loads_of) {
+  const LoadCosts costs = load_costs(c);
+  const double share = 1.0 / static_cast<double>(c.calibration.size());
+  std::vector<Demand> by_count(static_cast<std::size_t>(c.router.k), kNoDemand);
+  for (const LogitSample& sample : c.calibration) {
+    const std::vector<RoutingStats> loads =
+        loads_of(std::make_shared<const Utilities>(sample, c.router));
+    for (std::size_t j = 0; j < by_count.size(); ++j) {
+      by_count[j] = plus(by_count[j], costs.demand(loads[j]), share);
+    }
+  }
+  std::vector<RoutingOption> options;
+  for (auto demand = by_count.rbegin(); demand != by_count.rend(); ++demand) {
+    options.push_back(option_at(c, 0.0, *demand));
+  }
+  return options;
 }
 
 }  // namespace
@@ -45,22 +66,22 @@ std::vector<RoutingOption> price_options(const ControllerConfig& c, int points) 
 }
 
 std::vector<RoutingOption> fewer_expert_options(const ControllerConfig& c) {
-  const LoadCosts costs = load_costs(c);
-  const double share = 1.0 / static_cast<double>(c.calibration.size());
-  std::vector<Demand> by_k(static_cast<std::size_t>(c.router.k), Demand{.kept_mass = 0.0});
-  for (const LogitSample& sample : c.calibration) {
-    const std::vector<RoutingStats> loads = plain_loads(Utilities(sample, c.router));
-    for (std::size_t j = 0; j < by_k.size(); ++j) {
-      const Demand demand = costs.demand(loads[j]);
-      by_k[j].cost += share * demand.cost;
-      by_k[j].active += share * demand.active;
-      by_k[j].kept_mass += share * demand.kept_mass;
-    }
-  }
-  std::vector<RoutingOption> options;
-  for (int k = c.router.k; k >= 1; --k) {
-    options.push_back(option_at(c, 0.0, by_k[static_cast<std::size_t>(k) - 1]));
-    options.back().k = k;
+  std::vector<RoutingOption> options = options_by_count(
+      c, [](const std::shared_ptr<const Utilities>& u) { return plain_loads(*u); });
+  for (std::size_t i = 0; i < options.size(); ++i) options[i].k = c.router.k - static_cast<int>(i);
+  return options;
+}
+
+std::vector<RoutingOption> opportunistic_options(const ControllerConfig& c) {
+  std::vector<RoutingOption> options =
+      options_by_count(c, [&](const std::shared_ptr<const Utilities>& u) {
+        const PricedSample sample(u, {.k = c.router.k});
+        std::vector<RoutingStats> loads;
+        for (int keep = 1; keep <= c.router.k; ++keep) loads.push_back(keep_and_fill(sample, keep));
+        return loads;
+      });
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    options[i].keep = c.router.k - static_cast<int>(i);
   }
   return options;
 }

@@ -13,6 +13,7 @@ namespace thermoe {
 struct RoutingOption {
   double lambda = 0.0;
   int k = 0;         ///< experts a token takes
+  int keep = 0;      ///< k0 of OPPORTUNISTIC; 0: another rule
   Demand demand{};   ///< of a step
   Seconds period{};  ///< between two steps: the rate's, or the step's own time where that is longer
   Watts power{};     ///< mean, idle included
@@ -25,6 +26,10 @@ std::vector<RoutingOption> price_options(const ControllerConfig& config, int poi
 
 /// The rival: plain top-k with k, k - 1, ... 1. Requires calibration samples.
 std::vector<RoutingOption> fewer_expert_options(const ControllerConfig& config);
+
+/// The stronger rival: each token keeps its k0 = k, k - 1, ... 1 best experts and fills up to k
+/// from what the batch keeps. Requires calibration samples.
+std::vector<RoutingOption> opportunistic_options(const ControllerConfig& config);
 
 /// What `calibrate` chose, seen the same way.
 RoutingOption option_at(const ControllerConfig& config, double lambda, const Demand& demand);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <tuple>
 
+#include "control/keep_and_fill.h"
 #include "control/plan_writer.h"
 #include "control/price_walk.h"
 #include "core/errors.h"
@@ -107,6 +108,18 @@ TEST_P(AnyRouter, TakesFewerExpertsAsTheRuleReadLiterally) {
   }
 }
 
+TEST_P(AnyRouter, KeepsAndFillsAsTheRuleReadLiterally) {
+  const LogitSample sample = next();
+  const PricedSample priced(utilities(sample), {.k = kK});
+  for (int keep = 1; keep <= kK; ++keep) {
+    const RoutingStats expected =
+        ReferenceRouter(config_.router).route(sample, opportunistic_plan(config_, keep));
+    const RoutingStats got = keep_and_fill(priced, keep);
+    EXPECT_EQ(got.counts, expected.counts) << "k0 = " << keep;
+    EXPECT_NEAR(got.kept_mass, expected.kept_mass, 1e-5);
+  }
+}
+
 TEST_P(AnyRouter, RanksAsItSelects) {
   const auto u = utilities(next());
   for (std::size_t row = 0; row < kLayers * kTokens; ++row) {
@@ -141,6 +154,30 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Bool(),
                        ::testing::Values(LossScores::kUnbiased, LossScores::kBiased)),
     name_of_shape);
+
+TEST(ControlKeepAndFill, AMixKeepsOneMoreOfTheShareOfTokens) {
+  LogitSource source(kLayers, 200, kExperts, 5);
+  const RouterSpec router{.experts = kExperts, .k = kK};
+  const PricedSample priced(std::make_shared<const Utilities>(source.next(), router), {.k = kK});
+  double before = 0.0;
+  for (const double keep : {1.0, 1.25, 1.5, 1.75, 2.0, 3.0}) {
+    const RoutingStats stats = keep_and_fill(priced, keep);
+    EXPECT_GE(stats.mean_active(), before);
+    before = stats.mean_active();
+  }
+  // Of 4 tokens on 4 experts of their own, a mix of 1 and 2 keeps as many more as the share says.
+  LogitSample own{.layers = 1, .tokens = 4, .experts = 8, .logits = std::vector<float>(32, -9.0F)};
+  for (std::size_t t = 0; t < 4; ++t)
+    own.logits[t * 8 + 2 * t] = 2, own.logits[t * 8 + 2 * t + 1] = 1;
+  const PricedSample apart(std::make_shared<const Utilities>(own, RouterSpec{.experts = 8, .k = 2}),
+                           {.k = 2});
+  EXPECT_EQ(keep_and_fill(apart, 1.0).active(0), 4);
+  EXPECT_EQ(keep_and_fill(apart, 1.25).active(0), 5);
+  EXPECT_EQ(keep_and_fill(apart, 1.5).active(0), 6);
+  EXPECT_EQ(keep_and_fill(apart, 2.0).active(0), 8);
+  EXPECT_THROW(keep_and_fill(apart, 2.5), PreconditionError);
+  EXPECT_THROW(keep_and_fill(apart, 0.5), PreconditionError);
+}
 
 Utilities of_one_token(std::vector<float> logits, RouterSpec router) {
   router.experts = static_cast<int>(logits.size());

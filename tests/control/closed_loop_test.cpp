@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "control/baseline.h"
-#include "control/reduced_k.h"
+#include "control/expert_count.h"
 #include "control/static_optimal.h"
 #include "loop_fixture.h"
 
@@ -106,16 +106,38 @@ TEST(ControlLoop, StaticOptimalHoldsTheCapUntilTheTenantComes) {
   EXPECT_GT(mean_of(log, &TruthTick::power, 11.0, 20.0), 1.05 * kCap);
 }
 
-TEST(ControlLoop, ReducedKHoldsTheSameCapAndKeepsLessMass) {
-  const ControllerConfig config = dual_config(kPowerCap);
-  ReducedKController controller(config);
-  const auto log = run_loop(controller, config, with_tenant(10.0, 20.0), 28.0, 5);
-  EXPECT_LE(violation_seconds(log, kCap), 2.4);
-  EXPECT_LE(settling_seconds(log, kCap, 10.0), 4.0);
-  EXPECT_NEAR(mean_of(log, &TruthTick::power, 0.0, 28.0), 0.98 * kCap, 0.03 * kCap);
-  const auto dual = run_dual(kPowerCap, with_tenant(10.0, 20.0), 28.0, 5);
-  EXPECT_GT(mean_of(dual, &TruthTick::kept_mass, 5.0, 28.0),
-            mean_of(log, &TruthTick::kept_mass, 5.0, 28.0) + 0.02);
+TEST(ControlLoop, RivalsHoldTheSameCapAndKeepLessMass) {
+  const auto kept = [](const std::vector<TruthTick>& log) {
+    return mean_of(log, &TruthTick::kept_mass, 5.0, 28.0);
+  };
+  const auto run_rival = [](Strategy strategy) {
+    ControllerConfig config = dual_config(kPowerCap);
+    config.strategy = strategy;
+    ExpertCountController controller(config);
+    auto log = run_loop(controller, config, with_tenant(10.0, 20.0), 28.0, 5);
+    EXPECT_LE(violation_seconds(log, kCap), 2.4) << to_string(strategy);
+    EXPECT_LE(settling_seconds(log, kCap, 10.0), 4.0) << to_string(strategy);
+    EXPECT_NEAR(mean_of(log, &TruthTick::power, 0.0, 28.0), 0.98 * kCap, 0.03 * kCap);
+    return log;
+  };
+  const double dual = kept(run_dual(kPowerCap, with_tenant(10.0, 20.0), 28.0, 5));
+  const double opportunistic = kept(run_rival(Strategy::kOpportunistic));
+  const double reduced = kept(run_rival(Strategy::kReducedK));
+  EXPECT_GT(dual, opportunistic + 0.005);
+  EXPECT_GT(opportunistic, reduced + 0.01);
+}
+
+TEST(ControlLoop, ARivalWhoseModelTakesOneExpertDoesNothing) {
+  for (const Strategy strategy : {Strategy::kReducedK, Strategy::kOpportunistic}) {
+    ControllerConfig config =
+        testing::dual_config({.power = Watts(140.0)}, {.layers = 1, .experts = 16, .k = 1});
+    config.strategy = strategy;
+    ExpertCountController controller(config);
+    const auto log = run_loop(controller, config, {}, 3.0, 6);
+    EXPECT_TRUE(log.back().state.saturated);
+    EXPECT_TRUE(log.back().state.fallback.empty()) << log.back().state.fallback;
+    EXPECT_DOUBLE_EQ(mean_of(log, &TruthTick::kept_mass, 0.0, 3.0), 1.0);
+  }
 }
 
 TEST(ControlLoop, ACapOutOfReachIsSaidAndTheFloorIsHeld) {

@@ -7,7 +7,7 @@
 #include <limits>
 #include <sstream>
 
-#include "control/reduced_k.h"
+#include "control/expert_count.h"
 #include "core/errors.h"
 #include "loop_fixture.h"
 
@@ -254,12 +254,16 @@ TEST(GuardRails, ASpentQualityBudgetOutranksALostSensor) {
       << log.back().state.fallback;
 }
 
-TEST(GuardRails, TheRivalHasTheSameOnes) {
-  const ControllerConfig config = guard_config();
-  ReducedKController controller(config);
-  const auto log = run_loop(controller, config, {}, 6.0, 31, freeze(0.0, 1e9));
-  EXPECT_TRUE(at(log, 1.0).state.fallback.empty());
-  expect_baseline(log.back());
+TEST(GuardRails, TheRivalsHaveTheSameOnes) {
+  for (const Strategy strategy : {Strategy::kReducedK, Strategy::kOpportunistic}) {
+    ControllerConfig config = guard_config();
+    config.strategy = strategy;
+    ExpertCountController controller(config);
+    const auto log = run_loop(controller, config, {}, 6.0, 31, freeze(0.0, 1e9));
+    EXPECT_TRUE(at(log, 1.0).state.fallback.empty()) << at(log, 1.0).state.fallback;
+    EXPECT_LT(at(log, 1.0).kept_mass, 0.999);
+    expect_baseline(log.back());
+  }
 }
 
 /// An adapter that misbehaves on command.
@@ -338,8 +342,9 @@ TEST(GuardRails, StatsOfAnotherModelAreTheCallersError) {
 }
 
 TEST(ControllerConfig, NamesOfStrategiesAndModesRoundTrip) {
-  for (const Strategy s : {Strategy::kBaseline, Strategy::kStaticOptimal,
-                           Strategy::kKernelAwareTtha, Strategy::kReducedK}) {
+  for (const Strategy s :
+       {Strategy::kBaseline, Strategy::kStaticOptimal, Strategy::kKernelAwareTtha,
+        Strategy::kReducedK, Strategy::kOpportunistic}) {
     EXPECT_EQ(strategy_from(to_string(s)), s);
   }
   for (const TthaMode m : {TthaMode::kBoth, TthaMode::kDualOnly, TthaMode::kAdapterOnly}) {

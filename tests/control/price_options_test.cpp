@@ -61,6 +61,26 @@ TEST(ControlPriceOptions, PricingKeepsMoreThanFewerExpertsAtNoMorePower) {
   }
 }
 
+TEST(ControlPriceOptions, KeepingFewerAndFillingLiesBetweenPricingAndFewerExperts) {
+  const ControllerConfig config = config_of();
+  const auto rivals = opportunistic_options(config);
+  const auto fewer = fewer_expert_options(config);
+  ASSERT_EQ(rivals.size(), static_cast<std::size_t>(kK));
+  EXPECT_NEAR(rivals.front().demand.kept_mass, 1.0, 1e-6);
+  EXPECT_DOUBLE_EQ(rivals.front().demand.active, fewer.front().demand.active);
+  for (std::size_t i = 0; i < rivals.size(); ++i) {
+    EXPECT_EQ(rivals[i].k, kK);
+    EXPECT_EQ(rivals[i].keep, fewer[i].k);
+    // The same experts are active; each token fills up from them.
+    EXPECT_DOUBLE_EQ(rivals[i].demand.active, fewer[i].demand.active);
+    EXPECT_GE(rivals[i].demand.kept_mass, fewer[i].demand.kept_mass);
+    if (i == 0 || i + 1 == rivals.size()) continue;
+    ControllerConfig capped = config;
+    capped.targets.power = rivals[i].power;
+    EXPECT_GT(calibrate(capped).demand.kept_mass, rivals[i].demand.kept_mass);
+  }
+}
+
 TEST(ControlPriceOptions, ASaturatedMachineStartsTheNextStepAtOnce) {
   const RoutingOption option = price_options(config_of(Seconds(0)), 2).front();
   EXPECT_EQ(option.period, option.demand.cost.latency);
@@ -79,6 +99,7 @@ TEST(ControlPriceOptions, NeedCalibrationSamples) {
   config.calibration.clear();
   EXPECT_THROW(price_options(config, 8), PreconditionError);
   EXPECT_THROW(fewer_expert_options(config), PreconditionError);
+  EXPECT_THROW(opportunistic_options(config), PreconditionError);
 }
 
 }  // namespace

@@ -215,9 +215,11 @@ TEST(MakeController, MakesEachStrategy) {
   EXPECT_GT(ttha.state.lambda, 0.0);
   EXPECT_NE(ttha.state.lambda, fixed.state.lambda);
   EXPECT_TRUE(ttha.state.losses.has_value());
-  const TruthTick rival = last(Strategy::kReducedK);
-  EXPECT_EQ(rival.state.lambda, 0.0);
-  EXPECT_LT(rival.kept_mass, ttha.kept_mass);
+  for (const Strategy strategy : {Strategy::kReducedK, Strategy::kOpportunistic}) {
+    const TruthTick rival = last(strategy);
+    EXPECT_EQ(rival.state.lambda, 0.0);
+    EXPECT_LT(rival.kept_mass, ttha.kept_mass) << to_string(strategy);
+  }
 }
 
 TEST(MakeController, RefusesAnImpossibleConfigByName) {

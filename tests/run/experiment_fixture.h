@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "control/baseline.h"
+#include "control/expert_count.h"
 #include "control/kernel_aware_ttha.h"
-#include "control/reduced_k.h"
 #include "control/static_optimal.h"
 #include "core/csv_reader.h"
 #include "core/json_file.h"
@@ -30,7 +30,8 @@ inline std::unique_ptr<Controller> controller_without_adapter(const ControllerCo
     case Strategy::kStaticOptimal:
       return std::make_unique<StaticOptimalController>(config);
     case Strategy::kReducedK:
-      return std::make_unique<ReducedKController>(config);
+    case Strategy::kOpportunistic:
+      return std::make_unique<ExpertCountController>(config);
     case Strategy::kKernelAwareTtha:
       return std::make_unique<KernelAwareTtha>(config, nullptr);
   }
