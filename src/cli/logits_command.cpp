@@ -32,7 +32,8 @@ struct LogitsOptions {
 void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
   ModelDecoder decoder(Decoder::load(options.model, {.streams = options.batch}));
   const DocumentText text = DocumentText::load(options.text, options.index);
-  RouterLogits logits{.k = decoder.baseline().layer(0).k};
+  const RoutingPlan& plan = decoder.baseline();
+  RouterLogits logits{.spec = {.experts = plan.experts(), .k = plan.layer(0).k}};
   {
     TerminalProgress progress;
     logits.samples = sample_logits(decoder, text, {.streams = options.batch, .seed = options.seed},
@@ -43,7 +44,7 @@ void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
   const LogitSample& first = logits.samples.front();
   fmt::print("{}: {} samples of {} layers, {} tokens, {} experts; top-{}\n",
              printable(options.out, true), logits.samples.size(), first.layers, first.tokens,
-             first.experts, logits.k);
+             first.experts, logits.spec.k);
 }
 
 }  // namespace

@@ -65,12 +65,12 @@ double mean_tokens(const std::vector<LogitSample>& samples) {
 
 ControllerConfig controller_config(const PriceOptions& options, const RouterLogits& logits,
                                    double tokens) {
-  if (options.k_min > logits.k) {
-    throw UsageError(
-        fmt::format("--k-min {}: exceeds k = {}; a token takes no more", options.k_min, logits.k));
+  if (options.k_min > logits.spec.k) {
+    throw UsageError(fmt::format("--k-min {}: exceeds k = {}; a token takes no more", options.k_min,
+                                 logits.spec.k));
   }
   ControllerConfig config{.layers = logits.samples.front().layers,
-                          .router = {.experts = logits.samples.front().experts, .k = logits.k},
+                          .router = logits.spec,
                           .k_min = options.k_min};
   if (options.tokens_per_second > 0.0) {
     config.step_period = Seconds(tokens / options.tokens_per_second);
@@ -99,7 +99,7 @@ PriceSetting setting_of(const PriceOptions& options, RouterLogits logits) {
   config.costs = std::move(fit.step);
   config.calibration = std::move(logits.samples);
   return {.logits_file = options.file,
-          .softmax_told = logits.softmax_told,
+          .softmax_told = logits.told.score.has_value(),
           .padding_tokens = logits.padding_tokens,
           .constant_rows = logits.constant_rows,
           .look_like_scores = logits.look_like_scores,
@@ -114,7 +114,14 @@ PriceSetting setting_of(const PriceOptions& options, RouterLogits logits) {
 }
 
 void run(const PriceOptions& options) {
-  const PriceSetting setting = setting_of(options, read_router_logits(options.file, options.k));
+  RouterLogits logits = read_router_logits(options.file, {.k = options.k});
+  if (logits.spec.score != ScoreFunction::kSoftmax || logits.spec.groups > 1 ||
+      !logits.spec.selection_bias.empty()) {
+    throw UsageError(
+        fmt::format("{}: its router is no plain softmax, so its logits alone are not priced yet",
+                    options.file));
+  }
+  const PriceSetting setting = setting_of(options, std::move(logits));
   if (options.json) {
     fmt::print("{}\n", json_text(price_json(setting), 2));
   } else {

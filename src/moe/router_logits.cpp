@@ -4,14 +4,16 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <span>
+#include <string>
 
 #include "core/errors.h"
 #include "moe/logit_rows.h"
 #include "moe/safetensors.h"
+#include "moe/stated_router.h"
 
 namespace thermoe {
 namespace {
@@ -35,35 +37,13 @@ std::vector<std::int64_t> shape_of(const SafetensorsFile& file) {
   return shape;
 }
 
-int metadata_k(const SafetensorsFile& file) {
-  const auto found = file.metadata().find("k");
-  if (found == file.metadata().end()) {
-    throw UsageError(
-        fmt::format("{}: the file does not say how many experts each token takes; add the metadata "
-                    "entry \"k\" or "
-                    "give --k",
-                    file.path()));
-  }
-  int k = 0;
-  const std::string& text = found->second;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), k);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw FormatError(file.path(), "__metadata__/k",
-                      fmt::format("\"{}\" is not a whole number", text));
-  }
-  return k;
-}
-
-/// Whether the file says that the scores are a softmax. Throws FormatError if it says another.
-bool tells_softmax(const SafetensorsFile& file) {
-  const auto found = file.metadata().find("score_function");
-  if (found == file.metadata().end()) return false;
-  if (found->second == "softmax") return true;
-  throw FormatError(
-      file.path(), "__metadata__/score_function",
-      fmt::format("\"{}\" is not supported; prices are in units of softmax shares, so "
-                  "only \"softmax\" routers can be priced from logits",
-                  found->second));
+/// Throws FormatError where the file tells another number of layers or experts than it holds.
+void check_extent(const SafetensorsFile& file, const std::string& name, std::int64_t held) {
+  const auto told = metadata_integer(file, name);
+  if (!told || *told == held) return;
+  throw FormatError(file.path(), "__metadata__/" + name,
+                    fmt::format("tells {} {}, but {} holds {}; write both from one model", *told,
+                                name, kTensor, held));
 }
 
 bool is_padding(const LogitRows& rows, int sample, int token) {
@@ -112,14 +92,12 @@ void add_samples(const LogitRows& rows, RouterLogits& result) {
 
 }  // namespace
 
-RouterLogits read_router_logits(const std::string& path, std::optional<int> k) {
+RouterLogits read_router_logits(const std::string& path, const StatedRouter& given) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<std::int64_t> shape = shape_of(file);
-  RouterLogits result{.k = k ? *k : metadata_k(file), .softmax_told = tells_softmax(file)};
-  if (result.k < 1 || result.k > shape[3]) {
-    throw UsageError(fmt::format("{}: k = {} does not lie in 1..{}, the number of experts", path,
-                                 result.k, shape[3]));
-  }
+  check_extent(file, "layers", shape[1]);
+  check_extent(file, "experts", shape[3]);
+  RouterLogits result{.told = stated_router(file)};
   const LogitRows rows{.path = path,
                        .tensor = kTensor,
                        .samples = static_cast<int>(shape[0]),
@@ -127,7 +105,8 @@ RouterLogits read_router_logits(const std::string& path, std::optional<int> k) {
                        .tokens = static_cast<int>(shape[2]),
                        .experts = static_cast<int>(shape[3]),
                        .values = file.values(kTensor, file.tensor(kTensor).shape)};
-  check_logit_rows(rows, result.k);
+  result.spec = router_spec_of(file, rows.layers, rows.experts, result.told, given);
+  check_logit_rows(rows, result.spec.k);
   result.look_like_scores = look_like_scores(rows);
   add_samples(rows, result);
   return result;
@@ -144,13 +123,25 @@ void write_router_logits(const std::string& path, const RouterLogits& logits) {
                    "router logits of different shapes do not fit in {}", "one tensor");
     values.insert(values.end(), sample.logits.begin(), sample.logits.end());
   }
-  const TensorView tensor{.name = kTensor,
-                          .dtype = "F32",
-                          .shape = {static_cast<std::int64_t>(logits.samples.size()), first.layers,
-                                    first.tokens, first.experts},
-                          .data = std::as_bytes(std::span(values))};
-  write_safetensors(path, {&tensor, 1},
-                    {{"k", std::to_string(logits.k)}, {"score_function", "softmax"}});
+  const RouterSpec& spec = logits.spec;
+  THERMOE_EXPECT(spec.experts == first.experts && !find_problem(spec, first.layers),
+                 "{} experts, top-{}, is no router of these {} layers of {} experts", spec.experts,
+                 spec.k, first.layers, first.experts);
+  std::vector<TensorView> tensors = {
+      {.name = kTensor,
+       .dtype = "F32",
+       .shape = {std::ssize(logits.samples), first.layers, first.tokens, first.experts},
+       .data = std::as_bytes(std::span(values))}};
+  if (!spec.selection_bias.empty()) {
+    tensors.push_back({.name = "selection_bias",
+                       .dtype = "F32",
+                       .shape = {first.layers, first.experts},
+                       .data = std::as_bytes(std::span(spec.selection_bias))});
+  }
+  std::map<std::string, std::string> metadata = router_metadata(spec);
+  metadata["layers"] = std::to_string(first.layers);
+  metadata["experts"] = std::to_string(first.experts);
+  write_safetensors(path, tensors, metadata);
 }
 
 }  // namespace thermoe

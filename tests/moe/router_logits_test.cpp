@@ -32,9 +32,9 @@ class RouterLogitsFile : public ::testing::Test {
     return path_;
   }
   template <class E>
-  void expect_refused(const std::string& word, std::optional<int> k = {}) {
+  void expect_refused(const std::string& word, const StatedRouter& given = {}) {
     try {
-      read_router_logits(path_, k);
+      read_router_logits(path_, given);
       FAIL() << "was accepted";
     } catch (const E& error) {
       EXPECT_THAT(error.what(), HasSubstr(path_));
@@ -53,14 +53,14 @@ std::vector<float> counted(std::size_t n) {
 }
 
 TEST_F(RouterLogitsFile, ComesBackAsWritten) {
-  RouterLogits logits{.k = 2};
+  RouterLogits logits{.spec = {.experts = 4, .k = 2}};
   for (int s = 0; s < 3; ++s) {
     logits.samples.push_back({.layers = 2, .tokens = 3, .experts = 4, .logits = counted(24)});
     logits.samples.back().logits[5] = static_cast<float>(s);
   }
   write_router_logits(path_, logits);
   const RouterLogits read = read_router_logits(path_);
-  EXPECT_EQ(read.k, 2);
+  EXPECT_EQ(read.spec.k, 2);
   ASSERT_EQ(read.samples.size(), 3U);
   for (int s = 0; s < 3; ++s) {
     EXPECT_EQ(read.samples[s].layers, 2);
@@ -77,7 +77,7 @@ TEST_F(RouterLogitsFile, ThreeDimensionsAreOneSample) {
 }
 
 TEST_F(RouterLogitsFile, AKGivenByTheCallerWins) {
-  EXPECT_EQ(read_router_logits(write({1, 3, 4}, counted(12), {{"k", "2"}}), 3).k, 3);
+  EXPECT_EQ(read_router_logits(write({1, 3, 4}, counted(12), {{"k", "2"}}), {.k = 3}).spec.k, 3);
 }
 
 TEST_F(RouterLogitsFile, RefusesAMissingK) {
@@ -89,7 +89,8 @@ TEST_F(RouterLogitsFile, RefusesAKThatIsNoNumberOrBeyondTheExperts) {
   write({1, 3, 4}, counted(12), {{"k", "2x"}});
   expect_refused<FormatError>("\"2x\" is not a whole number");
   write({1, 3, 4}, counted(12), {{"k", "5"}});
-  expect_refused<UsageError>("k = 5 does not lie in 1..4");
+  expect_refused<FormatError>("__metadata__/k: 5 does not lie in 1..4");
+  expect_refused<UsageError>("--k: 6 does not lie in 1..4", {.k = 6});
 }
 
 TEST_F(RouterLogitsFile, RefusesOtherShapesAndNames) {
@@ -101,11 +102,6 @@ TEST_F(RouterLogitsFile, RefusesOtherShapesAndNames) {
   expect_refused<FormatError>("[0, 3, 4]");
   write({1, 3, 4}, counted(12), {{"k", "2"}}, "logits");
   expect_refused<FormatError>("router_logits");
-}
-
-TEST_F(RouterLogitsFile, RefusesARouterWhoseScoresAreNotASoftmax) {
-  write({1, 3, 4}, counted(12), {{"k", "2"}, {"score_function", "sigmoid"}});
-  expect_refused<FormatError>("sigmoid");
 }
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -242,12 +238,6 @@ TEST_F(RouterLogitsFile, RefusesALayerOfConstantRows) {
   expect_refused<FormatError>("layer 1: every row is constant");
 }
 
-TEST_F(RouterLogitsFile, SaysWhetherTheFileTellsItsScoreFunction) {
-  EXPECT_FALSE(read_router_logits(write({1, 3, 4}, counted(12), {{"k", "2"}})).softmax_told);
-  write({1, 3, 4}, counted(12), {{"k", "2"}, {"score_function", "softmax"}});
-  EXPECT_TRUE(read_router_logits(path_).softmax_told);
-}
-
 TEST_F(RouterLogitsFile, MinusInfinityIsProbabilityZeroWhileKFiniteLogitsRemain) {
   std::vector<float> values = random_logits(6, 16);
   values[16] = -kInfinity;
@@ -256,7 +246,7 @@ TEST_F(RouterLogitsFile, MinusInfinityIsProbabilityZeroWhileKFiniteLogitsRemain)
   EXPECT_TRUE(std::isfinite(masked));
   EXPECT_EQ(std::exp(masked - read.samples[0].logits[17]), 0.0F);
   expect_refused<FormatError>("sample 0, layer 0, token 1: has 15 finite logits, top-16 needs 16",
-                              16);
+                              {.k = 16});
 }
 
 TEST_F(RouterLogitsFile, RefusesNanAndPlusInfinityByRow) {
