@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tools/export_router_logits.py on a small Qwen3-MoE with random weights and a byte tokenizer."""
+"""tools/export_router_logits.py on small models with random weights and a byte tokenizer: routing
+by what the file says, read literally here, must be what the model itself does."""
 
 import contextlib
 import importlib.util
@@ -8,15 +9,29 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import types
 import unittest
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "export_router_logits.py"
-NEEDED = ("torch", "transformers", "tokenizers", "safetensors")
-MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
-EXPERTS, TOP_K, LAYERS = 16, 4, 3
+
+def cannot_import():
+    """Names that are missing or, as a torch without its CUDA libraries, do not load."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if not missing:
+        try:
+            import torch  # noqa: F401
+        except (ImportError, OSError) as error:
+            missing = [f"torch ({error})"]
+    return missing
+
+
+MISSING = cannot_import()
+BATCH, SAMPLES, PREFIX, SPACING = 2, 3, 8, 4
+LENGTH = PREFIX + SAMPLES * SPACING
+TEXT = ROOT / "docs" / "theory.md"
 
 
 def run(*arguments):
@@ -46,171 +61,245 @@ def load_script():
 export = load_script()
 
 
-class Bias:
-    """As much of a tensor as the script asks of a bias."""
-
-    def __init__(self, *values):
-        self.values = values
-
-    def __ne__(self, other):
-        return Bias(*(value != other for value in self.values))
-
-    def any(self):
-        return any(self.values)
+def small(name, **fields):
+    """A causal model of a transformers architecture: 16 experts, top-4, three MoE layers."""
+    import transformers
+    config = getattr(transformers, f"{name}Config")(**{
+        "vocab_size": 300, "hidden_size": 64, "intermediate_size": 64, "moe_intermediate_size": 32,
+        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+        "num_experts_per_tok": 4, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1, **fields})
+    return getattr(transformers, f"{name}ForCausalLM")(config)
 
 
-class SoftmaxRouter:
-    def forward(self, logits):
-        return logits.softmax(-1)
+def deepseek(**fields):
+    return small("DeepseekV3", **{
+        "n_routed_experts": 16, "n_group": 4, "topk_group": 2, "q_lora_rank": 32, "kv_lora_rank": 32,
+        "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16, "num_key_value_heads": 4,
+        "first_k_dense_replace": 1, "num_hidden_layers": 4, "n_shared_experts": 1, "head_dim": 8,
+        "norm_topk_prob": True, "routed_scaling_factor": 2.5, **fields})
 
 
-class SigmoidRouter:
-    def forward(self, logits):
-        return logits.sigmoid()
+def glm(**fields):
+    return small("Glm4Moe", **{
+        "n_routed_experts": 16, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1,
+        "num_hidden_layers": 4, "n_shared_experts": 1, "norm_topk_prob": True,
+        "routed_scaling_factor": 1.5, **fields})
 
 
-class PlainGate:
-    def forward(self, hidden):
-        return hidden
+def told(**changes):
+    return {"k": "4", "score_function": "softmax", "groups": "1", "groups_kept": "1",
+            "denominator": "picked", "routed_scale": "1.0", "layers": "3", "experts": "16", **changes}
 
 
-class Block:  # the router hands out logits, the block scores them
-    def route_tokens_to_experts(self, logits):
-        return logits.sigmoid()
+# Model, what its file must tell, whether it selects by a bias.
+MODELS = {
+    "Qwen3-MoE": (lambda: small("Qwen3Moe", num_experts=16, norm_topk_prob=True, mlp_only_layers=[]),
+                  told(), False),
+    "Mixtral": (lambda: small("Mixtral", num_local_experts=8, num_experts_per_tok=2),
+                told(k="2", experts="8"), False),
+    "OLMoE": (lambda: small("Olmoe", num_experts=16, norm_topk_prob=False), told(denominator="none"),
+              False),
+    "gpt-oss": (lambda: small("GptOss", num_local_experts=16), told(), False),
+    "DeepSeek-V3": (deepseek, told(score_function="sigmoid", groups="4", groups_kept="2",
+                                   routed_scale="2.5"), True),
+    "DeepSeek-V3, not renormalised":
+        (lambda: deepseek(norm_topk_prob=False, routed_scaling_factor=0.7),
+         told(score_function="sigmoid", groups="4", groups_kept="2", denominator="none",
+              routed_scale="0.7"), True),
+    "GLM-4.5": (glm, told(score_function="sigmoid", routed_scale="1.5"), True),
+}
 
 
-def config(**fields):
-    return types.SimpleNamespace(model_type="made-up", **fields)
+def routers_of(model):
+    return [module for module in model.modules() if type(module).__name__.lower().endswith("topkrouter")]
 
 
-class Scoring(unittest.TestCase):
-    """How a model is told to score, by stand-ins: no torch."""
-
-    def refusal(self, config, *modules):
-        with self.assertRaises(SystemExit) as end, \
-                contextlib.redirect_stderr(io.StringIO()) as message:
-            export.check_scoring(config, list(modules))
-        self.assertEqual(end.exception.code, 2)
-        return message.getvalue()
-
-    def test_the_configuration_says_it_under_several_names(self):
-        for name in ("scoring_func", "score_function", "moe_router_activation_func",
-                     "router_score_function", "gating_func"):
-            with self.subTest(name):
-                self.assertIn(name, self.refusal(config(**{name: "sigmoid"}), SoftmaxRouter()))
-                self.assertEqual(export.check_scoring(config(**{name: "softmax"}), []), "softmax")
-
-    def test_fields_about_other_things_are_not_asked(self):
-        about_others = config(hidden_act="silu", problem_type="x", router_aux_loss_coef=0.1,
-                              router_jitter_noise=0.0, gate_activation="silu")
-        self.assertIsNone(export.check_scoring(about_others, [PlainGate()]))
-
-    def test_the_routers_own_attribute_says_it(self):
-        router = PlainGate()
-        router.scoring_func = "sigmoid"
-        self.assertIn("PlainGate: scoring_func", self.refusal(config(), router))
-
-    def test_the_routers_own_code_says_it(self):
-        self.assertEqual(export.check_scoring(config(), [SoftmaxRouter()]), "softmax")
-        self.assertIn("class SigmoidRouter", self.refusal(config(), SigmoidRouter()))
-        self.assertIn("sigmoid", self.refusal(config(), PlainGate(), Block()))
-
-    def test_where_nobody_says_it_nothing_is_claimed(self):
-        self.assertIsNone(export.check_scoring(config(), [PlainGate()]))
-
-    def test_a_name_alone_refuses_nobody(self):
-        self.assertEqual(export.check_scoring(
-            types.SimpleNamespace(model_type="deepseek_v3", scoring_func="softmax"), []), "softmax")
-
-    def test_a_bias_on_the_selection_is_refused_unless_it_is_zero(self):
-        router = SoftmaxRouter()
-        router.e_score_correction_bias = Bias(0.0, 0.0)
-        self.assertEqual(export.check_scoring(config(), [router]), "softmax")
-        router.e_score_correction_bias = Bias(0.0, 0.1)
-        self.assertIn("e_score_correction_bias", self.refusal(config(), router))
-
-    def test_dense_layers_among_moe_layers_are_skipped(self):
-        moe = types.SimpleNamespace(ndim=2, shape=(2, 16))
-        nothing = types.SimpleNamespace(ndim=1, shape=(0,))
-        self.assertEqual(export.moe_layers((None, moe, nothing, moe)), [moe, moe])
+def with_decided_routers(model):
+    """Gates whose logits differ by about 2, and biases that change picks."""
+    import torch
+    for router in routers_of(model):
+        torch.nn.init.normal_(router.weight, std=0.25)
+        for name in ("bias", "e_score_correction_bias"):
+            if hasattr(router, name):
+                getattr(router, name).data.normal_(std=0.3)
+    return model
 
 
-@unittest.skipIf(MISSING, f"not installed here: {', '.join(MISSING)}")
-class WithASmallModel(unittest.TestCase):
+def save_tokenizer(folder):
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+    raw = ByteLevelBPETokenizer()
+    raw.train([str(TEXT)], vocab_size=300, show_progress=False)
+    PreTrainedTokenizerFast(tokenizer_object=raw._tokenizer).save_pretrained(folder)
+
+
+def own_routing(folder):
+    """[samples][layer] of (logits, weights, picks) of the streams' tokens, by the model itself on
+    the whole sequence at once, without a cache: another path than the script's."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids = AutoTokenizer.from_pretrained(folder)(
+        TEXT.read_text(encoding="utf-8"), return_tensors="pt", add_special_tokens=False
+    ).input_ids[0][:BATCH * LENGTH].reshape(BATCH, LENGTH)
+    layers = []
+    for router in routers_of(model):
+        router.register_forward_hook(lambda _, __, output: layers.append(
+            [part.reshape(BATCH, LENGTH, -1).numpy() for part in output]))
+    with torch.inference_mode():
+        model(ids)
+    return [[[part[:, PREFIX + s * SPACING] for part in layer] for layer in layers]
+            for s in range(SAMPLES)]
+
+
+def scores(name, logits):
+    import numpy
+    if name == "softmax":
+        shares = numpy.exp(logits - logits.max())
+        return shares / shares.sum()
+    return 1.0 / (1.0 + numpy.exp(-logits))
+
+
+def routed(logits, beta, metadata):
+    """{expert: weight} of one token, by a literal reading of the file."""
+    p = scores(metadata["score_function"], logits.astype("float64"))
+    choice, groups = p + beta, int(metadata["groups"])
+    width = len(p) // groups
+    by_rank = sorted(range(groups), reverse=True, key=lambda group: sum(
+        sorted(choice[group * width:(group + 1) * width])[-2:]))
+    allowed = [group * width + i for group in by_rank[:int(metadata["groups_kept"])] for i in range(width)]
+    picks = sorted(allowed, key=lambda e: choice[e])[-int(metadata["k"]):]
+    total = sum(p[picks]) if metadata["denominator"] == "picked" else 1.0
+    return {e: p[e] / total * float(metadata["routed_scale"]) for e in picks}
+
+
+@unittest.skipIf(MISSING, f"cannot be imported here: {', '.join(MISSING)}")
+class WithSmallModels(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         import torch
-        from tokenizers import ByteLevelBPETokenizer
-        from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.path = pathlib.Path(cls.folder.name)
-        cls.text = ROOT / "docs" / "theory.md"
-        raw = ByteLevelBPETokenizer()
-        raw.train([str(cls.text)], vocab_size=300, show_progress=False)
-        PreTrainedTokenizerFast(tokenizer_object=raw._tokenizer).save_pretrained(cls.path / "moe")
-        torch.manual_seed(0)
-        Qwen3MoeForCausalLM(Qwen3MoeConfig(
-            vocab_size=300, hidden_size=64, intermediate_size=64, moe_intermediate_size=32,
-            num_hidden_layers=LAYERS, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
-            num_experts=EXPERTS, num_experts_per_tok=TOP_K, mlp_only_layers=[],
-            decoder_sparse_step=1)).save_pretrained(cls.path / "moe")
+        import transformers
+        torch.set_num_threads(1)  # more cost more than they save on models so small
+        transformers.utils.logging.disable_progress_bar()
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.path = pathlib.Path(holder.name)
+
+    def save(self, model):
+        save_tokenizer(self.path / "moe")
+        model.save_pretrained(self.path / "moe")
 
     def export(self, *more):
-        return run(self.path / "moe", "--text", self.text, "--out", self.path / "out.safetensors",
-                   "--batch", 2, "--samples", 3, "--prefix", 8, *more)
-
-    def test_the_file_holds_logits_of_every_layer_and_says_k(self):
+        """Tensors and metadata of the file, or what was said instead."""
         from safetensors import safe_open
-        result = self.export()
-        self.assertEqual(result.returncode, 0, result.stderr)
-        with safe_open(self.path / "out.safetensors", "pt") as file:
-            logits = file.get_tensor("router_logits")
-            self.assertEqual(file.metadata()["k"], str(TOP_K))
-        self.assertEqual(tuple(logits.shape), (3, LAYERS, 2, EXPERTS))
-        self.assertLess(logits.min().item(), 0.0)
+        arguments = [self.path / "moe", "--text", TEXT, "--out", self.path / "out.safetensors",
+                     "--batch", BATCH, "--samples", SAMPLES, "--prefix", PREFIX, "--device", "cpu", *more]
+        said = io.StringIO()
+        with mock.patch.object(sys, "argv", ["export", *map(str, arguments)]), \
+                contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            try:
+                export.main()
+            except SystemExit as end:
+                self.assertEqual(end.code, 2)
+                self.assertEqual([path.name for path in self.path.iterdir()], ["moe"])
+                return said.getvalue()
+        with safe_open(self.path / "out.safetensors", "np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
 
-    def test_each_row_is_the_routers_own_output_for_that_token(self):
+    def test_the_file_read_literally_routes_as_the_model_does(self):
+        import numpy
         import torch
-        from safetensors import safe_open
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        self.assertEqual(self.export().returncode, 0)
-        tokenizer = AutoTokenizer.from_pretrained(self.path / "moe")
-        model = AutoModelForCausalLM.from_pretrained(self.path / "moe").eval()
-        length = 8 + 3 * 4
-        ids = tokenizer(self.text.read_text(encoding="utf-8"), return_tensors="pt",
-                        add_special_tokens=False).input_ids[0][:2 * length].reshape(2, length)
-        # The whole sequence at once, no cache: another path to the same logits.
-        with torch.inference_mode():
-            whole = model(ids, output_router_logits=True).router_logits
-        with safe_open(self.path / "out.safetensors", "pt") as file:
-            logits = file.get_tensor("router_logits")
-        for sample, position in enumerate((8, 12, 16)):
-            for layer in range(LAYERS):
-                expected = whole[layer].reshape(2, length, EXPERTS)[:, position].float()
-                if not bool(((expected >= 0).all() and (expected.sum(-1) - 1).abs().max() < 1e-2)):
-                    expected = expected.softmax(-1)
-                torch.testing.assert_close(logits[sample, layer].softmax(-1), expected,
-                                           rtol=1e-3, atol=1e-5)
+        for name, (build, expected, biased) in MODELS.items():
+            with self.subTest(name):
+                torch.manual_seed(0)
+                self.save(with_decided_routers(build()))
+                tensors, metadata = self.export()
+                self.assertEqual({key: metadata[key] for key in expected}, expected)
+                self.assertEqual("selection_bias" in tensors, biased)
+                logits = tensors["router_logits"]
+                experts = int(expected["experts"])
+                self.assertEqual(logits.shape, (SAMPLES, 3, BATCH, experts))
+                bias = tensors.get("selection_bias", numpy.zeros((3, experts)))
+                for s, sample in enumerate(own_routing(self.path / "moe")):
+                    for layer, (_, weights, picks) in enumerate(sample):
+                        for token in range(BATCH):
+                            found = routed(logits[s, layer, token], bias[layer], metadata)
+                            own = dict(zip(picks[token].tolist(), weights[token].tolist()))
+                            self.assertEqual(set(found), set(own))
+                            for expert, weight in own.items():
+                                self.assertAlmostEqual(found[expert], weight, places=4)
+                            if biased and s == layer == token == 0:
+                                self.check_that_bias_and_groups_matter(logits, bias, metadata)
 
-    def test_scores_of_the_chosen_experts_only_are_refused(self):
+    def check_that_bias_and_groups_matter(self, logits, bias, metadata):
+        """A reading without them would not have passed."""
+        rows = [(logits[s, layer, t], bias[layer]) for s in range(SAMPLES) for layer in range(3)
+                for t in range(BATCH)]
+        self.assertTrue(any(routed(x, b, metadata).keys() != routed(x, 0 * b, metadata).keys()
+                            for x, b in rows))
+        if metadata["groups"] != "1":
+            free = {**metadata, "groups": "1", "groups_kept": "1"}
+            self.assertTrue(any(routed(x, b, metadata).keys() != routed(x, b, free).keys()
+                                for x, b in rows))
+
+    def test_half_precision_tells_the_same_router(self):
         import torch
-        scattered = torch.zeros(4, 16)
-        scattered[:, 3:7] = 0.25
-        with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as message:
-            export.as_logits(scattered, "made-up")
-        self.assertIn("chosen experts", message.getvalue())
+        for name in ("Qwen3-MoE", "gpt-oss", "DeepSeek-V3"):
+            with self.subTest(name):
+                build, expected, biased = MODELS[name]
+                torch.manual_seed(0)
+                self.save(with_decided_routers(build()).to(torch.bfloat16))
+                tensors, metadata = self.export()
+                self.assertEqual({key: metadata[key] for key in expected}, expected)
+                self.assertEqual("selection_bias" in tensors, biased)
+
+    def test_a_bias_of_zeros_is_none(self):
+        import torch
+        torch.manual_seed(0)
+        self.save(glm())
+        tensors, metadata = self.export()
+        self.assertNotIn("selection_bias", tensors)
+        self.assertEqual(metadata["score_function"], "sigmoid")
+
+    def test_a_router_of_another_kind_is_refused_and_nothing_is_written(self):
+        import torch
+        import transformers
+        torch.manual_seed(0)
+        self.save(with_decided_routers(small("Qwen3Moe", num_experts=16, mlp_only_layers=[])))
+        router = transformers.models.qwen3_moe.modeling_qwen3_moe.Qwen3MoeTopKRouter
+        forward = router.forward
+
+        def hashed(self, hidden):
+            logits, weights, picks = forward(self, hidden)
+            return logits, weights, (picks + 1) % 16
+
+        with mock.patch.object(router, "forward", hashed):
+            self.assertIn("qwen3_moe: no router that thermoe knows does what this one does", self.export())
+
+    def test_a_dense_model_is_refused(self):
+        self.save(small("Qwen3"))
+        self.assertIn("qwen3: none of its modules returns router logits", self.export())
+
+    def test_probabilities_under_the_name_of_logits_become_their_logarithm(self):
+        import torch
         probabilities = torch.randn(4, 16).softmax(-1)
-        torch.testing.assert_close(export.as_logits(probabilities, "x").softmax(-1), probabilities)
+        torch.testing.assert_close(export.as_logits(probabilities).softmax(-1), probabilities)
+        logits = torch.randn(4, 16)
+        self.assertIs(export.as_logits(logits), logits)
+
+    def test_a_routing_is_known_in_any_order(self):
+        import torch
+        logits, weights, picks = torch.randn(5, 16), torch.rand(5, 4), torch.randint(16, (5, 4))
+        for order in ((logits, weights, picks), (picks, weights, logits)):
+            self.assertIs(export.routing_of(order)[0], logits)
+        for other in (logits, (logits, weights), (logits, weights, weights), (logits[:3], weights, picks)):
+            self.assertIsNone(export.routing_of(other))
 
     def test_a_text_that_is_too_short_says_how_long_it_must_be(self):
-        result = self.export("--samples", 100000)
-        self.assertEqual(result.returncode, 2)
-        self.assertIn("give a longer text", result.stderr)
-        self.assertFalse((self.path / "out.safetensors.partial").exists())
+        self.save(small("Qwen3"))
+        self.assertIn("give a longer text", self.export("--samples", 100000))
 
 
 if __name__ == "__main__":
