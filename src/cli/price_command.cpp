@@ -2,7 +2,6 @@
 #include "cli/price_command.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,10 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/number_option.h"
 #include "cli/price_report.h"
+#include "cli/router_options.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "cost/kernel_cost_model.h"
@@ -27,7 +28,7 @@ struct PriceOptions {
   std::string file{};
   std::string cost_model = "data/h100/kernel_cost_model.json";
   std::optional<std::string> dtype{};
-  std::optional<int> k{};
+  StatedRouter given{};
   std::optional<int> layers{};
   int k_min = 1;
   double tokens_per_second = 1000.0;
@@ -37,23 +38,26 @@ struct PriceOptions {
   bool json = false;
 };
 
-/// The file's expert layers that fit the model's router. Throws UsageError listing those it has.
-const CostTable& expert_table(const KernelCostModel& costs, const PriceOptions& options,
-                              int experts, int k) {
-  std::vector<std::string> known;
-  for (const CostTable& table : costs.tables()) {
+constexpr const char* kOp = "moe_experts";
+
+/// The file's expert layers of the model's router, or null.
+const CostTable* expert_table(const KernelCostModel& costs, const RouterSpec& router,
+                              const std::optional<std::string>& dtype) {
+  const auto fits = [&](const CostTable& table) {
     const OpKey& key = table.key();
-    if (key.op != "moe_experts") continue;
-    known.push_back(to_string(key));
-    if (key.shape[0] == experts && key.shape[1] == k &&
-        key.dtype == options.dtype.value_or(key.dtype))
-      return table;
+    return key.op == kOp && key.shape[0] == router.experts && key.shape[1] == router.k &&
+           key.dtype == dtype.value_or(key.dtype);
+  };
+  const auto found = std::ranges::find_if(costs.tables(), fits);
+  return found == costs.tables().end() ? nullptr : &*found;
+}
+
+std::vector<std::string> expert_ops(const KernelCostModel& costs) {
+  std::vector<std::string> ops;
+  for (const CostTable& table : costs.tables()) {
+    if (table.key().op == kOp) ops.push_back(to_string(table.key()));
   }
-  throw UsageError(fmt::format(
-      "{}: has no expert layer of {} experts, top-{}{}; it has: {}. Profile that shape and add a "
-      "moe_experts entry (docs/cost-model.md)",
-      options.cost_model, experts, k, options.dtype ? " in " + *options.dtype : "",
-      known.empty() ? "none" : fmt::format("{}", fmt::join(known, "; "))));
+  return ops;
 }
 
 /// Of a step, the mean over samples: padding may have been taken out of some.
@@ -63,29 +67,45 @@ double mean_tokens(const std::vector<LogitSample>& samples) {
   return tokens / static_cast<double>(samples.size());
 }
 
-ControllerConfig controller_config(const PriceOptions& options, const RouterLogits& logits,
+ControllerConfig controller_config(const PriceOptions& options, RouterLogits logits,
                                    double tokens) {
   if (options.k_min > logits.spec.k) {
     throw UsageError(fmt::format("--k-min {}: exceeds k = {}; a token takes no more", options.k_min,
                                  logits.spec.k));
   }
   ControllerConfig config{.layers = logits.samples.front().layers,
-                          .router = logits.spec,
+                          .router = std::move(logits.spec),
                           .k_min = options.k_min};
   if (options.tokens_per_second > 0.0) {
     config.step_period = Seconds(tokens / options.tokens_per_second);
   }
   if (options.power_cap) config.targets.power = Watts(*options.power_cap);
   if (options.step_cap) config.targets.step_time = Seconds(*options.step_cap * 1e-3);
+  config.calibration = std::move(logits.samples);
   return config;
 }
 
-PriceSetting setting_of(const PriceOptions& options, RouterLogits logits) {
-  const double tokens = mean_tokens(logits.samples);
-  ControllerConfig config = controller_config(options, logits, tokens);
+/// Costs of the setting's batch where the cost model has these experts; else what it lacks, and
+/// experts that cost nothing, all alike. Throws UsageError where a target needs costs.
+void add_costs(const PriceOptions& options, PriceSetting& setting) {
   const KernelCostModel costs = KernelCostModel::load(options.cost_model);
-  const CostTable& table = expert_table(costs, options, config.router.experts, config.router.k);
-  const OpKey& key = table.key();
+  ControllerConfig& config = setting.config;
+  setting.cost_model_file = options.cost_model;
+  setting.device = costs.device();
+  const CostTable* table = expert_table(costs, config.router, options.dtype);
+  if (table == nullptr) {
+    setting.missing_op = fmt::format("{} [{}, {}, d_model, d_ff]{}", kOp, config.router.experts,
+                                     config.router.k, options.dtype ? " " + *options.dtype : "");
+    setting.other_ops = expert_ops(costs);
+    config.costs.variants = {CostCurve{}};
+    if (config.targets.any()) {
+      throw UsageError(fmt::format("{}: {} {}. {}",
+                                   options.power_cap ? "--power-cap" : "--step-cap",
+                                   options.cost_model, missing_costs(setting), kProfileIt));
+    }
+    return;
+  }
+  const OpKey& key = table->key();
   const int model_layers = options.layers.value_or(config.layers);
   const ExpertShape shape{.name = to_string(key),
                           .experts = config.router.experts,
@@ -93,35 +113,30 @@ PriceSetting setting_of(const PriceOptions& options, RouterLogits logits) {
                           .d_model = key.shape[2],
                           .d_ff = key.shape[3],
                           .layers = model_layers};
-  StepCostFit fit =
-      costs.fit_step_cost(shape, {key.dtype}, std::max(1, static_cast<int>(std::lround(tokens))),
-                          static_cast<double>(model_layers) / config.layers);
+  StepCostFit fit = costs.fit_step_cost(shape, {key.dtype},
+                                        std::max(1, static_cast<int>(std::lround(setting.tokens))),
+                                        static_cast<double>(model_layers) / config.layers);
   config.costs = std::move(fit.step);
-  config.calibration = std::move(logits.samples);
-  return {.logits_file = options.file,
-          .softmax_told = logits.told.score.has_value(),
-          .padding_tokens = logits.padding_tokens,
-          .constant_rows = logits.constant_rows,
-          .look_like_scores = logits.look_like_scores,
-          .tokens = tokens,
-          .cost_model_file = options.cost_model,
-          .device = costs.device(),
-          .table = table,
-          .model_layers = model_layers,
-          .fit = fit.reports.front(),
-          .config = std::move(config),
-          .levels = options.levels};
+  setting.costs = {.table = *table, .fit = fit.reports.front(), .model_layers = model_layers};
+}
+
+PriceSetting setting_of(const PriceOptions& options) {
+  RouterLogits logits = read_router_logits(options.file, options.given);
+  PriceSetting setting{.logits_file = options.file,
+                       .told = logits.told,
+                       .given = options.given,
+                       .padding_tokens = logits.padding_tokens,
+                       .constant_rows = logits.constant_rows,
+                       .look_like_scores = logits.look_like_scores,
+                       .tokens = mean_tokens(logits.samples),
+                       .levels = options.levels};
+  setting.config = controller_config(options, std::move(logits), setting.tokens);
+  add_costs(options, setting);
+  return setting;
 }
 
 void run(const PriceOptions& options) {
-  RouterLogits logits = read_router_logits(options.file, {.k = options.k});
-  if (logits.spec.score != ScoreFunction::kSoftmax || logits.spec.groups > 1 ||
-      !logits.spec.selection_bias.empty()) {
-    throw UsageError(
-        fmt::format("{}: its router is no plain softmax, so its logits alone are not priced yet",
-                    options.file));
-  }
-  const PriceSetting setting = setting_of(options, std::move(logits));
+  const PriceSetting setting = setting_of(options);
   if (options.json) {
     fmt::print("{}\n", json_text(price_json(setting), 2));
   } else {
@@ -134,18 +149,17 @@ void run(const PriceOptions& options) {
 void add_price_command(CLI::App& app) {
   // Shared by the callback, which outlives this function.
   const auto options = std::make_shared<PriceOptions>();
-  CLI::App* command = app.add_subcommand(
-      "price",
-      "Price a model's router logits: which watts and step times routing could reach, at "
-      "what loss, by a cost model");
+  CLI::App* command = app.add_subcommand("price",
+                                         "Price a model's router logits: how few experts routing "
+                                         "could do with, at what loss, and which "
+                                         "watts and step times that is by a cost model");
   command->add_option("LOGITS", options->file, "safetensors file: see thermoe logits --help")
       ->required();
   command->add_option("--cost-model", options->cost_model, "What experts cost (docs/cost-model.md)")
       ->capture_default_str();
   command->add_option("--dtype", options->dtype,
                       "Precision of the experts (default: the cost model's first that fits)");
-  command->add_option("--k", options->k, "Experts each token takes (default: the logits file says)")
-      ->check(whole_number(1, 1024));
+  add_router_options(*command, options->given);
   command->add_option("--k-min", options->k_min, "Each token's best experts that stay active")
       ->check(whole_number(1, 1024))
       ->capture_default_str();
@@ -167,6 +181,8 @@ void add_price_command(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print JSON instead of tables");
   command->footer(
+      "Where the cost model lacks the model's expert layers (moe_experts of its experts and k), it "
+      "says so\nand prints distinct experts and loss all the same.\n"
       "Examples:\n"
       "  thermoe logits --out runs/logits.safetensors\n"
       "  thermoe price runs/logits.safetensors --layers 48 --power-cap 350\n"

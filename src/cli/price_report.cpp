@@ -6,7 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "control/calibration.h"
@@ -25,27 +29,33 @@ double quality_loss(const RoutingOption& o) { return std::max(0.0, -std::log(o.d
 
 /// How the table knows a layer at this option's load, and the fit that stands for it.
 Basis basis_of(const PriceSetting& s, const RoutingOption& o) {
-  return weaker(s.fit.basis, s.table.at(s.tokens, o.demand.active).basis);
+  return weaker(s.costs->fit.basis, s.costs->table.at(s.tokens, o.demand.active).basis);
 }
 
 std::string row(const PriceSetting& s, const std::string& name, const RoutingOption& o) {
-  return fmt::format("{:<16} {:>7.1f} {:>8.2f} {:>9.4f} {:>8.2f} {:>9.0f} {:>8.3f} {:>7.0f}{}\n",
-                     name, o.demand.active, 100.0 * o.demand.kept_mass, quality_loss(o),
-                     1e3 * o.demand.cost.latency.value, s.tokens / o.period.value,
-                     joules_per_token(o, s.tokens), o.power.value,
-                     basis_of(s, o) == Basis::kExtrapolated ? " *" : "");
+  std::string text = fmt::format("{:<16} {:>7.1f} {:>8.2f} {:>9.4f}", name, o.demand.active,
+                                 100.0 * o.demand.kept_mass, quality_loss(o));
+  if (s.costs) {
+    text += fmt::format(" {:>8.2f} {:>9.0f} {:>8.3f} {:>7.0f}{}", 1e3 * o.demand.cost.latency.value,
+                        s.tokens / o.period.value, joules_per_token(o, s.tokens), o.power.value,
+                        basis_of(s, o) == Basis::kExtrapolated ? " *" : "");
+  }
+  return text + "\n";
 }
 
 nlohmann::json to_json(const PriceSetting& s, const RoutingOption& o) {
-  return {{"lambda", o.lambda},
-          {"k", o.k},
-          {"active_experts", o.demand.active},
-          {"kept_mass", o.demand.kept_mass},
-          {"step_ms", 1e3 * o.demand.cost.latency.value},
-          {"tokens_per_second", s.tokens / o.period.value},
-          {"joules_per_token", joules_per_token(o, s.tokens)},
-          {"power_w", o.power.value},
-          {"basis", to_string(basis_of(s, o))}};
+  nlohmann::json json = {{"lambda", o.lambda},
+                         {"k", o.k},
+                         {"active_experts", o.demand.active},
+                         {"kept_mass", o.demand.kept_mass},
+                         {"quality_loss", quality_loss(o)}};
+  if (!s.costs) return json;
+  json["step_ms"] = 1e3 * o.demand.cost.latency.value;
+  json["tokens_per_second"] = s.tokens / o.period.value;
+  json["joules_per_token"] = joules_per_token(o, s.tokens);
+  json["power_w"] = o.power.value;
+  json["basis"] = to_string(basis_of(s, o));
+  return json;
 }
 
 nlohmann::json whole_where_it_is(double number) {
@@ -82,14 +92,52 @@ std::string wording(const Targets& targets) {
   return fmt::format("{}", fmt::join(caps, " and "));
 }
 
+/// Who says what of the router: each key of the file's metadata, with "flag", "file" or "assumed".
+std::vector<std::pair<std::string, std::string>> bases(const PriceSetting& s) {
+  const auto basis = [](const auto& given, const auto& told) {
+    return given ? "flag" : told ? "file" : "assumed";
+  };
+  return {{"k", basis(s.given.k, s.told.k)},
+          {"score_function", basis(s.given.score, s.told.score)},
+          {"groups", basis(s.given.groups, s.told.groups)},
+          {"denominator", basis(s.given.denominator, s.told.denominator)},
+          {"routed_scale", basis(s.given.routed_scale, s.told.routed_scale)}};
+}
+
+std::string stated_by(const PriceSetting& s, std::string_view basis) {
+  std::vector<std::string> keys;
+  for (const auto& [key, by] : bases(s)) {
+    if (by == basis) keys.push_back(key);
+  }
+  return fmt::format("{}", fmt::join(keys, ", "));
+}
+
+std::string router_text(const PriceSetting& s) {
+  const RouterSpec& r = s.config.router;
+  std::string text = fmt::format("        router: {}", to_string(r.score));
+  if (!r.selection_bias.empty()) text += ", selection bias";
+  if (r.groups > 1) text += fmt::format(", {} of {} groups", r.groups_kept, r.groups);
+  text += fmt::format(", denominator {}", to_string(r.denominator));
+  if (r.routed_scale != 1.0) text += fmt::format(", scale {:g}", r.routed_scale);
+  if (!r.selection_bias.empty()) {
+    text += fmt::format("; losses on {} scores", to_string(r.loss_scores));
+  }
+  text += '\n';
+  if (const std::string keys = stated_by(s, "flag"); !keys.empty()) {
+    text += fmt::format("        as flags say: {}\n", keys);
+  }
+  if (const std::string keys = stated_by(s, "assumed"); !keys.empty()) {
+    text += fmt::format("        assumed, as the file does not say: {}\n", keys);
+  }
+  return text;
+}
+
 std::string logits_text(const PriceSetting& s) {
   const LogitSample& first = s.config.calibration.front();
   std::string text = fmt::format(
-      "Logits: {}: {} samples of {} layers, {:g} tokens{}, {} experts; top-{}\n"
-      "        scores: softmax, {}\n",
+      "Logits: {}: {} samples of {} layers, {:g} tokens{}, {} experts; top-{}\n{}",
       printable(s.logits_file, true), s.config.calibration.size(), first.layers, s.tokens,
-      s.padding_tokens > 0 ? " on average" : "", first.experts, s.config.router.k,
-      s.softmax_told ? "as the file says" : "which is assumed: the file does not say");
+      s.padding_tokens > 0 ? " on average" : "", first.experts, s.config.router.k, router_text(s));
   if (s.padding_tokens > 0) {
     text += fmt::format(
         "        {} tokens have constant rows in every layer: padding, which was taken out\n",
@@ -108,18 +156,25 @@ std::string logits_text(const PriceSetting& s) {
 }
 
 std::string costs_text(const PriceSetting& s) {
-  std::string text = fmt::format(
-      "Costs:  {} ({}): {}, {} layers; {}\n"
+  std::string text = fmt::format("Costs:  {} ({}): ", printable(s.cost_model_file, true),
+                                 printable(s.device, true));
+  if (!s.costs) {
+    return text + missing_costs(s) +
+           fmt::format("\n        Without it no watts, step times or joules. {}\n", kProfileIt) +
+           "Counted on the samples, not measured.\n\n";
+  }
+  const PriceCosts& costs = *s.costs;
+  text += fmt::format(
+      "{}, {} layers; {}\n"
       "        table of {}; {} at {:g} tokens\n"
       "        the fit is off by {:.1f} % of latency, {:.1f} % of energy (rms)\n",
-      printable(s.cost_model_file, true), printable(s.device, true), to_string(s.table.key()),
-      s.model_layers,
+      to_string(costs.table.key()), costs.model_layers,
       s.config.step_period > Seconds(0)
           ? fmt::format("a step each {:.2f} ms", 1e3 * s.config.step_period.value)
           : std::string("saturated: each step starts when the last ends"),
-      range_words(s.table), to_string(s.fit.basis), s.tokens, 100.0 * s.fit.latency_rms,
-      100.0 * s.fit.energy_rms);
-  const Range tokens = tokens_of(s.table);
+      range_words(costs.table), to_string(costs.fit.basis), s.tokens, 100.0 * costs.fit.latency_rms,
+      100.0 * costs.fit.energy_rms);
+  const Range tokens = tokens_of(costs.table);
   if (s.tokens < tokens.low || s.tokens > tokens.high) {
     text += fmt::format(
         "Note: a step has {:g} tokens, the table {:g} to {:g}: all costs here are extrapolated.\n",
@@ -138,14 +193,50 @@ std::string chosen_text(const PriceSetting& s) {
           option_at(s.config, chosen.lambda, chosen.demand)));
 }
 
+nlohmann::json router_json(const PriceSetting& s) {
+  const RouterSpec& r = s.config.router;
+  nlohmann::json json = {{"experts", r.experts},
+                         {"k", r.k},
+                         {"groups", r.groups},
+                         {"groups_kept", r.groups_kept},
+                         {"denominator", to_string(r.denominator)},
+                         {"routed_scale", r.routed_scale},
+                         {"selection_bias", !r.selection_bias.empty()},
+                         {"loss_scores", to_string(r.loss_scores)}};
+  for (const auto& [key, basis] : bases(s)) json["basis"][key] = basis;
+  return json;
+}
+
+nlohmann::json costs_json(const PriceSetting& s) {
+  const CostTable& table = s.costs->table;
+  const FitReport& fit = s.costs->fit;
+  const Range tokens = tokens_of(table), active = active_experts_of(table);
+  return {{"table", to_string(table.key())},
+          {"table_tokens", {{"min", tokens.low}, {"max", tokens.high}}},
+          {"table_active_experts", {{"min", active.low}, {"max", active.high}}},
+          {"model_layers", s.costs->model_layers},
+          {"step_period_ms", 1e3 * s.config.step_period.value},
+          {"costs_basis", to_string(fit.basis)},
+          {"latency_fit_rms", fit.latency_rms},
+          {"energy_fit_rms", fit.energy_rms},
+          {"note", "predicted from the cost model; expert layers and idle only"}};
+}
+
 }  // namespace
 
+std::string missing_costs(const PriceSetting& s) {
+  return fmt::format(
+      "has no {}; it has: {}", s.missing_op,
+      s.other_ops.empty() ? "none" : fmt::format("{}", fmt::join(s.other_ops, "; ")));
+}
+
 std::string price_text(const PriceSetting& s) {
-  std::string rows = fmt::format(
-      "                 experts     kept      loss     step\n"
-      "price             active   mass %  -ln kept       ms  tokens/s  J/token       W\n"
-      "{:-<79}\n",
-      "");
+  std::string rows = s.costs ? "                 experts     kept      loss     step\n"
+                               "price             active   mass %  -ln kept       ms  tokens/s  "
+                               "J/token       W\n"
+                             : "                 experts     kept      loss\n"
+                               "price             active   mass %  -ln kept\n";
+  rows += fmt::format("{:-<{}}\n", "", s.costs ? 79 : 43);
   for (const RoutingOption& o : price_options(s.config, s.levels)) {
     rows += row(s, fmt::format("lambda {:.4f}", o.lambda), o);
   }
@@ -161,29 +252,26 @@ std::string price_text(const PriceSetting& s) {
 }
 
 nlohmann::json price_json(const PriceSetting& s) {
-  const Range tokens = tokens_of(s.table), active = active_experts_of(s.table);
+  const nlohmann::json router = router_json(s);
   nlohmann::json json = {{"schema", 1},
                          {"logits", s.logits_file},
                          {"samples", s.config.calibration.size()},
                          {"tokens", whole_where_it_is(s.tokens)},
-                         {"score_function", "softmax"},
-                         {"score_function_basis", s.softmax_told ? "file" : "assumed"},
+                         {"score_function", to_string(s.config.router.score)},
+                         {"score_function_basis", router["basis"]["score_function"]},
+                         {"router", router},
                          {"padding_tokens", s.padding_tokens},
                          {"constant_rows", s.constant_rows},
                          {"logits_look_like_scores", s.look_like_scores},
                          {"cost_model", s.cost_model_file},
                          {"device", s.device},
-                         {"table", to_string(s.table.key())},
-                         {"table_tokens", {{"min", tokens.low}, {"max", tokens.high}}},
-                         {"table_active_experts", {{"min", active.low}, {"max", active.high}}},
-                         {"model_layers", s.model_layers},
-                         {"step_period_ms", 1e3 * s.config.step_period.value},
-                         {"costs_basis", to_string(s.fit.basis)},
-                         {"latency_fit_rms", s.fit.latency_rms},
-                         {"energy_fit_rms", s.fit.energy_rms},
-                         {"note", "predicted from the cost model; expert layers and idle only"},
                          {"pricing", nlohmann::json::array()},
                          {"fewer_experts", nlohmann::json::array()}};
+  if (s.costs) {
+    json.update(costs_json(s));
+  } else {
+    json["missing_op"] = s.missing_op;
+  }
   for (const RoutingOption& o : price_options(s.config, s.levels)) {
     json["pricing"].push_back(to_json(s, o));
   }

@@ -92,15 +92,6 @@ TEST(CommandLine, TheShippedModelsLogitsArePricedUnderACap) {
   EXPECT_THAT(thermoe_process({"price", file, "--layers", "48"}).out, HasSubstr("not measured"));
 }
 
-TEST(CommandLine, LogitsThatNoCostTableFitsAreRefusedWithTheTablesThereAre) {
-  const std::string file = testing::TempDir() + "/command_line_logits_k.safetensors";
-  ASSERT_EQ(thermoe_process({"logits", "--out", file, "--samples", "1"}).exit_code, 0);
-  const ProcessResult result = thermoe_process({"price", file, "--k", "4"});
-  EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.err, HasSubstr("no expert layer of 128 experts, top-4"));
-  EXPECT_THAT(result.err, HasSubstr("moe_experts [128, 8, 2048, 768] bf16"));
-}
-
 /// Exit code of `thermoe` as the shell runs it, which reports a signal as 128 and its number.
 int exit_code_in_a_shell(const std::string& words) {
   const int status =

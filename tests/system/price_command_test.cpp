@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <map>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/json_file.h"
 #include "moe/safetensors.h"
@@ -48,22 +51,100 @@ class PriceCommand : public testing::Test {
     return path;
   }
 
+  static ProcessResult price(std::vector<std::string> words) {
+    words.insert(words.begin(), "price");
+    words.insert(words.end(), {"--levels", "2"});
+    return thermoe_process(words);
+  }
+  static nlohmann::json price_json(std::vector<std::string> words) {
+    words.emplace_back("--json");
+    const ProcessResult result = price(std::move(words));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return parse_json(result.out, "stdout");
+  }
+
   std::string folder_ = testing::TempDir() + "/price_command_" + std::to_string(::getpid());
 };
 
-TEST_F(PriceCommand, SaysWhetherTheScoreFunctionWasToldOrIsAssumed) {
+TEST_F(PriceCommand, SaysWhatOfTheRouterIsAssumedAndWhatFlagsSay) {
   const std::string silent = write(8, {{"k", "8"}});
-  EXPECT_THAT(thermoe_process({"price", silent, "--levels", "1"}).out,
-              HasSubstr("softmax, which is assumed: the file does not say"));
-  EXPECT_EQ(parse_json(thermoe_process({"price", silent, "--levels", "1", "--json"}).out,
-                       "stdout")["score_function_basis"],
-            "assumed");
+  EXPECT_THAT(price({silent}).out,
+              AllOf(HasSubstr("router: softmax, denominator picked\n"),
+                    HasSubstr("assumed, as the file does not say: score_function, groups, "
+                              "denominator, routed_scale\n"),
+                    Not(HasSubstr("flags say"))));
+  EXPECT_EQ(price_json({silent})["score_function_basis"], "assumed");
   const std::string told = write(8, {{"k", "8"}, {"score_function", "softmax"}});
-  EXPECT_THAT(thermoe_process({"price", told, "--levels", "1"}).out,
-              HasSubstr("softmax, as the file says"));
-  EXPECT_EQ(parse_json(thermoe_process({"price", told, "--levels", "1", "--json"}).out,
-                       "stdout")["score_function_basis"],
-            "file");
+  EXPECT_THAT(price({told, "--denominator", "none"}).out,
+              AllOf(HasSubstr("router: softmax, denominator none\n"),
+                    HasSubstr("as flags say: denominator\n"),
+                    HasSubstr("assumed, as the file does not say: groups, routed_scale\n")));
+  const nlohmann::json router = price_json({told, "--denominator", "none"})["router"];
+  EXPECT_EQ(router["denominator"], "none");
+  EXPECT_EQ(router["basis"], nlohmann::json({{"k", "file"},
+                                             {"score_function", "file"},
+                                             {"groups", "assumed"},
+                                             {"denominator", "flag"},
+                                             {"routed_scale", "assumed"}}));
+}
+
+TEST_F(PriceCommand, WithoutCostsOfTheShapeDistinctExpertsAndLossRemain) {
+  const std::string file = write(8, {{"k", "8"}});
+  const ProcessResult text = price({file, "--dtype", "fp8"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("has no moe_experts [128, 8, d_model, d_ff] fp8; it has: "
+                                        "moe_experts [128, 8, 2048, 768] bf16"),
+                              HasSubstr("docs/cost-model.md"), HasSubstr("-ln kept\n"),
+                              Not(HasSubstr("tokens/s"))));
+  const nlohmann::json known = price_json({file}), missing = price_json({file, "--dtype", "fp8"});
+  EXPECT_EQ(missing["missing_op"], "moe_experts [128, 8, d_model, d_ff] fp8");
+  for (const char* key : {"table", "model_layers", "step_period_ms", "costs_basis", "note"}) {
+    EXPECT_TRUE(known.contains(key)) << key;
+    EXPECT_FALSE(missing.contains(key)) << key;
+  }
+  for (const char* options : {"pricing", "fewer_experts"}) {
+    ASSERT_EQ(known[options].size(), missing[options].size());
+    for (std::size_t i = 0; i < known[options].size(); ++i) {
+      nlohmann::json priced = known[options][i];
+      for (const char* cost :
+           {"step_ms", "tokens_per_second", "joules_per_token", "power_w", "basis"}) {
+        EXPECT_EQ(priced.erase(cost), 1U) << cost;
+      }
+      EXPECT_EQ(priced, missing[options][i]) << "costs change no routing of experts all alike";
+    }
+  }
+}
+
+TEST_F(PriceCommand, ATargetNeedsCostsAndNamesTheOpThatIsMissing) {
+  const std::string file = write(8, {{"k", "4"}});
+  for (const char* target : {"--power-cap", "--step-cap"}) {
+    const ProcessResult result = price({file, target, "300"});
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, AllOf(HasSubstr(target),
+                                  HasSubstr("data/h100/kernel_cost_model.json has no "
+                                            "moe_experts [128, 4, d_model, d_ff]"),
+                                  HasSubstr("Profile that shape")));
+  }
+}
+
+TEST_F(PriceCommand, FlagsOfTheRouterAreStrict) {
+  const std::string file = write(8, {{"k", "8"}});
+  const auto refusal = [&](const char* flag, const char* value) {
+    const ProcessResult result = price({file, flag, value});
+    EXPECT_EQ(result.exit_code, 2) << flag << ' ' << value;
+    EXPECT_EQ(result.out, "");
+    return result.err;
+  };
+  EXPECT_THAT(refusal("--score", "sigmod"),
+              HasSubstr("--score: sigmod is not one of softmax, sigmoid, sqrt_softplus; did you "
+                        "mean sigmoid?"));
+  EXPECT_THAT(refusal("--denominator", "all"), HasSubstr("picked, reference, none"));
+  EXPECT_THAT(refusal("--loss-scores", "biassed"), HasSubstr("did you mean biased?"));
+  EXPECT_THAT(refusal("--groups", "3"),
+              HasSubstr(file + ": --groups: 3 groups, but not how many of them a token keeps"));
+  EXPECT_THAT(refusal("--groups-kept", "2"), HasSubstr("--groups-kept: 2 does not lie in 1..1"));
+  EXPECT_THAT(refusal("--k", "129"), HasSubstr("--k: 129 does not lie in 1..128"));
 }
 
 TEST_F(PriceCommand, PaddingIsSaidAndIsNoToken) {

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "moe/stated_router.h"
+
+namespace thermoe {
+
+/// Adds --score, --k, --groups, --groups-kept, --denominator and --loss-scores: what the user says
+/// of the router whose logits a file holds. They win over the file (moe/router_logits.h). `given`
+/// must outlive the parsing.
+void add_router_options(CLI::App& command, StatedRouter& given);
+
+}  // namespace thermoe
