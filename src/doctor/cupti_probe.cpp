@@ -67,7 +67,7 @@ std::vector<std::string> candidates(const HostSystem& machine) {
   std::vector<std::string> files;
   for (const std::string& folder : folders) {
     for (const std::string& name : names_in(folder)) {
-      if (name.rfind("libcupti.so", 0) == 0) files.push_back(folder + "/" + name);
+      if (name.rfind("libcupti.so", 0) == 0) files.push_back(fmt::format("{}/{}", folder, name));
     }
   }
   return files;

@@ -2,6 +2,7 @@
 #include "doctor/device_nodes.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,7 +31,7 @@ int nvidia_on_pci_bus(const HostSystem& machine) {
   const std::string bus = machine.at("/sys/bus/pci/devices");
   int count = 0;
   for (const std::string& name : names_in(bus)) {
-    const std::string device = bus + "/" + name;
+    const std::string device = fmt::format("{}/{}", bus, name);
     const std::string vendor = trimmed(read_host_file(device + "/vendor").text.value_or(""));
     const std::string kind = trimmed(read_host_file(device + "/class").text.value_or(""));
     if (vendor == "0x10de" && kind.rfind("0x03", 0) == 0) ++count;

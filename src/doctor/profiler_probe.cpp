@@ -30,7 +30,7 @@ std::optional<std::string> nsys(const HostSystem& machine, Finding& finding) {
                     folders_like(machine, "/opt/nvidia/nsight-systems*/bin")),
              joined(folders_like(machine, "/opt/nvidia/nsight-systems*/*/bin"),
                     folders_like(machine, "/opt/nvidia/nsight-systems*/*/target-linux-*")));
-  const auto program = find_program(machine, {"nsys"}, folders);
+  auto program = find_program(machine, {"nsys"}, folders);
   finding.remedy =
       "install Nsight Systems (https://developer.nvidia.com/nsight-systems; from NVIDIA's package "
       "source):\n"

@@ -43,14 +43,14 @@ std::vector<std::string> folders_like(const HostSystem& machine, const std::stri
     std::vector<std::string> next;
     for (const std::string& folder : found) {
       if (component.back() != '*') {
-        next.push_back(folder + "/" + component);
+        next.push_back(fmt::format("{}/{}", folder, component));
         continue;
       }
       std::vector<std::string> names = names_in(folder + "/");
       std::reverse(names.begin(), names.end());
       for (const std::string& name : names) {
         if (name.compare(0, component.size() - 1, component, 0, component.size() - 1) == 0) {
-          next.push_back(folder + "/" + name);
+          next.push_back(fmt::format("{}/{}", folder, name));
         }
       }
     }
@@ -69,7 +69,7 @@ std::optional<std::string> find_program(const HostSystem& machine,
   for (const auto* places : {&machine.path, &folders}) {
     for (const std::string& folder : *places) {
       for (const std::string& name : names) {
-        const std::string path = folder + "/" + name;
+        std::string path = fmt::format("{}/{}", folder, name);
         if (is_program(path)) return path;
       }
     }
@@ -91,9 +91,9 @@ std::optional<std::string> ask_version(const HostSystem& machine, const std::str
     return std::nullopt;
   }
   const std::size_t mark = output.out.find(question.before);
-  const auto version = mark == std::string::npos
-                           ? std::nullopt
-                           : first_version(output.out, mark + question.before.size());
+  auto version = mark == std::string::npos
+                     ? std::nullopt
+                     : first_version(output.out, mark + question.before.size());
   if (!version) {
     finding.detail =
         fmt::format("{} printed no version: \"{}\"", question.argument, first_line(output.out));

@@ -252,6 +252,7 @@ std::string several_runs(const MeasureRequest& request, const MeasureOutcome& ou
   }
   const auto row = [&](const std::string& name, const std::string& unit, auto&& figure) {
     std::vector<std::optional<double>> values;
+    values.reserve(figures.size());
     for (const RunFigures& f : figures) values.push_back(figure(f));
     text += spread_row(name, unit, values);
   };

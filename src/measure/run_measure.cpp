@@ -48,8 +48,11 @@ void repeat(const MeasureRequest& request, const std::function<RunMeasurement()>
     const bool well = made.went_well();
     if (!well)
       outcome.exit_code = made.exit_code.value_or(kSignalled + made.interrupted.value_or(0));
-    if (r >= 0) outcome.runs.push_back(std::move(made));
-    if (r < 0 && !well) outcome.runs.push_back(failed_warmup(made));
+    if (r >= 0) {
+      outcome.runs.push_back(std::move(made));
+    } else if (!well) {
+      outcome.runs.push_back(failed_warmup(made));
+    }
     if (!well) return;
   }
 }

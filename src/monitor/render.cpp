@@ -85,7 +85,7 @@ std::string footer(const MonitorView& view, const Terminal& terminal, int first,
 }  // namespace
 
 std::vector<std::string> render(const MonitorView& view, const Terminal& terminal) {
-  const std::vector<std::string> lines = fitted(view, terminal);
+  std::vector<std::string> lines = fitted(view, terminal);
   const ScrollRange range = range_of(lines, terminal);
   if (range.most == 0) return lines;
   const int first = std::clamp(view.scroll, 0, range.most);
