@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/router_report.h"
 #include "control/calibration.h"
 #include "control/price_options.h"
 #include "core/terminal_text.h"
@@ -92,52 +93,13 @@ std::string wording(const Targets& targets) {
   return fmt::format("{}", fmt::join(caps, " and "));
 }
 
-/// Who says what of the router: each key of the file's metadata, with "flag", "file" or "assumed".
-std::vector<std::pair<std::string, std::string>> bases(const PriceSetting& s) {
-  const auto basis = [](const auto& given, const auto& told) {
-    return given ? "flag" : told ? "file" : "assumed";
-  };
-  return {{"k", basis(s.given.k, s.told.k)},
-          {"score_function", basis(s.given.score, s.told.score)},
-          {"groups", basis(s.given.groups, s.told.groups)},
-          {"denominator", basis(s.given.denominator, s.told.denominator)},
-          {"routed_scale", basis(s.given.routed_scale, s.told.routed_scale)}};
-}
-
-std::string stated_by(const PriceSetting& s, std::string_view basis) {
-  std::vector<std::string> keys;
-  for (const auto& [key, by] : bases(s)) {
-    if (by == basis) keys.push_back(key);
-  }
-  return fmt::format("{}", fmt::join(keys, ", "));
-}
-
-std::string router_text(const PriceSetting& s) {
-  const RouterSpec& r = s.config.router;
-  std::string text = fmt::format("        router: {}", to_string(r.score));
-  if (!r.selection_bias.empty()) text += ", selection bias";
-  if (r.groups > 1) text += fmt::format(", {} of {} groups", r.groups_kept, r.groups);
-  text += fmt::format(", denominator {}", to_string(r.denominator));
-  if (r.routed_scale != 1.0) text += fmt::format(", scale {:g}", r.routed_scale);
-  if (!r.selection_bias.empty()) {
-    text += fmt::format("; losses on {} scores", to_string(r.loss_scores));
-  }
-  text += '\n';
-  if (const std::string keys = stated_by(s, "flag"); !keys.empty()) {
-    text += fmt::format("        as flags say: {}\n", keys);
-  }
-  if (const std::string keys = stated_by(s, "assumed"); !keys.empty()) {
-    text += fmt::format("        assumed, as the file does not say: {}\n", keys);
-  }
-  return text;
-}
-
 std::string logits_text(const PriceSetting& s) {
   const LogitSample& first = s.config.calibration.front();
-  std::string text = fmt::format(
-      "Logits: {}: {} samples of {} layers, {:g} tokens{}, {} experts; top-{}\n{}",
-      printable(s.logits_file, true), s.config.calibration.size(), first.layers, s.tokens,
-      s.padding_tokens > 0 ? " on average" : "", first.experts, s.config.router.k, router_text(s));
+  std::string text =
+      fmt::format("Logits: {}: {} samples of {} layers, {:g} tokens{}, {} experts; top-{}\n{}",
+                  printable(s.logits_file, true), s.config.calibration.size(), first.layers,
+                  s.tokens, s.padding_tokens > 0 ? " on average" : "", first.experts,
+                  s.config.router.k, router_text(s.config.router, s.told, s.given));
   if (s.padding_tokens > 0) {
     text += fmt::format(
         "        {} tokens have constant rows in every layer: padding, which was taken out\n",
@@ -193,20 +155,6 @@ std::string chosen_text(const PriceSetting& s) {
           option_at(s.config, chosen.lambda, chosen.demand)));
 }
 
-nlohmann::json router_json(const PriceSetting& s) {
-  const RouterSpec& r = s.config.router;
-  nlohmann::json json = {{"experts", r.experts},
-                         {"k", r.k},
-                         {"groups", r.groups},
-                         {"groups_kept", r.groups_kept},
-                         {"denominator", to_string(r.denominator)},
-                         {"routed_scale", r.routed_scale},
-                         {"selection_bias", !r.selection_bias.empty()},
-                         {"loss_scores", to_string(r.loss_scores)}};
-  for (const auto& [key, basis] : bases(s)) json["basis"][key] = basis;
-  return json;
-}
-
 nlohmann::json costs_json(const PriceSetting& s) {
   const CostTable& table = s.costs->table;
   const FitReport& fit = s.costs->fit;
@@ -252,7 +200,7 @@ std::string price_text(const PriceSetting& s) {
 }
 
 nlohmann::json price_json(const PriceSetting& s) {
-  const nlohmann::json router = router_json(s);
+  const nlohmann::json router = router_json(s.config.router, s.told, s.given);
   nlohmann::json json = {{"schema", 1},
                          {"logits", s.logits_file},
                          {"samples", s.config.calibration.size()},

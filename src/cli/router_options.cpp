@@ -37,7 +37,7 @@ void add_name(CLI::App& command, const char* flag, std::optional<T>& value,
 
 }  // namespace
 
-void add_router_options(CLI::App& command, StatedRouter& given) {
+void add_pick_options(CLI::App& command, StatedRouter& given) {
   add_name(command, "--score", given.score, score_function_from, score_function_names(),
            "How gate logits become scores (default: the logits file says, else softmax)");
   command.add_option("--k", given.k, "Experts each token takes (default: the logits file says)")
@@ -49,6 +49,10 @@ void add_router_options(CLI::App& command, StatedRouter& given) {
       ->check(whole_number(1, 1024));
   command.add_option("--groups-kept", given.groups_kept, "Groups each token uses (likewise)")
       ->check(whole_number(1, 1024));
+}
+
+void add_router_options(CLI::App& command, StatedRouter& given) {
+  add_pick_options(command, given);
   add_name(command, "--denominator", given.denominator, weight_denominator_from,
            weight_denominator_names(),
            "What a token's scores are divided by to weigh its experts (default: the logits file "

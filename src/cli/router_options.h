@@ -7,9 +7,11 @@
 
 namespace thermoe {
 
-/// Adds --score, --k, --groups, --groups-kept, --denominator and --loss-scores: what the user says
-/// of the router whose logits a file holds. They win over the file (moe/router_logits.h). `given`
-/// must outlive the parsing.
+/// Adds --score, --k, --groups and --groups-kept: what the user says of how the router picks whose
+/// logits a file holds. They win over the file (moe/router_logits.h). `given` must outlive the
+/// parsing.
+void add_pick_options(CLI::App& command, StatedRouter& given);
+/// These, --denominator and --loss-scores.
 void add_router_options(CLI::App& command, StatedRouter& given);
 
 }  // namespace thermoe
