@@ -13,6 +13,7 @@
 #include "core/errors.h"
 #include "core/terminal_text.h"
 #include "moe/router_logits.h"
+#include "run/forced_decode.h"
 #include "run/model_decoder.h"
 #include "run/sample_logits.h"
 
@@ -36,8 +37,8 @@ void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
   RouterLogits logits{.spec = {.experts = plan.experts(), .k = plan.layer(0).k}};
   {
     TerminalProgress progress;
-    logits.samples = sample_logits(decoder, text, {.streams = options.batch, .seed = options.seed},
-                                   {.samples = options.samples}, progress, stop);
+    ForcedDecode decode(decoder, text, {.streams = options.batch, .seed = options.seed});
+    logits.samples = sample_logits(decode, {.samples = options.samples}, progress, stop);
   }
   if (stop.load()) throw Error(fmt::format("interrupted: {} was not written", options.out));
   write_router_logits(options.out, logits);

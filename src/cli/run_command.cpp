@@ -26,9 +26,11 @@
 #include "report/html_report.h"
 #include "report/summary_table.h"
 #include "run/check_experiment.h"
+#include "run/forced_decode.h"
 #include "run/model_decoder.h"
 #include "run/run_experiment.h"
 #include "run/run_folder.h"
+#include "run/trace_decoder.h"
 
 namespace thermoe {
 namespace {
@@ -97,24 +99,51 @@ void report(const std::string& folder, bool json) {
   }
 }
 
+/// A model on the experiment's texts, or a recorded router: whatever the experiment decodes.
+class ChosenDecoder {
+ public:
+  /// `inputs` must outlive this. Throws FormatError for what does not fit the experiment.
+  explicit ChosenDecoder(const ExperimentInputs& inputs) {
+    const Experiment& e = inputs.experiment;
+    if (inputs.trace) {
+      check_experiment(inputs);
+      steps_ = std::make_unique<TraceDecoder>(*inputs.trace, e.expert_type);
+      return;
+    }
+    const std::string path = find_file(e, "/model", e.model);
+    check_experiment(inputs, read_model_config(path));
+    model_ = std::make_unique<ModelDecoder>(Decoder::load(
+        path, {.streams = e.batch, .context = e.text.context, .experts = e.expert_type}));
+    const auto decoding = [&](const DocumentText& text) {
+      return std::make_unique<ForcedDecode>(*model_, text, stream_options(e));
+    };
+    steps_ = decoding(inputs.texts->decoded);
+    calibration_ = decoding(inputs.texts->calibration);
+  }
+
+  StepDecoder& steps() { return *steps_; }
+  StepDecoder& calibration() { return calibration_ ? *calibration_ : *steps_; }
+
+ private:
+  std::unique_ptr<ModelDecoder> model_{};
+  std::unique_ptr<StepDecoder> steps_{}, calibration_{};
+};
+
 void run(const RunOptions& options, const std::atomic<bool>& stop) {
   // The adapter's tensors are small: handing them to a pool of threads costs several times the
   // work.
   at::set_num_threads(1);
   const Experiment experiment = chosen_experiment(options);
   const ExperimentInputs inputs = load_inputs(experiment);
-  const std::string model = find_file(experiment, "/model", experiment.model);
-  check_experiment(inputs, read_model_config(model));
-  ModelDecoder decoder(Decoder::load(model, {.streams = experiment.batch,
-                                             .context = experiment.text.context,
-                                             .experts = experiment.expert_type}));
+  ChosenDecoder decoder(inputs);
   const std::string folder = make_run_folder(options.out, experiment.name, options.force);
   write_config(folder, inputs);
   RunResult result;
   {
     TerminalProgress progress;
     result = run_experiment(inputs, folder,
-                            {.decoder = decoder,
+                            {.decoder = decoder.steps(),
+                             .calibration = decoder.calibration(),
                              .make_controller = make_controller,
                              .reset_peak_memory = reset_peak_memory,
                              .peak_memory_bytes = peak_memory_bytes,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct RoutingStats {
   /// Mean over tokens and layers of the share of the token's own top-k probability mass that its
   /// chosen experts hold; 1 for the baseline. -log of it is the quality term Q.
   double kept_mass = 1.0;
+  /// Mean over tokens and layers of each one's own -log(kept mass), nats. Absent: not counted.
+  std::optional<double> quality_loss{};
 
   std::span<const std::int32_t> layer(int l) const {
     return std::span(counts).subspan(static_cast<std::size_t>(l) * experts, experts);

@@ -57,6 +57,7 @@ enum class Metric : std::size_t {
   kLoadCv,
   kLoadMaxShare,
   kKeptMass,
+  kQualityLoss,
   // control
   kLambda,
   kBiasNorm,

@@ -16,9 +16,9 @@
 
 namespace thermoe {
 
-/// Quality of the tick's decoded bytes.
+/// Quality of the tick's decoded bytes; all absent where none were, as with a recorded router.
 struct StepQuality {
-  double bits_per_byte = 0.0;             ///< teacher-forced, mean over streams
+  std::optional<double> bits_per_byte{};  ///< teacher-forced, mean over streams
   std::optional<double> baseline_bits{};  ///< of the same bytes under BASELINE
   std::optional<double>
       kl_to_baseline{};  ///< KL(baseline || this), nats a token, mean over streams

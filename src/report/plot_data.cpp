@@ -20,11 +20,12 @@ struct DrawnLine {
   Metric metric;
 };
 
-constexpr std::array<DrawnLine, 11> kLines = {{{"power", Metric::kPower1s},
+constexpr std::array<DrawnLine, 12> kLines = {{{"power", Metric::kPower1s},
                                                {"temperature", Metric::kTemperature},
                                                {"step", Metric::kStepTime},
                                                {"active", Metric::kActive},
                                                {"lambda", Metric::kLambda},
+                                               {"nats", Metric::kQualityLoss},
                                                {"loss_total", Metric::kLossTotal},
                                                {"loss_power", Metric::kLossPower},
                                                {"loss_temperature", Metric::kLossTemperature},

@@ -38,8 +38,9 @@ DisturbedTime disturbed_time(const json& d) {
   const std::string kind = text(d, "kind");
   if (kind == "background") {
     out.name = "other tenant";
-    out.words = fmt::format("another tenant takes {:g} W and {:g} % of the memory bandwidth",
-                            number(d, "power_w"), 100 * number(d, "bandwidth_share"));
+    const double share = number(d, "bandwidth_share");
+    out.words = fmt::format("another tenant takes {:g} W", number(d, "power_w"));
+    if (share > 0) out.words += fmt::format(" and {:g} % of the memory bandwidth", 100 * share);
   } else if (kind == "ambient") {
     out.name = "warmer air";
     out.words = fmt::format("the air is {:g} °C warmer", number(d, "offset_c"));

@@ -10,28 +10,15 @@ namespace {
 constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kMaxReasons = 8;
 
-constexpr Metric kKept[] = {Metric::kTime,
-                            Metric::kPower,
-                            Metric::kPower1s,
-                            Metric::kTemperature,
-                            Metric::kGpuUtilisation,
-                            Metric::kMemoryUtilisation,
-                            Metric::kSteps,
-                            Metric::kTokens,
-                            Metric::kStepTime,
-                            Metric::kBits,
-                            Metric::kBaselineBits,
-                            Metric::kKl,
-                            Metric::kTop1,
-                            Metric::kActive,
-                            Metric::kLambda,
-                            Metric::kAtFloor,
-                            Metric::kLossTotal,
-                            Metric::kLossPower,
-                            Metric::kLossTemperature,
-                            Metric::kLossLatency,
-                            Metric::kLossThroughput,
-                            Metric::kLossQuality};
+constexpr Metric kKept[] = {
+    Metric::kTime,        Metric::kPower,          Metric::kPower1s,
+    Metric::kTemperature, Metric::kGpuUtilisation, Metric::kMemoryUtilisation,
+    Metric::kSteps,       Metric::kTokens,         Metric::kStepTime,
+    Metric::kBits,        Metric::kBaselineBits,   Metric::kKl,
+    Metric::kTop1,        Metric::kActive,         Metric::kKeptMass,
+    Metric::kQualityLoss, Metric::kLambda,         Metric::kAtFloor,
+    Metric::kLossTotal,   Metric::kLossPower,      Metric::kLossTemperature,
+    Metric::kLossLatency, Metric::kLossThroughput, Metric::kLossQuality};
 
 }  // namespace
 

@@ -105,7 +105,9 @@ void summarise_steps(const StrategyTicks& ticks, StrategySummary& s) {
 }
 
 void summarise_quality(const StrategyTicks& ticks, StrategySummary& s) {
-  s.bits_per_byte = mean(ticks[Metric::kBits]).value_or(0.0);
+  s.kept_mass = mean(ticks[Metric::kKeptMass]);
+  s.quality_loss = mean(ticks[Metric::kQualityLoss]);
+  s.bits_per_byte = mean(ticks[Metric::kBits]);
   // Only all of the bytes are the same bytes.
   const Values baseline = ticks[Metric::kBaselineBits];
   if (complete(baseline)) s.baseline_bits_per_byte = mean(baseline);

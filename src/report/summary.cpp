@@ -66,7 +66,9 @@ json strategy_json(const StrategySummary& s) {
           {"p50_step_ms", 1e3 * s.p50_step.value},
           {"p99_step_ms", 1e3 * s.p99_step.value},
           {"mean_active_experts", s.mean_active_experts},
-          {"bits_per_byte", s.bits_per_byte},
+          {"kept_mass", optional(s.kept_mass)},
+          {"quality_loss_nats", optional(s.quality_loss)},
+          {"bits_per_byte", optional(s.bits_per_byte)},
           {"quality_loss_percent", optional(s.loss_percent())},
           {"quality_loss_interval_percent", interval_json(s.loss_interval)},
           {"kl_to_baseline", optional(s.kl_to_baseline)},
@@ -113,8 +115,10 @@ std::optional<Interval> StrategySummary::shown_interval() const {
 }
 
 std::optional<double> StrategySummary::loss_percent() const {
-  if (!baseline_bits_per_byte || !(*baseline_bits_per_byte > 0)) return std::nullopt;
-  return 100 * (bits_per_byte / *baseline_bits_per_byte - 1);
+  if (!bits_per_byte || !baseline_bits_per_byte || !(*baseline_bits_per_byte > 0)) {
+    return std::nullopt;
+  }
+  return 100 * (*bits_per_byte / *baseline_bits_per_byte - 1);
 }
 
 json to_json(const Summary& summary) {
@@ -160,6 +164,13 @@ std::string_view exceedance_definition() {
 std::string_view loss_definition() {
   return "Against BASELINE: bits/byte on the same bytes, with a 95 % interval over the choice of "
          "text (bootstrap of whole pieces of documents)";
+}
+
+std::string_view mass_definition() {
+  return "Kept mass: the share of a token's own top-k router probability that its experts hold; "
+         "loss: the mean over tokens and layers of -ln of it. A recorded router was routed, no "
+         "text "
+         "was decoded: there are no bits/byte";
 }
 
 std::vector<std::string> notes(const Summary& summary) {

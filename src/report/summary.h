@@ -53,7 +53,9 @@ struct StrategySummary {
   Seconds p50_step{};
   Seconds p99_step{};
   double mean_active_experts = 0.0;
-  double bits_per_byte = 0.0;
+  std::optional<double> kept_mass{};      ///< mean share of a token's own top-k probability
+  std::optional<double> quality_loss{};   ///< mean of its -log over tokens and layers, nats
+  std::optional<double> bits_per_byte{};  ///< absent where no text was decoded
   std::optional<double> baseline_bits_per_byte{};  ///< of the same bytes in the BASELINE pass
   std::optional<Interval> loss_interval{};         ///< 95 %, of `loss_percent`, over pieces of text
   std::optional<double> kl_to_baseline{};          ///< nats a token
@@ -71,6 +73,8 @@ struct StrategySummary {
   std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
+  /// What strategies that hold a target compete on: bits/byte, or nats where no text was decoded.
+  double loss_rank() const { return bits_per_byte.value_or(quality_loss.value_or(0.0)); }
   /// Bits a byte more than BASELINE needs for the same bytes, %; absent without a BASELINE pass.
   std::optional<double> loss_percent() const;
   /// The loss's interval for tables, which have none for BASELINE against itself.
@@ -101,6 +105,8 @@ void write_summary(const std::string& folder, const Summary& summary);
 std::string_view exceedance_definition();
 /// What a loss against BASELINE and its interval are.
 std::string_view loss_definition();
+/// What kept mass and its loss in nats are.
+std::string_view mass_definition();
 
 /// Sentences that a user must not miss: caps out of reach with the best held, a rate that was not
 /// served, extrapolated costs, fallbacks with reasons.

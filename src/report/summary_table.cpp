@@ -40,11 +40,24 @@ Line machine_cells(const StrategySummary& s) {
           fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value)};
 }
 
+/// No strategy decoded text: kept mass and nats take the place of bits.
+bool without_text(const Summary& summary) {
+  return std::none_of(summary.strategies.begin(), summary.strategies.end(),
+                      [](const auto& s) { return s.bits_per_byte; });
+}
+
+Line mass_cells(const StrategySummary& s) {
+  std::optional<double> percent;
+  if (s.kept_mass) percent = 100 * *s.kept_mass;
+  return {s.name, fmt::format("{:.1f}", s.mean_active_experts), or_dash(percent, "{:.2f} %"),
+          or_dash(s.quality_loss, "{:.4f}")};
+}
+
 Line quality_cells(const StrategySummary& s) {
   const auto interval = s.shown_interval();
   return {s.name,
           fmt::format("{:.1f}", s.mean_active_experts),
-          fmt::format("{:.4f}", s.bits_per_byte),
+          or_dash(s.bits_per_byte, "{:.4f}"),
           or_dash(s.loss_percent(), "{:+.2f} %"),
           interval ? fmt::format("{:+.2f}..{:+.2f} %", interval->low, interval->high) : "-",
           or_dash(s.kl_to_baseline, "{:.4f}")};
@@ -103,9 +116,11 @@ std::string summary_table(const Summary& summary) {
                                 "max C", "step p50/p99 ms"}};
   std::vector<Line> quality = {{"quality", "active experts", "bits/byte", "against BASELINE",
                                 "95 % interval", "KL to BASELINE"}};
+  const bool mass = without_text(summary);
+  if (mass) quality = {{"quality", "active experts", "kept mass", "loss, nats"}};
   for (const StrategySummary& s : summary.strategies) {
     machine.push_back(machine_cells(s));
-    quality.push_back(quality_cells(s));
+    quality.push_back(mass ? mass_cells(s) : quality_cells(s));
   }
   std::string out = aligned(machine) + '\n' + aligned(quality) + '\n';
   const auto add = [&](std::string_view sentence) {
@@ -117,6 +132,7 @@ std::string summary_table(const Summary& summary) {
   if (std::any_of(all.begin(), all.end(), [](const auto& s) { return s.loss_percent(); })) {
     add(loss_definition());
   }
+  if (mass) add(mass_definition());
   for (const std::string& note : notes(summary)) add("Note: " + note);
   out += fmt::format("Machine: {}; seed {}.\n", summary.device, summary.seed);
   if (!summary.costs.empty()) add(summary.costs);

@@ -46,8 +46,9 @@ double worst(const StrategySummary& s) {
 
 std::string loss(const StrategySummary& s) {
   const auto percent = s.loss_percent();
-  return percent ? fmt::format("{:+.2f} % bits/byte", *percent)
-                 : fmt::format("{:.4f} bits/byte", s.bits_per_byte);
+  if (percent) return fmt::format("{:+.2f} % bits/byte", *percent);
+  if (s.bits_per_byte) return fmt::format("{:.4f} bits/byte", *s.bits_per_byte);
+  return fmt::format("a loss of {:.4f} nats", s.quality_loss.value_or(0.0));
 }
 
 std::string caps(const StrategySummary& s) {
@@ -97,9 +98,8 @@ std::string sentence(const RunData& run, std::string text) {
 
 std::string of_held(const RunData& run, Strategies kept, const Strategies& failed) {
   // Least loss of quality first: that is what the strategies compete on once the cap is held.
-  std::stable_sort(kept.begin(), kept.end(), [](const auto* a, const auto* b) {
-    return a->bits_per_byte < b->bits_per_byte;
-  });
+  std::stable_sort(kept.begin(), kept.end(),
+                   [](const auto* a, const auto* b) { return a->loss_rank() < b->loss_rank(); });
   const StrategySummary& best = *kept.front();
   std::string text =
       fmt::format("{} held {} ({}), at {}", best.name, caps(best), how_held(best), loss(best));

@@ -15,10 +15,9 @@ void need(bool condition, const Experiment& e, const char* key, const std::strin
 
 /// What a run keeps in memory grows with its length: refused before it is begun, not by the system
 /// in the middle of it.
-void check_length(const Experiment& e, const ModelConfig& model) {
-  constexpr double kMostTicks = 2e6;      // of a strategy: some 400 MB of figures
-  constexpr double kMostSteps = 5e7;      // 400 MB of BASELINE's bits
-  constexpr double kMostReference = 4e9;  // bytes of BASELINE's predictions
+void check_length(const Experiment& e) {
+  constexpr double kMostTicks = 2e6;  // of a strategy: some 400 MB of figures
+  constexpr double kMostSteps = 5e7;  // 400 MB of BASELINE's bits
   const double ticks = e.duration / e.tick;
   need(ticks <= kMostTicks, e, "/duration_s",
        fmt::format("is {}: {:.3g} ticks of {} s, of which a run keeps at most {:g}; shorten it, or "
@@ -29,7 +28,12 @@ void check_length(const Experiment& e, const ModelConfig& model) {
        fmt::format("is {}: {:.3g} decode steps, of which a run keeps at most {:g}; lower it, or "
                    "shorten duration_s",
                    e.decode_steps_per_tick, steps, kMostSteps));
+}
+
+void check_reference(const Experiment& e, const ModelConfig& model) {
+  constexpr double kMostReference = 4e9;  // bytes of BASELINE's predictions
   if (e.kl_every == 0) return;
+  const double steps = e.duration / e.tick * e.decode_steps_per_tick;
   const double bytes = steps * e.batch * model.vocab * sizeof(float);
   need(bytes / e.kl_every <= kMostReference, e, "/kl_every",
        fmt::format("is {}: BASELINE's predictions to compare with would take {:.3g} GB of memory, "
@@ -38,38 +42,55 @@ void check_length(const Experiment& e, const ModelConfig& model) {
                    std::ceil(bytes / kMostReference)));
 }
 
-void check_texts(const ExperimentInputs& inputs) {
-  const Experiment& e = inputs.experiment;
+void check_texts(const Experiment& e, const RunTexts& texts) {
   constexpr const char* kProblem = "{}: has no document of {} bytes or more; give a longer text";
-  need(TextStreams::usable(inputs.text), e, "/text/file",
+  need(TextStreams::usable(texts.decoded), e, "/text/file",
        fmt::format(kProblem, e.text.file, TextStreams::kShortestDocument));
-  need(TextStreams::usable(inputs.calibration), e, "/text/calibration",
+  need(TextStreams::usable(texts.calibration), e, "/text/calibration",
        fmt::format(kProblem, e.text.calibration, TextStreams::kShortestDocument));
 }
 
-}  // namespace
-
-void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) {
+/// What holds whoever routes: `k` of the experts a token.
+void check_router(const ExperimentInputs& inputs, int experts, int k) {
   const Experiment& e = inputs.experiment;
   const ExpertShape& shape = e.costed_as;
-  need(e.text.context <= model.context, e, "/text/context",
-       fmt::format("is {}, must not exceed the model's {}", e.text.context, model.context));
-  need(e.control.k_min <= model.top_k, e, "/control/k_min",
-       fmt::format("is {}, must not exceed the model's {} experts per token", e.control.k_min,
-                   model.top_k));
-  need(model.experts == shape.experts && model.top_k == shape.top_k, e, "/costed_as",
-       fmt::format(
-           "{} has {} experts and takes {} a token, the model has {} and takes {}: its loads "
-           "cannot be charged as that shape; use a model of the same numbers",
-           shape.name, shape.experts, shape.top_k, model.experts, model.top_k));
-  check_length(e, model);
-  check_texts(inputs);
+  need(e.control.k_min <= k, e, "/control/k_min",
+       fmt::format("is {}, must not exceed the {} experts per token", e.control.k_min, k));
+  need(experts == shape.experts && k == shape.top_k, e, "/costed_as",
+       inputs.trace
+           ? fmt::format("{} has {} experts and takes {} a token, the trace {} has {} and takes "
+                         "{}: name a shape of those numbers, and give both cost models its op, "
+                         "moe_experts [{}, {}, d_model, d_ff] (docs/cost-model.md); thermoe price "
+                         "and thermoe traces take the trace without it",
+                         shape.name, shape.experts, shape.top_k, e.trace->file, experts, k, experts,
+                         k)
+           : fmt::format("{} has {} experts and takes {} a token, the model has {} and takes {}: "
+                         "its loads cannot be charged as that shape; use a model of the same "
+                         "numbers",
+                         shape.name, shape.experts, shape.top_k, experts, k));
+  check_length(e);
   // Both cost models must know this shape, these types and this batch: they throw, naming their
   // file.
   inputs.costs.step_cost(shape, inputs.dtypes, e.batch, 1.0);
   for (const std::string& dtype : inputs.dtypes) {
     inputs.plant_costs.layer(shape, dtype, e.batch, shape.top_k);
   }
+}
+
+}  // namespace
+
+void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) {
+  const Experiment& e = inputs.experiment;
+  need(e.text.context <= model.context, e, "/text/context",
+       fmt::format("is {}, must not exceed the model's {}", e.text.context, model.context));
+  check_router(inputs, model.experts, model.top_k);
+  check_reference(e, model);
+  check_texts(e, inputs.texts.value());
+}
+
+void check_experiment(const ExperimentInputs& inputs) {
+  const RouterLogits& trace = inputs.trace.value();
+  check_router(inputs, trace.spec.experts, trace.spec.k);
 }
 
 }  // namespace thermoe

@@ -9,5 +9,7 @@ namespace thermoe {
 /// Whether an experiment, its files and the model fit together: what can be refused before a folder
 /// is made and a byte is decoded. Throws FormatError naming the experiment's file and key.
 void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model);
+/// The same for a recorded router.
+void check_experiment(const ExperimentInputs& inputs);
 
 }  // namespace thermoe

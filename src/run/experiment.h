@@ -26,6 +26,12 @@ struct TextSpec {
   int context = 512;  ///< bytes of a window
 };
 
+/// A recorded router, which is decoded instead of text (moe/router_logits.h).
+struct TraceSpec {
+  std::string file{};
+  std::optional<int> batch{};  ///< tokens that its samples must have; absent: those they have
+};
+
 /// The simulated GPU, apart from the controller's model of it.
 struct PlantSpec {
   std::string file = "data/h100/plant.json";
@@ -54,8 +60,9 @@ struct Experiment {
   std::string description{};
   std::string model = "model/thermoe-e128.safetensors";
   TextSpec text{};
+  std::optional<TraceSpec> trace{};  ///< in the place of model and text
   std::vector<Strategy> strategies{};
-  int batch = 16;                                   ///< streams decoded together
+  int batch = 16;  ///< streams decoded together; of a trace once it is loaded (load_inputs)
   std::optional<double> tokens_per_second{1000.0};  ///< fixed rate; absent = saturated
   Workload workload = Workload::kStandard;
   ExpertType expert_type = ExpertType::kSimple;

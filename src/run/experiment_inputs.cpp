@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/experiment_inputs.h"
 
+#include <algorithm>
+
 #include "core/errors.h"
 #include "machine/plant_config.h"
 
@@ -30,25 +32,67 @@ std::vector<std::string> dtypes_of(ExpertType type) {
   return {};
 }
 
+/// Tokens of each of the trace's samples: a batch.
+int batch_of(const Experiment& e, const std::string& path, const RouterLogits& trace) {
+  int most = 0;
+  for (const LogitSample& sample : trace.samples) most = std::max(most, sample.tokens);
+  for (std::size_t i = 0; i < trace.samples.size(); ++i) {
+    if (trace.samples[i].tokens == most) continue;
+    throw FormatError(path, "router_logits",
+                      fmt::format("sample {} holds {} tokens where others hold {} (padding counts "
+                                  "for none); record batches of one size",
+                                  i, trace.samples[i].tokens, most));
+  }
+  const int wanted = e.trace->batch.value_or(most);
+  if (wanted != most) {
+    throw FormatError(e.path, "/batch",
+                      fmt::format("is {}, but the samples of {} hold {} tokens each; leave it out, "
+                                  "or record batches of {}",
+                                  wanted, path, most, wanted));
+  }
+  return most;
+}
+
+void load_trace(ExperimentInputs& inputs) {
+  Experiment& e = inputs.experiment;
+  const std::string path = find_file(e, "/trace/file", e.trace->file);
+  inputs.trace = read_router_logits(path);
+  e.batch = batch_of(e, path, *inputs.trace);
+}
+
+RunTexts load_texts(const Experiment& e) {
+  return {.decoded = DocumentText::load(find_file(e, "/text/file", e.text.file),
+                                        find_file(e, "/text/index", e.text.index)),
+          .calibration = DocumentText::load(
+              find_file(e, "/text/calibration", e.text.calibration),
+              find_file(e, "/text/calibration_index", e.text.calibration_index))};
+}
+
 }  // namespace
 
 ExperimentInputs load_inputs(const Experiment& e) {
   SimulatedGpuConfig gpu = gpu_of(e);
   // Not nested in what is returned: gcc 12 destroys it twice where a file further below is missing.
   MachineIdentity machine{.device = gpu.name, .simulated = true};
-  return {
+  ExperimentInputs inputs{
       .experiment = e,
       .machine = std::move(machine),
       .costs = KernelCostModel::load(find_file(e, "/cost_model", e.cost_model)),
       .plant_costs = KernelCostModel::load(find_file(e, "/plant/cost_model", e.plant.cost_model))
                          .with_energy_scale(e.plant.energy_scale),
       .gpu = std::move(gpu),
-      .dtypes = dtypes_of(e.expert_type),
-      .text = DocumentText::load(find_file(e, "/text/file", e.text.file),
-                                 find_file(e, "/text/index", e.text.index)),
-      .calibration =
-          DocumentText::load(find_file(e, "/text/calibration", e.text.calibration),
-                             find_file(e, "/text/calibration_index", e.text.calibration_index))};
+      .dtypes = dtypes_of(e.expert_type)};
+  if (e.trace) {
+    load_trace(inputs);
+  } else {
+    inputs.texts = load_texts(e);
+  }
+  return inputs;
+}
+
+int calibration_samples(const ExperimentInputs& inputs) {
+  const int wanted = inputs.experiment.calibration_samples;
+  return inputs.trace ? std::min(wanted, static_cast<int>(inputs.trace->samples.size())) : wanted;
 }
 
 TextStreamOptions stream_options(const Experiment& e) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cost/kernel_cost_model.h"
 #include "machine/simulated_gpu_config.h"
+#include "moe/router_logits.h"
 #include "run/document_text.h"
 #include "run/experiment.h"
 #include "run/text_streams.h"
@@ -18,16 +20,22 @@ struct MachineIdentity {
   bool simulated = false;
 };
 
+/// What a model decodes.
+struct RunTexts {
+  DocumentText decoded;
+  DocumentText calibration;
+};
+
 /// Everything an experiment reads, but the model: loaded and checked before anything is written.
 struct ExperimentInputs {
-  Experiment experiment{};
-  MachineIdentity machine{};          ///< that runs it
-  KernelCostModel costs;              ///< the controller's
-  KernelCostModel plant_costs;        ///< the plant's, energy_scale applied
-  SimulatedGpuConfig gpu{};           ///< the plant's overrides applied
-  std::vector<std::string> dtypes{};  ///< of the charged experts, one a precision variant
-  DocumentText text;
-  DocumentText calibration;
+  Experiment experiment{};              ///< of a trace: its batch is that of the samples
+  MachineIdentity machine{};            ///< that runs it
+  KernelCostModel costs;                ///< the controller's
+  KernelCostModel plant_costs;          ///< the plant's, energy_scale applied
+  SimulatedGpuConfig gpu{};             ///< the plant's overrides applied
+  std::vector<std::string> dtypes{};    ///< of the charged experts, one a precision variant
+  std::optional<RunTexts> texts{};      ///< where a model decodes
+  std::optional<RouterLogits> trace{};  ///< where a recorded router does: samples of one shape
 };
 
 /// Throws FormatError or UsageError.
@@ -35,5 +43,7 @@ ExperimentInputs load_inputs(const Experiment& experiment);
 
 /// The streams that every strategy of the experiment decodes.
 TextStreamOptions stream_options(const Experiment& experiment);
+/// Samples that controllers are calibrated on: a trace has no others than those that it plays.
+int calibration_samples(const ExperimentInputs& inputs);
 
 }  // namespace thermoe

@@ -32,6 +32,30 @@ void read_text(JsonObject object, TextSpec& text) {
   object.finish();
 }
 
+/// The recorded router that is decoded, where "decoder" says so.
+std::optional<TraceSpec> read_trace(JsonObject& object, const Experiment& e) {
+  if (object.choice_or("decoder", kDecoders.front(), kDecoders) == "model") {
+    if (!object.given("trace")) return std::nullopt;
+    throw FormatError(object.path(), object.key("trace"),
+                      "has no meaning for a model; remove it, or add \"decoder\": \"trace\"");
+  }
+  for (const char* name : {"model", "text"}) {
+    if (!object.given(name)) continue;
+    throw FormatError(object.path(), object.key(name),
+                      "has no meaning for a recorded router; remove it");
+  }
+  if (e.workload == Workload::kHighComplexity) {
+    throw FormatError(object.path(), object.key("workload"),
+                      "is \"high_complexity\", which chooses text; a recorded router has none: use "
+                      "\"standard\"");
+  }
+  JsonObject given = object.object("trace");
+  TraceSpec trace{.file = given.string("file")};
+  given.finish();
+  if (object.given("batch") || e.workload != Workload::kStandard) trace.batch = e.batch;
+  return trace;
+}
+
 std::vector<Strategy> read_strategies(JsonObject& object) {
   if (!object.given("strategies")) {
     return {Strategy::kBaseline, Strategy::kStaticOptimal, Strategy::kKernelAwareTtha};
@@ -233,6 +257,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   e.strategies = read_strategies(object);
   e.workload = choose(object, "workload", e.workload, kWorkloads);
   e.batch = read_batch(object, e.workload);
+  e.trace = read_trace(object, e);
   if (object.given("arrival")) e.tokens_per_second = read_arrival(object.object("arrival"), 1000.0);
   e.expert_type = choose(object, "expert_type", e.expert_type, kExpertTypes);
   if (object.given("targets")) e.targets = read_targets(object.object("targets"));

@@ -17,6 +17,14 @@ json targets_json(const Targets& t) {
   return out;
 }
 
+json text_json(const TextSpec& text) {
+  return {{"file", text.file},
+          {"index", text.index},
+          {"calibration", text.calibration},
+          {"calibration_index", text.calibration_index},
+          {"context", text.context}};
+}
+
 json disturbance_json(const Disturbance& d) {
   json out = {{"kind", kDisturbances[static_cast<std::size_t>(d.kind)]},
               {"from_s", d.from.value},
@@ -60,13 +68,7 @@ nlohmann::json to_json(const Experiment& e) {
   json out = {{"schema", 1},
               {"name", e.name},
               {"description", e.description},
-              {"model", e.model},
-              {"text",
-               {{"file", e.text.file},
-                {"index", e.text.index},
-                {"calibration", e.text.calibration},
-                {"calibration_index", e.text.calibration_index},
-                {"context", e.text.context}}},
+              {"decoder", kDecoders[e.trace ? 1 : 0]},
               {"strategies", strategies},
               {"arrival", arrival},
               {"workload", kWorkloads[static_cast<std::size_t>(e.workload)]},
@@ -93,6 +95,12 @@ nlohmann::json to_json(const Experiment& e) {
               {"calibration_samples", e.calibration_samples},
               {"kl_every", e.kl_every},
               {"seed", e.seed}};
+  if (e.trace) {
+    out["trace"] = {{"file", e.trace->file}};
+  } else {
+    out["model"] = e.model;
+    out["text"] = text_json(e.text);
+  }
   if (e.workload == Workload::kStandard || e.workload == Workload::kHighComplexity) {
     out["batch"] = e.batch;
   }

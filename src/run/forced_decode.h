@@ -1,38 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <span>
+#include <optional>
 
+#include "run/byte_decoder.h"
 #include "run/step_decoder.h"
 #include "run/text_streams.h"
 
 namespace thermoe {
 
 /// Teacher-forced decoding: whatever the model predicts, the text's own bytes are fed.
-class ForcedDecode {
+class ForcedDecode final : public StepDecoder {
  public:
-  /// Both must outlive this. Every stream restarts with the first step.
-  ForcedDecode(StepDecoder& decoder, const DocumentText& text, const TextStreamOptions& options)
-      : decoder_(decoder), streams_(text, options) {}
+  /// `decoder` and `text` must outlive this. Several may share a decoder, if they take turns and
+  /// each rewinds at the start of its own.
+  ForcedDecode(ByteDecoder& decoder, const DocumentText& text, const TextStreamOptions& options)
+      : decoder_(decoder), text_(text), options_(options), streams_(std::in_place, text, options) {}
 
-  struct Result {
-    DecodeStep step;
-    std::span<const std::uint8_t> targets;  ///< [streams], the bytes that really follow
-    std::span<const int> restarts;          ///< streams that began a piece of text
-  };
-  /// Decodes the next byte of every stream. The result is valid until the next call.
-  Result next(const RoutingPlan& plan) {
-    const StreamStep& bytes = streams_.next();
+  const RoutingPlan& baseline() const override { return decoder_.baseline(); }
+  /// Every stream restarts with the next step.
+  void rewind() override { streams_.emplace(text_, options_); }
+  /// Decodes the next byte of every stream.
+  RoutedStep next(const RoutingPlan& plan) override {
+    const StreamStep& bytes = streams_->next();
     for (const int stream : bytes.restarts) decoder_.reset(stream);
-    return {.step = decoder_.step(bytes.inputs, plan),
-            .targets = bytes.targets,
-            .restarts = bytes.restarts};
+    const DecodeStep step = decoder_.step(bytes.inputs, plan);
+    return {.stats = step.stats,
+            .sample = step.sample,
+            .prediction = Prediction{
+                .logits = step.logits, .targets = bytes.targets, .restarts = bytes.restarts}};
   }
 
  private:
-  StepDecoder& decoder_;
-  TextStreams streams_;
+  ByteDecoder& decoder_;
+  const DocumentText& text_;
+  TextStreamOptions options_;
+  std::optional<TextStreams> streams_;
 };
 
 }  // namespace thermoe

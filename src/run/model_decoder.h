@@ -3,12 +3,12 @@
 
 #include <memory>
 
-#include "run/step_decoder.h"
+#include "run/byte_decoder.h"
 
 namespace thermoe {
 
 /// The shipped model, or any checkpoint of its kind.
-class ModelDecoder final : public StepDecoder {
+class ModelDecoder final : public ByteDecoder {
  public:
   explicit ModelDecoder(std::unique_ptr<Decoder> decoder);
 

@@ -5,7 +5,16 @@
 
 namespace thermoe {
 
-std::string decisions_line(const Experiment& e) {
+std::string decisions_line(const ExperimentInputs& inputs) {
+  const Experiment& e = inputs.experiment;
+  if (inputs.trace) {
+    const LogitSample& first = inputs.trace->samples.front();
+    return fmt::format(
+        "recorded router {} ({} samples of {} layers, {} tokens, {} experts, top-{}; in order and "
+        "repeated, calibrated on the first {})",
+        e.trace->file, inputs.trace->samples.size(), first.layers, first.tokens, first.experts,
+        inputs.trace->spec.k, calibration_samples(inputs));
+  }
   return e.model == Experiment{}.model ? "shipped model" : e.model;
 }
 

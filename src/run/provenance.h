@@ -9,7 +9,8 @@ namespace thermoe {
 
 /// Who made the decisions of a run and whose costs were charged for them, for every place that
 /// shows its figures.
-std::string decisions_line(const Experiment& experiment);  ///< "shipped model", or its file
+/// "shipped model", its file, or the recorded router and what it holds.
+std::string decisions_line(const ExperimentInputs& inputs);
 /// "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert MLPs only"
 std::string costs_line(const ExperimentInputs& inputs);
 

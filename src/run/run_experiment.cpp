@@ -18,26 +18,26 @@ std::vector<Strategy> baseline_first(std::vector<Strategy> strategies) {
   return strategies;
 }
 
-/// Gate logits of the calibration text under BASELINE.
-std::vector<LogitSample> calibration_samples(const ExperimentInputs& inputs,
-                                             const RunServices& services) {
-  const Experiment& e = inputs.experiment;
-  return sample_logits(services.decoder, inputs.calibration, stream_options(e),
-                       {.warmup_steps = e.warmup_steps, .samples = e.calibration_samples},
-                       services.progress, services.stop);
+/// Gate logits under BASELINE. A trace's steps need no context to fill up, and each is a sample.
+std::vector<LogitSample> calibration(const ExperimentInputs& inputs, const RunServices& services) {
+  LogitSampling sampling{.warmup_steps = inputs.experiment.warmup_steps,
+                         .samples = calibration_samples(inputs)};
+  if (inputs.trace) sampling = {.warmup_steps = 0, .samples = sampling.samples, .spacing = 1};
+  return sample_logits(services.calibration, sampling, services.progress, services.stop);
 }
 
 /// The BASELINE pass without a machine, for comparison only.
 void record_baseline(const ExperimentInputs& inputs, const RunServices& services,
                      BaselineReference& reference) {
   const Experiment& e = inputs.experiment;
-  ForcedDecode text(services.decoder, inputs.text, stream_options(e));
-  for (int i = 0; i < e.warmup_steps; ++i) text.next(services.decoder.baseline());
+  StepDecoder& decoder = services.decoder;
+  decoder.rewind();
+  for (int i = 0; i < e.warmup_steps; ++i) decoder.next(decoder.baseline());
   const auto steps = std::lround(e.duration / e.tick) * e.decode_steps_per_tick;
   for (long i = 0; i < steps && !services.stop.load(); ++i) {
-    const auto result = text.next(services.decoder.baseline());
-    reference.record(result.step.logits, target_nats(result.step.logits, result.targets),
-                     result.restarts);
+    const Prediction prediction = decoder.next(decoder.baseline()).prediction.value();
+    reference.record(prediction.logits, target_nats(prediction.logits, prediction.targets),
+                     prediction.restarts);
     services.progress.update("BASELINE pass (comparison only)", Seconds(static_cast<double>(i + 1)),
                              Seconds(static_cast<double>(steps)), "");
   }
@@ -59,7 +59,9 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const Routing
   config.mode = e.control.mode;
   config.targets = e.targets;
   config.layers = baseline.layers();
-  config.router = {.experts = baseline.experts(), .k = baseline.layer(0).k};
+  config.router = inputs.trace
+                      ? inputs.trace->spec
+                      : RouterSpec{.experts = baseline.experts(), .k = baseline.layer(0).k};
   config.k_min = e.control.k_min;
   config.step_period = e.step_period();
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
@@ -84,9 +86,10 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
   ControllerConfig config =
-      controller_config(inputs, baseline, costs, calibration_samples(inputs, services));
+      controller_config(inputs, baseline, costs, calibration(inputs, services));
   BaselineReference reference(e.kl_every);
-  if (strategies.front() != Strategy::kBaseline && e.kl_every > 0) {
+  // A recorded router predicts nothing to compare: its losses are of router mass, and BASELINE's 0.
+  if (strategies.front() != Strategy::kBaseline && e.kl_every > 0 && !inputs.trace) {
     record_baseline(inputs, services, reference);
   }
 
@@ -95,7 +98,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
       .device = inputs.machine.device,
       .simulated = inputs.machine.simulated,
       .seed = e.seed,
-      .costs = fmt::format("decisions: {}; costs: {}", decisions_line(e), costs_line(inputs))};
+      .costs = fmt::format("decisions: {}; costs: {}", decisions_line(inputs), costs_line(inputs))};
   for (const Strategy strategy : strategies) {
     if (services.stop.load()) return result;
     // A peak that the process already had says nothing of this strategy.

@@ -18,7 +18,8 @@ namespace thermoe {
 
 /// What the run needs from outside: the parts that use LibTorch, and the process's edges.
 struct RunServices {
-  StepDecoder& decoder;
+  StepDecoder& decoder;      ///< what every strategy decodes
+  StepDecoder& calibration;  ///< what controllers are calibrated on; may be the same
   std::function<std::unique_ptr<Controller>(const ControllerConfig&)> make_controller;
   /// The peak of the process's memory since `reset_peak_memory`, which says whether it can.
   std::function<bool()> reset_peak_memory;
@@ -32,7 +33,7 @@ struct RunResult {
   bool complete = false;  ///< false when stopped: no summary.json was written
 };
 
-/// Runs every strategy on the same text and writes metrics.csv, expert_usage.csv and, when all are
+/// Runs every strategy on the same steps and writes metrics.csv, expert_usage.csv and, when all are
 /// done, details.json and summary.json into `folder`, which must exist. BASELINE goes first: the
 /// others are compared with its predictions. Where it is not asked for, it is decoded alone,
 /// without a plant, for that comparison (unless kl_every is 0). Throws UsageError for a model that

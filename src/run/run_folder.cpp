@@ -76,9 +76,12 @@ void write_config(const std::string& folder, const ExperimentInputs& inputs) {
       {"schema", 1},
       {"simulated", simulated},
       {"time", simulated ? "virtual: a simulated machine's, not this one's" : "this machine's"},
-      {"decisions", fmt::format("{}, {} real decode step(s) of {} streams a tick of {} s stand for "
-                                "all steps of the tick",
-                                decisions_line(e), e.decode_steps_per_tick, e.batch, e.tick.value)},
+      {"decisions",
+       fmt::format("{}, {} {} step(s) of {} {} a tick of {} s stand for all steps of the "
+                   "tick",
+                   decisions_line(inputs), e.decode_steps_per_tick,
+                   e.trace ? "recorded" : "real decode", e.batch, e.trace ? "tokens" : "streams",
+                   e.tick.value)},
       {"costs", costs_line(inputs)},
       {"experiment_file", e.path},
       {"experiment", to_json(e)}};

@@ -7,7 +7,6 @@
 #include "core/logit_sample.h"
 #include "run/progress.h"
 #include "run/step_decoder.h"
-#include "run/text_streams.h"
 
 namespace thermoe {
 
@@ -18,10 +17,9 @@ struct LogitSampling {
   int spacing = 4;  ///< steps between two samples: neighbours are alike
 };
 
-/// Decodes `text` under BASELINE and keeps gate logits; fewer samples where `stop` was raised.
-std::vector<LogitSample> sample_logits(StepDecoder& decoder, const DocumentText& text,
-                                       const TextStreamOptions& streams,
-                                       const LogitSampling& sampling, Progress& progress,
-                                       const std::atomic<bool>& stop);
+/// Decodes from the first step under BASELINE and keeps gate logits; fewer samples where `stop` was
+/// raised.
+std::vector<LogitSample> sample_logits(StepDecoder& decoder, const LogitSampling& sampling,
+                                       Progress& progress, const std::atomic<bool>& stop);
 
 }  // namespace thermoe

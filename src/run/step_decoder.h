@@ -2,24 +2,39 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
+#include "core/logit_sample.h"
 #include "core/routing_plan.h"
-#include "moe/decoder.h"
+#include "core/routing_stats.h"
 
 namespace thermoe {
 
-/// The data plane as the experiment loop sees it: the real model (run/model_decoder.h), or a
-/// synthetic one in tests.
+/// What a model predicted in a step, and what really followed.
+struct Prediction {
+  std::span<const float> logits{};          ///< [streams, vocab] of the next byte
+  std::span<const std::uint8_t> targets{};  ///< [streams], the bytes that really follow
+  std::span<const int> restarts{};          ///< streams that began a piece of text with this step
+};
+
+/// One decode step. Views: valid until the decoder's next step.
+struct RoutedStep {
+  const RoutingStats& stats;               ///< loads and kept mass
+  const LogitSample& sample;               ///< gate logits, before the score function
+  std::optional<Prediction> prediction{};  ///< absent: the step was routed and no more
+};
+
+/// The data plane as the experiment loop sees it: steps, each routed under a plan. Text through a
+/// model (run/forced_decode.h) or a recorded router (run/trace_decoder.h).
 class StepDecoder {
  public:
   virtual ~StepDecoder() = default;
   /// The BASELINE plan: shape, k and expert precisions of the model.
   virtual const RoutingPlan& baseline() const = 0;
-  /// Forgets a stream's context.
-  virtual void reset(int stream) = 0;
-  /// Feeds one byte to each stream. The result is valid until the next call.
-  virtual DecodeStep step(std::span<const std::uint8_t> bytes, const RoutingPlan& plan) = 0;
+  /// Back to the first step: strategies that are compared decode the same steps.
+  virtual void rewind() = 0;
+  virtual RoutedStep next(const RoutingPlan& plan) = 0;
 };
 
 }  // namespace thermoe

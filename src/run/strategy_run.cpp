@@ -47,7 +47,7 @@ StepQuality mean_quality(const std::vector<StepQuality>& steps) {
       }));
   const double share = 1.0 / static_cast<double>(steps.size());
   for (const StepQuality& q : steps) {
-    mean.bits_per_byte += share * q.bits_per_byte;
+    add_to_mean(mean.bits_per_byte, q.bits_per_byte, share);
     add_to_mean(mean.baseline_bits, q.baseline_bits, share);
     add_to_mean(mean.kl_to_baseline, q.kl_to_baseline, 1.0 / sampled);
     add_to_mean(mean.top1_agreement, q.top1_agreement, 1.0 / sampled);
@@ -72,7 +72,6 @@ StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
               .layer_repeat = layer_repeat(stages.inputs, stages.decoder.baseline())},
              experiment_.step_period(), experiment_.plant.step_noise),
       monitor_(sensors(plant_, experiment_.disturbances), clock_, {.period = experiment_.tick}),
-      text_(stages.decoder, stages.inputs.text, stream_options(experiment_)),
       plans_(stages.decoder.baseline()),
       recorder_(recorder_options(strategy, experiment_, stages.decoder.baseline())) {}
 
@@ -122,8 +121,9 @@ std::optional<StrategySummary> StrategyRun::run() {
 // Contexts fill up and the streams leave their common first byte, so that time 0 is a machine in
 // the middle of its work; the controller's first plan is decided on these logits.
 void StrategyRun::warm_up() {
+  stages_.decoder.rewind();
   for (int i = 0; i < experiment_.warmup_steps; ++i) {
-    step_.emplace(text_.next(stages_.decoder.baseline()).step);
+    step_.emplace(stages_.decoder.next(stages_.decoder.baseline()));
   }
 }
 
@@ -132,20 +132,24 @@ StrategyRun::Decoded StrategyRun::decode(const RoutingPlan& plan) {
   const int steps = experiment_.decode_steps_per_tick;
   std::vector<StepQuality> qualities;
   for (int i = 0; i < steps; ++i, ++decoded_) {
-    const ForcedDecode::Result result = text_.next(plan);
-    step_.emplace(result.step);
-    const std::vector<double> nats = target_nats(result.step.logits, result.targets);
-    if (strategy_ == Strategy::kBaseline) {
-      stages_.reference.record(result.step.logits, nats, result.restarts);
-    }
-    pieces_.add(result.restarts, nats);
-    qualities.push_back(stages_.reference.compare(decoded_, result.step.logits, nats));
-    const Lookup charge = step_charge(plant_.charge(), result.step.stats, plan);
+    const RoutedStep step = stages_.decoder.next(plan);
+    step_.emplace(step);
+    qualities.push_back(quality_of(step));
+    const Lookup charge = step_charge(plant_.charge(), step.stats, plan);
     mean.charge.cost += (1.0 / steps) * charge.cost;
     mean.charge.basis = weaker(mean.charge.basis, charge.basis);
   }
   mean.quality = mean_quality(qualities);
   return mean;
+}
+
+StepQuality StrategyRun::quality_of(const RoutedStep& step) {
+  if (!step.prediction) return {};
+  const auto& [logits, targets, restarts] = *step.prediction;
+  const std::vector<double> nats = target_nats(logits, targets);
+  if (strategy_ == Strategy::kBaseline) stages_.reference.record(logits, nats, restarts);
+  pieces_.add(restarts, nats);
+  return stages_.reference.compare(decoded_, logits, nats);
 }
 
 // The perturbation factors are frozen at the measured state (docs/theory.md, "Traps").

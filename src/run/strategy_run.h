@@ -13,8 +13,9 @@
 #include "report/strategy_recorder.h"
 #include "run/baseline_reference.h"
 #include "run/experiment_inputs.h"
-#include "run/forced_decode.h"
 #include "run/progress.h"
+#include "run/step_decoder.h"
+#include "run/text_pieces.h"
 #include "telemetry/gpu_system_monitor.h"
 
 namespace thermoe {
@@ -23,7 +24,7 @@ namespace thermoe {
 struct StrategyStages {
   const ExperimentInputs& inputs;
   const StepCost& costs;  ///< the controller's
-  StepDecoder& decoder;
+  StepDecoder& decoder;   ///< rewound at the start
   Controller& controller;
   BaselineReference& reference;
   MetricsLogger& logger;
@@ -48,6 +49,7 @@ class StrategyRun {
 
   void warm_up();
   Decoded decode(const RoutingPlan& plan);
+  StepQuality quality_of(const RoutedStep& step);
   StepCost costs_now(const Snapshot& snapshot) const;
   StepMetrics metrics_before_start() const;
   void log(const Decoded& decoded, const RoutingPlan& plan, const TickOutcome& outcome,
@@ -60,11 +62,10 @@ class StrategyRun {
   VirtualClock clock_{};
   Plant plant_;
   GpuSystemMonitor monitor_;
-  ForcedDecode text_;
   PlanBuffer plans_;
   StrategyRecorder recorder_;
   TextPieces pieces_{};
-  std::optional<DecodeStep> step_{};  // the newest
+  std::optional<RoutedStep> step_{};  // the newest
   StepMetrics metrics_{};             // of the newest tick
   std::size_t decoded_ = 0;           // steps since time 0
   int extrapolated_ticks_ = 0;

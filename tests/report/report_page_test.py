@@ -25,6 +25,7 @@ POINTS = ".scatterlayer .point"
 HEAT = ".heatmaplayer image"
 PLOTS = {"power": LINES, "temperature": LINES, "step": LINES, "distribution": LINES, "tradeoff": POINTS,
          "active": LINES, "lambda": LINES, "losses": LINES, "load": HEAT, "bias": HEAT}
+TRACE_PLOTS = {**PLOTS, "nats": LINES}  # of a recorded router
 
 # Of each plot: how many marks have an extent, and whether any text was drawn as "undefined" or "NaN".
 MARKS = """(() => Object.fromEntries([...document.querySelectorAll(".plot")].map((plot) => {
@@ -59,10 +60,11 @@ class ReportPageTest(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory(prefix="report_page.")
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.folder = Path(cls.scratch.name)
-        for kind in ("plain", "other", "hostile", "killed"):
+        for kind in ("plain", "other", "trace", "hostile", "killed"):
             write("sample", kind, cls.folder / kind)
             write("report", cls.folder / f"{kind}.html", cls.folder / kind)
         write("report", cls.folder / "comparison.html", cls.folder / "plain", cls.folder / "other")
+        write("report", cls.folder / "unlike.html", cls.folder / "plain", cls.folder / "trace")
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         cls.browser = cls.enterClassContext(Browser(BROWSER)) if hasattr(cls, "enterClassContext") \
             else cls.started(Browser(BROWSER))
@@ -82,7 +84,7 @@ class ReportPageTest(unittest.TestCase):
         self.assertEqual(page.requests(), [], "the page asked the network for something")
 
     def assert_drawn(self, page, names=PLOTS):
-        marks = page.evaluate(MARKS % ("(" + repr(PLOTS) + ")"))
+        marks = page.evaluate(MARKS % ("(" + repr(TRACE_PLOTS) + ")"))
         self.assertEqual(set(marks), set(names))
         for name, found in marks.items():
             self.assertGreater(found["marks"], 0, f"{name} drew nothing")
@@ -104,6 +106,31 @@ class ReportPageTest(unittest.TestCase):
                         self.assertLessEqual(page.evaluate(HIDDEN), 0, "the summary's table is cut off")
                     page.screenshot(SCREENSHOTS / f"report_{width}_{'dark' if dark else 'light'}.png")
                     self.assert_quiet(page)
+
+    def test_a_recorded_router_has_nats_in_the_place_of_bits(self):
+        for width in (1200, 400):
+            with self.subTest(width=width):
+                page = self.open("trace", width)
+                self.assert_drawn(page, TRACE_PLOTS)
+                self.assertEqual(page.evaluate(OVERFLOW), [], "the page scrolls sideways")
+                words = page.evaluate("document.getElementById('summary').textContent")
+                for word in ("kept mass", "loss, nats", "96.99 %", "0.0301", "predicts nothing"):
+                    self.assertIn(word, words)
+                for word in ("KL", "against BASELINE", "bits/byte and"):
+                    self.assertNotIn(word, words)
+                self.assertIn("at a loss of 0.0301 nats", page.evaluate("document.querySelector('.verdict').textContent"))
+                axis = "document.getElementById('plot-tradeoff').layout.xaxis.title.text"
+                self.assertEqual(page.evaluate(axis), "loss, nats")
+                page.screenshot(SCREENSHOTS / f"report_trace_{width}.png")
+                self.assert_quiet(page)
+
+    def test_a_run_of_text_and_one_of_a_recorded_router_compare(self):
+        page = self.open("unlike")
+        self.assert_drawn(page, TRACE_PLOTS)
+        words = page.evaluate("document.getElementById('summary').textContent")
+        for word in ("bits/byte", "loss, nats"):
+            self.assertIn(word, words)
+        self.assert_quiet(page)
 
     def test_a_network_request_would_be_refused_and_noticed(self):
         page = self.open("plain")
@@ -130,19 +157,19 @@ class ReportPageTest(unittest.TestCase):
 
     def test_the_strategy_boxes_act_on_every_plot_by_keyboard(self):
         page = self.open("plain")
-        before = page.evaluate(MARKS % ("(" + repr(PLOTS) + ")"))
+        before = page.evaluate(MARKS % ("(" + repr(TRACE_PLOTS) + ")"))
         page.evaluate("document.querySelector('#bar input').focus()")
         page.key(" ")
         page.wait_for("!document.querySelector('#bar input').checked && state.hidden.has(0)")
         page.wait_for("document.querySelectorAll('#plot-load .heatmaplayer image').length === 2")
-        after = page.evaluate(MARKS % ("(" + repr(PLOTS) + ")"))
+        after = page.evaluate(MARKS % ("(" + repr(TRACE_PLOTS) + ")"))
         for name in PLOTS:
             if name != "losses":  # BASELINE adapts nothing
                 self.assertLess(after[name]["marks"], before[name]["marks"], name)
         page.key(" ")
         page.wait_for("state.hidden.size === 0")
         page.wait_for("document.querySelectorAll('#plot-load .heatmaplayer image').length === 3")
-        self.assertEqual(page.evaluate(MARKS % ("(" + repr(PLOTS) + ")")), before)
+        self.assertEqual(page.evaluate(MARKS % ("(" + repr(TRACE_PLOTS) + ")")), before)
         self.assert_quiet(page)
 
     def test_a_click_in_a_legend_toggles_the_strategy_everywhere(self):

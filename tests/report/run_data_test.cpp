@@ -100,7 +100,7 @@ TEST_F(RunFolder, FiguresFromTheTicksAreThoseOfTheSummary) {
     EXPECT_NEAR(made.joules_per_token, written.joules_per_token, 1e-6);
     EXPECT_NEAR(made.tokens_per_second, written.tokens_per_second, 1e-6);
     EXPECT_NEAR(made.p99_step.value, written.p99_step.value, 1e-8);
-    EXPECT_NEAR(made.bits_per_byte, written.bits_per_byte, 1e-6);
+    EXPECT_NEAR(*made.bits_per_byte, *written.bits_per_byte, 1e-6);
     ASSERT_EQ(made.targets.size(), 1U);
     EXPECT_NEAR(made.targets[0].violation_fraction, written.targets[0].violation_fraction, 1e-9);
     EXPECT_NEAR(made.targets[0].highest, written.targets[0].highest, 1e-3);

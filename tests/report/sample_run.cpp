@@ -45,7 +45,11 @@ void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logg
     const double wave = std::sin(0.3 * tick);
     const double power =
         sample.energy_scale * (made.power + 3 * wave + (disturbed && !made.adapts ? 60.0 : 0.0));
-    const RoutingStats stats = counts(tick, made.adapts);
+    RoutingStats stats = counts(tick, made.adapts);
+    if (sample.routed_only) {
+      stats.quality_loss = made.adapts ? 0.03 + 0.004 * wave : 0.0;
+      stats.kept_mass = 1.0 - *stats.quality_loss;
+    }
     if (made.adapts) plan.selection_bias(1)[2] = static_cast<float>(0.01 * share);
     MetricsRow row{.strategy = made.strategy,
                    .at = (tick + 1) * kTick,
@@ -69,6 +73,7 @@ void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logg
       row.control.losses = ControllerState::Losses{
           .total = 0.5 - 0.3 * share, .power = 0.3 - 0.2 * share, .quality = 0.2 - 0.1 * share};
     }
+    if (sample.routed_only) row.quality = {};
     recorder.add(row);
     logger.add(row);
   }
@@ -105,8 +110,9 @@ SampleRun sample_run_named(const std::string& kind) {
   if (kind == "plain") return {};
   if (kind == "other") return {.name = "other", .power_cap = 320, .energy_scale = 0.9};
   if (kind == "hostile") return {.name = kHostile, .hostile = true};
+  if (kind == "trace") return {.name = "trace", .routed_only = true};
   if (kind == "killed") return {.name = "killed", .killed = true};
-  throw UsageError(fmt::format("{}: is not plain, other, hostile or killed", kind));
+  throw UsageError(fmt::format("{}: is not plain, other, trace, hostile or killed", kind));
 }
 
 void write_sample_run(const std::string& folder, const SampleRun& sample) {
@@ -129,6 +135,7 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
            .experts = kExperts});
       run_strategy(made, sample, logger, recorder, targets);
       summary.strategies.push_back(recorder.summary());
+      if (sample.routed_only) continue;
       summary.strategies.back().loss_interval = Interval{.low = -1.25, .high = 12.04};
     }
   }

@@ -8,14 +8,15 @@ namespace thermoe {
 /// A made-up run, small and without meaning, of the files that a real one leaves.
 struct SampleRun {
   std::string name = "sample";
-  int ticks = 200;          ///< of each strategy, 0.1 s each
-  double power_cap = 350;   ///< W; 0 = no target
-  double energy_scale = 1;  ///< on all watts
-  bool hostile = false;     ///< names and texts hold HTML and quotes
-  bool killed = false;      ///< no summary.json, and the last line is torn
+  int ticks = 200;           ///< of each strategy, 0.1 s each
+  double power_cap = 350;    ///< W; 0 = no target
+  double energy_scale = 1;   ///< on all watts
+  bool hostile = false;      ///< names and texts hold HTML and quotes
+  bool killed = false;       ///< no summary.json, and the last line is torn
+  bool routed_only = false;  ///< a recorded router: no text was decoded
 };
 
-/// `plain`, `other` (another cap and scale), `hostile`, `killed`.
+/// `plain`, `other` (another cap and scale), `trace` (a recorded router), `hostile`, `killed`.
 SampleRun sample_run_named(const std::string& kind);
 
 /// Writes config.json, metrics.csv, expert_usage.csv, expert_bias.csv, details.json, summary.json.

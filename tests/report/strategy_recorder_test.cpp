@@ -41,7 +41,7 @@ TEST(StrategyRecorder, EnergyTokensAndPowerAgree) {
   EXPECT_NEAR(s.joules_per_token, 0.3, 1e-12);
   EXPECT_NEAR(s.mean_active_experts, 1.0, 1e-12);
   EXPECT_NEAR(s.expert_load_cv.value_or(0), 1.0, 1e-12);
-  EXPECT_NEAR(s.bits_per_byte, 1.5, 1e-12);
+  EXPECT_NEAR(*s.bits_per_byte, 1.5, 1e-12);
   EXPECT_FALSE(s.kl_to_baseline.has_value());
   EXPECT_TRUE(s.targets.empty());
 }

@@ -17,7 +17,10 @@ namespace thermoe {
 namespace {
 
 Summary example() {
-  StrategySummary baseline{.name = "BASELINE", .tokens_per_second = 1000, .mean_power = Watts(470)};
+  StrategySummary baseline{.name = "BASELINE",
+                           .tokens_per_second = 1000,
+                           .mean_power = Watts(470),
+                           .bits_per_byte = 1.2};
   StrategySummary ttha{.name = "KERNEL_AWARE_TTHA",
                        .tokens_per_second = 1000,
                        .joules_per_token = 0.349,
@@ -61,6 +64,8 @@ TEST(Summary, HasTheMembersOfItsSchemaAndNoOthers) {
                                             "p99_step_ms",
                                             "mean_active_experts",
                                             "bits_per_byte",
+                                            "kept_mass",
+                                            "quality_loss_nats",
                                             "quality_loss_percent",
                                             "quality_loss_interval_percent",
                                             "kl_to_baseline",
@@ -126,6 +131,25 @@ TEST(Summary, TheTablesIntervalOfBaselineAgainstItselfIsADash) {
       1.2;
   summary.strategies.front().loss_interval = Interval{.low = 0.0, .high = 0.0};
   EXPECT_THAT(summary_table(summary), testing::ContainsRegex("BASELINE .* \\+0.00 % +-  "));
+}
+
+TEST(Summary, WhereNoTextWasDecodedTheTableHasKeptMassAndNats) {
+  Summary summary = example();
+  for (StrategySummary& s : summary.strategies) {
+    s.bits_per_byte.reset();
+    s.baseline_bits_per_byte.reset();
+    s.loss_interval.reset();
+    s.kept_mass = 0.9712;
+    s.quality_loss = 0.0321;
+  }
+  const std::string table = unwrapped(summary);
+  EXPECT_THAT(table, testing::ContainsRegex("quality +active experts +kept mass +loss, nats"));
+  EXPECT_THAT(table, testing::ContainsRegex("KERNEL_AWARE_TTHA +0.0 +97.12 % +0.0321"));
+  EXPECT_THAT(table, testing::HasSubstr("no text was decoded: there are no bits/byte."));
+  EXPECT_THAT(table, testing::Not(testing::HasSubstr("Against BASELINE")));
+  EXPECT_TRUE(to_json(summary)["strategies"][1]["bits_per_byte"].is_null());
+  EXPECT_EQ(to_json(summary)["strategies"][1]["quality_loss_nats"], 0.0321);
+  EXPECT_THAT(summary_table(example()), testing::Not(testing::HasSubstr("kept mass")));
 }
 
 TEST(Summary, TheTableDefinesWhatItCounts) {

@@ -34,6 +34,23 @@ TEST(Verdict, NamesTheStrategyThatHeldTheCapWithLeastLossAndWhoBrokeIt) {
       "exceeded it all the time and STATIC_OPTIMAL 24.9 % of the time.");
 }
 
+TEST(Verdict, SpeaksOfNatsWhereNoTextWasDecoded) {
+  const auto routed = [](const std::string& name, double over, double mean, double nats) {
+    StrategySummary s = strategy(name, over, mean, 0.0);
+    s.bits_per_byte.reset();
+    s.baseline_bits_per_byte.reset();
+    s.quality_loss = nats;
+    return s;
+  };
+  const RunData run =
+      run_of({routed("BASELINE", 1.0, 350.1, 0.0), routed("REDUCED_K", 0.0, 300, 0.21),
+              routed("KERNEL_AWARE_TTHA", 0.004, 300.2, 0.0321)});
+  EXPECT_THAT(verdict(run),
+              HasSubstr("KERNEL_AWARE_TTHA held 350 W (mean 300.2 W, 0.4 % of the time over the "
+                        "limit), at a loss of 0.0321 nats; so did REDUCED_K at a loss of 0.2100 "
+                        "nats; BASELINE exceeded it all the time."));
+}
+
 TEST(Verdict, SaysThatNothingHeldAndWhoCameNearest) {
   StrategySummary near = strategy("KERNEL_AWARE_TTHA", 0.4, 371.2, 1.45);
   near.targets.front().best_held = 371.0;

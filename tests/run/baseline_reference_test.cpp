@@ -29,7 +29,7 @@ TEST(BaselineReference, TheSamePredictionsDivergeByNothing) {
   reference.record(kBaseline, kNats);
   const StepQuality quality = reference.compare(0, kBaseline, kNats);
   EXPECT_NEAR(*quality.kl_to_baseline, 0.0, 1e-6);
-  EXPECT_DOUBLE_EQ(*quality.baseline_bits, quality.bits_per_byte);
+  EXPECT_DOUBLE_EQ(*quality.baseline_bits, *quality.bits_per_byte);
   EXPECT_DOUBLE_EQ(*quality.top1_agreement, 1.0);
 }
 
@@ -40,7 +40,7 @@ TEST(BaselineReference, DivergenceIsFromBaselineToTheStrategyInNats) {
   const std::vector<float> flat(4, 7.0F);
   const StepQuality quality = reference.compare(0, flat, target_nats(flat, kTargets));
   EXPECT_NEAR(*quality.kl_to_baseline, 0.1308124 / 2, 1e-6);
-  EXPECT_NEAR(quality.bits_per_byte, 1.0, 1e-6);
+  EXPECT_NEAR(*quality.bits_per_byte, 1.0, 1e-6);
   EXPECT_NEAR(*quality.baseline_bits, 1.5, 1e-6);
 }
 

@@ -17,6 +17,7 @@
 #include "core/json_file.h"
 #include "report/metrics_columns.h"
 #include "run/check_experiment.h"
+#include "run/forced_decode.h"
 #include "run/run_experiment.h"
 #include "synthetic_decoder.h"
 
@@ -92,9 +93,17 @@ class RunExperiment : public testing::Test {
 
   RunResult run(const Experiment& e) {
     decoder_.streams = e.batch;
-    SyntheticDecoder decoder(decoder_);
-    return run_experiment(load_inputs(e), folder_,
+    SyntheticDecoder model(decoder_);
+    const ExperimentInputs inputs = load_inputs(e);
+    ForcedDecode decoder(model, inputs.texts->decoded, stream_options(e));
+    ForcedDecode calibration(model, inputs.texts->calibration, stream_options(e));
+    return run_on(inputs, decoder, calibration);
+  }
+
+  RunResult run_on(const ExperimentInputs& inputs, StepDecoder& decoder, StepDecoder& calibration) {
+    return run_experiment(inputs, folder_,
                           {.decoder = decoder,
+                           .calibration = calibration,
                            .make_controller = make_controller_,
                            .reset_peak_memory = [this] { return memory_.reset(); },
                            .peak_memory_bytes = [this] { return memory_.peak(); },

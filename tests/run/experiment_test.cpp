@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/experiment.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -38,7 +39,7 @@ TEST(Experiment, AnEmptyObjectIsTheDefaultExperiment) {
 
 TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
   const std::string text = R"({
-    "name": "all", "description": "d", "model": "m.safetensors",
+    "name": "all", "description": "d", "decoder": "model", "model": "m.safetensors",
     "text": {"file": "a", "index": "b", "calibration": "c", "calibration_index": "d", "context": 64},
     "strategies": ["REDUCED_K", "BASELINE"], "batch": 8, "arrival": {"kind": "saturated"},
     "workload": "high_complexity", "expert_type": "mixed",
@@ -146,6 +147,28 @@ TEST(Experiment, AShapeOfACostModelIsGivenWithItsLayers) {
         R"({"costed_as": {"name": "x", "layers": 4, "shape": )" + std::string(shape) + "}}",
         "/costed_as/shape", "[experts, top_k, d_model, d_ff]");
   }
+}
+
+TEST(Experiment, ARecordedRouterStandsInThePlaceOfModelAndText) {
+  const Experiment e = parse(R"({"decoder": "trace", "trace": {"file": "x.safetensors"}})");
+  ASSERT_TRUE(e.trace.has_value());
+  EXPECT_EQ(e.trace->file, "x.safetensors");
+  EXPECT_EQ(e.trace->batch, std::nullopt) << "whatever the trace has";
+  EXPECT_EQ(parse(R"({"decoder": "trace", "trace": {"file": "x"}, "batch": 8})").trace->batch, 8);
+  const nlohmann::json written = to_json(e);
+  EXPECT_FALSE(written.contains("model") || written.contains("text"));
+  EXPECT_EQ(to_json(experiment_from(written, "e.json")), written);
+  EXPECT_FALSE(parse(R"({"decoder": "model"})").trace.has_value());
+  expect_refused(R"({"decoder": "trace"})", "/trace", "missing");
+  expect_refused(R"({"decoder": "trace", "trace": {}})", "/trace/file", "missing");
+  expect_refused(R"({"decoder": "trace", "trace": {"file": "x", "k": 8}})", "/trace/k", "");
+  expect_refused(R"({"trace": {"file": "x"}})", "/trace", "add \"decoder\": \"trace\"");
+  expect_refused(R"({"decoder": "trase"})", "/decoder", "\"trace\"");
+  const std::string trace = R"("decoder": "trace", "trace": {"file": "x"})";
+  expect_refused("{" + trace + R"(, "model": "y"})", "/model", "no meaning for a recorded router");
+  expect_refused("{" + trace + R"(, "text": {"context": 9}})", "/text", "remove it");
+  expect_refused(R"({"decoder": "trace", "trace": {"file": "x"}, "workload": "high_complexity"})",
+                 "/workload", "chooses text");
 }
 
 TEST(Experiment, WorkloadsSetTheBatch) {

@@ -5,14 +5,14 @@
 #include <vector>
 
 #include "moe/adaptive_router.h"
-#include "run/step_decoder.h"
+#include "run/byte_decoder.h"
 
 namespace thermoe {
 
 /// Stands for the model: gate logits drawn from a seeded generator (some experts more popular),
 /// routed by the real router, and byte logits that drift from those of plain top-k as mass is lost.
 /// The same calls give the same results; streams depend on their own bytes only.
-class SyntheticDecoder final : public StepDecoder {
+class SyntheticDecoder final : public ByteDecoder {
  public:
   struct Shape {
     int layers = 2;

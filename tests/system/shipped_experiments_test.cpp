@@ -67,7 +67,8 @@ INSTANTIATE_TEST_SUITE_P(All, ShippedExperiments,
                          testing::Values(Shipped{"demo", 3}, Shipped{"hold_temperature", 3},
                                          Shipped{"hold_latency", 3}, Shipped{"several_targets", 3},
                                          Shipped{"sensor_faults", 21}, Shipped{"saturated", 3},
-                                         Shipped{"dual_only", 3}, Shipped{"adapter_only", 3}));
+                                         Shipped{"dual_only", 3}, Shipped{"adapter_only", 3},
+                                         Shipped{"trace", 3}));
 
 class Variations : public ExperimentRun, public testing::WithParamInterface<const char*> {};
 

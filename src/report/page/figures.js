@@ -14,6 +14,8 @@ const TIME_FIGURES = [
     half: true, smooth: true, hint: "Distinct experts with a token, mean over the layers." },
   { id: "lambda", section: "Routing", title: "Price λ", line: "lambda", unit: "", digits: 4, half: true, smooth: true,
     hint: "The multiplier of the activation prices: 0 is plain routing." },
+  { id: "nats", section: "Energy and quality", title: "Loss of router mass", line: "nats", unit: "nats", digits: 4,
+    smooth: true, hint: "Mean over tokens and layers of −ln of the share of a token's own top-k probability that its experts hold." },
 ];
 
 const LOSSES = {
@@ -217,27 +219,34 @@ const distribution = {
                 row: (s) => [shown(s.figures.p50_step_ms, 2), shown(s.figures.p99_step_ms, 2)] }),
 };
 
-const tradeoff = {
-  id: "tradeoff", section: "Energy and quality", title: "Energy against quality", simulates: true,
-  hint: "Whole run: lower left is better. Energy is that of the whole GPU; bits/byte is measured on the decoded text.",
-  applies: (strategies) => strategies,
-  traces(state) {
-    return this.applies(state.strategies).map((s) => lineTrace(
-      state, s, [s.figures.bits_per_byte], [s.figures.joules_per_token], {
-        mode: "markers",
-        marker: { color: css(s.look.colour), symbol: s.look.symbol + (s.run === 1 ? "-open" : ""), size: 14,
-                  line: { width: 2 } },
-        hovertemplate: "%{x:.4f} bits/byte, %{y:.3f} J/token",
-      }));
-  },
-  layout: (state) => layout(state, {
-    hovermode: "closest",
-    xaxis: axis("bits/byte", { tickformat: ".3f", nticks: state.narrow ? 5 : 10 }),
-    yaxis: axis("J/token", { rangemode: "tozero" }),
-  }),
-  key: () => ({ head: ["strategy", "bits/byte", "J/token"],
-                row: (s) => [shown(s.figures.bits_per_byte, 4), shown(s.figures.joules_per_token, 3)] }),
-};
+// What energy is bought with: bits/byte where text was decoded, else what the router's tokens lose.
+function tradeoffFigure(strategies) {
+  const text = strategies.some(decodesText);
+  const measure = text ? TEXT_FIGURES[0] : MASS_FIGURES[1];
+  const of = (s) => measure.of(s.figures);
+  return {
+    id: "tradeoff", section: "Energy and quality", title: "Energy against quality", simulates: true,
+    hint: "Whole run: lower left is better. Energy is that of the whole GPU; " +
+      (text ? "bits/byte is measured on the decoded text." : "the loss is that of router mass, BASELINE's is 0."),
+    applies: (all) => all.filter((s) => of(s) !== null),
+    traces(state) {
+      return this.applies(state.strategies).map((s) => lineTrace(
+        state, s, [of(s)], [s.figures.joules_per_token], {
+          mode: "markers",
+          marker: { color: css(s.look.colour), symbol: s.look.symbol + (s.run === 1 ? "-open" : ""), size: 14,
+                    line: { width: 2 } },
+          hovertemplate: `${measure.head} %{x:.4f}, %{y:.3f} J/token`,
+        }));
+    },
+    layout: (state) => layout(state, {
+      hovermode: "closest",
+      xaxis: axis(measure.head, { tickformat: ".3f", nticks: state.narrow ? 5 : 10 }),
+      yaxis: axis("J/token", { rangemode: "tozero" }),
+    }),
+    key: () => ({ head: ["strategy", measure.head, "J/token"],
+                  row: (s) => [shown(of(s), 4), shown(s.figures.joules_per_token, 3)] }),
+  };
+}
 
 const losses = {
   id: "losses", section: "Adapter", title: "Losses of the adapter (TTHA)", timed: true,
@@ -267,7 +276,7 @@ const losses = {
                 row: (s) => ["mean", "most", "last"].map((k) => brief(s.lines.loss_total[k])) }),
 };
 
-function plainFigures() {
-  const [power, temperature, step, active, lambda] = TIME_FIGURES.map(timeFigure);
-  return [power, temperature, step, distribution, tradeoff, active, lambda, losses];
+function plainFigures(strategies) {
+  const [power, temperature, step, active, lambda, nats] = TIME_FIGURES.map(timeFigure);
+  return [power, temperature, step, distribution, tradeoffFigure(strategies), nats, active, lambda, losses];
 }

@@ -46,7 +46,7 @@ function figureElement(state, figure, strategies) {
 
 function buildPlots(state) {
   const sections = new Map();
-  const figures = [...plainFigures(), ...mapFigures()];
+  const figures = [...plainFigures(state.strategies), ...mapFigures()];
   state.figures = [];
   for (const figure of figures) {
     const strategies = figure.applies(state.strategies);
@@ -73,7 +73,8 @@ function buildPlots(state) {
 function buildSummary(state) {
   const { data } = state;
   const section = document.getElementById("summary");
-  section.append(summaryTable(data, state.strategies), definitions(data));
+  section.append(summaryTable(data, state.strategies), strategyWords(state.strategies),
+                 definitions(data, state.strategies));
   if (data.runs.length === 2) {
     section.append(comparisonTable(state.strategies), element("h2", {}, "Settings that differ"),
       data.differing_settings.length > 0

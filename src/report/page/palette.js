@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a strategy looks: a colour, a marker, and in a comparison a dash for the run.
+// How a strategy looks (a colour, a marker, and in a comparison a dash for the run) and what it does.
 
 const KNOWN_STRATEGIES = {
-  BASELINE: { colour: "--s-baseline", symbol: "square" },
-  STATIC_OPTIMAL: { colour: "--s-static", symbol: "diamond" },
-  KERNEL_AWARE_TTHA: { colour: "--s-ttha", symbol: "circle" },
-  REDUCED_K: { colour: "--s-reduced", symbol: "triangle-up" },
+  BASELINE: { colour: "--s-baseline", symbol: "square", words: "plain top-k" },
+  STATIC_OPTIMAL: { colour: "--s-static", symbol: "diamond", words: "prices calibrated once, then fixed" },
+  KERNEL_AWARE_TTHA: { colour: "--s-ttha", symbol: "circle", words: "prices that follow what is measured" },
+  REDUCED_K: { colour: "--s-reduced", symbol: "triangle-up",
+               words: "a rival under the same controller: fewer experts a token" },
+  OPPORTUNISTIC: { colour: "--s-opportunistic", symbol: "triangle-down",
+                   words: "a rival under the same controller: tokens keep their best few experts and fill up from those that the batch keeps (OEA)" },
 };
-const OTHER_SYMBOLS = ["star", "x", "triangle-down", "pentagon"];
+const OTHER_SYMBOLS = ["star", "x", "cross", "pentagon"];
 const RUN_DASHES = ["solid", "dot"];
 
 function css(name) {
@@ -27,6 +30,7 @@ const MARKS = {
   circle: "M13 2a5 5 0 1 0 .01 0z",
   "triangle-up": "M13 1.5l6 10.5H7z",
   "triangle-down": "M13 12.5L7 2h12z",
+  cross: "M11.500 1.500h3v4h4v3h-4v4h-3v-4h-4v-3h4z",
   star: "M13 0l2 5 5 .3-4 3.300 1.300 5L13 11l-4.300 2.600L10 8.600l-4-3.300 5-.3z",
   x: "M8 4l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z",
   pentagon: "M13 1l6 4.500-2.300 7H9.300L7 5.500z",

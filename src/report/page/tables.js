@@ -66,7 +66,7 @@ const TARGETS = {
   step: { name: "step time", unit: "ms", digits: 2 },
 };
 
-// What the summary table and the comparison show of a strategy.
+// What the summary table and the comparison show of a strategy, before its quality.
 const FIGURES = [
   { head: "mean W", of: (f) => f.mean_power_w, digits: 1 },
   { head: "J/token", of: (f) => f.joules_per_token, digits: 3 },
@@ -75,12 +75,29 @@ const FIGURES = [
   { head: "median step, ms", of: (f) => f.p50_step_ms, digits: 2 },
   { head: "p99 step, ms", of: (f) => f.p99_step_ms, digits: 2 },
   { head: "active experts", of: (f) => f.active_experts, digits: 1 },
+];
+const TEXT_FIGURES = [
   { head: "bits/byte", of: (f) => f.bits_per_byte, digits: 4 },
   { head: "against BASELINE", of: (f) => f.loss_percent, digits: 2, unit: " %", sign: true },
   { head: "95 % interval", of: (f) => f.loss_interval, text: interval },
   { head: "KL, nats", of: (f) => f.kl_to_baseline, digits: 4 },
-  { head: "fall-backs", of: (f) => f.fallbacks, digits: 0 },
 ];
+const MASS_FIGURES = [
+  { head: "kept mass", of: (f) => f.kept_percent, digits: 2, unit: " %" },
+  { head: "loss, nats", of: (f) => f.quality_loss, digits: 4 },
+];
+const FALLBACKS = { head: "fall-backs", of: (f) => f.fallbacks, digits: 0 };
+
+// A recorded router predicts nothing: it has no bits/byte.
+function decodesText(strategy) {
+  return strategy.figures.bits_per_byte !== null;
+}
+
+function figuresOf(strategies) {
+  return [...targetFigures(strategies), ...FIGURES,
+          ...(strategies.some(decodesText) ? TEXT_FIGURES : []),
+          ...(strategies.every(decodesText) ? [] : MASS_FIGURES), FALLBACKS];
+}
 
 function targetFigures(strategies) {
   const kinds = [];
@@ -108,7 +125,7 @@ function figureText(figure, value) {
 }
 
 function summaryTable(data, strategies) {
-  const figures = [...targetFigures(strategies), ...FIGURES];
+  const figures = figuresOf(strategies);
   const rows = strategies.map((strategy) => [
     strategyName(strategy),
     ...figures.map((figure) => {
@@ -118,18 +135,29 @@ function summaryTable(data, strategies) {
     }),
   ]);
   const simulated = data.runs.some((run) => run.simulated);
-  const caption = simulated ? "Watts, joules, degrees and times are simulated; bits/byte and KL are measured."
-                            : "Figures of the whole run.";
+  const measured = strategies.some(decodesText) ? "bits/byte and KL are measured" : "the experts are those that recorded logits choose";
+  const caption = simulated ? `Watts, joules, degrees and times are simulated; ${measured}.` : "Figures of the whole run.";
   return table(caption, ["strategy", ...figures.map((f) => f.head)], rows);
 }
 
-function definitions(data) {
+const TEXT_WORDS = "Against BASELINE: of bits/byte on the same bytes, with a 95 % interval over the choice of text " +
+  "(bootstrap of whole pieces of documents). KL: of the predictions to BASELINE's.";
+const MASS_WORDS = "Kept mass: the share of a token's own top-k router probability that its experts hold; loss: the mean " +
+  "over tokens and layers of −ln of it. A recorded router predicts nothing: it has no bits/byte.";
+
+// What each strategy does that the readers of the table may not know.
+function strategyWords(strategies) {
+  const known = [...new Set(strategies.map((s) => s.name))].filter((name) => KNOWN_STRATEGIES[name]);
+  return element("p", { class: "below" }, known.map((name) => `${name}: ${KNOWN_STRATEGIES[name].words}.`).join(" "));
+}
+
+function definitions(data, strategies) {
   return element("p", { class: "below" },
     "Over the limit: share of the time in which the mean of the last second exceeds the target by more than 5 % " +
     `(temperature: by 1 °C). Above target: the same for the target itself. Start-up and transients included. A target counts as held up to ${data.held_percent} %. Settled: time from the first ` +
     "disturbance (from the start, where none comes) until that mean stays within 5 % (1 °C) of the target for 5 s. " +
-    "Active experts: distinct ones a layer. Against BASELINE: of bits/byte on the same bytes, with a 95 % interval over " +
-    "the choice of text (bootstrap of whole pieces of documents). KL: of the predictions to BASELINE's.");
+    `Active experts: distinct ones a layer. ${strategies.some(decodesText) ? TEXT_WORDS : ""} ` +
+    (strategies.every(decodesText) ? "" : MASS_WORDS));
 }
 
 // Strategies that both runs have, figure by figure.
@@ -140,7 +168,7 @@ function comparisonTable(strategies) {
     const other = b.find((s) => s.name === one.name);
     if (!other) continue;
     rows.push({ group: one.name });
-    for (const figure of [...targetFigures([one, other]), ...FIGURES]) {
+    for (const figure of figuresOf([one, other])) {
       const [x, y] = [figure.of(one.figures), figure.of(other.figures)];
       const both = Number.isFinite(x) && Number.isFinite(y) && x !== null && y !== null;
       rows.push([figure.head, figureText(figure, x), figureText(figure, y),

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/trace_decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+constexpr double kLeastMass = 1e-9;  // of a token that lost all that it had
+
+}  // namespace
+
+TraceDecoder::TraceDecoder(const RouterLogits& trace, ExpertType experts)
+    : trace_(trace),
+      baseline_(trace.samples.front().layers, trace.spec.experts, trace.spec.k),
+      router_(trace.spec.experts, trace.spec.k, trace.samples.front().tokens),
+      stats_{.layers = baseline_.layers(),
+             .experts = baseline_.experts(),
+             .tokens = trace.samples.front().tokens} {
+  for (const LogitSample& sample : trace.samples) {
+    THERMOE_EXPECT(sample.layers == stats_.layers && sample.experts == stats_.experts &&
+                       sample.tokens == stats_.tokens,
+                   "a sample of {} layers x {} tokens x {} experts among {} x {} x {}",
+                   sample.layers, sample.tokens, sample.experts, stats_.layers, stats_.tokens,
+                   stats_.experts);
+  }
+  if (experts == ExpertType::kMixed) mixed_variants(baseline_);
+  stats_.counts.resize(static_cast<std::size_t>(stats_.layers) * stats_.experts);
+}
+
+RoutedStep TraceDecoder::next(const RoutingPlan& plan) {
+  const LogitSample& sample = trace_.samples[steps_ % trace_.samples.size()];
+  double kept = 0.0, nats = 0.0;
+  auto counts = stats_.counts.begin();
+  for (int l = 0; l < stats_.layers; ++l) {
+    const LayerRouting routing = router_.route(sample.layer(l), stats_.tokens, plan, l, steps_);
+    counts = std::copy(routing.counts.begin(), routing.counts.end(), counts);
+    for (const double mass : routing.kept_mass) {
+      kept += mass;
+      nats -= std::log(std::max(mass, kLeastMass));
+    }
+  }
+  const double rows = static_cast<double>(stats_.layers) * stats_.tokens;
+  stats_.kept_mass = kept / rows;
+  stats_.quality_loss = std::max(0.0, nats / rows);  // a mass of 1 may be more by rounding
+  ++steps_;
+  return {.stats = stats_, .sample = sample};
+}
+
+}  // namespace thermoe

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/trace_decoder.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <set>
+
+#include "core/errors.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kExperts = 16;
+
+RouterLogits random_trace(int samples = 3, int tokens = 8) {
+  std::mt19937_64 random(5);
+  std::normal_distribution<float> normal;
+  RouterLogits trace{.spec = {.experts = kExperts, .k = 4}};
+  for (int s = 0; s < samples; ++s) {
+    LogitSample& sample =
+        trace.samples.emplace_back(LogitSample{.layers = 2, .tokens = tokens, .experts = kExperts});
+    for (int i = 0; i < 2 * tokens * kExperts; ++i) sample.logits.push_back(normal(random));
+  }
+  return trace;
+}
+
+/// Distinct experts of the tokens' four largest logits, mean over layers.
+double active_experts(const LogitSample& sample) {
+  double sum = 0.0;
+  for (int l = 0; l < sample.layers; ++l) {
+    std::set<std::size_t> active;
+    for (int t = 0; t < sample.tokens; ++t) {
+      const auto row = sample.layer(l).subspan(static_cast<std::size_t>(t) * kExperts, kExperts);
+      for (std::size_t e = 0; e < kExperts; ++e) {
+        const auto better =
+            std::count_if(row.begin(), row.end(), [&](float x) { return x > row[e]; });
+        if (better < 4) active.insert(e);
+      }
+    }
+    sum += static_cast<double>(active.size());
+  }
+  return sum / sample.layers;
+}
+
+TEST(TraceDecoder, PlaysTheSamplesInOrderAgainAndAgainAsTheModelItselfRoutesThem) {
+  const RouterLogits trace = random_trace();
+  TraceDecoder decoder(trace);
+  for (int i = 0; i < 7; ++i) {
+    const RoutedStep step = decoder.next(decoder.baseline());
+    const LogitSample& expected = trace.samples[static_cast<std::size_t>(i % 3)];
+    EXPECT_EQ(step.sample.logits, expected.logits) << i;
+    EXPECT_DOUBLE_EQ(step.stats.mean_active(), active_experts(expected)) << i;
+    EXPECT_DOUBLE_EQ(step.stats.kept_mass, 1.0);
+    EXPECT_DOUBLE_EQ(step.stats.quality_loss.value(), 0.0);
+    EXPECT_FALSE(step.prediction.has_value()) << "nothing was decoded";
+  }
+  decoder.rewind();
+  EXPECT_EQ(decoder.next(decoder.baseline()).sample.logits, trace.samples.front().logits);
+}
+
+TEST(TraceDecoder, APlanThatPricesExpertsIsFollowedAndItsLossCounted) {
+  const RouterLogits trace = random_trace();
+  TraceDecoder decoder(trace);
+  RoutingPlan plan = decoder.baseline();
+  plan.set_opportunistic(1.0);
+  const RoutedStep step = decoder.next(plan);
+  EXPECT_LT(step.stats.mean_active(), active_experts(trace.samples.front()));
+  EXPECT_LT(step.stats.kept_mass, 1.0);
+  // Jensen: the mean of -ln is more than -ln of the mean, where tokens differ.
+  EXPECT_GT(step.stats.quality_loss.value(), -std::log(step.stats.kept_mass));
+  EXPECT_LT(step.stats.quality_loss.value(), 1.0);
+}
+
+TEST(TraceDecoder, MixedExpertsHaveTheirPrecisionsInThePlan) {
+  const RouterLogits trace = random_trace();
+  EXPECT_EQ(TraceDecoder(trace, ExpertType::kMixed).baseline().variant(1)[3], 1);
+  EXPECT_EQ(TraceDecoder(trace).baseline().variant(1)[3], 0);
+}
+
+TEST(TraceDecoder, SamplesOfDifferentSizesAreNoTraceOfABatch) {
+  RouterLogits trace = random_trace();
+  trace.samples.push_back(random_trace(1, 7).samples.front());
+  EXPECT_THROW(TraceDecoder{trace}, PreconditionError);
+}
+
+}  // namespace
+}  // namespace thermoe
