@@ -13,8 +13,6 @@
 namespace thermoe {
 namespace {
 
-double quality_loss(double kept_mass) { return -std::log(std::max(kept_mass, 1e-9)); }
-
 /// A price may be infinite: nothing is worth it.
 bool sound(const RoutingPlan& plan) {
   for (int l = 0; l < plan.layers(); ++l) {
@@ -69,8 +67,9 @@ Fault AdaptiveTick::fault_of(const Observation& o, const TickView& view, const I
   // While BASELINE runs it loses nothing: judge what would run instead, in ticks that tell.
   const bool shadow = health_.acting().remedy == PlanKind::kBaseline;
   if (!view.numbers_sound || (shadow && view.fault)) return fault;
-  const double kept = shadow && intent.demand ? intent.demand->kept_mass : o.stats.kept_mass;
-  const std::string quality = health_.quality_fault(quality_loss(kept), o.metrics.tick);
+  const double loss =
+      shadow && intent.demand ? intent.demand->quality_loss : o.stats.known_quality_loss();
+  const std::string quality = health_.quality_fault(loss, o.metrics.tick);
   if (!quality.empty()) fault = {PlanKind::kBaseline, quality};
   return fault;
 }

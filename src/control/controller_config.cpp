@@ -93,6 +93,7 @@ void check(const ControllerConfig& c) {
        fmt::format("step_period={} must be >= 0 (0 = saturated)", c.step_period.value));
   check_positive("guard.bias_clamp", c.guard.bias_clamp);
   check_positive("guard.max_quality_loss", c.guard.max_quality_loss);
+  check_positive("guard.quality_window", c.guard.quality_window.value);
   check_positive("guard.stale_after", c.guard.stale_after.value);
   need(c.guard.recover_after.value >= 0.0, "guard.recover_after must be >= 0");
   need(std::isfinite(c.lag.delay.value) && c.lag.delay.value >= 0.0,

@@ -29,10 +29,12 @@ std::vector<std::string> sensor_fallback_names();
 
 /// When a controller must stop trusting itself, and what it then does.
 struct GuardRails {
-  double bias_clamp = 0.03;       ///< largest |selection bias|, in units of utility
-  double max_quality_loss = 0.7;  ///< nats: running mean of Q = -log(kept mass)
-  Seconds quality_window{5.0};    ///< time constant of that mean
-  Seconds stale_after{1.5};       ///< oldest usable reading; longest stillness where it should move
+  double bias_clamp = 0.03;  ///< largest |selection bias|, in units of utility
+  /// Nats: mean of Q = -ln(kept mass) over tokens, layers and the window, whichever denominator the
+  /// model's weights have. What came before the start lost nothing.
+  double max_quality_loss = 0.7;
+  Seconds quality_window{60.0};
+  Seconds stale_after{1.5};  ///< oldest usable reading; longest stillness where it should move
   SensorFallback fallback = SensorFallback::kStatic;  ///< BASELINE would break a cap at once
   Seconds recover_after{2.0};  ///< health must last this long before control resumes
 };

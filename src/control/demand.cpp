@@ -11,13 +11,15 @@ namespace thermoe {
 Demand plus(const Demand& sum, const Demand& more, double share) {
   return {.cost = sum.cost + share * more.cost,
           .active = sum.active + share * more.active,
-          .kept_mass = sum.kept_mass + share * more.kept_mass};
+          .kept_mass = sum.kept_mass + share * more.kept_mass,
+          .quality_loss = sum.quality_loss + share * more.quality_loss};
 }
 
 Demand mix(const Demand& a, const Demand& b, double share) {
   return {.cost = (1.0 - share) * a.cost + share * b.cost,
           .active = (1.0 - share) * a.active + share * b.active,
-          .kept_mass = (1.0 - share) * a.kept_mass + share * b.kept_mass};
+          .kept_mass = (1.0 - share) * a.kept_mass + share * b.kept_mass,
+          .quality_loss = (1.0 - share) * a.quality_loss + share * b.quality_loss};
 }
 
 LoadCosts::LoadCosts(const StepCost& costs, int tokens, std::span<const std::uint8_t> variant)
@@ -37,7 +39,8 @@ LoadCosts::LoadCosts(const StepCost& costs, int tokens, std::span<const std::uin
 
 Demand LoadCosts::demand(const RoutingStats& stats) const {
   Demand result{.cost = static_cast<double>(stats.layers) * constant_,
-                .kept_mass = stats.kept_mass};
+                .kept_mass = stats.kept_mass,
+                .quality_loss = stats.known_quality_loss()};
   THERMOE_EXPECT(variant_.empty() || variant_.size() == stats.counts.size(),
                  "{} variants for {} loads", variant_.size(), stats.counts.size());
   std::size_t active = 0;
@@ -140,8 +143,13 @@ Demand DemandModel::at(double lambda, const LoadCosts& costs) {
   if (lambda == 0.0) return plain(costs);
   Demand demand = cost_at(lambda, costs);
   demand.kept_mass = 0.0;
-  for (PriceWalk& walk : walks_) demand.kept_mass += walk.kept_mass();
+  for (PriceWalk& walk : walks_) {
+    const KeptMass kept = walk.kept();
+    demand.kept_mass += kept.mean();
+    demand.quality_loss += kept.quality_loss();
+  }
   demand.kept_mass /= static_cast<double>(walks_.size());
+  demand.quality_loss /= static_cast<double>(walks_.size());
   return demand;
 }
 
@@ -153,11 +161,14 @@ Demand DemandModel::plain(const LoadCosts& costs) const {
     const Demand d = costs.demand(walk.plain_histogram(), walk.sample().utilities().layers());
     sum.cost += d.cost;
     sum.active += d.active;
-    sum.kept_mass += walk.plain_kept_mass();
+    sum.kept_mass += walk.plain_kept().mean();
+    sum.quality_loss += walk.plain_kept().quality_loss();
   }
   const double share = 1.0 / static_cast<double>(walks_.size());
-  return {
-      .cost = share * sum.cost, .active = share * sum.active, .kept_mass = share * sum.kept_mass};
+  return {.cost = share * sum.cost,
+          .active = share * sum.active,
+          .kept_mass = share * sum.kept_mass,
+          .quality_loss = share * sum.quality_loss};
 }
 
 double DemandModel::price_of(std::size_t number) const {

@@ -20,6 +20,7 @@ struct Demand {
   Cost cost{};          ///< of the whole step
   double active = 0.0;  ///< mean distinct experts a layer
   double kept_mass = 1.0;
+  double quality_loss = 0.0;  ///< nats, as RoutingStats has it
 };
 /// To begin a sum with.
 inline constexpr Demand kNoDemand{.kept_mass = 0.0};
@@ -40,7 +41,7 @@ class LoadCosts {
 
   /// Same as StepCost::step; loads up to `tokens`.
   Demand demand(const RoutingStats& stats) const;
-  /// The same of loads that were only counted; kept mass 1.
+  /// The same of loads that were only counted; nothing lost.
   Demand demand(const LoadHistogram& loads, int layers) const;
 
  private:

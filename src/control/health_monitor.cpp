@@ -61,20 +61,31 @@ std::string HealthMonitor::telemetry_fault(const Observation& o, const PowerSens
 }
 
 std::string HealthMonitor::number_fault(const Observation& o) {
-  for (const double x : {o.metrics.step_time.value, o.metrics.step_period.value,
-                         o.metrics.tick.value, o.metrics.at.value, o.stats.kept_mass}) {
+  for (const double x :
+       {o.metrics.step_time.value, o.metrics.step_period.value, o.metrics.tick.value,
+        o.metrics.at.value, o.stats.kept_mass, o.stats.known_quality_loss()}) {
     if (!std::isfinite(x)) return "the data plane reported NaN (step time, period or kept mass)";
   }
   return {};
 }
 
 std::string HealthMonitor::quality_fault(double quality_loss, Seconds tick) {
-  // A mean from zero, not from the first sample: one bad tick at the start is no blown budget.
-  const double follow = 1.0 - std::exp(-(tick / guard_.quality_window));
-  mean_quality_loss_ += follow * (quality_loss - mean_quality_loss_);
-  if (mean_quality_loss_ <= guard_.max_quality_loss) return {};
-  return fmt::format("quality loss of {:.2f} nats exceeds max_quality_loss of {:.2f}",
-                     mean_quality_loss_, guard_.max_quality_loss);
+  const auto count = [this](const Loss& loss, double sign) {
+    seen_ += sign * loss.tick;
+    spent_ += sign * loss.nats * loss.tick.value;
+  };
+  losses_.push_back({tick, quality_loss});
+  count(losses_.back(), 1.0);
+  while (losses_.size() > 1 && seen_ - losses_.front().tick >= guard_.quality_window) {
+    count(losses_.front(), -1.0);
+    losses_.pop_front();
+  }
+  // Over the whole window, also before it has passed: one bad tick at the start is no spent budget.
+  const double mean = spent_ / std::max(guard_.quality_window, seen_).value;
+  if (mean <= guard_.max_quality_loss) return {};
+  return fmt::format(
+      "quality loss of {:.2f} nats (mean of {:.0f} s) exceeds max_quality_loss of {:.2f}", mean,
+      guard_.quality_window.value, guard_.max_quality_loss);
 }
 
 const Fault& HealthMonitor::judge(Seconds now, const Fault& fault) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
 
@@ -28,7 +29,8 @@ class HealthMonitor {
   std::string telemetry_fault(const Observation& observation, const PowerSensor& power_sensor);
   /// NaN or infinity in what the data plane reports beside the logits.
   static std::string number_fault(const Observation& observation);
-  /// Follows the quality loss Q [nats] of what runs (or would run, while BASELINE does).
+  /// Follows the quality loss Q [nats] of what runs (or would run, while BASELINE does), and says
+  /// so while its mean over the window exceeds the budget.
   std::string quality_fault(double quality_loss, Seconds tick);
 
   /// The fault to act on now, given this tick's: none while in control. One event keeps its reason
@@ -41,7 +43,13 @@ class HealthMonitor {
 
   GuardRails guard_;
   Targets targets_;
-  double mean_quality_loss_ = 0.0;
+  struct Loss {
+    Seconds tick{};
+    double nats = 0.0;
+  };
+  std::deque<Loss> losses_{};                  ///< of the quality window
+  Seconds seen_{};                             ///< how much of it that is
+  double spent_ = 0.0;                         ///< nats times seconds of it
   std::optional<Seconds> last_power_{};        ///< when a power value was last present
   std::optional<Seconds> last_temperature_{};  ///< likewise
   std::optional<Seconds> healthy_since_{};

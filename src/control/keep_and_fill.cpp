@@ -20,8 +20,8 @@ RoutingStats keep_and_fill(const PricedSample& sample, double keep) {
       .layers = u.layers(),
       .experts = u.experts(),
       .tokens = u.tokens(),
-      .counts = std::vector<std::int32_t>(static_cast<std::size_t>(u.layers()) * experts, 0),
-      .kept_mass = 0.0};
+      .counts = std::vector<std::int32_t>(static_cast<std::size_t>(u.layers()) * experts, 0)};
+  KeptMass kept_mass;
   std::vector<std::uint8_t> active(stats.counts.size(), 0);
   const std::size_t rows = static_cast<std::size_t>(u.layers()) * tokens;
   for (std::size_t row = 0; row < rows; ++row) {
@@ -43,9 +43,10 @@ RoutingStats keep_and_fill(const PricedSample& sample, double keep) {
       ++taken;
       own += sample.utility(row, i);
     }
-    stats.kept_mass += u.kept(row, own);
+    kept_mass.add(u.kept(row, own));
   }
-  stats.kept_mass /= static_cast<double>(rows);
+  stats.kept_mass = kept_mass.mean();
+  stats.quality_loss = kept_mass.quality_loss();
   return stats;
 }
 

@@ -50,7 +50,7 @@ PriceWalk::PriceWalk(std::shared_ptr<const PricedSample> sample,
     histogram_.move(variant_.empty() ? 0 : variant_[e], 0, loads_[e]);
   }
   plain_histogram_ = histogram_;
-  plain_kept_mass_ = kept_mass();
+  plain_kept_ = kept();
 }
 
 void PriceWalk::move_to(double lambda) {
@@ -145,13 +145,13 @@ double PriceWalk::kept_of(std::size_t row) {
   return sample_->utilities().kept(row, kept);
 }
 
-double PriceWalk::kept_mass() {
-  double kept = 0.0;
+KeptMass PriceWalk::kept() {
+  KeptMass kept;
   for (std::size_t row = 0; row < kept_.size(); ++row) {
     if (moved_[row] != 0) kept_[row] = kept_of(row), moved_[row] = 0;
-    kept += kept_[row];
+    kept.add(kept_[row]);
   }
-  return kept / static_cast<double>(kept_.size());
+  return kept;
 }
 
 }  // namespace thermoe

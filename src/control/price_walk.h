@@ -43,10 +43,10 @@ class PriceWalk {
   const PricedSample& sample() const { return *sample_; }
   const LoadHistogram& histogram() const { return histogram_; }
   /// Of the rule at this lambda.
-  double kept_mass();
+  KeptMass kept();
   /// At lambda = 0.
   const LoadHistogram& plain_histogram() const { return plain_histogram_; }
-  double plain_kept_mass() const { return plain_kept_mass_; }
+  const KeptMass& plain_kept() const { return plain_kept_; }
 
  private:
   using Rank = std::uint16_t;
@@ -70,7 +70,7 @@ class PriceWalk {
   std::vector<double> kept_{};          ///< [rows]
   std::vector<std::uint8_t> moved_{};   ///< [rows] since kept_ was taken
   LoadHistogram histogram_, plain_histogram_;
-  double plain_kept_mass_ = 0.0;
+  KeptMass plain_kept_{};
 };
 
 }  // namespace thermoe

@@ -165,7 +165,7 @@ RoutingStats PricedSample::loads(double lambda) const {
   const auto reach = static_cast<std::size_t>(u.reach());
   RoutingStats stats{.layers = u.layers(), .experts = u.experts(), .tokens = u.tokens()};
   stats.counts.assign(threshold_.size(), 0);
-  double kept = 0.0;
+  KeptMass kept;
   for (std::size_t row = 0; row < next_.size(); ++row) {
     const std::size_t base = row / tokens * experts;
     std::span<const std::uint16_t> order = ranking().experts(row);
@@ -179,9 +179,10 @@ RoutingStats PricedSample::loads(double lambda) const {
       ++taken;
       own += utility(row, i);
     }
-    kept += u.kept(row, own);
+    kept.add(u.kept(row, own));
   }
-  stats.kept_mass = kept / (static_cast<double>(u.layers()) * u.tokens());
+  stats.kept_mass = kept.mean();
+  stats.quality_loss = kept.quality_loss();
   return stats;
 }
 
@@ -192,8 +193,8 @@ std::vector<RoutingStats> plain_loads(const Utilities& u) {
       k, {.layers = u.layers(), .experts = u.experts(), .tokens = u.tokens()});
   for (RoutingStats& stats : result) {
     stats.counts.assign(static_cast<std::size_t>(u.layers()) * experts, 0);
-    stats.kept_mass = 0.0;
   }
+  std::vector<KeptMass> kept(k);
   const std::size_t tokens = static_cast<std::size_t>(u.tokens());
   for (std::size_t row = 0; row < static_cast<std::size_t>(u.layers()) * tokens; ++row) {
     const auto best = u.ranking().experts(row);
@@ -204,11 +205,13 @@ std::vector<RoutingStats> plain_loads(const Utilities& u) {
         ++result[j].counts[row / tokens * experts + best[i]];
       }
       own += utility[i];
-      result[i].kept_mass += u.kept(row, own);
+      kept[i].add(u.kept(row, own));
     }
   }
-  for (RoutingStats& stats : result)
-    stats.kept_mass /= static_cast<double>(u.layers()) * u.tokens();
+  for (std::size_t i = 0; i < k; ++i) {
+    result[i].kept_mass = kept[i].mean();
+    result[i].quality_loss = kept[i].quality_loss();
+  }
   return result;
 }
 

@@ -2,8 +2,26 @@
 #include "core/routing_stats.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace thermoe {
+
+double quality_loss_of(double kept_mass) {
+  return -std::log(std::clamp(kept_mass, kLeastKeptMass, 1.0));
+}
+
+void KeptMass::add(double kept) {
+  ++tokens_;
+  sum_ += kept;
+  product_ *= std::clamp(kept, kLeastKeptMass, 1.0);
+  if (product_ > 1e-200) return;
+  nats_ -= std::log(product_);
+  product_ = 1.0;
+}
+
+double KeptMass::quality_loss() const {
+  return tokens_ > 0 ? (nats_ - std::log(product_)) / static_cast<double>(tokens_) : 0.0;
+}
 
 int RoutingStats::active(int l) const {
   const auto row = layer(l);

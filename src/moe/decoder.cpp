@@ -79,6 +79,7 @@ struct Decoder::Impl {
   std::vector<float> scores;    // scratch of attention
   std::vector<float> logits;    // [streams, vocab]
   RoutingStats stats;
+  KeptMass kept{};  // of the step under way
   LogitSample sample;
   DecodeStep result;
 };
@@ -168,6 +169,7 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
   stats.kept_mass += std::accumulate(routing.kept_mass.begin(), routing.kept_mass.end(), 0.0);
+  for (const float m : routing.kept_mass) kept.add(m);
   const bool mixed = options.experts == ExpertType::kMixed;
   grouped_experts({.bank = &block.experts,
                    .hidden = normed.data(),
@@ -224,11 +226,13 @@ const DecodeStep& Decoder::step(std::span<const std::uint8_t> bytes, const Routi
     std::copy_n(m.embed.data() + cells(bytes[b], d), d, m.x.data() + cells(b, d));
   }
   m.stats.kept_mass = 0.0;
+  m.kept = {};
   for (int l = 0; l < m.config.layers; ++l) {
     m.attend(l);
     m.run_experts(l, plan);
   }
   m.stats.kept_mass /= static_cast<double>(cells(m.config.layers, streams));
+  m.stats.quality_loss = m.kept.quality_loss();
   rms_norm_rows(m.x.data(), streams, d, m.final_norm.data(), m.config.norm_eps, m.normed.data());
   m.multiply(m.head, m.normed, m.logits);
   for (int& position : m.positions) ++position;

@@ -2,16 +2,10 @@
 #include "run/trace_decoder.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/errors.h"
 
 namespace thermoe {
-namespace {
-
-constexpr double kLeastMass = 1e-9;  // of a token that lost all that it had
-
-}  // namespace
 
 TraceDecoder::TraceDecoder(const RouterLogits& trace, ExpertType experts)
     : trace_(trace),
@@ -33,19 +27,15 @@ TraceDecoder::TraceDecoder(const RouterLogits& trace, ExpertType experts)
 
 RoutedStep TraceDecoder::next(const RoutingPlan& plan) {
   const LogitSample& sample = trace_.samples[steps_ % trace_.samples.size()];
-  double kept = 0.0, nats = 0.0;
+  KeptMass kept;
   auto counts = stats_.counts.begin();
   for (int l = 0; l < stats_.layers; ++l) {
     const LayerRouting routing = router_.route(sample.layer(l), stats_.tokens, plan, l, steps_);
     counts = std::copy(routing.counts.begin(), routing.counts.end(), counts);
-    for (const double mass : routing.kept_mass) {
-      kept += mass;
-      nats -= std::log(std::max(mass, kLeastMass));
-    }
+    for (const float mass : routing.kept_mass) kept.add(mass);
   }
-  const double rows = static_cast<double>(stats_.layers) * stats_.tokens;
-  stats_.kept_mass = kept / rows;
-  stats_.quality_loss = std::max(0.0, nats / rows);  // a mass of 1 may be more by rounding
+  stats_.kept_mass = kept.mean();
+  stats_.quality_loss = kept.quality_loss();
   ++steps_;
   return {.stats = stats_, .sample = sample};
 }

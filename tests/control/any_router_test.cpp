@@ -87,12 +87,14 @@ TEST_P(AnyRouter, IsPricedAsTheRuleReadLiterally) {
       const RoutingStats got = priced->loads(lambda);
       ASSERT_EQ(got.counts, expected.counts) << "round " << round << " lambda " << lambda;
       ASSERT_NEAR(got.kept_mass, expected.kept_mass, 1e-5) << "round " << round;
+      ASSERT_NEAR(*got.quality_loss, *expected.quality_loss, 1e-5) << "round " << round;
       walk.move_to(lambda);
       int walked = 0;
       const auto by_load = walk.histogram().of(0);
       for (std::size_t n = 1; n < by_load.size(); ++n) walked += by_load[n];
       ASSERT_EQ(walked, std::lround(expected.mean_active() * kLayers));
-      ASSERT_NEAR(walk.kept_mass(), expected.kept_mass, 1e-5);
+      ASSERT_NEAR(walk.kept().mean(), expected.kept_mass, 1e-5);
+      ASSERT_NEAR(walk.kept().quality_loss(), *expected.quality_loss, 1e-5);
     }
   }
 }
@@ -105,6 +107,7 @@ TEST_P(AnyRouter, TakesFewerExpertsAsTheRuleReadLiterally) {
         ReferenceRouter(config_.router).route(sample, reduced_plan(config_, k));
     EXPECT_EQ(by_k[k - 1].counts, expected.counts) << "k = " << k;
     EXPECT_NEAR(by_k[k - 1].kept_mass, expected.kept_mass, 1e-5);
+    EXPECT_NEAR(*by_k[k - 1].quality_loss, *expected.quality_loss, 1e-5);
   }
 }
 
@@ -117,6 +120,7 @@ TEST_P(AnyRouter, KeepsAndFillsAsTheRuleReadLiterally) {
     const RoutingStats got = keep_and_fill(priced, keep);
     EXPECT_EQ(got.counts, expected.counts) << "k0 = " << keep;
     EXPECT_NEAR(got.kept_mass, expected.kept_mass, 1e-5);
+    EXPECT_NEAR(*got.quality_loss, *expected.quality_loss, 1e-5);
   }
 }
 

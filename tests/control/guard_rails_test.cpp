@@ -156,6 +156,44 @@ TEST(GuardRails, OneBadTickAtTheStartIsNoBlownQualityBudget) {
   EXPECT_NE(fault.find("max_quality_loss of 0.70"), std::string::npos) << fault;
 }
 
+TEST(GuardRails, TheQualityBudgetIsTheMeanOfAWindowAndForgetsWhatWasBefore) {
+  HealthMonitor health({.max_quality_loss = 0.7, .quality_window = Seconds(10.0)}, {});
+  EXPECT_EQ(health.quality_fault(6.9, Seconds(1.0)), "");
+  EXPECT_NE(health.quality_fault(0.2, Seconds(1.0)), "") << "7.1 nats in 10 s";
+  for (int i = 0; i < 8; ++i) EXPECT_NE(health.quality_fault(0.0, Seconds(1.0)), "") << i;
+  EXPECT_EQ(health.quality_fault(0.0, Seconds(1.0)), "");
+  EXPECT_EQ(GuardRails{}.quality_window, Seconds(60.0));
+}
+
+TEST(GuardRails, TheQualityBudgetIsOfTokensNotOfTheirMean) {
+  // Half of the tokens keep everything, half a hundredth: -ln of the mean would be 0.68 only.
+  RoutingStats stats{.layers = kLayers, .experts = kExperts, .tokens = 16};
+  stats.counts.assign(kLayers * kExperts, 1);
+  KeptMass kept;
+  for (int t = 0; t < 16; ++t) kept.add(t % 2 == 0 ? 1.0 : 0.01);
+  stats.kept_mass = kept.mean();
+  stats.quality_loss = kept.quality_loss();
+  ControllerConfig config = guard_config();
+  config.guard.quality_window = Seconds(1.0);
+  KernelAwareTtha controller(config, nullptr);
+  const LogitSample sample = testing::LogitSource(kLayers, 16, kExperts, 3).next();
+  const Snapshot snapshot{.gpus = std::vector<GpuReading>(1)};
+  const StepMetrics metrics{.tick = Seconds(0.1),
+                            .step_time = Seconds(0.01),
+                            .step_period = Seconds(0.016),
+                            .steps = 6.0};
+  for (int i = 1; i <= 10; ++i) {
+    controller.decide({.now = i * Seconds(0.1),
+                       .snapshot = snapshot,
+                       .stats = stats,
+                       .sample = sample,
+                       .metrics = metrics,
+                       .costs = config.costs});
+  }
+  EXPECT_NE(controller.state().fallback.find("quality loss"), std::string::npos)
+      << controller.state().fallback;
+}
+
 TEST(GuardRails, AStepTimeTargetNeedsNoSensor) {
   const auto log = run_with(guard_config({.step_time = Seconds(0.006)}), 4.0,
                             [](double, Snapshot& s, LogitSample&) { s.gpus.clear(); });
@@ -247,6 +285,7 @@ TEST(GuardRails, WithoutCalibrationTheStaticPlanIsMissedAndThatIsSaid) {
 TEST(GuardRails, ASpentQualityBudgetOutranksALostSensor) {
   ControllerConfig config = calibrated_config(150.0);  // out of reach: the floor
   config.guard.max_quality_loss = 0.3;
+  config.guard.quality_window = Seconds(5.0);
   const auto log = run_with(config, 8.0, freeze(0.0, 1e9));
   expect_static(at(log, 2.2), config);
   expect_baseline(log.back());

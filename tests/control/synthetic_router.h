@@ -69,9 +69,15 @@ class ReferenceRouter {
 
   RoutingStats route(const LogitSample& sample, const RoutingPlan& plan) const {
     RoutingStats stats{.layers = sample.layers, .experts = sample.experts, .tokens = sample.tokens};
-    double kept = 0.0;
-    for (int l = 0; l < sample.layers; ++l) kept += route_layer(sample, plan, l, stats.counts);
-    stats.kept_mass = kept / (sample.layers * sample.tokens);
+    std::vector<double> kept;  // of each token in each layer
+    for (int l = 0; l < sample.layers; ++l) route_layer(sample, plan, l, stats.counts, kept);
+    stats.kept_mass = 0.0;
+    double nats = 0.0;
+    for (const double m : kept) {
+      stats.kept_mass += m / static_cast<double>(kept.size());
+      nats -= std::log(std::clamp(m, 1e-3, 1.0)) / static_cast<double>(kept.size());
+    }
+    stats.quality_loss = nats;
     return stats;
   }
 
@@ -83,8 +89,8 @@ class ReferenceRouter {
     bool weightless = false;       ///< its baseline picks have p = 0
   };
 
-  double route_layer(const LogitSample& s, const RoutingPlan& plan, int l,
-                     std::vector<std::int32_t>& counts) const {
+  void route_layer(const LogitSample& s, const RoutingPlan& plan, int l,
+                   std::vector<std::int32_t>& counts, std::vector<double>& kept) const {
     const auto price = plan.activation_price(l);
     const LayerPlan& rule = plan.layer(l);
     std::vector<Token> tokens(s.tokens);
@@ -118,7 +124,6 @@ class ReferenceRouter {
     }
     const std::size_t base = counts.size();
     counts.resize(base + s.experts, 0);
-    double kept = 0.0;
     for (int t = 0; t < s.tokens; ++t) {
       int taken = 0;
       double own = 0.0;
@@ -129,9 +134,8 @@ class ReferenceRouter {
         ++taken;
         own += tokens[t].u[e];
       }
-      kept += tokens[t].weightless ? 1.0 : std::min(own, 1.0);
+      kept.push_back(tokens[t].weightless ? 1.0 : std::min(own, 1.0));
     }
-    return kept;
   }
 
   Token token(std::span<const float> logits, std::span<const float> beta,

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace thermoe {
 namespace {
 
@@ -15,6 +17,30 @@ TEST(RoutingStats, CountsDistinctExpertsALayer) {
 }
 
 TEST(RoutingStats, WithoutLayersNothingIsActive) { EXPECT_EQ(RoutingStats{}.mean_active(), 0.0); }
+
+TEST(KeptMass, LosesTheMeanOfTheLogarithmsNotTheLogarithmOfTheMean) {
+  KeptMass kept;
+  double nats = 0.0;
+  for (int i = 1; i <= 1000; ++i) {
+    kept.add(0.001 * i);
+    nats -= std::log(0.001 * i) / 1000.0;
+  }
+  EXPECT_NEAR(kept.mean(), 0.5005, 1e-12);
+  EXPECT_NEAR(kept.quality_loss(), nats, 1e-12);
+}
+
+TEST(KeptMass, ATokenThatKeepsNothingLosesABoundedNumberOfNats) {
+  EXPECT_NEAR(quality_loss_of(0.0), std::log(1000.0), 1e-12);
+  EXPECT_EQ(quality_loss_of(1.0 + 1e-7), 0.0) << "rounding is no gain";
+  KeptMass kept;
+  for (int i = 0; i < 500; ++i) kept.add(0.0);
+  EXPECT_NEAR(kept.quality_loss(), std::log(1000.0), 1e-12);
+}
+
+TEST(KeptMass, WithoutTokensNothingIsLost) {
+  EXPECT_EQ(KeptMass{}.mean(), 1.0);
+  EXPECT_EQ(KeptMass{}.quality_loss(), 0.0);
+}
 
 }  // namespace
 }  // namespace thermoe

@@ -74,6 +74,7 @@ DecodeStep SyntheticDecoder::step(std::span<const std::uint8_t> bytes, const Rou
   fed_.insert(fed_.end(), bytes.begin(), bytes.end());
   for (int s = 0; s < shape_.streams; ++s) draw(s, bytes[static_cast<std::size_t>(s)]);
   std::vector<double> kept(static_cast<std::size_t>(shape_.streams));
+  KeptMass all;
   double sum = 0.0;
   for (int l = 0; l < shape_.layers; ++l) {
     const LayerRouting routing = router_.route(sample_.layer(l), shape_.streams, plan, l, steps_);
@@ -82,9 +83,11 @@ DecodeStep SyntheticDecoder::step(std::span<const std::uint8_t> bytes, const Rou
     for (std::size_t s = 0; s < kept.size(); ++s) {
       kept[s] += static_cast<double>(routing.kept_mass[s]) / shape_.layers;
       sum += static_cast<double>(routing.kept_mass[s]) / (shape_.layers * shape_.streams);
+      all.add(routing.kept_mass[s]);
     }
   }
   stats_.kept_mass = sum;
+  stats_.quality_loss = all.quality_loss();
   for (int s = 0; s < shape_.streams; ++s) predict(s, kept[static_cast<std::size_t>(s)]);
   ++steps_;
   return {.logits = logits_, .stats = stats_, .sample = sample_};
