@@ -56,10 +56,10 @@ void layer_call(benchmark::State& state, Held held) {
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(kExperts);
   TopkRouteWorkspace routing;
+  const RouterSpec router{.experts = kExperts, .k = kTopk};
   topk_route({.logits = logits.data(),
               .tokens = tokens,
-              .experts = kExperts,
-              .k = kTopk,
+              .router = &router,
               .expert = expert.data(),
               .weight = weight.data(),
               .slots = kTopk,

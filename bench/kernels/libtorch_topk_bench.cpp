@@ -26,12 +26,12 @@ void ours(benchmark::State& state, float price, cpu::Isa isa) {
   std::vector<std::int32_t> counts(kExperts);
   TopkRouteWorkspace workspace;
   workspace.reserve(kExperts);
+  const RouterSpec router{.experts = kExperts, .k = kTopk};
   for (auto _ : state) {
     cpu::topk_route({.logits = logits.data(),
                      .tokens = tokens,
-                     .experts = kExperts,
-                     .k = kTopk,
-                     .activation_price = prices,
+                     .router = &router,
+                     .plan = {.activation_price = prices},
                      .expert = expert.data(),
                      .weight = weight.data(),
                      .slots = kTopk,

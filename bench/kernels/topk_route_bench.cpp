@@ -22,13 +22,12 @@ void route(benchmark::State& state, bool priced) {
   std::vector<std::int32_t> counts(static_cast<std::size_t>(experts));
   std::vector<float> kept(static_cast<std::size_t>(tokens));
   TopkRouteWorkspace workspace;
+  const RouterSpec router{.experts = experts, .k = k};
   for (auto _ : state) {
     topk_route({.logits = logits.data(),
                 .tokens = tokens,
-                .experts = experts,
-                .k = k,
-                .k_min = 1,
-                .activation_price = price,
+                .router = &router,
+                .plan = {.activation_price = price},
                 .expert = expert.data(),
                 .weight = weight.data(),
                 .slots = k,

@@ -70,7 +70,7 @@ std::span<const float> RouterSpec::layer_bias(int layer) const {
   return std::span(selection_bias).subspan(first, row);
 }
 
-std::optional<RouterSpecProblem> find_problem(const RouterSpec& s, int layers) {
+std::optional<RouterSpecProblem> find_shape_problem(const RouterSpec& s) {
   if (s.experts < 1) {
     return RouterSpecProblem{"experts", fmt::format("{} is no number of experts", s.experts)};
   }
@@ -83,6 +83,11 @@ std::optional<RouterSpecProblem> find_problem(const RouterSpec& s, int layers) {
     return RouterSpecProblem{"routed_scale",
                              fmt::format("{} is no positive number", s.routed_scale)};
   }
+  return std::nullopt;
+}
+
+std::optional<RouterSpecProblem> find_problem(const RouterSpec& s, int layers) {
+  if (auto problem = find_shape_problem(s)) return problem;
   const std::size_t cells = static_cast<std::size_t>(layers) * static_cast<std::size_t>(s.experts);
   if (!s.selection_bias.empty() && s.selection_bias.size() != cells) {
     return RouterSpecProblem{"selection_bias",

@@ -62,7 +62,8 @@ struct RouterSpecProblem {
   std::string key{};      ///< the field's name
   std::string problem{};  ///< value and remedy
 };
-/// Nothing where a router of so many layers can be such.
+/// Nothing where a router of so many layers can be such; the second leaves selection_bias out.
 std::optional<RouterSpecProblem> find_problem(const RouterSpec& spec, int layers);
+std::optional<RouterSpecProblem> find_shape_problem(const RouterSpec& spec);
 
 }  // namespace thermoe

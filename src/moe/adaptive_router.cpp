@@ -75,17 +75,15 @@ LayerRouting AdaptiveRouter::route(std::span<const float> logits, int tokens,
   const int slots = this->slots(plan, layer);
   const bool mixed = slots > row.k;
   if (mixed) spread_k(row, layer, step, std::span(k_per_token_).first(tokens));
+  const RouterSpec router{.experts = experts_, .k = row.k};
   topk_route({.logits = logits.data(),
               .tokens = tokens,
-              .experts = experts_,
-              .score = ScoreFunction::kSoftmax,
-              .renormalise = true,
-              .k = row.k,
-              .k_min = std::clamp(row.k_min, 1, row.k),
-              .k_per_token =
-                  mixed ? std::span<const int>(k_per_token_).first(tokens) : std::span<const int>{},
-              .selection_bias = plan.selection_bias(layer),
-              .activation_price = plan.activation_price(layer),
+              .router = &router,
+              .plan = {.k_min = std::clamp(row.k_min, 1, row.k),
+                       .k_per_token = mixed ? std::span<const int>(k_per_token_).first(tokens)
+                                            : std::span<const int>{},
+                       .selection_bias = plan.selection_bias(layer),
+                       .activation_price = plan.activation_price(layer)},
               .expert = expert_.data(),
               .weight = weight_.data(),
               .slots = slots,

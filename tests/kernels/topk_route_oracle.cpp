@@ -2,6 +2,7 @@
 #include "topk_route_oracle.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -12,19 +13,33 @@ namespace {
 
 struct Token {
   std::vector<double> p;          // by expert
-  std::vector<double> selection;  // by expert
-  std::vector<int> ranked;        // valid experts, best first
+  std::vector<double> biased;     // by expert: p + beta
+  std::vector<double> selection;  // by expert: p + beta - b * s
+  std::vector<int> ranked;        // valid experts of its groups, best first
   double s = 0.0;
   int k = 0;
+  int k_min = 0;
 
-  double u(int e) const { return s > 0.0 ? p[e] / s : 0.0; }
+  double share(double score) const { return s > 0.0 ? score / s : 0.0; }
   std::vector<int> top(int n) const {
     return {ranked.begin(), ranked.begin() + std::min<std::size_t>(n, ranked.size())};
   }
 };
 
+const float* row_of(const RouteProblem& problem, int t) {
+  return problem.logits.data() + static_cast<std::ptrdiff_t>(t) * problem.experts;
+}
+
+double score_of(ScoreFunction score, double x, double highest) {
+  if (std::isinf(x) && x < 0.0) return 0.0;
+  if (score == ScoreFunction::kSigmoid) return 1.0 / (1.0 + std::exp(-x));
+  if (score == ScoreFunction::kSoftmax) return x == highest ? 1.0 : std::exp(x - highest);
+  return std::sqrt(x > 40.0 ? std::min(x, double{std::numeric_limits<float>::max()})
+                            : std::log1p(std::exp(x)));
+}
+
 std::vector<double> probabilities(const RouteProblem& problem, int t) {
-  const float* row = problem.logits.data() + static_cast<std::ptrdiff_t>(t) * problem.experts;
+  const float* row = row_of(problem, t);
   std::vector<double> p(problem.experts, 0.0);
   double highest = -std::numeric_limits<double>::infinity();
   double total = 0.0;
@@ -33,9 +48,7 @@ std::vector<double> probabilities(const RouteProblem& problem, int t) {
   }
   for (int e = 0; e < problem.experts; ++e) {
     if (std::isnan(row[e])) continue;
-    p[e] = problem.score == ScoreFunction::kSigmoid ? 1.0 / (1.0 + std::exp(-double{row[e]}))
-           : row[e] == highest                      ? 1.0
-                                                    : std::exp(row[e] - highest);
+    p[e] = score_of(problem.score, row[e], highest);
     total += p[e];
   }
   if (problem.score == ScoreFunction::kSoftmax && total > 0.0) {
@@ -44,32 +57,97 @@ std::vector<double> probabilities(const RouteProblem& problem, int t) {
   return p;
 }
 
-Token make_token(const RouteProblem& problem, int t, double& margin) {
-  Token token{.p = probabilities(problem, t), .selection{}, .ranked{}, .k = problem.k_of(t)};
-  std::vector<double> largest;
+/// Lowers `margin` to the relative distance of two values; a tie of the same terms is exact in any
+/// arithmetic, one of different terms is chance.
+void come_between(double a, double b, bool same_terms, double size, double& margin) {
+  if (same_terms) return;
+  margin = std::min(margin, std::abs(a - b) / std::max({size, std::abs(a), std::abs(b)}));
+}
+
+/// The token's own experts: all that are no NaN, in the groups of the best sums of two.
+std::vector<int> own_experts(const RouteProblem& problem, int t, const Token& token,
+                             double& margin) {
+  const int size = problem.experts / problem.groups;
+  std::vector<std::vector<int>> members(problem.groups);
   for (int e = 0; e < problem.experts; ++e) {
-    if (std::isnan(problem.logits[static_cast<std::size_t>(t) * problem.experts + e])) continue;
-    token.ranked.push_back(e);
-    largest.push_back(token.p[e]);
+    if (!std::isnan(row_of(problem, t)[e])) members[e / size].push_back(e);
   }
-  std::sort(largest.rbegin(), largest.rend());
-  largest.resize(std::min<std::size_t>(largest.size(), token.k));
-  token.s = std::accumulate(largest.begin(), largest.end(), 0.0);
-  token.selection = token.p;
-  for (int e = 0; e < problem.experts && !problem.bias.empty(); ++e) {
-    token.selection[e] -= problem.bias[e] * token.s;
+  std::vector<double> rank;
+  std::vector<std::vector<double>> terms;
+  for (const auto& group : members) {
+    std::vector<double> scores;
+    for (const int e : group) scores.push_back(token.biased[e]);
+    std::sort(scores.rbegin(), scores.rend());
+    scores.resize(std::min<std::size_t>(scores.size(), 2));
+    terms.push_back(scores);
+    rank.push_back(scores.empty() ? -std::numeric_limits<double>::infinity()
+                                  : std::accumulate(scores.begin(), scores.end(), 0.0));
   }
-  const auto& score = token.selection;
-  const float* row = problem.logits.data() + static_cast<std::ptrdiff_t>(t) * problem.experts;
-  std::stable_sort(token.ranked.begin(), token.ranked.end(), [&](int a, int b) {
-    if (score[a] != score[b] || !problem.bias.empty()) return score[a] > score[b];
-    return row[a] > row[b];  // logits tell apart what p no longer does
-  });
-  for (std::size_t i = 1; i < token.ranked.size(); ++i) {
-    const double a = score[token.ranked[i - 1]];
-    const double b = score[token.ranked[i]];
-    const double size = std::max({a, std::abs(b), problem.bias.empty() ? 0.0 : token.s});
-    if (a != b) margin = std::min(margin, (a - b) / size);
+  std::vector<int> order(problem.groups);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank[a] > rank[b]; });
+  if (problem.groups_kept < problem.groups) {
+    const int last = order[problem.groups_kept - 1];
+    const int next = order[problem.groups_kept];
+    come_between(rank[last], rank[next], terms[last] == terms[next], 1e-30, margin);
+  }
+  std::vector<int> own;
+  std::sort(order.begin(), order.begin() + problem.groups_kept);
+  for (int g = 0; g < problem.groups_kept; ++g) {
+    own.insert(own.end(), members[order[g]].begin(), members[order[g]].end());
+  }
+  return own;
+}
+
+bool any_nonzero(const std::vector<float>& v) {
+  return std::any_of(v.begin(), v.end(), [](float x) { return x != 0.0F; });
+}
+
+/// Sorts by score, best first; by the logits where they are the score.
+std::vector<int> ranked(const RouteProblem& problem, int t, std::vector<int> experts,
+                        const std::vector<double>& score, bool by_logits, double size,
+                        double& margin) {
+  const float* row = row_of(problem, t);
+  std::stable_sort(experts.begin(), experts.end(),
+                   [&](int a, int b) { return by_logits ? row[a] > row[b] : score[a] > score[b]; });
+  // Without prices nothing depends on the order behind the picks.
+  const std::size_t last = problem.price.empty()
+                               ? static_cast<std::size_t>(std::max(problem.k, problem.k_of(t)))
+                               : experts.size();
+  for (std::size_t i = 1; i < experts.size() && i <= last && !by_logits; ++i) {
+    const int a = experts[i - 1];
+    const int b = experts[i];
+    const auto same = [&](const std::vector<float>& v) { return v.empty() || v[a] == v[b]; };
+    const bool tie = row[a] == row[b] && same(problem.model_bias) && same(problem.bias);
+    come_between(score[a], score[b], tie, size, margin);
+  }
+  return experts;
+}
+
+Token make_token(const RouteProblem& problem, int t, double& margin) {
+  Token token{.p = probabilities(problem, t),
+              .biased{},
+              .selection{},
+              .ranked{},
+              .k = problem.k_of(t),
+              .k_min = problem.k_min_of(t)};
+  token.biased = token.p;
+  const bool has_model_bias = any_nonzero(problem.model_bias);
+  for (int e = 0; e < problem.experts && has_model_bias; ++e) {
+    token.biased[e] += problem.model_bias[e];
+  }
+  const double size = has_model_bias ? 0.1 : 0.0;
+  const std::vector<int> own = own_experts(problem, t, token, margin);
+  const std::vector<int> baseline =
+      ranked(problem, t, own, token.biased, !has_model_bias, size, margin);
+  for (int i = 0; i < std::min<int>(problem.k, static_cast<int>(baseline.size())); ++i) {
+    token.s += token.p[baseline[i]];
+  }
+  token.selection = token.biased;
+  token.ranked = baseline;
+  if (any_nonzero(problem.bias)) {
+    for (int e = 0; e < problem.experts; ++e) token.selection[e] -= problem.bias[e] * token.s;
+    token.ranked = ranked(problem, t, own, token.selection, false, std::max(size, token.s), margin);
   }
   return token;
 }
@@ -85,36 +163,79 @@ std::set<int> active_set(const RouteProblem& problem, const std::vector<Token>& 
   std::set<int> active;
   for (const Token& token : tokens) {
     for (const int e : token.top(token.k)) in_union.insert(e);
-    for (const int e : token.top(std::min(problem.k_min, token.k))) active.insert(e);
+    for (const int e : token.top(std::min(token.k_min, token.k))) active.insert(e);
+  }
+  std::vector<double> loss(problem.experts, 0.0);
+  for (const Token& token : tokens) {
+    const auto& v = problem.loss_scores == LossScores::kBiased ? token.biased : token.p;
+    const std::vector<int> own = token.top(token.k);
+    double next = 0.0;
+    for (const int other : token.ranked) {
+      if (contains(own, other) || !in_union.contains(other)) continue;
+      next = token.share(v[other]);
+      break;
+    }
+    for (const int e : own) loss[e] += std::max(0.0, token.share(v[e]) - next);
   }
   for (const int e : in_union) {
-    double loss = 0.0;
-    for (const Token& token : tokens) {
-      const std::vector<int> own = token.top(token.k);
-      if (!contains(own, e)) continue;
-      double next = 0.0;
-      for (const int other : token.ranked) {
-        if (contains(own, other) || !in_union.contains(other)) continue;
-        next = token.u(other);
-        break;
-      }
-      loss += std::max(0.0, token.u(e) - next);
-    }
     const double price = problem.price[e];
-    if (loss >= price) active.insert(e);
-    if (price != 0.0) margin = std::min(margin, std::abs(loss - price) / price);
+    if (loss[e] >= price) active.insert(e);
+    if (price != 0.0 && std::isfinite(price)) come_between(loss[e], price, false, 0.0, margin);
   }
   return active;
+}
+
+std::vector<double> weights(const RouteProblem& problem, const Token& token,
+                            const std::vector<int>& picks) {
+  double mass = 0.0;
+  for (const int e : picks) mass += token.p[e];
+  const double unit = problem.denominator == WeightDenominator::kPicked      ? mass
+                      : problem.denominator == WeightDenominator::kReference ? token.s
+                                                                             : 1.0;
+  std::vector<double> weight;
+  for (const int e : picks) {
+    weight.push_back(problem.scale *
+                     (unit > 0.0 ? token.p[e] / unit : 1.0 / static_cast<double>(picks.size())));
+  }
+  return weight;
 }
 
 }  // namespace
 
 int RouteProblem::slots() const {
-  return k_per_token.empty() ? k : *std::max_element(k_per_token.begin(), k_per_token.end());
+  return k_per_token.empty() ? plan_k.value_or(k)
+                             : *std::max_element(k_per_token.begin(), k_per_token.end());
+}
+
+RouterSpec RouteProblem::router() const {
+  return {.experts = experts,
+          .k = k,
+          .score = score,
+          .groups = groups,
+          .groups_kept = groups_kept,
+          .denominator = denominator,
+          .routed_scale = scale,
+          .loss_scores = loss_scores,
+          .selection_bias = model_bias};
 }
 
 int RouteResult::active() const {
   return static_cast<int>(counts.size() - std::count(counts.begin(), counts.end(), 0));
+}
+
+std::uint16_t narrowed(float value, LogitType type) {
+  if (type == LogitType::kBf16) {
+    return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
+  }
+  const auto sign = static_cast<std::uint16_t>(std::signbit(value) ? 0x8000 : 0);
+  if (std::isnan(value)) return sign | 0x7e00;
+  if (std::isinf(value)) return sign | 0x7c00;
+  int exponent = 0;
+  const float mantissa = std::frexp(std::abs(value), &exponent);
+  if (exponent < -13 || value == 0.0F)
+    return sign | static_cast<std::uint16_t>(std::ldexp(std::abs(value), 24));
+  const auto digits = static_cast<std::uint16_t>(mantissa * 2048.0F);
+  return sign | static_cast<std::uint16_t>(((exponent + 14) << 10) | (digits & 0x3ff));
 }
 
 RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
@@ -122,33 +243,53 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
   RouteResult result{.expert = std::vector<std::int32_t>(cells, -77),
                      .weight = std::vector<float>(cells, -77.0F),
                      .counts = std::vector<std::int32_t>(problem.experts, -77),
-                     .kept_mass = std::vector<float>(problem.tokens, -77.0F)};
+                     .kept_mass = std::vector<float>(problem.tokens, -77.0F),
+                     .masked_logits = std::vector<float>(problem.logits.size(), -77.0F)};
+  std::vector<std::uint16_t> bits;
+  GateLogits logits(problem.logits.data());
+  if (problem.type != LogitType::kF32) {
+    for (const float x : problem.logits) bits.push_back(narrowed(x, problem.type));
+    logits = problem.type == LogitType::kBf16 ? GateLogits::bf16(bits.data())
+                                              : GateLogits::f16(bits.data());
+  }
   TopkRouteWorkspace workspace;
-  backend.topk_route({.logits = problem.logits.data(),
+  workspace.reserve(problem.experts > 0 && problem.experts <= kMaxExperts ? problem.experts : 1);
+  std::fill(workspace.values.begin(), workspace.values.end(), -77.0F);
+  std::fill(workspace.ids.begin(), workspace.ids.end(), -77);
+  const RouterSpec router = problem.router();
+  backend.topk_route({.logits = logits,
                       .tokens = problem.tokens,
-                      .experts = problem.experts,
-                      .score = problem.score,
-                      .renormalise = problem.renormalise,
-                      .k = problem.k,
-                      .k_min = problem.k_min,
-                      .k_per_token = problem.k_per_token,
-                      .selection_bias = problem.bias,
-                      .activation_price = problem.price,
+                      .valid = problem.valid,
+                      .router = &router,
+                      .plan = {.k = problem.plan_k,
+                               .k_min = problem.k_min,
+                               .k_per_token = problem.k_per_token,
+                               .k_min_per_token = problem.k_min_per_token,
+                               .selection_bias = problem.bias,
+                               .activation_price = problem.price},
                       .expert = result.expert.data(),
                       .weight = result.weight.data(),
                       .slots = problem.slots(),
+                      .fill_slots = problem.fill_slots,
                       .counts = result.counts.data(),
                       .kept_mass = result.kept_mass.data(),
+                      .masked_logits = result.masked_logits.data(),
                       .workspace = &workspace});
   return result;
 }
 
+double RouteOracle::smallest_margin() const {
+  return std::accumulate(margin.begin(), margin.end(), price_margin,
+                         [](double a, double b) { return std::min(a, b); });
+}
+
 RouteOracle route_oracle(const RouteProblem& problem) {
-  RouteOracle oracle;
+  RouteOracle oracle{.margin = std::vector<double>(problem.tokens, 1.0)};
+  const int valid = problem.valid.value_or(problem.tokens);
   std::vector<Token> tokens;
-  for (int t = 0; t < problem.tokens; ++t) tokens.push_back(make_token(problem, t, oracle.margin));
+  for (int t = 0; t < valid; ++t) tokens.push_back(make_token(problem, t, oracle.margin[t]));
   std::set<int> active;
-  if (!problem.price.empty()) active = active_set(problem, tokens, oracle.margin);
+  if (!problem.price.empty()) active = active_set(problem, tokens, oracle.price_margin);
   for (const Token& token : tokens) {
     std::vector<int> picks;
     for (const int e : token.ranked) {
@@ -157,16 +298,13 @@ RouteOracle route_oracle(const RouteProblem& problem) {
     }
     double mass = 0.0;
     for (const int e : picks) mass += token.p[e];
-    std::vector<double> weight;
-    for (const int e : picks) {
-      weight.push_back(!problem.renormalise ? token.p[e]
-                       : mass > 0.0         ? token.p[e] / mass
-                                            : 1.0 / static_cast<double>(picks.size()));
-    }
     oracle.picks.push_back(picks);
-    oracle.weight.push_back(weight);
-    oracle.kept_mass.push_back(token.s > 0.0 ? mass / token.s : 1.0);
+    oracle.weight.push_back(weights(problem, token, picks));
+    oracle.kept_mass.push_back(token.s > 0.0 ? std::min(1.0, mass / token.s) : 1.0);
   }
+  oracle.picks.resize(problem.tokens);
+  oracle.weight.resize(problem.tokens);
+  oracle.kept_mass.resize(problem.tokens, 1.0);
   return oracle;
 }
 

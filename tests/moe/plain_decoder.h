@@ -138,10 +138,10 @@ class PlainDecoder {
     std::vector<std::int32_t> counts(c.experts);
     std::vector<float> mix(c.top_k);
     TopkRouteWorkspace workspace;
+    const RouterSpec router{.experts = c.experts, .k = c.top_k};
     topk_route({.logits = logits,
                 .tokens = 1,
-                .experts = c.experts,
-                .k = c.top_k,
+                .router = &router,
                 .expert = ids.data(),
                 .weight = mix.data(),
                 .slots = c.top_k,

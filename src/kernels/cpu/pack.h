@@ -128,6 +128,15 @@ THERMOE_INLINE Pack<T, W> select(const Ints<W>& mask, std::type_identity_t<T> a,
   return select(mask, splat<W>(a), b);
 }
 
+/// Lane by lane, correctly rounded. (A vector instruction where sqrt sets no errno.)
+template <int W>
+THERMOE_INLINE Floats<W> sqrt(const Floats<W>& x) {
+  float lanes[kLanes];
+  store(lanes, x);
+  for (float& lane : lanes) lane = __builtin_sqrtf(lane);
+  return load<W>(lanes);
+}
+
 /// table[index & 15], lane by lane, where one instruction does that (clang 14 has no name for it).
 #if defined(__x86_64__) && !defined(__clang__)
 template <int W>

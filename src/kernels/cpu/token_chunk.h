@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/top_select.h"
+#include "kernels/cpu/widen_logits.h"
 #include "kernels/cpu/workspace_rows.h"
 #include "kernels/topk_route.h"
 
@@ -25,21 +26,29 @@ struct TokenChunk {
 
   int first = 0;  ///< token of the call
   int count = 0;
-  int padded;                    ///< experts, rounded up to whole vectors
-  const float* logits[kTokens];  ///< [padded], NaN behind the last expert
-  const float* key[kTokens];     ///< [padded] selection scores: logits, or mass - b * s
-  float highest[kTokens];        ///< the largest logit
-  float top_mass[kTokens];       ///< s: mass of the token's k largest logits
-  int picked[kTokens];           ///< slots in use
+  int padded;  ///< experts, rounded up to whole vectors
+  /// [padded], NaN behind the last expert and outside the token's own groups.
+  const float* logits[kTokens];
+  const float* key[kTokens];  ///< [padded] selection scores: logits, or masses and biases
+  std::int32_t* id[kTokens];  ///< [take] where its picks go
+  int take[kTokens];          ///< how many
+  int picked[kTokens];        ///< slots in use
+  float highest[kTokens];     ///< the largest logit; 0 where no expert has mass
+  float whole[kTokens];       ///< mass of p = 1; where `score_rows` ran
+  float top_mass[kTokens];    ///< s: mass of the baseline's picks
 
   /// Of the picks, by slot, padded with 0.
   THERMOE_INLINE float* mass(int i) const { return row(rows.mass, i); }
-  /// Logits, where rows are no whole vectors.
+  /// Logits, where the caller's cannot be used as they are.
   THERMOE_INLINE float* row_copy(int i) const { return row(rows.row_copy, i); }
   /// Keys, where they are not the logits.
   THERMOE_INLINE float* row_key(int i) const { return row(rows.row_key, i); }
   /// Keys of those that may be picked.
   THERMOE_INLINE float* masked(int i) const { return row(rows.masked, i); }
+  /// The baseline's picks, where they are not the slots' own.
+  THERMOE_INLINE std::int32_t* reference(int i) const {
+    return rows.reference + static_cast<std::ptrdiff_t>(i) * padded;
+  }
 
  private:
   THERMOE_INLINE float* row(float* first_row, int i) const {
@@ -49,37 +58,50 @@ struct TokenChunk {
   WorkspaceRows rows;
 };
 
-/// Biases as vectors: [padded], 0 behind the last expert.
-struct PaddedBias {
-  const float* value = nullptr;
-  bool any = false;  ///< whether one is not 0
+/// Biases as vectors: [padded], 0 behind the last expert. Null: none, or all 0.
+struct PaddedBiases {
+  const float* model = nullptr;  ///< beta
+  const float* plan = nullptr;   ///< b
 };
 
 THERMOE_INLINE int token_k(const TopkRouteArgs& a, int t) {
-  return a.k_per_token.empty() ? a.k : a.k_per_token[static_cast<std::size_t>(t)];
+  if (!a.plan.k_per_token.empty()) return a.plan.k_per_token[static_cast<std::size_t>(t)];
+  return a.plan.k.value_or(a.router->k);
+}
+THERMOE_INLINE int token_k_min(const TopkRouteArgs& a, int t) {
+  if (a.plan.k_min_per_token.empty()) return a.plan.k_min;
+  return a.plan.k_min_per_token[static_cast<std::size_t>(t)];
+}
+/// Whether every token takes as many experts as the baseline: its picks are then the reference.
+THERMOE_INLINE bool takes_reference_k(const TopkRouteArgs& a) {
+  return a.plan.k_per_token.empty() && a.plan.k.value_or(a.router->k) == a.router->k;
 }
 THERMOE_INLINE std::int32_t* picks(const TopkRouteArgs& a, int t) {
   return a.expert + static_cast<std::ptrdiff_t>(t) * a.slots;
 }
+THERMOE_INLINE bool has_scores(const TopkRouteArgs& a, const PaddedBiases& bias) {
+  return bias.model || a.router->groups > 1;
+}
 
-/// Mass of experts with these logits. The largest is exactly 1 in softmax, even where it is
-/// infinite: +inf shares all the mass and a row of -inf is uniform.
+/// Mass of experts with these logits. In softmax the largest is exactly 1, even where it is
+/// infinite: +inf shares all the mass.
 template <int W>
 THERMOE_INLINE Floats<W> mass_of(ScoreFunction score, const Floats<W>& x, float highest) {
   if (score == ScoreFunction::kSigmoid) return sigmoid(x);
+  if (score == ScoreFunction::kSqrtSoftplus) return sqrt_softplus(x);
   return select(x == splat<W>(highest), 1.0F, exp(x - highest));
 }
 
 /// Picks by `key` among all (or by `masked`) for the chunk's tokens whose flag is set.
 template <int W>
-THERMOE_INLINE void select_picks(const TopkRouteArgs& a, const TokenChunk& c,
+THERMOE_INLINE void select_picks(const TokenChunk& c,
                                  const float* const (&key)[TokenChunk::kTokens],
                                  const bool* wanted) {
   Selection selections[TokenChunk::kTokens];
   std::size_t n = 0;
   for (int i = 0; i < c.count; ++i) {
     if (wanted && !wanted[i]) continue;
-    selections[n++] = {key[i], picks(a, c.first + i), token_k(a, c.first + i)};
+    selections[n++] = {key[i], c.id[i], c.take[i]};
   }
   select_top<W>(std::span(selections, n), c.padded);
 }
@@ -88,8 +110,8 @@ THERMOE_INLINE void select_picks(const TopkRouteArgs& a, const TokenChunk& c,
 template <int W>
 THERMOE_INLINE void weigh_picks(const TopkRouteArgs& a, TokenChunk& c) {
   for (int i = 0; i < c.count; ++i) {
-    const std::int32_t* id = picks(a, c.first + i);
-    const int k = token_k(a, c.first + i);
+    const std::int32_t* id = c.id[i];
+    const int k = c.take[i];
     int n = 0;
     for (; n < k && id[n] >= 0; ++n) c.mass(i)[n] = c.logits[i][id[n]];
     c.picked[i] = n;
@@ -98,68 +120,34 @@ THERMOE_INLINE void weigh_picks(const TopkRouteArgs& a, TokenChunk& c) {
   }
   for (int i = 0; i < c.count; ++i) {
     for (int n = 0; n < c.picked[i]; n += kLanes) {
-      store(c.mass(i) + n, mass_of(a.score, load<W>(c.mass(i) + n), c.highest[i]));
+      store(c.mass(i) + n, mass_of(a.router->score, load<W>(c.mass(i) + n), c.highest[i]));
     }
   }
 }
 
-/// The long steps as functions of their own, as each is called from several places (defined in
-/// topk_route.cpp).
+/// The long steps as functions of their own, as each is called from several places or seldom
+/// (defined in topk_route.cpp).
 template <int W>
 struct ChunkKernel;
-#define THERMOE_CHUNK_KERNEL(width, target)                                                   \
-  template <>                                                                                 \
-  struct ChunkKernel<width> {                                                                 \
-    target [[gnu::noinline]] static void weigh(const TopkRouteArgs& a, TokenChunk& c);        \
-    target [[gnu::noinline]] static void pick(const TopkRouteArgs& a, const PaddedBias& bias, \
-                                              int first, int count, TokenChunk& c);           \
+#define THERMOE_CHUNK_KERNEL(width, target)                                                      \
+  template <>                                                                                    \
+  struct ChunkKernel<width> {                                                                    \
+    target [[gnu::noinline]] static void weigh(const TopkRouteArgs& a, TokenChunk& c);           \
+    target [[gnu::noinline]] static void score(const TopkRouteArgs& a, const PaddedBiases& bias, \
+                                               TokenChunk& c);                                   \
+    target [[gnu::noinline]] static void pick(const TopkRouteArgs& a, const PaddedBiases& bias,  \
+                                              int first, int count, TokenChunk& c);              \
   };
 THERMOE_CHUNK_KERNEL(kAvx512Width, THERMOE_TARGET_AVX512)
 THERMOE_CHUNK_KERNEL(kAvx2Width, THERMOE_TARGET_AVX2)
 THERMOE_CHUNK_KERNEL(kBaselineWidth, )
 #undef THERMOE_CHUNK_KERNEL
 
-/// Sum over the picks in slot order.
-THERMOE_INLINE float picked_mass(const TokenChunk& c, int i) {
+/// Sum over the first picks in slot order.
+THERMOE_INLINE float sum_of_masses(const TokenChunk& c, int i, int most) {
   float sum = 0.0F;
-  for (int n = 0; n < c.picked[i]; ++n) sum += c.mass(i)[n];
+  for (int n = 0; n < most; ++n) sum += c.mass(i)[n];
   return sum;
-}
-
-/// Reads the logits of `count` tokens from `first` on and picks each one's k best by selection
-/// score. Masses of the picks are left in the chunk.
-template <int W>
-THERMOE_INLINE void pick_unpriced(const TopkRouteArgs& a, const PaddedBias& bias, int first,
-                                  int count, TokenChunk& c) {
-  c.first = first;
-  c.count = count;
-  for (int i = 0; i < count; ++i) {
-    const float* row = a.logits + static_cast<std::ptrdiff_t>(first + i) * a.experts;
-    if (c.padded != a.experts) {
-      std::copy_n(row, a.experts, c.row_copy(i));
-      std::fill(c.row_copy(i) + a.experts, c.row_copy(i) + c.padded, kNever);
-      row = c.row_copy(i);
-    }
-    c.logits[i] = row;
-    c.key[i] = row;
-  }
-  select_picks<W>(a, c, c.key, nullptr);
-  for (int i = 0; i < count; ++i) {
-    const std::int32_t best = *picks(a, first + i);
-    c.highest[i] = best >= 0 ? c.logits[i][best] : 0.0F;
-  }
-  ChunkKernel<W>::weigh(a, c);
-  for (int i = 0; i < count; ++i) c.top_mass[i] = picked_mass(c, i);
-  if (!bias.any) return;
-  for (int i = 0; i < count; ++i) {
-    for (int e = 0; e < c.padded; e += kLanes) {
-      const Floats<W> mass = mass_of(a.score, load<W>(c.logits[i] + e), c.highest[i]);
-      store(c.row_key(i) + e, mass - load<W>(bias.value + e) * c.top_mass[i]);
-    }
-    c.key[i] = c.row_key(i);
-  }
-  select_picks<W>(a, c, c.key, nullptr);
-  ChunkKernel<W>::weigh(a, c);
 }
 
 /// Sum of the masses of all experts of token i.
@@ -168,27 +156,111 @@ THERMOE_INLINE float whole_mass(const TopkRouteArgs& a, const TokenChunk& c, int
   Floats<W> total = splat<W>(0.0F);
   for (int e = 0; e < c.padded; e += kLanes) {
     const Floats<W> x = load<W>(c.logits[i] + e);
-    total = total + select(x == x, mass_of(a.score, x, c.highest[i]), splat<W>(0.0F));
+    total = total + select(x == x, mass_of(a.router->score, x, c.highest[i]), splat<W>(0.0F));
   }
   return sum(total);
+}
+
+/// Logits of `count` tokens from `first` on: where they lie, or copied to whole f32 vectors.
+THERMOE_INLINE void read_rows(const TopkRouteArgs& a, int first, int count, TokenChunk& c) {
+  const int experts = a.router->experts;
+  const bool in_place =
+      c.padded == experts && a.logits.type == LogitType::kF32 && a.router->groups == 1;
+  c.first = first;
+  c.count = count;
+  for (int i = 0; i < count; ++i) {
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first + i) * experts;
+    if (in_place) {
+      c.logits[i] = static_cast<const float*>(a.logits.data) + at;
+    } else {
+      widen(a.logits, at, experts, c.row_copy(i));
+      std::fill(c.row_copy(i) + experts, c.row_copy(i) + c.padded, kNever);
+      c.logits[i] = c.row_copy(i);
+    }
+    c.key[i] = c.logits[i];
+  }
+}
+
+/// Where the baseline's picks go: into the slots, or beside them where a plan changes k.
+THERMOE_INLINE void aim_at_reference(const TopkRouteArgs& a, TokenChunk& c) {
+  const bool own = takes_reference_k(a);
+  for (int i = 0; i < c.count; ++i) {
+    const int k = token_k(a, c.first + i);
+    c.id[i] = own ? picks(a, c.first + i) : c.reference(i);
+    c.take[i] = own ? k : std::max(k, a.router->k);
+  }
+}
+
+/// Moves the picks of tokens whose k is not the router's into their slots.
+THERMOE_INLINE void move_to_slots(const TopkRouteArgs& a, TokenChunk& c) {
+  for (int i = 0; i < c.count; ++i) {
+    std::int32_t* slots = picks(a, c.first + i);
+    c.take[i] = token_k(a, c.first + i);
+    c.picked[i] = std::min(c.picked[i], c.take[i]);
+    std::copy_n(c.id[i], c.picked[i], slots);
+    std::fill(slots + c.picked[i], slots + c.take[i], -1);
+    c.id[i] = slots;
+  }
+}
+
+/// Reads the logits of `count` tokens from `first` on and picks each one's k best by selection
+/// score. Masses of the picks are left in the chunk.
+template <int W>
+THERMOE_INLINE void pick_unpriced(const TopkRouteArgs& a, const PaddedBiases& bias, int first,
+                                  int count, TokenChunk& c) {
+  read_rows(a, first, count, c);
+  const bool scored = has_scores(a, bias);
+  if (scored) ChunkKernel<W>::score(a, bias, c);
+  aim_at_reference(a, c);
+  select_picks<W>(c, c.key, nullptr);
+  for (int i = 0; i < count && !scored; ++i) {
+    const std::int32_t best = c.id[i][0];
+    const float highest = best >= 0 ? c.logits[i][best] : 0.0F;
+    c.highest[i] = highest >= std::numeric_limits<float>::lowest() ? highest : 0.0F;
+  }
+  ChunkKernel<W>::weigh(a, c);
+  for (int i = 0; i < count; ++i) {
+    c.top_mass[i] = sum_of_masses(c, i, std::min(c.picked[i], a.router->k));
+  }
+  if (!takes_reference_k(a)) move_to_slots(a, c);
+  if (!bias.plan) return;
+  for (int i = 0; i < count; ++i) {
+    for (int e = 0; e < c.padded; e += kLanes) {
+      const Floats<W> score =
+          bias.model ? load<W>(c.row_key(i) + e)
+                     : mass_of(a.router->score, load<W>(c.logits[i] + e), c.highest[i]);
+      store(c.row_key(i) + e, score - load<W>(bias.plan + e) * c.top_mass[i]);
+    }
+    c.key[i] = c.row_key(i);
+  }
+  select_picks<W>(c, c.key, nullptr);
+  ChunkKernel<W>::weigh(a, c);
 }
 
 /// Writes weights and kept mass of the chunk's tokens for the picks that they have, and empties
 /// their other slots. Uses up the masses.
 template <int W>
-THERMOE_INLINE void write_weights(const TopkRouteArgs& a, TokenChunk& c) {
+THERMOE_INLINE void write_weights(const TopkRouteArgs& a, const PaddedBiases& bias, TokenChunk& c) {
+  const WeightDenominator denominator = a.router->denominator;
+  const auto scale = static_cast<float>(a.router->routed_scale);
   float mass[TokenChunk::kTokens];
-  for (int i = 0; i < c.count; ++i) mass[i] = picked_mass(c, i);
+  for (int i = 0; i < c.count; ++i) mass[i] = sum_of_masses(c, i, c.picked[i]);
   for (int i = 0; i < c.count; ++i) {
     float unit = mass[i];
-    if (!a.renormalise) unit = a.score == ScoreFunction::kSoftmax ? whole_mass<W>(a, c, i) : 1.0F;
+    if (denominator == WeightDenominator::kReference) unit = c.top_mass[i];
+    if (denominator == WeightDenominator::kNone) {
+      unit = a.router->score != ScoreFunction::kSoftmax ? 1.0F
+             : has_scores(a, bias)                      ? c.whole[i]
+                                                        : whole_mass<W>(a, c, i);
+      if (unit == 0.0F) unit = 1.0F;  // a row of -inf: every p is 0
+    }
     if (unit > 0.0F) {
       const Floats<W> divisor = splat<W>(unit);
       for (int n = 0; n < c.picked[i]; n += kLanes) {
-        store(c.mass(i) + n, load<W>(c.mass(i) + n) / divisor);
+        store(c.mass(i) + n, load<W>(c.mass(i) + n) / divisor * scale);
       }
     } else {
-      std::fill_n(c.mass(i), c.picked[i], 1.0F / static_cast<float>(c.picked[i]));
+      std::fill_n(c.mass(i), c.picked[i], scale / static_cast<float>(c.picked[i]));
     }
   }
   for (int i = 0; i < c.count; ++i) {

@@ -2,8 +2,11 @@
 #include "kernels/topk_route.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/cpu/backends.h"
+#include "kernels/cpu/route_outputs.h"
+#include "kernels/cpu/score_rows.h"
 #include "kernels/cpu/token_chunk.h"
 
 // Pricing looks at every token up to three times. A batch of one chunk, which decoding is, keeps
@@ -11,13 +14,17 @@
 // has no room for it.
 namespace thermoe::cpu {
 
-#define THERMOE_CHUNK_KERNEL(width, target)                                                       \
-  target void ChunkKernel<width>::weigh(const TopkRouteArgs& a, TokenChunk& c) {                  \
-    weigh_picks<width>(a, c);                                                                     \
-  }                                                                                               \
-  target void ChunkKernel<width>::pick(const TopkRouteArgs& a, const PaddedBias& bias, int first, \
-                                       int count, TokenChunk& c) {                                \
-    pick_unpriced<width>(a, bias, first, count, c);                                               \
+#define THERMOE_CHUNK_KERNEL(width, target)                                               \
+  target void ChunkKernel<width>::weigh(const TopkRouteArgs& a, TokenChunk& c) {          \
+    weigh_picks<width>(a, c);                                                             \
+  }                                                                                       \
+  target void ChunkKernel<width>::score(const TopkRouteArgs& a, const PaddedBiases& bias, \
+                                        TokenChunk& c) {                                  \
+    score_rows<width>(a, bias, c);                                                        \
+  }                                                                                       \
+  target void ChunkKernel<width>::pick(const TopkRouteArgs& a, const PaddedBiases& bias,  \
+                                       int first, int count, TokenChunk& c) {             \
+    pick_unpriced<width>(a, bias, first, count, c);                                       \
   }
 THERMOE_CHUNK_KERNEL(kAvx512Width, THERMOE_TARGET_AVX512)
 THERMOE_CHUNK_KERNEL(kAvx2Width, THERMOE_TARGET_AVX2)
@@ -56,7 +63,7 @@ struct Pricing {
 
 /// Calls body(chunk) for all tokens, with each one's unpriced picks in its row.
 template <int W, class Body>
-THERMOE_INLINE void for_each_chunk(const TopkRouteArgs& a, const PaddedBias& bias, bool held,
+THERMOE_INLINE void for_each_chunk(const TopkRouteArgs& a, const PaddedBiases& bias, bool held,
                                    TokenChunk& c, const Body& body) {
   for (int t = 0; t < a.tokens; t += TokenChunk::kTokens) {
     const int count = std::min(TokenChunk::kTokens, a.tokens - t);
@@ -68,9 +75,10 @@ THERMOE_INLINE void for_each_chunk(const TopkRouteArgs& a, const PaddedBias& bia
 /// Step 1: collects U and G.
 THERMOE_INLINE void add_to_sets(const TopkRouteArgs& a, const TokenChunk& c, Pricing& pricing) {
   for (int i = 0; i < c.count; ++i) {
-    const std::int32_t* id = picks(a, c.first + i);
+    const std::int32_t* id = c.id[i];
+    const int k_min = std::min(token_k_min(a, c.first + i), c.picked[i]);
     for (int n = 0; n < c.picked[i]; ++n) pricing.in_union.in[id[n]] = 1;
-    for (int n = 0; n < std::min(a.k_min, c.picked[i]); ++n) pricing.active.in[id[n]] = 1;
+    for (int n = 0; n < k_min; ++n) pricing.active.in[id[n]] = 1;
   }
 }
 
@@ -82,9 +90,20 @@ THERMOE_INLINE void mask_keys(const ExpertSet& set, int i, TokenChunk& c) {
   }
 }
 
+/// Biases of the model's router for 16 picks, in units of mass.
+template <int W>
+THERMOE_INLINE Floats<W> biases_of(const PaddedBiases& bias, const std::int32_t* id, int count,
+                                   float whole) {
+  float lanes[kLanes] = {};
+  for (int j = 0; j < count; ++j) lanes[j] = bias.model[id[j]];
+  return load<W>(lanes) * whole;
+}
+
 /// Step 2: what the batch would lose without each expert, were only that one missing.
 template <int W>
-THERMOE_INLINE void add_losses(const TopkRouteArgs& a, TokenChunk& c, Pricing& pricing) {
+THERMOE_INLINE void add_losses(const TopkRouteArgs& a, const PaddedBiases& bias, TokenChunk& c,
+                               Pricing& pricing) {
+  const bool biased = bias.model && a.router->loss_scores == LossScores::kBiased;
   std::int32_t next[TokenChunk::kTokens];
   Selection selections[TokenChunk::kTokens];
   for (int i = 0; i < c.count; ++i) {
@@ -92,19 +111,22 @@ THERMOE_INLINE void add_losses(const TopkRouteArgs& a, TokenChunk& c, Pricing& p
     selections[i] = {c.masked(i), &next[i], 1};
   }
   for (int i = 0; i < c.count; ++i) {
-    const std::int32_t* id = picks(a, c.first + i);
+    const std::int32_t* id = c.id[i];
     for (int n = 0; n < c.picked[i]; ++n) c.masked(i)[id[n]] = kNever;
   }
   select_top<W>(std::span(selections, static_cast<std::size_t>(c.count)), c.padded);
   for (int i = 0; i < c.count; ++i) {
     if (!(c.top_mass[i] > 0.0F)) continue;  // no mass to lose
     const Floats<W> x = splat<W>(next[i] >= 0 ? c.logits[i][next[i]] : 0.0F);
-    const Floats<W> fallback = next[i] >= 0 ? mass_of(a.score, x, c.highest[i]) : splat<W>(0.0F);
-    const std::int32_t* id = picks(a, c.first + i);
+    Floats<W> fallback = next[i] >= 0 ? mass_of(a.router->score, x, c.highest[i]) : splat<W>(0.0F);
+    if (biased && next[i] >= 0) fallback = fallback + bias.model[next[i]] * c.whole[i];
+    const std::int32_t* id = c.id[i];
     for (int n = 0; n < c.picked[i]; n += kLanes) {
       float lost[kLanes];
-      store(lost, relu((load<W>(c.mass(i) + n) - fallback) / c.top_mass[i]));
       const int size = std::min(kLanes, c.picked[i] - n);
+      Floats<W> own = load<W>(c.mass(i) + n);
+      if (biased) own = own + biases_of<W>(bias, id + n, size, c.whole[i]);
+      store(lost, relu((own - fallback) / c.top_mass[i]));
       for (int j = 0; j < size; ++j) pricing.loss[id[n + j]] += lost[j];
     }
   }
@@ -116,46 +138,55 @@ THERMOE_INLINE void reroute(const TopkRouteArgs& a, const ExpertSet& active, Tok
   bool lost[TokenChunk::kTokens];
   const float* masked[TokenChunk::kTokens];
   for (int i = 0; i < c.count; ++i) {
-    const std::int32_t* id = picks(a, c.first + i);
+    const std::int32_t* id = c.id[i];
     lost[i] = !std::all_of(id, id + c.picked[i], [&](int e) { return active.in[e] != 0; });
     masked[i] = c.masked(i);
     if (lost[i]) mask_keys<W>(active, i, c);
   }
-  select_picks<W>(a, c, masked, lost);
+  select_picks<W>(c, masked, lost);
   ChunkKernel<W>::weigh(a, c);
 }
 
+/// Whether every expert outside G goes, whatever it is worth.
+THERMOE_INLINE bool all_infinite(std::span<const float> prices) {
+  return std::ranges::all_of(prices,
+                             [](float p) { return p == std::numeric_limits<float>::infinity(); });
+}
+
 template <int W>
-THERMOE_INLINE void route_priced(const TopkRouteArgs& a, const PaddedBias& bias) {
+THERMOE_INLINE void route_priced(const TopkRouteArgs& a, const PaddedBiases& bias) {
   const WorkspaceRows rows(a);
   TokenChunk c(rows);
   Pricing pricing(rows, c.padded);
   for_each_chunk<W>(
       a, bias, false, c, [&]() __attribute__((always_inline)) { add_to_sets(a, c, pricing); });
-  pricing.in_union.make_mask(c.padded);
-  for_each_chunk<W>(
-      a, bias, true, c, [&]() __attribute__((always_inline)) { add_losses<W>(a, c, pricing); });
-  for (int e = 0; e < a.experts; ++e) {
-    const bool worth = pricing.loss[e] >= a.activation_price[static_cast<std::size_t>(e)];
-    if (pricing.in_union.in[e] != 0 && worth) pricing.active.in[e] = 1;
+  if (!all_infinite(a.plan.activation_price)) {
+    pricing.in_union.make_mask(c.padded);
+    for_each_chunk<W>(
+        a, bias, true,
+        c, [&]() __attribute__((always_inline)) { add_losses<W>(a, bias, c, pricing); });
+    for (int e = 0; e < a.router->experts; ++e) {
+      const bool worth = pricing.loss[e] >= a.plan.activation_price[static_cast<std::size_t>(e)];
+      if (pricing.in_union.in[e] != 0 && worth) pricing.active.in[e] = 1;
+    }
   }
   pricing.active.make_mask(c.padded);
   for_each_chunk<W>(
       a, bias, true, c, [&]() __attribute__((always_inline)) {
         reroute<W>(a, pricing.active, c);
-        write_weights<W>(a, c);
+        write_weights<W>(a, bias, c);
       });
 }
 
 template <int W>
-THERMOE_INLINE void route_unpriced(const TopkRouteArgs& a, const PaddedBias& bias) {
+THERMOE_INLINE void route_unpriced(const TopkRouteArgs& a, const PaddedBiases& bias) {
   TokenChunk c{WorkspaceRows(a)};
   for_each_chunk<W>(
-      a, bias, false, c, [&]() __attribute__((always_inline)) { write_weights<W>(a, c); });
+      a, bias, false, c, [&]() __attribute__((always_inline)) { write_weights<W>(a, bias, c); });
 }
 
 template <int W>
-THERMOE_INLINE void run(const TopkRouteArgs& a, const PaddedBias& bias, bool has_prices) {
+THERMOE_INLINE void run(const TopkRouteArgs& a, const PaddedBiases& bias, bool has_prices) {
   if (has_prices) {
     route_priced<W>(a, bias);
   } else {
@@ -163,57 +194,76 @@ THERMOE_INLINE void run(const TopkRouteArgs& a, const PaddedBias& bias, bool has
   }
 }
 
-THERMOE_TARGET_AVX512 void run_avx512(const TopkRouteArgs& a, const PaddedBias& bias, bool priced) {
+THERMOE_TARGET_AVX512 void run_avx512(const TopkRouteArgs& a, const PaddedBiases& bias,
+                                      bool priced) {
   run<kAvx512Width>(a, bias, priced);
 }
-THERMOE_TARGET_AVX2 void run_avx2(const TopkRouteArgs& a, const PaddedBias& bias, bool priced) {
+THERMOE_TARGET_AVX2 void run_avx2(const TopkRouteArgs& a, const PaddedBiases& bias, bool priced) {
   run<kAvx2Width>(a, bias, priced);
 }
-void run_baseline(const TopkRouteArgs& a, const PaddedBias& bias, bool priced) {
+void run_baseline(const TopkRouteArgs& a, const PaddedBiases& bias, bool priced) {
   run<kBaselineWidth>(a, bias, priced);
 }
 
 bool any_nonzero(std::span<const float> values) {
-  bool any = false;  // no early return: as a loop without one it is vectorised
-  for (const float v : values) any |= v != 0.0F;
-  return any;
+  constexpr std::size_t kStretch =
+      64;  // no early return inside: as a loop without one it is vectorised
+  for (std::size_t first = 0; first < values.size(); first += kStretch) {
+    bool any = false;
+    for (const float v : values.subspan(first, std::min(kStretch, values.size() - first))) {
+      any |= v != 0.0F;
+    }
+    if (any) return true;
+  }
+  return false;
 }
 
 /// Whether a price can take an expert from a token: with k_min = k everything is in G.
 bool prices_matter(const TopkRouteArgs& a) {
-  const auto ks = a.k_per_token;
-  const int largest = ks.empty() ? a.k : *std::max_element(ks.begin(), ks.end());
-  return a.k_min < largest && any_nonzero(a.activation_price);
+  if (!any_nonzero(a.plan.activation_price)) return false;
+  bool any = false;
+  for (int t = 0; t < a.tokens; ++t) any |= token_k_min(a, t) < token_k(a, t);
+  return any;
+}
+
+/// A row of biases padded to whole vectors; null where it would change nothing.
+const float* padded_bias(std::span<const float> bias, float* row, std::size_t padded) {
+  if (bias.empty() || !any_nonzero(bias)) return nullptr;
+  std::copy(bias.begin(), bias.end(), row);
+  std::fill(row + bias.size(), row + padded, 0.0F);
+  return row;
+}
+
+void route(const TopkRouteArgs& a, Isa isa) {
+  const WorkspaceRows rows(a);
+  const PaddedBiases bias{
+      .model = padded_bias(a.router->layer_bias(a.layer), rows.model_bias, rows.row),
+      .plan = padded_bias(a.plan.selection_bias, rows.bias, rows.row)};
+  const bool has_prices = prices_matter(a);
+  switch (isa) {
+    case Isa::kAvx512:
+      run_avx512(a, bias, has_prices);
+      break;
+    case Isa::kAvx2:
+      run_avx2(a, bias, has_prices);
+      break;
+    case Isa::kBaseline:
+      run_baseline(a, bias, has_prices);
+      break;
+  }
 }
 
 }  // namespace
 
 void topk_route(const TopkRouteArgs& args, Isa isa) {
-  PaddedBias bias;
-  bias.any = any_nonzero(args.selection_bias);
-  if (bias.any) {
-    const WorkspaceRows rows(args);
-    std::copy(args.selection_bias.begin(), args.selection_bias.end(), rows.bias);
-    std::fill(rows.bias + args.experts, rows.bias + rows.row, 0.0F);
-    bias.value = rows.bias;
+  if (args.valid) {
+    TopkRouteArgs batch = args;
+    batch.tokens = *args.valid;
+    route(batch, isa);
+  } else {
+    route(args, isa);
   }
-  const bool has_prices = prices_matter(args);
-  switch (isa) {
-    case Isa::kAvx512:
-      run_avx512(args, bias, has_prices);
-      break;
-    case Isa::kAvx2:
-      run_avx2(args, bias, has_prices);
-      break;
-    case Isa::kBaseline:
-      run_baseline(args, bias, has_prices);
-      break;
-  }
-  std::fill_n(args.counts, args.experts, 0);
-  const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(args.tokens) * args.slots;
-  for (std::ptrdiff_t i = 0; i < cells; ++i) {
-    if (args.expert[i] >= 0) ++args.counts[args.expert[i]];
-  }
+  finish_outputs(args);
 }
 
 }  // namespace thermoe::cpu

@@ -12,8 +12,8 @@ namespace thermoe::cpu {
 /// vectors: memory grows with the layer, and small layers stay in the first-level cache.
 struct WorkspaceRows {
   static constexpr std::size_t kTokenRows = kSelectionsAtOnce;
-  /// Four rows a token, a loss, a bias and two masks.
-  static constexpr std::size_t kValueRows = 4 * kTokenRows + 4;
+  /// Four rows a token, a loss, two biases and two masks.
+  static constexpr std::size_t kValueRows = 4 * kTokenRows + 5;
   static constexpr std::size_t kFlagRows = 2;
 
   static std::size_t row_of(int experts) {
@@ -21,7 +21,7 @@ struct WorkspaceRows {
   }
 
   explicit WorkspaceRows(const TopkRouteArgs& args)
-      : row(row_of(args.experts)),
+      : row(row_of(args.router->experts)),
         mass(args.workspace->values.data()),
         row_copy(mass + kTokenRows * row),
         row_key(row_copy + kTokenRows * row),
@@ -30,6 +30,8 @@ struct WorkspaceRows {
         bias(loss + row),
         union_mask(bias + row),
         active_mask(union_mask + row),
+        model_bias(active_mask + row),
+        reference(args.workspace->ids.data()),
         in_union(args.workspace->flags.data()),
         active(in_union + row) {}
 
@@ -42,6 +44,8 @@ struct WorkspaceRows {
   float* bias;
   float* union_mask;
   float* active_mask;
+  float* model_bias;
+  std::int32_t* reference;
   std::uint8_t* in_union;
   std::uint8_t* active;
 };
