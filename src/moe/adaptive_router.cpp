@@ -3,87 +3,87 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/errors.h"
 
 namespace thermoe {
-namespace {
 
-/// Probability mass of a token's picks over that of its `k` best experts, at most 1 (it takes more
-/// than k where a plan gives extra picks). Softmax's denominator cancels.
-float mass_share(std::span<const float> logits, std::span<const std::int32_t> picks, int k,
-                 std::span<float> scratch) {
-  std::copy(logits.begin(), logits.end(), scratch.begin());
-  std::nth_element(scratch.begin(), scratch.begin() + (k - 1), scratch.end(), std::greater<>());
-  const float most = *std::max_element(scratch.begin(), scratch.begin() + k);
-  float own = 0.0F;
-  for (int i = 0; i < k; ++i) own += std::exp(scratch[i] - most);
-  float kept = 0.0F;
-  for (const std::int32_t e : picks) {
-    if (e >= 0) kept += std::exp(logits[e] - most);
-  }
-  return std::min(1.0F, kept / own);
-}
-
-}  // namespace
-
-void spread_k(const LayerPlan& plan, int layer, std::uint64_t step, std::span<int> k_per_token) {
-  const auto tokens = static_cast<std::uint64_t>(k_per_token.size());
-  const double share = std::clamp(static_cast<double>(plan.extra_k_share), 0.0, 1.0);
+void spread_extra(int whole, float extra, int layer, std::uint64_t step, std::span<int> by_token) {
+  const auto tokens = static_cast<std::uint64_t>(by_token.size());
+  const double share = std::clamp(static_cast<double>(extra), 0.0, 1.0);
   for (std::uint64_t t = 0; t < tokens; ++t) {
     // The token's turn in this step: turns rotate, or a share of one half would always favour the
     // same streams.
     const std::uint64_t turn = (t + step + static_cast<std::uint64_t>(layer)) % tokens;
     const auto i = static_cast<double>(step * tokens + turn);
-    const bool extra = std::floor((i + 1.0) * share) > std::floor(i * share);
-    k_per_token[t] = plan.k + (extra ? 1 : 0);
+    const bool more = std::floor((i + 1.0) * share) > std::floor(i * share);
+    by_token[t] = whole + (more ? 1 : 0);
   }
 }
 
-AdaptiveRouter::AdaptiveRouter(int experts, int reference_k, int max_tokens)
-    : experts_(experts), reference_k_(reference_k) {
-  THERMOE_EXPECT(1 <= reference_k && reference_k <= experts && max_tokens >= 1,
-                 "a router needs 1 <= k={} <= experts={} and tokens={} >= 1", reference_k, experts,
-                 max_tokens);
+AdaptiveRouter::AdaptiveRouter(RouterSpec router, int max_tokens) : router_(std::move(router)) {
+  const auto experts = static_cast<std::size_t>(std::max(router_.experts, 1));
+  const auto layers = static_cast<int>(router_.selection_bias.size() / experts);
+  const auto problem = find_problem(router_, layers);
+  THERMOE_EXPECT(!problem, "router.{}: {}", problem->key, problem->problem);
+  THERMOE_EXPECT(max_tokens >= 1, "a router needs tokens={} >= 1", max_tokens);
   const std::size_t picks = static_cast<std::size_t>(max_tokens) * experts;
   k_per_token_.resize(max_tokens);
+  k_min_per_token_.resize(max_tokens);
   expert_.resize(picks);
   weight_.resize(picks);
   counts_.resize(experts);
   kept_mass_.resize(max_tokens);
-  scratch_.resize(experts);
-  workspace_.reserve(experts);
+  workspace_.reserve(router_.experts);
 }
 
 int AdaptiveRouter::slots(const RoutingPlan& plan, int layer) const {
   const LayerPlan& row = plan.layer(layer);
-  return row.k + (row.extra_k_share > 0.0F && row.k < experts_ ? 1 : 0);
+  return row.k + (row.extra_k_share > 0.0F && row.k < experts() ? 1 : 0);
+}
+
+PlanLevers AdaptiveRouter::levers(const RoutingPlan& plan, int layer, int tokens,
+                                  std::uint64_t step) {
+  const LayerPlan& row = plan.layer(layer);
+  PlanLevers levers{.k = row.k,
+                    .k_min = std::clamp(row.k_min, 1, row.k),
+                    .selection_bias = plan.selection_bias(layer),
+                    .activation_price = plan.activation_price(layer)};
+  const std::span<int> k = std::span(k_per_token_).first(tokens);
+  if (slots(plan, layer) > row.k) {
+    spread_extra(row.k, row.extra_k_share, layer, step, k);
+    levers.k_per_token = k;
+  }
+  if (row.extra_k_min_share > 0.0F) {
+    const std::span<int> k_min = std::span(k_min_per_token_).first(tokens);
+    spread_extra(levers.k_min, row.extra_k_min_share, layer, step, k_min);
+    for (int t = 0; t < tokens; ++t) {
+      k_min[t] = std::min(k_min[t], levers.k_per_token.empty() ? row.k : k[t]);
+    }
+    levers.k_min_per_token = k_min;
+  }
+  return levers;
 }
 
 LayerRouting AdaptiveRouter::route(std::span<const float> logits, int tokens,
                                    const RoutingPlan& plan, int layer, std::uint64_t step) {
-  THERMOE_EXPECT(plan.experts() == experts_ && layer >= 0 && layer < plan.layers(),
+  THERMOE_EXPECT(plan.experts() == experts() && layer >= 0 && layer < plan.layers(),
                  "layer {} of a plan of {} layers x {} experts does not fit {} experts", layer,
-                 plan.layers(), plan.experts(), experts_);
+                 plan.layers(), plan.experts(), experts());
   THERMOE_EXPECT(tokens >= 1 && tokens <= static_cast<int>(kept_mass_.size()) &&
-                     logits.size() == static_cast<std::size_t>(tokens) * experts_,
-                 "{} logits are not [{}, {}], at most {} tokens", logits.size(), tokens, experts_,
+                     logits.size() == static_cast<std::size_t>(tokens) * experts(),
+                 "{} logits are not [{}, {}], at most {} tokens", logits.size(), tokens, experts(),
                  kept_mass_.size());
   const LayerPlan& row = plan.layer(layer);
-  THERMOE_EXPECT(1 <= row.k && row.k <= experts_, "layer {}: k={} is not in 1..{}", layer, row.k,
-                 experts_);
+  THERMOE_EXPECT(1 <= row.k && row.k <= experts(), "layer {}: k={} is not in 1..{}", layer, row.k,
+                 experts());
   const int slots = this->slots(plan, layer);
-  const bool mixed = slots > row.k;
-  if (mixed) spread_k(row, layer, step, std::span(k_per_token_).first(tokens));
-  const RouterSpec router{.experts = experts_, .k = row.k};
   topk_route({.logits = logits.data(),
               .tokens = tokens,
-              .router = &router,
-              .plan = {.k_min = std::clamp(row.k_min, 1, row.k),
-                       .k_per_token = mixed ? std::span<const int>(k_per_token_).first(tokens)
-                                            : std::span<const int>{},
-                       .selection_bias = plan.selection_bias(layer),
-                       .activation_price = plan.activation_price(layer)},
+              .router = &router_,
+              .layer = layer,
+              .plan = levers(plan, layer, tokens, step),
               .expert = expert_.data(),
               .weight = weight_.data(),
               .slots = slots,
@@ -91,15 +91,6 @@ LayerRouting AdaptiveRouter::route(std::span<const float> logits, int tokens,
               .kept_mass = kept_mass_.data(),
               .workspace = &workspace_});
   const auto picks = static_cast<std::size_t>(tokens) * slots;
-  if (mixed || row.k != reference_k_) {
-    // The kernel measures against the k it was given; quality is measured against the model's.
-    for (int t = 0; t < tokens; ++t) {
-      kept_mass_[t] =
-          mass_share(logits.subspan(static_cast<std::size_t>(t) * experts_, experts_),
-                     std::span(expert_).subspan(static_cast<std::size_t>(t) * slots, slots),
-                     reference_k_, scratch_);
-    }
-  }
   return {.tokens = tokens,
           .slots = slots,
           .expert = std::span(expert_).first(picks),

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/router_spec.h"
 #include "core/routing_plan.h"
 #include "kernels/topk_route.h"
 
@@ -15,46 +16,49 @@ struct LayerRouting {
   int tokens = 0;
   int slots = 0;                           ///< picks a token, empty ones included
   std::span<const std::int32_t> expert{};  ///< [tokens, slots], -1 = empty
-  std::span<const float> weight{};         ///< [tokens, slots], rows sum to 1
+  std::span<const float> weight{};         ///< [tokens, slots], as the router's denominator says
   std::span<const std::int32_t> counts{};  ///< [experts] tokens an expert received
-  std::span<const float> kept_mass{};      ///< [tokens] share of the token's own top-k mass
+  std::span<const float> kept_mass{};      ///< [tokens] share of the mass of the model's own picks
 };
 
-/// How many experts each of a batch's tokens takes under a layer's plan: k, and k + 1 for
-/// `extra_k_share` of all (token, step) pairs. The share is spread evenly (Bresenham) over tokens
-/// and rotates from step to step, so that it holds for each token over time too.
-void spread_k(const LayerPlan& plan, int layer, std::uint64_t step, std::span<int> k_per_token);
+/// Which tokens of a batch have one more than `whole`: a share `extra` of all (token, step) pairs.
+/// It is spread evenly (Bresenham) over tokens and rotates from step to step, so that it holds for
+/// each token over time too. So plans mix k and k + 1, and k_min and k_min + 1.
+void spread_extra(int whole, float extra, int layer, std::uint64_t step, std::span<int> by_token);
 
-/// The router of an MoE layer that a plan adapts: softmax, activation pricing and selection bias as
-/// in kernels/topk_route.h. It decides nothing by itself; what the strategies (BASELINE,
-/// STATIC_OPTIMAL, KERNEL_AWARE_TTHA, …) differ in is the plan that their controller publishes, and
-/// a plan of zeros is plain top-k, bit for bit. One batch is one decode step's tokens: prices act
-/// on the union of their picks. Keeps buffers, so that a step allocates nothing. Decoding routes
-/// through it as it is, scoring through moe/tensor_routing.h; training needs gradients and has
-/// moe/training_routing.h, which picks and weighs alike under BASELINE.
+/// The router of an MoE layer that a plan adapts: the model's own scores and picks, activation
+/// pricing and selection bias as in kernels/topk_route.h. It decides nothing by itself; what the
+/// strategies (BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, …) differ in is the plan that their
+/// controller publishes, and a plan of zeros is plain top-k, bit for bit. One batch is one decode
+/// step's tokens: prices act on the union of their picks. Keeps buffers, so that a step allocates
+/// nothing. Decoding routes through it as it is, scoring through moe/tensor_routing.h; training
+/// needs gradients and has moe/training_routing.h, which picks and weighs alike under BASELINE.
 class AdaptiveRouter {
  public:
-  /// `reference_k` is the model's own k, against which kept mass is measured.
-  AdaptiveRouter(int experts, int reference_k, int max_tokens);
+  /// Kept mass is measured against what `router` alone would pick, with its own k.
+  AdaptiveRouter(RouterSpec router, int max_tokens);
 
-  /// logits [tokens, experts]. `step` only rotates the tokens of `extra_k_share`. Valid until the
-  /// next call.
+  /// logits [tokens, experts]. `step` only rotates the tokens of the plan's two shares. Valid until
+  /// the next call.
   LayerRouting route(std::span<const float> logits, int tokens, const RoutingPlan& plan, int layer,
                      std::uint64_t step);
 
-  int experts() const { return experts_; }
+  const RouterSpec& router() const { return router_; }
+  int experts() const { return router_.experts; }
   /// Picks a token under a layer's row, empty ones included. Requires the layer in the plan.
   int slots(const RoutingPlan& plan, int layer) const;
 
  private:
-  int experts_;
-  int reference_k_;
+  /// What a layer's row asks of each token in this step. Views into the row and into buffers.
+  PlanLevers levers(const RoutingPlan& plan, int layer, int tokens, std::uint64_t step);
+
+  RouterSpec router_;
   std::vector<int> k_per_token_;
+  std::vector<int> k_min_per_token_;
   std::vector<std::int32_t> expert_;
   std::vector<float> weight_;
   std::vector<std::int32_t> counts_;
   std::vector<float> kept_mass_;
-  std::vector<float> scratch_;  // [experts]
   TopkRouteWorkspace workspace_;
 };
 

@@ -95,7 +95,7 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
                             .heads = config.heads,
                             .head_dim = config.head_dim(),
                             .context = options.context}),
-      router(config.experts, config.top_k, options.streams),
+      router(router_spec(config, options.denominator), options.streams),
       positions(options.streams),
       x(cells(options.streams, config.d_model)),
       normed(x.size()),
@@ -194,6 +194,7 @@ std::unique_ptr<Decoder> Decoder::load(const std::string& path, const DecoderOpt
 
 const ModelConfig& Decoder::config() const { return impl_->config; }
 const DecoderOptions& Decoder::options() const { return impl_->options; }
+const RouterSpec& Decoder::router() const { return impl_->router.router(); }
 
 void Decoder::reset(int stream) {
   THERMOE_EXPECT(0 <= stream && stream < impl_->options.streams, "stream {} is not in 0..{}",

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -20,6 +21,7 @@ struct DecoderOptions {
   ExpertType experts = ExpertType::kSimple;
   int int4_group =
       32;  ///< inputs that share a scale in quantised experts; divides d_model and d_ff
+  std::optional<WeightDenominator> denominator{};  ///< instead of the checkpoint's
 };
 
 /// One decoded step. Views: valid until the next call of `step`.
@@ -43,6 +45,8 @@ class Decoder {
 
   const ModelConfig& config() const;
   const DecoderOptions& options() const;
+  /// How it routes without a plan.
+  const RouterSpec& router() const;
 
   /// Forgets a stream's context: its next byte is position 0.
   void reset(int stream);
@@ -50,9 +54,9 @@ class Decoder {
   int position(int stream) const;
 
   /// Feeds one byte to each stream and predicts the next. `bytes` [streams]. The plan must be of
-  /// the model's shape; with zeros it routes as plain top-k, bit for bit. A layer's extra_k_share
-  /// gives k + 1 experts to that share of the (stream, step) pairs, spread evenly over streams and
-  /// steps. Requires room in every stream's context.
+  /// the model's shape; with zeros it routes as plain top-k, bit for bit. A layer's two shares hold
+  /// of the (stream, step) pairs, spread evenly over streams and steps. Requires room in every
+  /// stream's context.
   const DecodeStep& step(std::span<const std::uint8_t> bytes, const RoutingPlan& plan);
 
  private:

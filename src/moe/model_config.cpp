@@ -8,11 +8,22 @@
 
 namespace thermoe {
 
+RouterSpec router_spec(const ModelConfig& c, std::optional<WeightDenominator> denominator) {
+  return {.experts = c.experts,
+          .k = c.top_k,
+          .denominator = denominator.value_or(c.weight_denominator)};
+}
+
 nlohmann::json to_json(const ModelConfig& c) {
-  return {{"vocab", c.vocab},      {"layers", c.layers},   {"d_model", c.d_model},
-          {"heads", c.heads},      {"experts", c.experts}, {"top_k", c.top_k},
-          {"d_ff", c.d_ff},        {"context", c.context}, {"rope_base", c.rope_base},
-          {"norm_eps", c.norm_eps}};
+  nlohmann::json json = {{"vocab", c.vocab},         {"layers", c.layers},
+                         {"d_model", c.d_model},     {"heads", c.heads},
+                         {"experts", c.experts},     {"top_k", c.top_k},
+                         {"d_ff", c.d_ff},           {"context", c.context},
+                         {"rope_base", c.rope_base}, {"norm_eps", c.norm_eps}};
+  if (c.weight_denominator != WeightDenominator::kPicked) {
+    json["weight_denominator"] = to_string(c.weight_denominator);
+  }
+  return json;
 }
 
 ModelConfig model_config_from(const nlohmann::json& json, const std::string& path,
@@ -30,7 +41,9 @@ ModelConfig model_config_from(const nlohmann::json& json, const std::string& pat
                 .d_ff = integer("d_ff", 1, 1 << 16),
                 .context = integer("context", 1, 1 << 20),
                 .rope_base = o.number("rope_base", 1.0, 1e9),
-                .norm_eps = o.number("norm_eps", 0.0, 1.0)};
+                .norm_eps = o.number("norm_eps", 0.0, 1.0),
+                .weight_denominator = *weight_denominator_from(
+                    o.choice_or("weight_denominator", "picked", weight_denominator_names()))};
   o.finish();
   if (c.d_model % (2 * c.heads) != 0) {
     throw FormatError(path, key + "/d_model",

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
+
+#include "core/router_spec.h"
 
 namespace thermoe {
 
@@ -18,10 +21,16 @@ struct ModelConfig {
   int context = 1024;  ///< longest sequence seen in training
   double rope_base = 10000.0;
   double norm_eps = 1e-5;
+  /// As it was trained. Files that do not say have `picked`, which is not written.
+  WeightDenominator weight_denominator = WeightDenominator::kPicked;
 
   int head_dim() const { return d_model / heads; }
   bool operator==(const ModelConfig&) const = default;
 };
+
+/// The router of such a model, with another denominator where one is given.
+RouterSpec router_spec(const ModelConfig& config,
+                       std::optional<WeightDenominator> denominator = {});
 
 nlohmann::json to_json(const ModelConfig& config);
 /// Reads and checks a configuration; `path` and `key` are for messages. Throws FormatError.

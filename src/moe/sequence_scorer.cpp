@@ -159,7 +159,7 @@ at::Tensor SequenceScorer::Impl::forward(std::span<const std::uint8_t> bytes, in
                      config.vocab);
     }
   }
-  AdaptiveRouter router(config.experts, config.top_k, batch);
+  AdaptiveRouter router(router_spec(config, options.denominator), batch);
   at::Tensor x = embed.index_select(0, ids.view(-1));
   for (int l = 0; l < config.layers; ++l) {
     x = x + attention(blocks[l], x, batch, length);

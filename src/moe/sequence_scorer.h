@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct SequenceScore {
 struct ScorerOptions {
   ExpertType experts = ExpertType::kSimple;
   int int4_group = 32;
+  std::optional<WeightDenominator> denominator{};  ///< instead of the checkpoint's
 };
 
 /// Scores sequences under a plan as `Decoder` would decode them as one batch, but all positions at

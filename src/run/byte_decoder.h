@@ -15,6 +15,8 @@ class ByteDecoder {
   virtual ~ByteDecoder() = default;
   /// The BASELINE plan: shape, k and expert precisions of the model.
   virtual const RoutingPlan& baseline() const = 0;
+  /// How the model routes without a plan.
+  virtual const RouterSpec& router() const = 0;
   /// Forgets a stream's context.
   virtual void reset(int stream) = 0;
   /// Feeds one byte to each stream. The result is valid until the next call.

@@ -18,6 +18,7 @@ class ForcedDecode final : public StepDecoder {
       : decoder_(decoder), text_(text), options_(options), streams_(std::in_place, text, options) {}
 
   const RoutingPlan& baseline() const override { return decoder_.baseline(); }
+  const RouterSpec& router() const override { return decoder_.router(); }
   /// Every stream restarts with the next step.
   void rewind() override { streams_.emplace(text_, options_); }
   /// Decodes the next byte of every stream.

@@ -13,6 +13,7 @@ class ModelDecoder final : public ByteDecoder {
   explicit ModelDecoder(std::unique_ptr<Decoder> decoder);
 
   const RoutingPlan& baseline() const override { return baseline_; }
+  const RouterSpec& router() const override { return decoder_->router(); }
   void reset(int stream) override { decoder_->reset(stream); }
   DecodeStep step(std::span<const std::uint8_t> bytes, const RoutingPlan& plan) override {
     return decoder_->step(bytes, plan);

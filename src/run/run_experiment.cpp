@@ -52,16 +52,15 @@ std::vector<std::uint8_t> variants_of(const RoutingPlan& plan) {
   return variants;
 }
 
-ControllerConfig controller_config(const ExperimentInputs& inputs, const RoutingPlan& baseline,
+ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDecoder& decoder,
                                    const StepCost& costs, std::vector<LogitSample> calibration) {
   const Experiment& e = inputs.experiment;
+  const RoutingPlan& baseline = decoder.baseline();
   ControllerConfig config;
   config.mode = e.control.mode;
   config.targets = e.targets;
   config.layers = baseline.layers();
-  config.router = inputs.trace
-                      ? inputs.trace->spec
-                      : RouterSpec{.experts = baseline.experts(), .k = baseline.layer(0).k};
+  config.router = decoder.router();
   config.k_min = e.control.k_min;
   config.step_period = e.step_period();
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
@@ -86,7 +85,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
   ControllerConfig config =
-      controller_config(inputs, baseline, costs, calibration(inputs, services));
+      controller_config(inputs, services.decoder, costs, calibration(inputs, services));
   BaselineReference reference(e.kl_every);
   // A recorded router predicts nothing to compare: its losses are of router mass, and BASELINE's 0.
   if (strategies.front() != Strategy::kBaseline && e.kl_every > 0 && !inputs.trace) {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/logit_sample.h"
+#include "core/router_spec.h"
 #include "core/routing_plan.h"
 #include "core/routing_stats.h"
 
@@ -32,6 +33,8 @@ class StepDecoder {
   virtual ~StepDecoder() = default;
   /// The BASELINE plan: shape, k and expert precisions of the model.
   virtual const RoutingPlan& baseline() const = 0;
+  /// How the model routes without a plan.
+  virtual const RouterSpec& router() const = 0;
   /// Back to the first step: strategies that are compared decode the same steps.
   virtual void rewind() = 0;
   virtual RoutedStep next(const RoutingPlan& plan) = 0;

@@ -10,7 +10,7 @@ namespace thermoe {
 TraceDecoder::TraceDecoder(const RouterLogits& trace, ExpertType experts)
     : trace_(trace),
       baseline_(trace.samples.front().layers, trace.spec.experts, trace.spec.k),
-      router_(trace.spec.experts, trace.spec.k, trace.samples.front().tokens),
+      router_(trace.spec, trace.samples.front().tokens),
       stats_{.layers = baseline_.layers(),
              .experts = baseline_.experts(),
              .tokens = trace.samples.front().tokens} {

@@ -17,6 +17,7 @@ class TraceDecoder final : public StepDecoder {
   explicit TraceDecoder(const RouterLogits& trace, ExpertType experts = ExpertType::kSimple);
 
   const RoutingPlan& baseline() const override { return baseline_; }
+  const RouterSpec& router() const override { return router_.router(); }
   void rewind() override { steps_ = 0; }
   RoutedStep next(const RoutingPlan& plan) override;
 

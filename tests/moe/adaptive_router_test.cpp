@@ -17,6 +17,7 @@ namespace {
 constexpr int kExperts = 16;
 constexpr int kTokens = 8;
 constexpr int kTopK = 4;
+const RouterSpec kRouter{.experts = kExperts, .k = kTopK};
 
 std::vector<float> random_logits(int tokens, unsigned seed) {
   std::mt19937 random(seed);
@@ -37,7 +38,7 @@ double mean(std::span<const float> values) {
 
 TEST(AdaptiveRouter, TheBaselinePlanIsPlainTopK) {
   const auto logits = random_logits(kTokens, 1);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   const auto routing = router.route(logits, kTokens, RoutingPlan(1, kExperts, kTopK), 0, 3);
   ASSERT_EQ(routing.slots, kTopK);
   for (int t = 0; t < kTokens; ++t) {
@@ -58,7 +59,7 @@ TEST(AdaptiveRouter, TheBaselinePlanIsPlainTopK) {
 
 TEST(AdaptiveRouter, APriceShrinksTheActiveSet) {
   const auto logits = random_logits(kTokens, 2);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   RoutingPlan plan(1, kExperts, kTopK);
   const int before = active(router.route(logits, kTokens, plan, 0, 0));
   plan.layer(0).k_min = 1;
@@ -70,7 +71,7 @@ TEST(AdaptiveRouter, APriceShrinksTheActiveSet) {
 
 TEST(AdaptiveRouter, ThePlansKMinSaysHowManyPicksOfATokenNoPriceTakes) {
   const auto logits = random_logits(kTokens, 7);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   RoutingPlan plan(1, kExperts, kTopK);
   std::ranges::fill(plan.activation_price(0), 1e9F);
   for (int k_min = 1; k_min <= kTopK; ++k_min) {
@@ -92,7 +93,7 @@ TEST(AdaptiveRouter, ThePlansKMinSaysHowManyPicksOfATokenNoPriceTakes) {
 
 TEST(AdaptiveRouter, EachLayerHasItsOwnPricesBiasesAndK) {
   const auto logits = random_logits(kTokens, 8);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   const RoutingPlan baseline(3, kExperts, kTopK);
   const auto counts_of = [&](const RoutingPlan& plan, int layer) {
     const auto counts = router.route(logits, kTokens, plan, layer, 0).counts;
@@ -117,7 +118,7 @@ TEST(AdaptiveRouter, EachLayerHasItsOwnPricesBiasesAndK) {
 
 TEST(AdaptiveRouter, ABiasMovesTokensAwayFromAnExpert) {
   const auto logits = random_logits(kTokens, 3);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   RoutingPlan plan(1, kExperts, kTopK);
   const auto counts = router.route(logits, kTokens, plan, 0, 0).counts;
   const auto busiest = std::max_element(counts.begin(), counts.end()) - counts.begin();
@@ -127,7 +128,7 @@ TEST(AdaptiveRouter, ABiasMovesTokensAwayFromAnExpert) {
 
 TEST(AdaptiveRouter, MeasuresAReducedKAgainstTheModelsOwnK) {
   const auto logits = random_logits(kTokens, 4);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   const auto routing = router.route(logits, kTokens, RoutingPlan(1, kExperts, 2), 0, 0);
   for (int t = 0; t < kTokens; ++t) {
     std::vector<float> row(logits.begin() + t * kExperts, logits.begin() + (t + 1) * kExperts);
@@ -144,7 +145,7 @@ TEST(AdaptiveRouter, MeasuresAReducedKAgainstTheModelsOwnK) {
 
 TEST(AdaptiveRouter, MixesTwoKOverTokens) {
   const auto logits = random_logits(kTokens, 5);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   RoutingPlan plan(1, kExperts, 3);
   plan.layer(0).extra_k_share = 0.5F;
   const auto routing = router.route(logits, kTokens, plan, 0, 0);
@@ -154,15 +155,127 @@ TEST(AdaptiveRouter, MixesTwoKOverTokens) {
   EXPECT_EQ(std::ranges::count(routing.expert, -1), kTokens / 2);
 }
 
-TEST(SpreadK, KeepsItsShareOverTokensAndForEachStream) {
+/// Keep-k0-fill-from-union said literally; a share of the tokens, in turn, keeps one more.
+std::vector<std::vector<int>> keep_and_fill(const std::vector<float>& logits, int tokens,
+                                            std::span<const int> keep) {
+  std::vector<std::vector<int>> ranked;
+  std::set<int> runs;
+  for (int t = 0; t < tokens; ++t) {
+    const float* row = logits.data() + t * kExperts;
+    std::vector<int> ids(kExperts);
+    std::iota(ids.begin(), ids.end(), 0);
+    std::stable_sort(ids.begin(), ids.end(), [row](int a, int b) { return row[a] > row[b]; });
+    runs.insert(ids.begin(), ids.begin() + keep[t]);
+    ranked.push_back(ids);
+  }
+  for (auto& ids : ranked) {
+    std::erase_if(ids, [&](int e) { return !runs.contains(e); });
+    ids.resize(std::min<std::size_t>(ids.size(), kTopK));
+  }
+  return ranked;
+}
+
+TEST(AdaptiveRouter, AnOpportunisticPlanKeepsTheBestAndFillsFromTheUnion) {
+  AdaptiveRouter router(kRouter, kTokens);
+  for (const double keep : {1.0, 1.4, 2.0, 2.75, 3.5, 4.0}) {
+    RoutingPlan plan(1, kExperts, kTopK);
+    plan.set_opportunistic(keep);
+    int kept = 0;
+    for (unsigned step = 0; step < 40; ++step) {
+      const auto logits = random_logits(kTokens, step);
+      std::vector<int> own(kTokens);
+      spread_extra(static_cast<int>(keep), static_cast<float>(keep - std::floor(keep)), 0, step,
+                   own);
+      kept += std::accumulate(own.begin(), own.end(), 0);
+      const auto expected = keep_and_fill(logits, kTokens, own);
+      const LayerRouting routing = router.route(logits, kTokens, plan, 0, step);
+      ASSERT_EQ(routing.slots, kTopK);
+      for (int t = 0; t < kTokens; ++t) {
+        std::vector<int> picks(routing.expert.begin() + t * kTopK,
+                               routing.expert.begin() + (t + 1) * kTopK);
+        std::erase(picks, -1);
+        ASSERT_EQ(picks, expected[t]) << "keep " << keep << " step " << step << " token " << t;
+      }
+    }
+    EXPECT_NEAR(kept, keep * kTokens * 40, 1.0) << "keep " << keep;
+  }
+}
+
+TEST(AdaptiveRouter, KeepingMoreBestExpertsRunsMoreExpertsAndKeepsMoreMass) {
+  AdaptiveRouter router(kRouter, kTokens);
+  double last_active = 0.0;
+  double last_mass = 0.0;
+  for (const double keep : {1.0, 1.5, 2.0, 2.5, 3.0}) {
+    RoutingPlan plan(1, kExperts, kTopK);
+    plan.set_opportunistic(keep);
+    double now_active = 0.0;
+    double mass = 0.0;
+    for (unsigned step = 0; step < 100; ++step) {
+      const auto routing = router.route(random_logits(kTokens, step), kTokens, plan, 0, step);
+      now_active += active(routing);
+      mass += mean(routing.kept_mass);
+    }
+    EXPECT_GT(now_active, last_active) << "keep " << keep;
+    EXPECT_GT(mass, last_mass) << "keep " << keep;
+    last_active = now_active;
+    last_mass = mass;
+  }
+}
+
+TEST(AdaptiveRouter, WeighsByTheRoutersDenominator) {
+  const auto logits = random_logits(kTokens, 9);
+  RoutingPlan plan(1, kExperts, 2);  // two of the model's four
+  const auto sums = [&](WeightDenominator denominator) {
+    RouterSpec spec = kRouter;
+    spec.denominator = denominator;
+    spec.routed_scale = 2.0;
+    AdaptiveRouter router(spec, kTokens);
+    const LayerRouting routing = router.route(logits, kTokens, plan, 0, 0);
+    std::vector<std::pair<double, double>> result;  // sum of weights, kept mass
+    for (int t = 0; t < kTokens; ++t) {
+      result.emplace_back(double{routing.weight[2 * t]} + routing.weight[2 * t + 1],
+                          routing.kept_mass[t]);
+    }
+    return result;
+  };
+  for (const auto& [sum, kept] : sums(WeightDenominator::kPicked)) EXPECT_NEAR(sum, 2.0, 1e-5);
+  for (const auto& [sum, kept] : sums(WeightDenominator::kReference)) {
+    EXPECT_LT(kept, 1.0);
+    EXPECT_NEAR(sum, 2.0 * kept, 1e-5);
+  }
+  const auto none = sums(WeightDenominator::kNone);
+  for (int t = 0; t < kTokens; ++t) {
+    double whole = 0.0;
+    std::vector<float> row(logits.begin() + t * kExperts, logits.begin() + (t + 1) * kExperts);
+    std::sort(row.begin(), row.end(), std::greater<>());
+    for (const float x : row) whole += std::exp(double{x});
+    EXPECT_NEAR(none[t].first, 2.0 * (std::exp(double{row[0]}) + std::exp(double{row[1]})) / whole,
+                1e-5);
+  }
+}
+
+TEST(AdaptiveRouter, EachLayerOfAModelHasItsOwnSelectionBias) {
+  RouterSpec spec = kRouter;
+  spec.score = ScoreFunction::kSigmoid;
+  spec.selection_bias.assign(2 * kExperts, 0.0F);
+  spec.selection_bias[kExperts + 5] = 2.0F;
+  AdaptiveRouter router(spec, kTokens);
+  const RoutingPlan plan(2, kExperts, kTopK);
+  const auto logits = random_logits(kTokens, 10);
+  EXPECT_LT(router.route(logits, kTokens, plan, 0, 0).counts[5], kTokens);
+  EXPECT_EQ(router.route(logits, kTokens, plan, 1, 0).counts[5], kTokens);
+  EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(3, kExperts, kTopK), 2, 0),
+               PreconditionError);
+}
+
+TEST(SpreadExtra, KeepsItsShareOverTokensAndForEachStream) {
   for (const double share : {0.0, 0.0625, 0.3, 0.5, 0.77, 1.0}) {
-    LayerPlan plan{.k = 5, .k_min = 5, .extra_k_share = static_cast<float>(share)};
     constexpr int kStreams = 16;
     constexpr int kSteps = 400;
     std::vector<int> by_stream(kStreams);
     for (int step = 0; step < kSteps; ++step) {
       std::vector<int> k(kStreams);
-      spread_k(plan, 1, static_cast<std::uint64_t>(step), k);
+      spread_extra(5, static_cast<float>(share), 1, static_cast<std::uint64_t>(step), k);
       int extra = 0;
       for (int b = 0; b < kStreams; ++b) {
         ASSERT_TRUE(k[b] == 5 || k[b] == 6);
@@ -178,12 +291,16 @@ TEST(SpreadK, KeepsItsShareOverTokensAndForEachStream) {
 
 TEST(AdaptiveRouter, RefusesWhatDoesNotFit) {
   const auto logits = random_logits(kTokens, 6);
-  AdaptiveRouter router(kExperts, kTopK, kTokens);
+  AdaptiveRouter router(kRouter, kTokens);
   EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(1, 8, 4), 0, 0), PreconditionError);
   EXPECT_THROW(router.route(logits, kTokens, RoutingPlan(1, kExperts, 4), 1, 0), PreconditionError);
   EXPECT_THROW(router.route(logits, kTokens - 1, RoutingPlan(1, kExperts, 4), 0, 0),
                PreconditionError);
-  EXPECT_THROW(AdaptiveRouter(4, 5, 1), PreconditionError);
+  EXPECT_THROW(AdaptiveRouter({.experts = 4, .k = 5}, 1), PreconditionError);
+  EXPECT_THROW(AdaptiveRouter({.experts = 4, .k = 2, .groups = 3}, 1), PreconditionError);
+  EXPECT_THROW(AdaptiveRouter({.experts = 4, .k = 2, .selection_bias{1.0F, 0.0F}}, 1),
+               PreconditionError);
+  EXPECT_THROW(AdaptiveRouter(kRouter, 0), PreconditionError);
 }
 
 }  // namespace

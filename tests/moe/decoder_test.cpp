@@ -54,7 +54,7 @@ TEST_F(DecoderOfTinyModel, BaselineEqualsPlainTopKBitForBit) {
     ASSERT_EQ(std::vector<float>(step.logits.begin(), step.logits.end()), expected) << "step " << s;
     EXPECT_EQ(step.stats.kept_mass, 1.0);
 
-    AdaptiveRouter router(config_.experts, config_.top_k, kStreams);
+    AdaptiveRouter router(router_spec(config_), kStreams);
     for (int l = 0; l < config_.layers; ++l) {
       const auto routing = router.route(step.sample.layer(l), kStreams, baseline_, l, s);
       EXPECT_TRUE(std::ranges::equal(routing.expert, plain.picks[l]));

@@ -44,6 +44,24 @@ TEST_F(ModelWeightsFile, ReadsEveryTensor) {
   EXPECT_EQ(weights.head, checkpoint_.at("head.weight").values);
 }
 
+TEST_F(ModelWeightsFile, SaysItsWeightDenominatorOnlyWhereItIsNotTheUsualOne) {
+  EXPECT_FALSE(to_json(tiny_config()).contains("weight_denominator"));
+  checkpoint_.config.weight_denominator = WeightDenominator::kReference;
+  checkpoint_.write(path_);
+  const ModelConfig config = load_model_weights(path_).config;
+  EXPECT_EQ(config, checkpoint_.config);
+  EXPECT_EQ(router_spec(config).denominator, WeightDenominator::kReference);
+  EXPECT_EQ(router_spec(config, WeightDenominator::kNone).denominator, WeightDenominator::kNone);
+}
+
+TEST_F(ModelWeightsFile, AnUnknownWeightDenominatorIsRefusedByName) {
+  nlohmann::json json = to_json(tiny_config());
+  json["weight_denominator"] = "refernce";
+  write_safetensors(path_, {}, {{"thermoe_config", json.dump()}});
+  EXPECT_THAT(refusal(),
+              AllOf(HasSubstr("thermoe_config/weight_denominator"), HasSubstr("\"reference\"")));
+}
+
 TEST_F(ModelWeightsFile, ReadsBf16) {
   std::vector<std::vector<std::uint16_t>> halves;
   std::vector<TensorView> views;

@@ -25,9 +25,12 @@ class FullForward : public ::testing::Test {
 
   /// Decodes the text step by step: logits [kBatch, kLength, vocab], and the steps' mean
   /// statistics.
-  at::Tensor decode(const RoutingPlan& plan, ExpertType experts = ExpertType::kSimple) {
-    const auto decoder =
-        Decoder::load(path_, {.streams = kBatch, .context = config_.context, .experts = experts});
+  at::Tensor decode(const RoutingPlan& plan, ExpertType experts = ExpertType::kSimple,
+                    std::optional<WeightDenominator> denominator = {}) {
+    const auto decoder = Decoder::load(path_, {.streams = kBatch,
+                                               .context = config_.context,
+                                               .experts = experts,
+                                               .denominator = denominator});
     std::vector<at::Tensor> steps;
     active_ = kept_ = 0.0;
     for (int p = 0; p < kLength; ++p) {
@@ -92,6 +95,28 @@ TEST_F(FullForward, ScoringEqualsDecodingWithAMixedKAndMixedPrecision) {
     plan.layer(l).extra_k_share = 0.3F;
   }
   EXPECT_LT(relative_error(score_logits(*scorer, plan), decode(plan, ExpertType::kMixed)), 1e-4);
+}
+
+TEST_F(FullForward, ScoringEqualsDecodingUnderAnOpportunisticPlanWithEitherDenominator) {
+  RoutingPlan plan = baseline_plan(config_);
+  plan.set_opportunistic(1.3);
+  const at::Tensor picked = decode(plan);
+  const at::Tensor reference = decode(plan, ExpertType::kSimple, WeightDenominator::kReference);
+  EXPECT_LT(kept_, 1.0);
+  EXPECT_GT(relative_error(picked, reference), 1e-3);
+  EXPECT_LT(relative_error(score_logits(*SequenceScorer::load(path_), plan), picked), 1e-4);
+  const auto scorer = SequenceScorer::load(path_, {.denominator = WeightDenominator::kReference});
+  EXPECT_LT(relative_error(score_logits(*scorer, plan), reference), 1e-4);
+}
+
+TEST_F(FullForward, TheCheckpointsDenominatorHoldsUntilAnotherIsAskedFor) {
+  RoutingPlan plan = baseline_plan(config_);
+  plan.set_opportunistic(1.0);
+  const at::Tensor picked = decode(plan);
+  config_.weight_denominator = WeightDenominator::kReference;
+  RandomCheckpoint(config_, 5).write(path_);
+  EXPECT_GT(relative_error(decode(plan), picked), 1e-3);
+  EXPECT_TRUE(at::equal(decode(plan, ExpertType::kSimple, WeightDenominator::kPicked), picked));
 }
 
 TEST_F(FullForward, ScoringEqualsDecodingWithInt4ExpertsAndInt4IsNotF32) {

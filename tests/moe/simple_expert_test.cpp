@@ -22,7 +22,7 @@ class SimpleExpertTest : public ::testing::Test {
     torch::manual_seed(3);
     experts_ = SimpleExpert::random(config_);
     x_ = at::randn({kTokens, config_.d_model});
-    AdaptiveRouter router(config_.experts, config_.top_k, kTokens);
+    AdaptiveRouter router(router_spec(config_), kTokens);
     routing_ = route_batches(router, at::randn({kTokens, config_.experts}), kTokens,
                              RoutingPlan(1, config_.experts, config_.top_k), 0);
     gates_ = at::zeros({kTokens, config_.experts})

@@ -31,7 +31,7 @@ double mean_active(const Routing& routing) {
 }
 
 Routing route(const at::Tensor& logits, const RoutingPlan& plan) {
-  AdaptiveRouter router(kExperts, kTopK, kBatch);
+  AdaptiveRouter router({.experts = kExperts, .k = kTopK}, kBatch);
   return route_batches(router, logits, kBatch, plan, 0);
 }
 
@@ -83,7 +83,7 @@ TEST(TensorRouting, WeightsComeFromUnbiasedProbabilities) {
 }
 
 TEST(TensorRouting, RefusesWhatDoesNotFit) {
-  AdaptiveRouter router(kExperts, kTopK, 4);
+  AdaptiveRouter router({.experts = kExperts, .k = kTopK}, 4);
   const RoutingPlan plan(1, kExperts, kTopK);
   const at::Tensor good = at::zeros({8, kExperts});
   EXPECT_NO_THROW(route_batches(router, good, 4, plan, 0));

@@ -24,7 +24,7 @@ SyntheticDecoder::SyntheticDecoder(Shape shape, std::uint64_t seed)
     : shape_(shape),
       seed_(seed),
       baseline_(shape.layers, shape.experts, shape.k),
-      router_(shape.experts, shape.k, shape.streams),
+      router_({.experts = shape.experts, .k = shape.k}, shape.streams),
       popularity_(at(shape.layers, 0, shape.experts)),
       state_(static_cast<std::size_t>(shape.streams)),
       logits_(at(shape.streams, 0, kVocab)) {

@@ -25,6 +25,7 @@ class SyntheticDecoder final : public ByteDecoder {
   explicit SyntheticDecoder(Shape shape, std::uint64_t seed = 1);
 
   const RoutingPlan& baseline() const override { return baseline_; }
+  const RouterSpec& router() const override { return router_.router(); }
   void reset(int stream) override;
   DecodeStep step(std::span<const std::uint8_t> bytes, const RoutingPlan& plan) override;
 
