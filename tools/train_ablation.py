@@ -40,8 +40,8 @@ def train(args):
 
 def row(elastic, energy, routing):
     """One line of the result: the baseline and the loss of each policy at each cut."""
-    policies = {p["policy"]: p for p in routing["policies"]}
-    baseline = policies.pop("baseline")
+    baseline = routing["policies"][0]
+    policies = {f"{p['policy']}, D -{p['cut_percent']:g} %": p for p in routing["policies"] if p["cut_percent"]}
     return {"elastic_share": elastic, "energy_weight": energy, "bits_per_byte": baseline["bits_per_byte"],
             "mean_active": baseline["mean_active"],
             "loss_percent": {name: p["loss_percent"] for name, p in policies.items()},

@@ -26,7 +26,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_traces_command(app);
   add_logits_command(app, stop);
   add_train_command(app, stop);
-  add_eval_command(app);
+  add_eval_command(app, stop);
   add_doctor_command(app);
   add_monitor_command(app);
   add_measure_command(app, std::move(measured));

@@ -8,18 +8,47 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/eval_frontier.h"
 #include "cli/number_option.h"
+#include "cli/terminal_progress.h"
 #include "core/atomic_file.h"
 #include "core/errors.h"
 #include "core/json_file.h"
-#include "core/say.h"
+#include "core/router_spec.h"
 #include "core/terminal_text.h"
-#include "moe/decoder.h"
 #include "moe/evaluation.h"
+#include "moe/model_weights.h"
 #include "run/document_text.h"
 
 namespace thermoe {
 namespace {
+
+constexpr const char* kAll = "all";
+constexpr const char* kOwn = "own";  ///< the weights that the model itself mixes by
+
+std::string flag_name(Policy policy) {
+  switch (policy) {
+    case Policy::kPricing:
+      return "pricing";
+    case Policy::kOpportunistic:
+      return "opportunistic";
+    case Policy::kReducedK:
+      return "reduced_k";
+  }
+  return "";
+}
+
+std::vector<std::string> policy_flags() {
+  std::vector<std::string> names;
+  for (const Policy policy : kPolicies) names.push_back(flag_name(policy));
+  return names;
+}
+
+std::vector<std::string> denominator_flags() {
+  std::vector<std::string> names = weight_denominator_names();
+  names.insert(names.begin(), kOwn);
+  return names;
+}
 
 struct EvalOptions {
   std::string model = "model/thermoe-e128.safetensors";
@@ -32,9 +61,11 @@ struct EvalOptions {
   bool policies = true;
   int rows = 16;
   int length = 513;
-  int batches = 4;
+  std::string batches = "4";
   std::uint64_t seed = 1;
   int k_min = 1;
+  std::vector<std::string> denominators{kOwn};
+  std::vector<std::string> policy{policy_flags()};
   std::vector<double> cuts{15.0, 25.0, 35.0, 45.0, 50.0, 55.0};  // percent of D
 };
 
@@ -47,17 +78,20 @@ std::vector<DomainText> by_domain(const DocumentText& text) {
   return domains;
 }
 
-nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<DomainText>& text,
+/// Null where `stop` ended it.
+nlohmann::json evaluate_domains(const SequenceScorer& scorer, const std::vector<DomainText>& text,
+                                Progress& progress, const std::atomic<bool>& stop,
                                 std::FILE* tables) {
-  const auto scores = score_domains(scorer, text, [](double share) {
-    say(fmt::format("\rscoring every byte: {:3.0f} %", 100.0 * share));
-  });
-  say("\n");
+  const auto scored = score_domains(scorer, text, {.stop = &stop, .progress = [&](double share) {
+                                                     progress.update("every byte", Seconds(share),
+                                                                     Seconds(1.0), "");
+                                                   }});
+  if (!scored) return nullptr;
   nlohmann::json out = {{"domains", nlohmann::json::array()}};
   double bits = 0.0;
   std::int64_t bytes = 0;
   fmt::print(tables, "{:<14} {:>10} {:>10}\n", "domain", "bytes", "bits/byte");
-  for (const DomainScore& s : scores) {
+  for (const DomainScore& s : *scored) {
     fmt::print(tables, "{:<14} {:>10} {:>10.4f}\n", printable(s.name, true), s.bytes,
                s.bits_per_byte);
     out["domains"].push_back(
@@ -72,72 +106,6 @@ nlohmann::json evaluate_domains(SequenceScorer& scorer, const std::vector<Domain
   return out;
 }
 
-/// Prints and records one policy against the baseline.
-nlohmann::json policy_row(const std::string& name, double knob, const SequenceScore& s,
-                          const SequenceScore& baseline, std::FILE* tables) {
-  const double loss = 100.0 * (s.bits_per_byte / baseline.bits_per_byte - 1.0);
-  const double cut = 100.0 * (s.mean_active / baseline.mean_active - 1.0);
-  fmt::print(tables, "{:<22} {:>9.4f} {:>10.4f} {:>+8.2f} % {:>8.2f} {:>+7.1f} % {:>8.4f}\n", name,
-             knob, s.bits_per_byte, loss, s.mean_active, cut, s.kept_mass);
-  return {{"policy", name},
-          {"knob", knob},
-          {"bits_per_byte", s.bits_per_byte},
-          {"loss_percent", loss},
-          {"mean_active", s.mean_active},
-          {"active_percent", cut},
-          {"kept_mass", s.kept_mass}};
-}
-
-nlohmann::json expert_load(const SequenceScore& s, const ModelConfig& config, std::FILE* tables) {
-  nlohmann::json layers = nlohmann::json::array();
-  fmt::print(tables, "\nexpert load, max/mean by layer:");
-  for (int l = 0; l < config.layers; ++l) {
-    const auto row = std::span(s.expert_tokens)
-                         .subspan(static_cast<std::size_t>(l) * config.experts, config.experts);
-    std::int64_t sum = 0;
-    for (const auto n : row) sum += n;
-    const double ratio = static_cast<double>(*std::ranges::max_element(row)) * config.experts /
-                         static_cast<double>(sum);
-    fmt::print(tables, " {:.2f}", ratio);
-    layers.push_back(ratio);
-  }
-  fmt::print(tables, "\n");
-  return layers;
-}
-
-nlohmann::json evaluate_policies(SequenceScorer& scorer, const std::vector<DomainText>& text,
-                                 const EvalOptions& o, std::FILE* tables) {
-  const ModelConfig& config = scorer.config();
-  const PolicyBatches batches = make_policy_batches(text, o.rows, o.length, o.batches, o.seed);
-  const SequenceScore baseline = score_policy(scorer, batches, scorer.baseline());
-  nlohmann::json rows = nlohmann::json::array();
-  fmt::print(
-      tables, "{} decode batches of {} x {} bytes\n{:<22} {:>9} {:>10} {:>10} {:>8} {:>9} {:>8}\n",
-      o.batches, o.rows, o.length - 1, "policy", "knob", "bits/byte", "loss", "D", "of D", "kept");
-  rows.push_back(policy_row("baseline", config.top_k, baseline, baseline, tables));
-  if (config.top_k > 4) {
-    rows.push_back(policy_row("plain top-4", 4,
-                              score_policy(scorer, batches, reduced_plan_of(scorer.baseline(), 4)),
-                              baseline, tables));
-  }
-  for (const double cut : o.cuts) {
-    const double active = baseline.mean_active * (1.0 - cut / 100.0);
-    const PricedPoint priced = find_price(scorer, batches, active, o.k_min);
-    rows.push_back(policy_row(fmt::format("pricing, D -{:g} %", cut), priced.price, priced.score,
-                              baseline, tables));
-    const ReducedPoint reduced = find_reduced_k(scorer, batches, active);
-    rows.push_back(policy_row(fmt::format("reduced k, D -{:g} %", cut), reduced.k, reduced.score,
-                              baseline, tables));
-  }
-  return {{"batches", o.batches},
-          {"rows", o.rows},
-          {"length", o.length - 1},
-          {"seed", o.seed},
-          {"k_min", o.k_min},
-          {"policies", rows},
-          {"expert_load_max_over_mean", expert_load(baseline, config, tables)}};
-}
-
 void check(const EvalOptions& o, const ModelConfig& config) {
   if (o.length > config.context + 1) {
     throw UsageError(fmt::format("--length {}: must not exceed the model's context + 1, {}",
@@ -149,29 +117,75 @@ void check(const EvalOptions& o, const ModelConfig& config) {
   }
 }
 
-void evaluate(const EvalOptions& o) {
-  const auto scorer = SequenceScorer::load(o.model, {.experts = *expert_type_from(o.experts)});
-  check(o, scorer->config());
+std::vector<Policy> policies_of(const std::vector<std::string>& names) {
+  std::vector<Policy> chosen;
+  for (const Policy policy : kPolicies) {
+    if (std::ranges::count(names, flag_name(policy)) > 0) chosen.push_back(policy);
+  }
+  return chosen;
+}
+
+FrontierOptions frontier_options(const EvalOptions& o) {
+  return {.rows = o.rows,
+          .length = o.length,
+          .batches = o.batches == kAll ? std::optional<std::size_t>{} : std::stoull(o.batches),
+          .k_min = o.k_min,
+          .cuts = o.cuts,
+          .policies = policies_of(o.policy),
+          .seed = o.seed};
+}
+
+void evaluate(const EvalOptions& o, const std::atomic<bool>& stop) {
+  const auto load = [&](const std::string& denominator) {
+    return SequenceScorer::load(o.model, {.experts = *expert_type_from(o.experts),
+                                          .denominator = weight_denominator_from(denominator)});
+  };
+  check(o, read_model_config(o.model));
   const DocumentText text = DocumentText::load(o.text, o.index);
   const std::vector<DomainText> domains = by_domain(text);
   std::FILE* tables = o.json ? stderr : stdout;
   nlohmann::json out = {
-      {"schema", 1}, {"model", o.model}, {"experts", o.experts}, {"text", o.text}};
-  if (o.domains) out["heldout"] = evaluate_domains(*scorer, domains, tables);
-  if (o.policies) out["routing"] = evaluate_policies(*scorer, domains, o, tables);
+      {"schema", 2}, {"model", o.model}, {"experts", o.experts}, {"text", o.text}};
+  bool complete = true;
+  if (o.domains) {
+    TerminalProgress progress;
+    out["heldout"] = evaluate_domains(*load(kOwn), domains, progress, stop, tables);
+    complete = !out["heldout"].is_null();
+  }
+  if (o.policies && complete) {
+    Frontier frontier(domains, frontier_options(o));
+    {
+      TerminalProgress progress;
+      for (const std::string& denominator : o.denominators) {
+        complete = complete && frontier.add(*load(denominator), denominator, progress, stop);
+      }
+    }
+    frontier.print(tables);
+    out["routing"] = frontier.to_json();
+  }
+  out["complete"] = complete;
   if (o.json) fmt::print("{}\n", json_text(out, 2));
   if (!o.out.empty()) write_file_atomically(o.out, json_text(out, 2) + "\n");
+  if (!complete) {
+    throw Error(o.out.empty() ? "interrupted: the figures are those made until then"
+                              : fmt::format("interrupted: {} holds what was scored until then, "
+                                            "with \"complete\": false",
+                                            o.out));
+  }
 }
 
 }  // namespace
 
-void add_eval_command(CLI::App& app) {
+void add_eval_command(CLI::App& app, const std::atomic<bool>& stop) {
   CLI::App* command = app.add_subcommand(
       "eval", "Bits/byte of a checkpoint by domain, and what routing policies cost it");
   auto o = std::make_shared<EvalOptions>();
   command->footer(
-      "Example:\n  thermoe eval --out docs/results/model_eval.json\n"
-      "D is the mean number of distinct experts a layer activates for a decode batch.");
+      "Example:\n  thermoe eval --batches all --denominator picked,reference --out frontier.json\n"
+      "D is the mean number of distinct experts a layer activates for a decode batch. Policies "
+      "are\n"
+      "compared at equal cuts of it, on the same bytes; intervals are a bootstrap of documents.\n"
+      "Ctrl-C stops after the batches under way; what is done is printed and written.");
   command->add_option("--model", o->model, "Checkpoint")->capture_default_str();
   command
       ->add_option(
@@ -189,13 +203,28 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--rows", o->rows, "Streams decoded together")
       ->capture_default_str()
       ->check(whole_number(1, 256));
-  command->add_option("--length", o->length, "Bytes of a stream, the leading 0x00 included")
+  command->add_option("--length", o->length, "Bytes of a stream, the first of them context only")
       ->capture_default_str()
       ->check(whole_number(2, 1 << 20));
-  command->add_option("--batches", o->batches, "Decode batches a policy")
+  command
+      ->add_option("--batches", o->batches,
+                   "Decode batches a policy, spread over the text; all: every byte of it")
       ->capture_default_str()
-      ->check(whole_number(1, 10000));
-  command->add_option("--seed", o->seed, "Choice of the batches")
+      ->check(whole_number(1, 1'000'000) | CLI::IsMember({kAll}));
+  command
+      ->add_option("--denominator", o->denominators,
+                   "What the scores of a token's picks are divided by to give weights (one or "
+                   "several, compared with the first); own: as the model does")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::IsMember(denominator_flags()));
+  command
+      ->add_option("--policy", o->policy,
+                   "Policies to score; the first is compared with the others")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::IsMember(policy_flags()));
+  command->add_option("--seed", o->seed, "Of the intervals")
       ->capture_default_str()
       ->check(whole_number(0));
   command->add_option("--k-min", o->k_min, "Guaranteed experts per token under pricing")
@@ -204,7 +233,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--cut", o->cuts, "Cuts of D to find, percent")
       ->capture_default_str()
       ->check(real_number(0.0, 95.0));
-  command->callback([o] { evaluate(*o); });
+  command->callback([o, &stop] { evaluate(*o, stop); });
 }
 
 }  // namespace thermoe

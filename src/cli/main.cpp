@@ -87,7 +87,7 @@ int run(int argc, char** argv) {
   describe(app);
   thermoe::add_commands(app, stop, thermoe::cut_measured_command(argc, argv));
   // Only these end cleanly on Ctrl-C; the others just end.
-  for (const char* name : {"run", "train", "logits"}) {
+  for (const char* name : {"run", "train", "logits", "eval"}) {
     app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });
   }
   try {

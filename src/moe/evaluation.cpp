@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
+#include <mutex>
 #include <numbers>
-#include <random>
-
-#include "core/errors.h"
+#include <span>
 
 namespace thermoe {
 namespace {
@@ -41,10 +41,39 @@ double bits_of(std::span<const float> logits, std::uint8_t byte) {
   return (std::log(sum) - (logits[byte] - top)) / std::numbers::ln2;
 }
 
-/// Scores windows of similar length as one padded batch: causal, so padding changes nothing before
-/// it, and the baseline router looks at each token alone.
-void score_windows(SequenceScorer& scorer, std::span<const Window> windows, const RoutingPlan& plan,
-                   std::vector<DomainScore>& scores) {
+/// Runs work(0) … work(n - 1), each on one of the scorer's threads. False where the watch ended it.
+bool on_threads(const SequenceScorer& scorer, std::size_t n, const ScoringWatch& watch,
+                const std::function<void(std::size_t)>& work) {
+  std::atomic<std::size_t> next = 0;
+  std::size_t done = 0;
+  std::mutex progressing;
+  const auto worker = [&] {
+    try {
+      for (std::size_t i = next++; i < n; i = next++) {
+        if (watch.stop != nullptr && *watch.stop) return;
+        work(i);
+        const std::scoped_lock lock(progressing);
+        ++done;
+        if (watch.progress) watch.progress(static_cast<double>(done) / static_cast<double>(n));
+      }
+    } catch (...) {
+      next = n;  // the others need not go on
+      throw;
+    }
+  };
+  std::vector<std::future<void>> workers;
+  const std::size_t threads = std::min(n, static_cast<std::size_t>(scorer.threads()));
+  for (std::size_t t = 0; t < threads; ++t) {
+    workers.push_back(std::async(std::launch::async, worker));
+  }
+  for (std::future<void>& w : workers) w.wait();
+  for (std::future<void>& w : workers) w.get();
+  return done == n;
+}
+
+/// Bits of each window's scored bytes. Windows of similar length are one padded batch: causal, so
+/// padding changes nothing before it, and the baseline router looks at each token alone.
+std::vector<double> window_bits(const SequenceScorer& scorer, std::span<const Window> windows) {
   std::size_t length = 0;
   for (const Window& w : windows) length = std::max(length, w.bytes.size() - 1);
   std::vector<std::uint8_t> fed(windows.size() * length, 0);
@@ -53,22 +82,41 @@ void score_windows(SequenceScorer& scorer, std::span<const Window> windows, cons
               fed.begin() + static_cast<std::ptrdiff_t>(i * length));
   }
   const auto vocab = static_cast<std::size_t>(scorer.config().vocab);
-  const std::vector<float> logits =
-      scorer.logits(fed, static_cast<int>(windows.size()), static_cast<int>(length), plan);
+  const std::vector<float> logits = scorer.logits(fed, static_cast<int>(windows.size()),
+                                                  static_cast<int>(length), scorer.baseline());
+  std::vector<double> bits(windows.size());
   for (std::size_t i = 0; i < windows.size(); ++i) {
-    DomainScore& score = scores[windows[i].domain];
     for (std::size_t p = windows[i].scored_from; p < windows[i].bytes.size(); ++p) {
       const auto row = std::span(logits).subspan((i * length + p - 1) * vocab, vocab);
-      score.bits_per_byte += bits_of(row, windows[i].bytes[p]);
-      ++score.bytes;
+      bits[i] += bits_of(row, windows[i].bytes[p]);
     }
+  }
+  return bits;
+}
+
+/// Adds a batch to sums over batches.
+void add_batch(const SequenceScore& s, const DecodeBatch& batch, int length, PolicyScore& sum) {
+  sum.mean_active += s.mean_active;
+  sum.kept_mass += s.kept_mass;
+  sum.quality_loss += s.quality_loss;
+  sum.expert_tokens.resize(s.expert_tokens.size());
+  for (std::size_t i = 0; i < s.expert_tokens.size(); ++i)
+    sum.expert_tokens[i] += s.expert_tokens[i];
+  for (std::size_t r = 0; r < batch.counted.size(); ++r) {
+    const CountedBytes& c = batch.counted[r];
+    const float* bits = s.bits.data() + r * static_cast<std::size_t>(length - 1);
+    for (int p = c.first; p < c.last; ++p) {
+      sum.document_bits[static_cast<std::size_t>(c.document)] += bits[p - 1];
+    }
+    sum.bytes += c.last - c.first;
   }
 }
 
 }  // namespace
 
-std::vector<DomainScore> score_domains(SequenceScorer& scorer, const std::vector<DomainText>& text,
-                                       const EvaluationProgress& progress) {
+std::optional<std::vector<DomainScore>> score_domains(const SequenceScorer& scorer,
+                                                      const std::vector<DomainText>& text,
+                                                      const ScoringWatch& watch) {
   constexpr std::size_t kBatch = 16;
   std::vector<Window> windows;
   std::vector<DomainScore> scores(text.size());
@@ -79,11 +127,18 @@ std::vector<DomainScore> score_domains(SequenceScorer& scorer, const std::vector
     }
   }
   std::ranges::stable_sort(windows, {}, [](const Window& w) { return w.bytes.size(); });
-  const RoutingPlan plan = scorer.baseline();
-  for (std::size_t i = 0; i < windows.size(); i += kBatch) {
-    const std::size_t n = std::min(kBatch, windows.size() - i);
-    score_windows(scorer, std::span(windows).subspan(i, n), plan, scores);
-    progress(static_cast<double>(i + n) / static_cast<double>(windows.size()));
+  std::vector<std::vector<double>> bits((windows.size() + kBatch - 1) / kBatch);
+  const auto batch = [&](std::size_t b) {
+    return std::span(windows).subspan(b * kBatch, std::min(kBatch, windows.size() - b * kBatch));
+  };
+  if (!on_threads(scorer, bits.size(), watch,
+                  [&](std::size_t b) { bits[b] = window_bits(scorer, batch(b)); })) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    DomainScore& score = scores[windows[i].domain];
+    score.bits_per_byte += bits[i / kBatch][i % kBatch];
+    score.bytes += static_cast<std::int64_t>(windows[i].bytes.size() - windows[i].scored_from);
   }
   for (DomainScore& s : scores) {
     if (s.bytes > 0) s.bits_per_byte /= static_cast<double>(s.bytes);
@@ -91,117 +146,25 @@ std::vector<DomainScore> score_domains(SequenceScorer& scorer, const std::vector
   return scores;
 }
 
-PolicyBatches make_policy_batches(const std::vector<DomainText>& text, int rows, int length,
-                                  int batches, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::vector<std::vector<std::span<const std::uint8_t>>> long_enough;
-  for (const DomainText& domain : text) {
-    std::vector<std::span<const std::uint8_t>> kept;
-    for (const auto d : domain.documents) {
-      if (d.size() + 1 >= static_cast<std::size_t>(length)) kept.push_back(d);
-    }
-    std::ranges::shuffle(kept, random);
-    if (!kept.empty()) long_enough.push_back(std::move(kept));
+std::optional<PolicyScore> score_policy(const SequenceScorer& scorer, const DecodeBatches& batches,
+                                        const RoutingPlan& plan, const ScoringWatch& watch) {
+  std::vector<SequenceScore> scores(batches.batches.size());
+  if (!on_threads(scorer, scores.size(), watch, [&](std::size_t b) {
+        scores[b] = scorer.score(batches.batches[b].bytes, batches.rows, batches.length, plan);
+      })) {
+    return std::nullopt;
   }
-  if (long_enough.empty()) {
-    throw UsageError(
-        fmt::format("no document has {} bytes: choose a smaller --length", length - 1));
+  PolicyScore sum{.document_bits = std::vector<double>(batches.documents)};
+  for (std::size_t b = 0; b < scores.size(); ++b) {
+    add_batch(scores[b], batches.batches[b], batches.length, sum);
   }
-  PolicyBatches made{.rows = rows, .length = length};
-  std::size_t row = 0;
-  for (int b = 0; b < batches; ++b) {
-    std::vector<std::uint8_t> bytes;
-    for (int r = 0; r < rows; ++r, ++row) {
-      const auto& domain = long_enough[row % long_enough.size()];
-      const auto document = domain[row / long_enough.size() % domain.size()];
-      const std::size_t spare = document.size() + 1 - static_cast<std::size_t>(length);
-      const std::size_t begin = std::uniform_int_distribution<std::size_t>(0, spare)(random);
-      bytes.push_back(0);
-      bytes.insert(bytes.end(), document.begin() + static_cast<std::ptrdiff_t>(begin),
-                   document.begin() + static_cast<std::ptrdiff_t>(begin) + length - 1);
-    }
-    made.batches.push_back(std::move(bytes));
-  }
-  return made;
-}
-
-SequenceScore score_policy(SequenceScorer& scorer, const PolicyBatches& batches,
-                           const RoutingPlan& plan) {
-  SequenceScore mean{.kept_mass = 0.0};
-  const auto n = static_cast<double>(batches.batches.size());
-  for (const auto& batch : batches.batches) {
-    const SequenceScore s = scorer.score(batch, batches.rows, batches.length, plan);
-    mean.targets += s.targets;
-    mean.bits_per_byte += s.bits_per_byte / n;
-    mean.mean_active += s.mean_active / n;
-    mean.kept_mass += s.kept_mass / n;
-    mean.expert_tokens.resize(s.expert_tokens.size());
-    for (std::size_t i = 0; i < s.expert_tokens.size(); ++i)
-      mean.expert_tokens[i] += s.expert_tokens[i];
-  }
-  return mean;
-}
-
-RoutingPlan priced_plan_of(RoutingPlan plan, double price, int k_min) {
-  for (int l = 0; l < plan.layers(); ++l) {
-    plan.layer(l).k_min = k_min;
-    std::ranges::fill(plan.activation_price(l), static_cast<float>(price));
-  }
-  return plan;
-}
-
-RoutingPlan reduced_plan_of(RoutingPlan plan, double k) {
-  plan.set_fractional_k(k);
-  return plan;
-}
-
-PricedPoint find_price(SequenceScorer& scorer, const PolicyBatches& batches, double active,
-                       int k_min) {
-  double low = 0.0;
-  double high = 0.05;
-  PricedPoint point;
-  // The number of active experts never rises with the price, so bracketing and bisection find it.
-  for (int i = 0; i < 20; ++i) {
-    point = {
-        .price = high,
-        .score = score_policy(scorer, batches, priced_plan_of(scorer.baseline(), high, k_min))};
-    if (point.score.mean_active <= active) break;
-    low = high;
-    high *= 2.0;
-  }
-  while (high - low > 0.02 * high) {
-    const double middle = 0.5 * (low + high);
-    const PricedPoint p{
-        .price = middle,
-        .score = score_policy(scorer, batches, priced_plan_of(scorer.baseline(), middle, k_min))};
-    if (p.score.mean_active <= active) {
-      high = middle;
-      point = p;
-    } else {
-      low = middle;
-    }
-  }
-  return point;
-}
-
-ReducedPoint find_reduced_k(SequenceScorer& scorer, const PolicyBatches& batches, double active) {
-  double low = 1.0;
-  double high = scorer.config().top_k;
-  ReducedPoint point{
-      .k = low, .score = score_policy(scorer, batches, reduced_plan_of(scorer.baseline(), low))};
-  while (high - low > 0.02) {
-    const double middle = 0.5 * (low + high);
-    const ReducedPoint p{
-        .k = middle,
-        .score = score_policy(scorer, batches, reduced_plan_of(scorer.baseline(), middle))};
-    if (p.score.mean_active <= active) {
-      low = middle;
-      point = p;
-    } else {
-      high = middle;
-    }
-  }
-  return point;
+  const auto n = static_cast<double>(scores.size());
+  sum.mean_active /= n;
+  sum.kept_mass /= n;
+  sum.quality_loss /= n;
+  for (const double bits : sum.document_bits) sum.bits_per_byte += bits;
+  sum.bits_per_byte /= static_cast<double>(sum.bytes);
+  return sum;
 }
 
 }  // namespace thermoe

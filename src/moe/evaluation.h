@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
-#include <span>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/routing_plan.h"
+#include "moe/decode_batches.h"
 #include "moe/sequence_scorer.h"
 
 namespace thermoe {
 
-/// Text of one domain, a document an element. Views: the caller keeps the bytes.
-struct DomainText {
-  std::string name{};
-  std::vector<std::span<const std::uint8_t>> documents{};
+/// Who looks on while batches are scored, several at once.
+struct ScoringWatch {
+  const std::atomic<bool>* stop = nullptr;  ///< no further batch starts once it is true
+  /// Share of the batches done. Called by one thread at a time, in no fixed thread.
+  std::function<void(double share_done)> progress{};
 };
 
 struct DomainScore {
@@ -24,45 +27,28 @@ struct DomainScore {
   double bits_per_byte = 0.0;
 };
 
-using EvaluationProgress = std::function<void(double share_done)>;
+/// Baseline bits/byte of every byte of every document, by domain. A document starts with 0x00 as
+/// context; longer ones are read in windows of the model's context that overlap by half, so that
+/// each byte but the first half window's has at least half a context before it. Absent where the
+/// watch ended it.
+std::optional<std::vector<DomainScore>> score_domains(const SequenceScorer& scorer,
+                                                      const std::vector<DomainText>& text,
+                                                      const ScoringWatch& watch);
 
-/// Baseline bits/byte of every byte of every document. A document starts with 0x00 as context;
-/// longer ones are read in windows of the model's context that overlap by half, so that each byte
-/// but the first half window's has at least half a context before it.
-std::vector<DomainScore> score_domains(SequenceScorer& scorer, const std::vector<DomainText>& text,
-                                       const EvaluationProgress& progress);
-
-/// Decode batches for routing policies: `rows` windows of `length` bytes a batch, the domains in
-/// turn, each from a document of its own where there are enough.
-struct PolicyBatches {
-  int rows = 16;
-  int length = 513;
-  std::vector<std::vector<std::uint8_t>> batches{};  ///< each [rows, length]
+/// What a plan does to decode batches. Bits are of the bytes that count; D, kept mass, quality loss
+/// and loads are means (sums) over all tokens that were fed, those that fill batches up among them.
+struct PolicyScore {
+  std::int64_t bytes = 0;
+  double bits_per_byte = 0.0;
+  double mean_active = 0.0;   ///< distinct experts of a batch, mean over layers and positions
+  double kept_mass = 0.0;     ///< mean over tokens and layers
+  double quality_loss = 0.0;  ///< nats: mean of -ln(kept mass) over tokens and layers
+  std::vector<std::int64_t> expert_tokens{};  ///< [layers, experts]
+  std::vector<double> document_bits{};        ///< [documents] sum over a document's counted bytes
 };
-PolicyBatches make_policy_batches(const std::vector<DomainText>& text, int rows, int length,
-                                  int batches, std::uint64_t seed);
 
-/// Mean over the batches.
-SequenceScore score_policy(SequenceScorer& scorer, const PolicyBatches& batches,
-                           const RoutingPlan& plan);
-
-/// Activation pricing with one price for all experts (identical costs), at a guaranteed k_min.
-RoutingPlan priced_plan_of(RoutingPlan baseline, double price, int k_min);
-/// k reduced to floor(k) for all tokens and one more for the fractional share of them.
-RoutingPlan reduced_plan_of(RoutingPlan baseline, double k);
-
-/// The smallest price (within 2 %) at which the mean of distinct experts is at most `active`.
-struct PricedPoint {
-  double price = 0.0;
-  SequenceScore score{};
-};
-PricedPoint find_price(SequenceScorer& scorer, const PolicyBatches& batches, double active,
-                       int k_min);
-/// The same for a reduced k.
-struct ReducedPoint {
-  double k = 0.0;
-  SequenceScore score{};
-};
-ReducedPoint find_reduced_k(SequenceScorer& scorer, const PolicyBatches& batches, double active);
+/// Absent where the watch ended it. The same whatever the number of threads.
+std::optional<PolicyScore> score_policy(const SequenceScorer& scorer, const DecodeBatches& batches,
+                                        const RoutingPlan& plan, const ScoringWatch& watch);
 
 }  // namespace thermoe

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <future>
 
 #include "core/errors.h"
 #include "kernels/grouped_experts.h"
@@ -42,7 +41,21 @@ struct Block {
 struct RoutingSums {
   double active = 0.0;                        // mean distinct experts a batch
   double kept_mass = 0.0;                     // mean a token
+  double quality_loss = 0.0;                  // mean a token, nats
   std::vector<std::int64_t> expert_tokens{};  // [layers, experts]
+};
+
+/// Keeps LibTorch's operators on the calling thread while it lives: batches are what runs side by
+/// side.
+class OneThread {
+ public:
+  OneThread() { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_ = at::get_num_threads();
 };
 
 }  // namespace
@@ -51,12 +64,10 @@ struct SequenceScorer::Impl {
   Impl(const ModelWeights& w, const ScorerOptions& o);
 
   at::Tensor forward(std::span<const std::uint8_t> bytes, int batch, int length, int stride,
-                     const RoutingPlan& plan, RoutingSums& sums);
+                     const RoutingPlan& plan, RoutingSums& sums) const;
   at::Tensor attention(const Block& block, const at::Tensor& x, int batch, int length) const;
   at::Tensor experts(const at::Tensor& x, int layer, int batch, const RoutingPlan& plan,
-                     AdaptiveRouter& router, RoutingSums& sums);
-  at::Tensor apply(const ExpertBank& bank, const at::Tensor& hidden, const Routing& routing,
-                   std::span<const std::uint8_t> variant);
+                     AdaptiveRouter& router, RoutingSums& sums) const;
 
   ModelConfig config;
   ScorerOptions options;
@@ -64,7 +75,7 @@ struct SequenceScorer::Impl {
   at::Tensor final_norm;
   at::Tensor head;
   std::vector<Block> blocks;
-  std::vector<GroupedExpertsWorkspace> workspaces;  // one a thread
+  int threads;
 };
 
 SequenceScorer::Impl::Impl(const ModelWeights& w, const ScorerOptions& o)
@@ -73,7 +84,7 @@ SequenceScorer::Impl::Impl(const ModelWeights& w, const ScorerOptions& o)
       embed(copied(w.embed, {config.vocab, config.d_model})),
       final_norm(copied(w.final_norm, {config.d_model})),
       head(copied(w.head, {config.vocab, config.d_model})),
-      workspaces(static_cast<std::size_t>(at::get_num_threads())) {
+      threads(at::get_num_threads()) {
   for (const LayerWeights& layer : w.layers) blocks.emplace_back(layer, config, options);
 }
 
@@ -94,57 +105,40 @@ at::Tensor SequenceScorer::Impl::attention(const Block& block, const at::Tensor&
 
 at::Tensor SequenceScorer::Impl::experts(const at::Tensor& x, int layer, int batch,
                                          const RoutingPlan& plan, AdaptiveRouter& router,
-                                         RoutingSums& sums) {
+                                         RoutingSums& sums) const {
   const Block& block = blocks[layer];
   const at::Tensor hidden = rms_norm(x, block.moe_norm, config.norm_eps).contiguous();
   const Routing routing =
       route_batches(router, at::linear(hidden, block.router), batch, plan, layer);
   sums.active += static_cast<double>(routing.counts.gt(0).sum().item<std::int64_t>()) /
                  static_cast<double>(routing.counts.size(0));
-  sums.kept_mass += routing.kept_mass;
+  const at::Tensor kept = routing.kept_mass.to(at::kDouble);
+  sums.kept_mass += kept.mean().item<double>();
+  sums.quality_loss -= kept.log().mean().item<double>();
 
   const at::Tensor total = routing.counts.sum(0).to(at::kInt);
   const auto* received = total.const_data_ptr<std::int32_t>();
   sums.expert_tokens.insert(sums.expert_tokens.end(), received, received + total.numel());
   const bool mixed = options.experts == ExpertType::kMixed;
-  return apply(block.experts, hidden, routing,
-               mixed ? plan.variant(layer) : std::span<const std::uint8_t>{});
-}
-
-/// The picks are made: positions share passes over the experts' weights, one a thread.
-at::Tensor SequenceScorer::Impl::apply(const ExpertBank& bank, const at::Tensor& hidden,
-                                       const Routing& routing,
-                                       std::span<const std::uint8_t> variant) {
-  const std::int64_t batches = routing.counts.size(0);
-  const std::int64_t batch = hidden.size(0) / batches;
-  const std::int64_t slots = routing.indices.size(1);
-  const auto parts = std::min(static_cast<std::int64_t>(workspaces.size()), batches);
   const at::Tensor out = at::empty_like(hidden);
-  std::vector<std::future<void>> running;
-  for (std::int64_t part = 0; part < parts; ++part) {
-    const std::int64_t first = batches * part / parts;
-    const std::int64_t last = batches * (part + 1) / parts;
-    const at::Tensor counts = routing.counts.slice(0, first, last).sum(0).to(at::kInt);
-    const GroupedExpertsArgs args{
-        .bank = &bank,
-        .hidden = hidden.const_data_ptr<float>() + first * batch * hidden.size(1),
-        .tokens = static_cast<int>((last - first) * batch),
-        .expert = routing.indices.const_data_ptr<std::int32_t>() + first * batch * slots,
-        .weight = routing.weights.const_data_ptr<float>() + first * batch * slots,
-        .slots = static_cast<int>(slots),
-        .counts = counts.const_data_ptr<std::int32_t>(),
-        .variant = variant,
-        .workspace = &workspaces[static_cast<std::size_t>(part)],
-        .out = out.mutable_data_ptr<float>() + first * batch * hidden.size(1)};
-    running.push_back(std::async(std::launch::async, [args, counts] { grouped_experts(args); }));
-  }
-  for (std::future<void>& part : running) part.get();
+  GroupedExpertsWorkspace workspace;
+  grouped_experts({.bank = &block.experts,
+                   .hidden = hidden.const_data_ptr<float>(),
+                   .tokens = static_cast<int>(hidden.size(0)),
+                   .expert = routing.indices.const_data_ptr<std::int32_t>(),
+                   .weight = routing.weights.const_data_ptr<float>(),
+                   .slots = static_cast<int>(routing.indices.size(1)),
+                   .counts = received,
+                   .variant = mixed ? plan.variant(layer) : std::span<const std::uint8_t>{},
+                   .workspace = &workspace,
+                   .out = out.mutable_data_ptr<float>()});
   return out;
 }
 
 /// Logits [length * batch, vocab], position by position. Row b of `bytes` starts at b * stride.
 at::Tensor SequenceScorer::Impl::forward(std::span<const std::uint8_t> bytes, int batch, int length,
-                                         int stride, const RoutingPlan& plan, RoutingSums& sums) {
+                                         int stride, const RoutingPlan& plan,
+                                         RoutingSums& sums) const {
   THERMOE_EXPECT(1 <= length && length <= config.context, "length={} is not in 1..{}", length,
                  config.context);
   THERMOE_EXPECT(plan.layers() == config.layers && plan.experts() == config.experts,
@@ -167,6 +161,7 @@ at::Tensor SequenceScorer::Impl::forward(std::span<const std::uint8_t> bytes, in
   }
   sums.active /= config.layers;
   sums.kept_mass /= config.layers;
+  sums.quality_loss /= config.layers;
   return at::linear(rms_norm(x, final_norm, config.norm_eps), head);
 }
 
@@ -180,16 +175,18 @@ std::unique_ptr<SequenceScorer> SequenceScorer::load(const std::string& path,
 }
 
 const ModelConfig& SequenceScorer::config() const { return impl_->config; }
+int SequenceScorer::threads() const { return impl_->threads; }
 RoutingPlan SequenceScorer::baseline() const {
   return baseline_plan(impl_->config, impl_->options.experts);
 }
 
 SequenceScore SequenceScorer::score(std::span<const std::uint8_t> bytes, int batch, int length,
-                                    const RoutingPlan& plan) {
+                                    const RoutingPlan& plan) const {
   THERMOE_EXPECT(
       batch >= 1 && length >= 2 && bytes.size() == static_cast<std::size_t>(batch) * length,
       "{} bytes are not [{}, {}] with a length of at least 2", bytes.size(), batch, length);
   const at::NoGradGuard no_grad;
+  const OneThread one_thread;
   RoutingSums sums;
   const at::Tensor predicted = impl_->forward(bytes, batch, length - 1, length, plan, sums);
   const at::Tensor next = at::empty({length - 1, batch}, at::kLong);
@@ -198,19 +195,27 @@ SequenceScore SequenceScorer::score(std::span<const std::uint8_t> bytes, int bat
     for (int p = 1; p < length; ++p)
       target[p - 1][b] = bytes[static_cast<std::size_t>(b) * length + p];
   }
-  const at::Tensor nats = -at::log_softmax(predicted, -1).gather(1, next.view({-1, 1}));
-  return {.targets = nats.numel(),
-          .bits_per_byte = nats.to(at::kDouble).mean().item<double>() / std::log(2.0),
+  const at::Tensor bits =
+      (at::log_softmax(predicted, -1).gather(1, next.view({-1, 1})) * (-1.0 / std::log(2.0)))
+          .view({length - 1, batch})
+          .t()
+          .contiguous();
+  const float* bit = bits.const_data_ptr<float>();
+  return {.targets = bits.numel(),
+          .bits_per_byte = bits.to(at::kDouble).mean().item<double>(),
           .mean_active = sums.active,
           .kept_mass = sums.kept_mass,
+          .quality_loss = sums.quality_loss,
+          .bits = {bit, bit + bits.numel()},
           .expert_tokens = std::move(sums.expert_tokens)};
 }
 
 std::vector<float> SequenceScorer::logits(std::span<const std::uint8_t> bytes, int batch,
-                                          int length, const RoutingPlan& plan) {
+                                          int length, const RoutingPlan& plan) const {
   THERMOE_EXPECT(batch >= 1 && bytes.size() == static_cast<std::size_t>(batch) * length,
                  "{} bytes are not [{}, {}]", bytes.size(), batch, length);
   const at::NoGradGuard no_grad;
+  const OneThread one_thread;
   RoutingSums sums;
   const at::Tensor out = impl_->forward(bytes, batch, length, length, plan, sums)
                              .view({length, batch, config().vocab})

@@ -14,12 +14,16 @@
 
 namespace thermoe {
 
+enum class WeightDenominator;  // core/router_spec.h
+
 /// What a plan costs in quality and needs in experts, on given text.
 struct SequenceScore {
   std::int64_t targets = 0;    ///< bytes predicted
   double bits_per_byte = 0.0;  ///< mean over targets
   double mean_active = 0.0;  ///< distinct experts of a decode batch, mean over layers and positions
   double kept_mass = 1.0;    ///< mean over tokens and layers
+  double quality_loss = 0.0;  ///< nats: mean of -ln(kept mass) over tokens and layers
+  std::vector<float> bits{};  ///< [batch, length - 1] of each target
   std::vector<std::int64_t>
       expert_tokens{};  ///< [layers, experts] tokens that each expert received
 };
@@ -27,12 +31,14 @@ struct SequenceScore {
 struct ScorerOptions {
   ExpertType experts = ExpertType::kSimple;
   int int4_group = 32;
-  std::optional<WeightDenominator> denominator{};  ///< instead of the checkpoint's
+  std::optional<WeightDenominator> denominator{};  ///< absent: the model's own
 };
 
 /// Scores sequences under a plan as `Decoder` would decode them as one batch, but all positions at
 /// once: attention is causal, and routing takes the tokens of one position across the batch as a
 /// decode batch. Equal to decoding up to rounding, several times faster; for sweeps and evaluation.
+/// A call runs on the calling thread alone; several threads may call at once, and what a call gives
+/// does not depend on the others.
 class SequenceScorer {
  public:
   /// Loads a checkpoint. Throws FormatError as `Decoder::load` does.
@@ -43,17 +49,19 @@ class SequenceScorer {
   SequenceScorer& operator=(const SequenceScorer&) = delete;
 
   const ModelConfig& config() const;
+  /// How many threads are worth calling at once (LibTorch's choice, which OMP_NUM_THREADS sets).
+  int threads() const;
   /// The model's own routing, with the variants of mixed experts where they were asked for.
   RoutingPlan baseline() const;
 
   /// bytes [batch, length] row-major; each row's bytes 1.. are predicted from those before.
   /// Requires 2 <= length <= context + 1 and a plan of the model's shape.
   SequenceScore score(std::span<const std::uint8_t> bytes, int batch, int length,
-                      const RoutingPlan& plan);
+                      const RoutingPlan& plan) const;
 
   /// Next-byte logits [batch, length, vocab] after each position of bytes [batch, length].
   std::vector<float> logits(std::span<const std::uint8_t> bytes, int batch, int length,
-                            const RoutingPlan& plan);
+                            const RoutingPlan& plan) const;
 
  private:
   struct Impl;

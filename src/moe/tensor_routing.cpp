@@ -2,7 +2,6 @@
 #include "moe/tensor_routing.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/errors.h"
 
@@ -23,8 +22,8 @@ Routing route_batches(AdaptiveRouter& router, const at::Tensor& gate_logits,
   const std::int64_t batches = tokens / batch_size;
   Routing routing{.indices = at::empty({tokens, slots}, at::kInt),
                   .weights = at::empty({tokens, slots}, at::kFloat),
-                  .counts = at::empty({batches, experts}, at::kInt)};
-  double kept = 0.0;
+                  .counts = at::empty({batches, experts}, at::kInt),
+                  .kept_mass = at::empty({tokens}, at::kFloat)};
   for (std::int64_t b = 0; b < batches; ++b) {
     const LayerRouting part =
         router.route(std::span(logits.const_data_ptr<float>() + b * batch_size * experts,
@@ -37,9 +36,9 @@ Routing route_batches(AdaptiveRouter& router, const at::Tensor& gate_logits,
               routing.weights.mutable_data_ptr<float>() + first);
     std::copy(part.counts.begin(), part.counts.end(),
               routing.counts.mutable_data_ptr<std::int32_t>() + b * experts);
-    kept += std::accumulate(part.kept_mass.begin(), part.kept_mass.end(), 0.0);
+    std::copy(part.kept_mass.begin(), part.kept_mass.end(),
+              routing.kept_mass.mutable_data_ptr<float>() + b * batch_size);
   }
-  if (tokens > 0) routing.kept_mass = kept / static_cast<double>(tokens);
   return routing;
 }
 

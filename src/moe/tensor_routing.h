@@ -15,8 +15,7 @@ struct Routing {
   at::Tensor indices;  ///< [tokens, k] i32, best first; -1 where a token takes fewer
   at::Tensor weights;  ///< [tokens, k] f32 from the unbiased scores, over the router's denominator
   at::Tensor counts;   ///< [tokens / batch_size, experts] i32: tokens an expert received, by batch
-  double kept_mass =
-      1.0;  ///< mean over tokens of the kept share of the mass of the model's own picks
+  at::Tensor kept_mass;  ///< [tokens] f32: kept share of the mass of the model's own picks
 };
 
 /// The router on tensors. gate_logits [tokens, experts] f32 on the CPU. Each run of `batch_size`

@@ -8,8 +8,8 @@
 
 #include "core/errors.h"
 #include "moe/decoder.h"
-#include "moe/evaluation.h"
 #include "moe/language_model.h"
+#include "moe/policy_search.h"
 #include "random_checkpoint.h"
 #include "temporary_folder.h"
 
@@ -129,8 +129,8 @@ TEST_F(FullForward, ScoringEqualsDecodingWithInt4ExpertsAndInt4IsNotF32) {
 
 TEST_F(FullForward, PoliciesKeepTheVariantsOfMixedExperts) {
   const auto scorer = SequenceScorer::load(path_, {.experts = ExpertType::kMixed});
-  for (const RoutingPlan& plan : {scorer->baseline(), priced_plan_of(scorer->baseline(), 0.1, 1),
-                                  reduced_plan_of(scorer->baseline(), 1.5)}) {
+  for (const Policy policy : kPolicies) {
+    const RoutingPlan plan = policy_plan(scorer->baseline(), policy, 1.5, 1);
     EXPECT_EQ(plan.variant(1)[2], 0);
     EXPECT_EQ(plan.variant(1)[3], 1);
   }
