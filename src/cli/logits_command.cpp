@@ -72,8 +72,9 @@ void add_logits_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->footer(
       "Example:\n"
       "  thermoe logits --out runs/logits.safetensors && thermoe price runs/logits.safetensors\n"
-      "The file holds `router_logits` [samples, layers, tokens, experts] in f32, before softmax.\n"
-      "thermoe price takes F32, BF16, F16 or F64, and refuses probabilities.\n"
+      "The file holds `router_logits` [samples, layers, tokens, experts] in f32, before the score\n"
+      "function, and in its metadata how the model routes by them (docs/guide.md, Your model's "
+      "router).\nthermoe price takes F32, BF16, F16 or F64, and refuses probabilities.\n"
       "tools/export_router_logits.py writes the same for a Hugging Face model.");
   command->callback([options, &stop] { run(*options, stop); });
 }

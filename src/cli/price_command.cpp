@@ -181,12 +181,13 @@ void add_price_command(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print JSON instead of tables");
   command->footer(
-      "Where the cost model lacks the model's expert layers (moe_experts of its experts and k), it "
-      "says so\nand prints distinct experts and loss all the same.\n"
+      "The logits file says how its model routes (docs/guide.md); flags win over it. Where the "
+      "cost\n"
+      "model lacks the model's expert layers, distinct experts and loss are printed all the same.\n"
       "Examples:\n"
       "  thermoe logits --out runs/logits.safetensors\n"
       "  thermoe price runs/logits.safetensors --layers 48 --power-cap 350\n"
-      "Kept mass is the share of each token's own top-k router probability that its experts still\n"
+      "Kept mass is the share of the scores of each token's own picks that its experts still\n"
       "hold; -ln of it is the quality loss that the controller bounds. docs/guide.md goes through "
       "it.");
   command->callback([options] { run(*options); });

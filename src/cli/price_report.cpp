@@ -50,6 +50,7 @@ nlohmann::json to_json(const PriceSetting& s, const RoutingOption& o) {
                          {"active_experts", o.demand.active},
                          {"kept_mass", o.demand.kept_mass},
                          {"quality_loss", quality_loss(o)}};
+  if (o.keep > 0) json["keep"] = o.keep;
   if (!s.costs) return json;
   json["step_ms"] = 1e3 * o.demand.cost.latency.value;
   json["tokens_per_second"] = s.tokens / o.period.value;
@@ -188,7 +189,13 @@ std::string price_text(const PriceSetting& s) {
   for (const RoutingOption& o : price_options(s.config, s.levels)) {
     rows += row(s, fmt::format("lambda {:.4f}", o.lambda), o);
   }
-  rows += "Instead, fewer experts per token (what pricing competes with):\n";
+  rows +=
+      "What pricing competes with: each token keeps its best and fills up to k from what the batch "
+      "keeps\n(OPPORTUNISTIC)\n";
+  for (const RoutingOption& o : opportunistic_options(s.config)) {
+    if (o.keep != s.config.router.k) rows += row(s, fmt::format("keep {}", o.keep), o);
+  }
+  rows += "or takes fewer experts (REDUCED_K)\n";
   for (const RoutingOption& o : fewer_expert_options(s.config)) {
     if (o.k != s.config.router.k) rows += row(s, fmt::format("top-{}", o.k), o);
   }
@@ -214,6 +221,7 @@ nlohmann::json price_json(const PriceSetting& s) {
                          {"cost_model", s.cost_model_file},
                          {"device", s.device},
                          {"pricing", nlohmann::json::array()},
+                         {"opportunistic", nlohmann::json::array()},
                          {"fewer_experts", nlohmann::json::array()}};
   if (s.costs) {
     json.update(costs_json(s));
@@ -222,6 +230,9 @@ nlohmann::json price_json(const PriceSetting& s) {
   }
   for (const RoutingOption& o : price_options(s.config, s.levels)) {
     json["pricing"].push_back(to_json(s, o));
+  }
+  for (const RoutingOption& o : opportunistic_options(s.config)) {
+    json["opportunistic"].push_back(to_json(s, o));
   }
   for (const RoutingOption& o : fewer_expert_options(s.config)) {
     json["fewer_experts"].push_back(to_json(s, o));

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <span>
@@ -66,10 +65,7 @@ LogitSample sample_of(const LogitRows& rows, int sample, const std::vector<int>&
   for (int l = 0; l < rows.layers; ++l) {
     for (const int t : tokens) {
       const auto row = rows.row(sample, l, t);
-      // Finite everywhere after this; exp() of its distance to the row's largest is 0 all the same.
-      std::ranges::transform(row, std::back_inserter(result.logits), [](float x) {
-        return std::max(x, std::numeric_limits<float>::lowest());
-      });
+      result.logits.insert(result.logits.end(), row.begin(), row.end());
     }
   }
   return result;

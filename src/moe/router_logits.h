@@ -29,9 +29,8 @@ struct RouterLogits {
 /// [layers, experts], the beta of core/router_spec.h; each F32, BF16, F16 or F64. The metadata tell
 /// the router (moe/stated_router.h; k at least, unless `given`), and `layers` and `experts`, which
 /// must be those of the tensor. What is `given` wins over what the file tells. A logit of -infinity
-/// becomes the lowest float, whose score is 0. Throws FormatError naming file, key, value and
-/// remedy, also for what cannot be logits (moe/logit_rows.h); UsageError for what is given, and
-/// where k is not known.
+/// is a score of 0. Throws FormatError naming file, key, value and remedy, also for what cannot be
+/// logits (moe/logit_rows.h); UsageError for what is given, and where k is not known.
 RouterLogits read_router_logits(const std::string& path, const StatedRouter& given = {});
 
 /// Writes what `read_router_logits` reads, all of `spec` but the choice of losses, as f32,

@@ -238,13 +238,11 @@ TEST_F(RouterLogitsFile, RefusesALayerOfConstantRows) {
   expect_refused<FormatError>("layer 1: every row is constant");
 }
 
-TEST_F(RouterLogitsFile, MinusInfinityIsProbabilityZeroWhileKFiniteLogitsRemain) {
+TEST_F(RouterLogitsFile, MinusInfinityStaysWhileKFiniteLogitsRemain) {
   std::vector<float> values = random_logits(6, 16);
   values[16] = -kInfinity;
   const RouterLogits read = read_router_logits(write({2, 3, 16}, values, {{"k", "15"}}));
-  const float masked = read.samples[0].logits[16];
-  EXPECT_TRUE(std::isfinite(masked));
-  EXPECT_EQ(std::exp(masked - read.samples[0].logits[17]), 0.0F);
+  EXPECT_EQ(read.samples[0].logits, values);
   expect_refused<FormatError>("sample 0, layer 0, token 1: has 15 finite logits, top-16 needs 16",
                               {.k = 16});
 }

@@ -3,9 +3,14 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <functional>
+#include <limits>
 #include <map>
 #include <random>
+#include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -88,6 +93,91 @@ TEST_F(PriceCommand, SaysWhatOfTheRouterIsAssumedAndWhatFlagsSay) {
                                              {"routed_scale", "assumed"}}));
 }
 
+/// What one token of a sigmoid router with a bias picks of 8 groups' 3 best, best first.
+std::vector<std::size_t> grouped_picks(std::span<const float> logits, std::span<const float> bias,
+                                       std::size_t k) {
+  constexpr std::size_t kGroups = 8, kKept = 3;
+  const std::size_t width = logits.size() / kGroups;
+  std::vector<double> choice;
+  for (std::size_t e = 0; e < logits.size(); ++e) {
+    choice.push_back(1.0 / (1.0 + std::exp(-double{logits[e]})) + double{bias[e]});
+  }
+  std::vector<std::pair<double, std::size_t>> groups;
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const auto first = choice.begin() + static_cast<std::ptrdiff_t>(g * width);
+    std::vector<double> own(first, first + static_cast<std::ptrdiff_t>(width));
+    std::ranges::sort(own, std::greater<>());
+    groups.emplace_back(own[0] + own[1], g);
+  }
+  std::ranges::sort(groups, std::greater<>());
+  std::vector<std::pair<double, std::size_t>> candidates;
+  for (std::size_t i = 0; i < kKept; ++i) {
+    for (std::size_t j = 0; j < width; ++j) {
+      const std::size_t e = groups[i].second * width + j;
+      candidates.emplace_back(choice[e], e);
+    }
+  }
+  std::ranges::sort(candidates, std::greater<>());
+  std::vector<std::size_t> picks;
+  for (std::size_t i = 0; i < k; ++i) picks.push_back(candidates[i].second);
+  return picks;
+}
+
+TEST_F(PriceCommand, AGroupLimitedRouterWithABiasIsPricedAsItPicks) {
+  constexpr int kTokens = 8, kTop = 6;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  std::vector<float> logits(kTokens * kExperts), bias(kExperts);
+  for (float& x : logits) x = normal(random);
+  for (float& b : bias) b = 0.2F * normal(random);
+  logits[3] = -std::numeric_limits<float>::infinity();
+  const std::vector<TensorView> tensors = {{.name = "router_logits",
+                                            .dtype = "F32",
+                                            .shape = {1, kTokens, kExperts},
+                                            .data = std::as_bytes(std::span(logits))},
+                                           {.name = "selection_bias",
+                                            .dtype = "F32",
+                                            .shape = {1, kExperts},
+                                            .data = std::as_bytes(std::span(bias))}};
+  const std::string file = folder_ + "/grouped.safetensors";
+  write_safetensors(file, tensors,
+                    {{"k", "6"},
+                     {"score_function", "sigmoid"},
+                     {"groups", "8"},
+                     {"groups_kept", "3"},
+                     {"denominator", "picked"},
+                     {"routed_scale", "2.5"}});
+  EXPECT_THAT(price({file}).out,
+              AllOf(HasSubstr("router: sigmoid, selection bias, 3 of 8 groups, denominator picked, "
+                              "scale 2.5; losses on unbiased scores\n"),
+                    Not(HasSubstr("assumed"))));
+  const nlohmann::json json = price_json({file});
+  EXPECT_EQ(json["pricing"].size(), 3U);
+  for (int k = kTop; k >= 1; --k) {
+    std::set<std::size_t> active;
+    double kept = 0.0;
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const auto row = std::span(logits).subspan(t * kExperts, kExperts);
+      const std::vector<std::size_t> picks = grouped_picks(row, bias, kTop);
+      double whole = 0.0, part = 0.0;
+      for (std::size_t i = 0; i < kTop; ++i) {
+        const double p = 1.0 / (1.0 + std::exp(-double{row[picks[i]]}));
+        whole += p;
+        if (i < static_cast<std::size_t>(k)) part += p;
+      }
+      kept += part / whole / kTokens;
+      active.insert(picks.begin(), picks.begin() + k);
+    }
+    const nlohmann::json& option = json["fewer_experts"][static_cast<std::size_t>(kTop - k)];
+    EXPECT_EQ(option["active_experts"], static_cast<double>(active.size())) << "top-" << k;
+    EXPECT_NEAR(option["kept_mass"].get<double>(), kept, 1e-5) << "top-" << k;
+  }
+  EXPECT_EQ(json["pricing"][0]["active_experts"], json["fewer_experts"][0]["active_experts"]);
+  const nlohmann::json biased = price_json({file, "--loss-scores", "biased"});
+  EXPECT_EQ(biased["router"]["loss_scores"], "biased");
+  EXPECT_NE(biased["pricing"][1], json["pricing"][1]);
+}
+
 TEST_F(PriceCommand, WithoutCostsOfTheShapeDistinctExpertsAndLossRemain) {
   const std::string file = write(8, {{"k", "8"}});
   const ProcessResult text = price({file, "--dtype", "fp8"});
@@ -102,7 +192,7 @@ TEST_F(PriceCommand, WithoutCostsOfTheShapeDistinctExpertsAndLossRemain) {
     EXPECT_TRUE(known.contains(key)) << key;
     EXPECT_FALSE(missing.contains(key)) << key;
   }
-  for (const char* options : {"pricing", "fewer_experts"}) {
+  for (const char* options : {"pricing", "opportunistic", "fewer_experts"}) {
     ASSERT_EQ(known[options].size(), missing[options].size());
     for (std::size_t i = 0; i < known[options].size(); ++i) {
       nlohmann::json priced = known[options][i];
