@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "core/routing_stats.h"
 #include "kernels/grouped_experts.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
@@ -114,7 +115,7 @@ at::Tensor SequenceScorer::Impl::experts(const at::Tensor& x, int layer, int bat
                  static_cast<double>(routing.counts.size(0));
   const at::Tensor kept = routing.kept_mass.to(at::kDouble);
   sums.kept_mass += kept.mean().item<double>();
-  sums.quality_loss -= kept.log().mean().item<double>();
+  sums.quality_loss -= kept.clamp_min(kLeastKeptMass).log().mean().item<double>();
 
   const at::Tensor total = routing.counts.sum(0).to(at::kInt);
   const auto* received = total.const_data_ptr<std::int32_t>();
