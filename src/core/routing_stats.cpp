@@ -10,11 +10,7 @@ double quality_loss_of(double kept_mass) {
   return -std::log(std::clamp(kept_mass, kLeastKeptMass, 1.0));
 }
 
-void KeptMass::add(double kept) {
-  ++tokens_;
-  sum_ += kept;
-  product_ *= std::clamp(kept, kLeastKeptMass, 1.0);
-  if (product_ > 1e-200) return;
+void KeptMass::fold() {
   nats_ -= std::log(product_);
   product_ = 1.0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,12 +18,19 @@ double quality_loss_of(double kept_mass);
 /// Means over many tokens and layers of what each keeps of its own top-k mass.
 class KeptMass {
  public:
-  void add(double kept);
+  void add(double kept) {
+    ++tokens_;
+    sum_ += kept;
+    product_ *= std::clamp(kept, kLeastKeptMass, 1.0);
+    if (product_ < 1e-200) fold();
+  }
   double mean() const { return tokens_ > 0 ? sum_ / static_cast<double>(tokens_) : 1.0; }
   /// Mean of `quality_loss_of` each, not that of the mean.
   double quality_loss() const;
 
  private:
+  void fold();
+
   std::size_t tokens_ = 0;
   double sum_ = 0.0;
   double product_ = 1.0;  ///< of the latest: a logarithm each would cost more than the routing
