@@ -33,8 +33,7 @@ struct LogitsOptions {
 void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
   ModelDecoder decoder(Decoder::load(options.model, {.streams = options.batch}));
   const DocumentText text = DocumentText::load(options.text, options.index);
-  const RoutingPlan& plan = decoder.baseline();
-  RouterLogits logits{.spec = {.experts = plan.experts(), .k = plan.layer(0).k}};
+  RouterLogits logits{.spec = decoder.router()};
   {
     TerminalProgress progress;
     ForcedDecode decode(decoder, text, {.streams = options.batch, .seed = options.seed});

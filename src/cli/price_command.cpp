@@ -187,9 +187,10 @@ void add_price_command(CLI::App& app) {
       "Examples:\n"
       "  thermoe logits --out runs/logits.safetensors\n"
       "  thermoe price runs/logits.safetensors --layers 48 --power-cap 350\n"
-      "Kept mass is the share of the scores of each token's own picks that its experts still\n"
-      "hold; -ln of it is the quality loss that the controller bounds. docs/guide.md goes through "
-      "it.");
+      "Kept mass is the share of the scores of each token's own picks that its experts still "
+      "hold;\n"
+      "the loss is the mean of -ln of it over tokens and layers, which the controller bounds.\n"
+      "docs/guide.md goes through it.");
   command->callback([options] { run(*options); });
 }
 

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -25,9 +24,6 @@ double joules_per_token(const RoutingOption& o, double tokens) {
   return o.power.value * o.period.value / tokens;
 }
 
-/// Q of docs/theory.md: kept mass may exceed 1 by rounding.
-double quality_loss(const RoutingOption& o) { return std::max(0.0, -std::log(o.demand.kept_mass)); }
-
 /// How the table knows a layer at this option's load, and the fit that stands for it.
 Basis basis_of(const PriceSetting& s, const RoutingOption& o) {
   return weaker(s.costs->fit.basis, s.costs->table.at(s.tokens, o.demand.active).basis);
@@ -35,7 +31,7 @@ Basis basis_of(const PriceSetting& s, const RoutingOption& o) {
 
 std::string row(const PriceSetting& s, const std::string& name, const RoutingOption& o) {
   std::string text = fmt::format("{:<16} {:>7.1f} {:>8.2f} {:>9.4f}", name, o.demand.active,
-                                 100.0 * o.demand.kept_mass, quality_loss(o));
+                                 100.0 * o.demand.kept_mass, o.demand.quality_loss);
   if (s.costs) {
     text += fmt::format(" {:>8.2f} {:>9.0f} {:>8.3f} {:>7.0f}{}", 1e3 * o.demand.cost.latency.value,
                         s.tokens / o.period.value, joules_per_token(o, s.tokens), o.power.value,
@@ -49,7 +45,7 @@ nlohmann::json to_json(const PriceSetting& s, const RoutingOption& o) {
                          {"k", o.k},
                          {"active_experts", o.demand.active},
                          {"kept_mass", o.demand.kept_mass},
-                         {"quality_loss", quality_loss(o)}};
+                         {"quality_loss", o.demand.quality_loss}};
   if (o.keep > 0) json["keep"] = o.keep;
   if (!s.costs) return json;
   json["step_ms"] = 1e3 * o.demand.cost.latency.value;
