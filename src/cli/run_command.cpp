@@ -189,6 +189,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
       "Examples:\n"
       "  thermoe run experiments/demo.json\n"
       "  thermoe run experiments/demo.json --quick --json\n"
+      "  thermoe run experiments/trace.json      a recorded router in the place of a model\n"
       "  thermoe run experiments/demo.json --strategy KERNEL_AWARE_TTHA --power-cap 300 --out "
       "runs/300w\n"
       "The folder holds config.json, metrics.csv (a row a strategy and tick), expert_usage.csv,\n"

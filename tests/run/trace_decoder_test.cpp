@@ -74,6 +74,24 @@ TEST(TraceDecoder, APlanThatPricesExpertsIsFollowedAndItsLossCounted) {
   EXPECT_LT(step.stats.quality_loss.value(), 1.0);
 }
 
+TEST(TraceDecoder, RoutesByTheModelsOwnBiasAndScores) {
+  // Expert e of the layer has the same logit in every row; beta turns their order around.
+  RouterLogits trace{.spec = {.experts = kExperts, .k = 4, .score = ScoreFunction::kSigmoid}};
+  LogitSample& sample =
+      trace.samples.emplace_back(LogitSample{.layers = 1, .tokens = 2, .experts = kExperts});
+  for (int i = 0; i < 2 * kExperts; ++i) {
+    sample.logits.push_back(0.1F * static_cast<float>(i % kExperts));
+    if (i < kExperts) trace.spec.selection_bias.push_back(-0.1F * static_cast<float>(i));
+  }
+  TraceDecoder decoder(trace);
+  const RoutedStep step = decoder.next(decoder.baseline());
+  EXPECT_EQ(std::vector(step.stats.counts.begin(), step.stats.counts.begin() + 5),
+            (std::vector{2, 2, 2, 2, 0}))
+      << "beta outweighs a sigmoid's slope of at most 1/4";
+  EXPECT_NEAR(step.stats.kept_mass, 1.0, 1e-6) << "of what the model itself picks";
+  EXPECT_EQ(decoder.router(), trace.spec);
+}
+
 TEST(TraceDecoder, MixedExpertsHaveTheirPrecisionsInThePlan) {
   const RouterLogits trace = random_trace();
   EXPECT_EQ(TraceDecoder(trace, ExpertType::kMixed).baseline().variant(1)[3], 1);

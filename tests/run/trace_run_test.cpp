@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "core/errors.h"
 #include "experiment_fixture.h"
@@ -110,8 +111,8 @@ TEST_F(TraceRun, SaysWhatDecidedAndWhatItWasCalibratedOn) {
   const RunResult result = run_trace(traced(R"({"strategies": ["BASELINE"], "duration_s": 1})"));
   const std::string words =
       "recorded router data/traces/synthetic-e128-k8-b16.safetensors (60 "
-      "samples of 4 layers, 16 tokens, 128 experts, top-8; in order and "
-      "repeated, calibrated on the first 16)";
+      "samples of 4 layers, 16 tokens, 128 experts, top-8, softmax; in order "
+      "and repeated, calibrated on the first 16)";
   EXPECT_THAT(result.summary.costs, HasSubstr(words));
   EXPECT_THAT(read_json_file(folder_ + "/config.json")["decisions"].get<std::string>(),
               AllOf(HasSubstr(words), HasSubstr("1 recorded step(s) of 16 tokens a tick")));
@@ -153,6 +154,35 @@ TEST_F(TraceRun, AShapeThatTheCostsDoNotHoldIsNamedWithItsOp) {
               AllOf(HasSubstr("/costed_as: Qwen3-30B-A3B has 128 experts and takes 8"),
                     HasSubstr("trace.safetensors has 64 and takes 8"),
                     HasSubstr("moe_experts [64, 8, d_model, d_ff]"), HasSubstr("thermoe price")));
+}
+
+TEST_F(TraceRun, ARouterOfBiasedScoresAndLimitedGroupsIsRunAsItsFileTells) {
+  constexpr int kTokens = 16, kExperts = 128, kSamples = 8;
+  std::mt19937_64 random(7);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(kSamples * kTokens * kExperts), beta(kExperts);
+  for (float& x : values) x = normal(random);
+  for (float& x : beta) x = 0.05F * normal(random);
+  const TensorView tensors[] = {{.name = "router_logits",
+                                 .dtype = "F32",
+                                 .shape = {kSamples, 1, kTokens, kExperts},
+                                 .data = std::as_bytes(std::span(values))},
+                                {.name = "selection_bias",
+                                 .dtype = "F32",
+                                 .shape = {1, kExperts},
+                                 .data = std::as_bytes(std::span(beta))}};
+  const std::string path = folder_ + "/sigmoid.safetensors";
+  write_safetensors(
+      path, tensors,
+      {{"k", "8"}, {"score_function", "sigmoid"}, {"groups", "8"}, {"groups_kept", "4"}});
+  const RunResult result = run_trace(traced(
+      R"({"targets": {"power_w": 400}, "strategies": ["BASELINE", "KERNEL_AWARE_TTHA"],
+          "duration_s": 15})",
+      path));
+  EXPECT_THAT(result.summary.costs, HasSubstr("128 experts, top-8, sigmoid;"));
+  EXPECT_NEAR(named(result, "BASELINE").kept_mass.value(), 1.0, 1e-6);
+  EXPECT_GT(named(result, "BASELINE").mean_power.value, 420);
+  EXPECT_NEAR(named(result, "KERNEL_AWARE_TTHA").mean_power.value, 400, 0.03 * 400);
 }
 
 /// A real router's trace, charged at made-up costs of its shape: the shipped ones with fewer
