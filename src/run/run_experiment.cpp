@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "control/pricing.h"
 #include "core/errors.h"
 #include "run/provenance.h"
 #include "run/sample_logits.h"
@@ -73,6 +74,15 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   return config;
 }
 
+/// D of plain top-k on the calibration samples.
+double baseline_active(const ControllerConfig& config) {
+  double active = 0.0;
+  for (const LogitSample& sample : config.calibration) {
+    active += plain_loads(Utilities(sample, config.router)).back().mean_active();
+  }
+  return active / static_cast<double>(config.calibration.size());
+}
+
 }  // namespace
 
 RunResult run_experiment(const ExperimentInputs& inputs, const std::string& folder,
@@ -97,7 +107,8 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
       .device = inputs.machine.device,
       .simulated = inputs.machine.simulated,
       .seed = e.seed,
-      .costs = fmt::format("decisions: {}; costs: {}", decisions_line(inputs), costs_line(inputs))};
+      .costs = fmt::format("decisions: {}; costs: {}; {}", decisions_line(inputs),
+                           costs_line(inputs), breadth_line(inputs, baseline_active(config)))};
   for (const Strategy strategy : strategies) {
     if (services.stop.load()) return result;
     // A peak that the process already had says nothing of this strategy.

@@ -8,11 +8,25 @@
 
 #include "core/errors.h"
 #include "experiment_fixture.h"
+#include "run/provenance.h"
 
 namespace thermoe {
 namespace {
 
 using CheckExperiment = RunExperiment;
+
+TEST_F(CheckExperiment, WattsOfAWiderRouterAreSaidToBeThoseOfALargerBatch) {
+  const auto line = [](const std::string& changes, double active) {
+    return breadth_line(load_inputs(experiment(changes)), active);
+  };
+  EXPECT_EQ(line(R"({"batch": 16})", 73.5),
+            "router: 73.5 of 128 experts a layer active for 16 tokens under BASELINE, 89 % of what "
+            "uniform picks give; 48.8 are published for the real Qwen3-30B-A3B (arXiv 2511.02237): "
+            "the watts are those of a larger batch of it");
+  EXPECT_THAT(line(R"({"batch": 16})", 49.0),
+              testing::EndsWith("published for the real Qwen3-30B-A3B (arXiv 2511.02237)"));
+  EXPECT_THAT(line(R"({"batch": 32})", 100.0), testing::Not(testing::HasSubstr("published")));
+}
 
 TEST_F(CheckExperiment, ARunThatWouldNotFitInMemoryIsRefusedBeforeItBegins) {
   const auto refused = [](const std::string& changes) -> std::string {
@@ -60,9 +74,11 @@ TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   const Experiment e = experiment(changes);
   check_experiment(load_inputs(e), {.experts = 64, .top_k = 4});
   const RunResult result = run(e);
-  EXPECT_EQ(result.summary.costs,
-            "decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts of 1024 x "
-            "512, top-4), simulated; expert MLPs only");
+  EXPECT_THAT(
+      result.summary.costs,
+      testing::StartsWith("decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts "
+                          "of 1024 x 512, top-4), simulated; expert MLPs only; router: "));
+  EXPECT_THAT(result.summary.costs, testing::Not(testing::HasSubstr("published")));
   nlohmann::json deeper = parse_json(changes, "changes");
   deeper["costed_as"]["layers"] = 48;
   const RunResult twice = run(experiment(deeper.dump()));
