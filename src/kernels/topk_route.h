@@ -104,9 +104,9 @@ struct TopkRouteArgs {
 /// least kMaskedLogit / 4), others sink to kMaskedLogit, or to half of it if they run for another
 /// token. Their own top-k over it, without a selection bias, then takes the chosen ones, with the
 /// weights that its model gives them (`kReference` cannot be had this way). An engine takes k
-/// experts of any row: a token with fewer, and padding, gets further ones of those that run at
-/// weight 0, and only where the whole batch runs fewer than k experts some that the plan switched
-/// off. They cost time and joules; nothing here can prevent that but a plan that leaves k.
+/// experts of any row: a token with fewer, and padding, gets further ones at weight 0. One that
+/// sorts logits takes such as run anyway while there are any; one that sorts scores, all 0 here,
+/// may wake others. They cost time and joules, which only a plan that leaves k can prevent.
 ///
 /// Deterministic; less than 16 KiB of stack. Throws PreconditionError for arguments outside the
 /// ranges above.
