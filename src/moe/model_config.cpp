@@ -20,7 +20,7 @@ nlohmann::json to_json(const ModelConfig& c) {
                          {"experts", c.experts},     {"top_k", c.top_k},
                          {"d_ff", c.d_ff},           {"context", c.context},
                          {"rope_base", c.rope_base}, {"norm_eps", c.norm_eps}};
-  if (c.weight_denominator != WeightDenominator::kPicked) {
+  if (c.weight_denominator != ModelConfig{}.weight_denominator) {
     json["weight_denominator"] = to_string(c.weight_denominator);
   }
   return json;
@@ -42,8 +42,9 @@ ModelConfig model_config_from(const nlohmann::json& json, const std::string& pat
                 .context = integer("context", 1, 1 << 20),
                 .rope_base = o.number("rope_base", 1.0, 1e9),
                 .norm_eps = o.number("norm_eps", 0.0, 1.0),
-                .weight_denominator = *weight_denominator_from(
-                    o.choice_or("weight_denominator", "picked", weight_denominator_names()))};
+                .weight_denominator = *weight_denominator_from(o.choice_or(
+                    "weight_denominator", std::string(to_string(ModelConfig{}.weight_denominator)),
+                    weight_denominator_names()))};
   o.finish();
   if (c.d_model % (2 * c.heads) != 0) {
     throw FormatError(path, key + "/d_model",

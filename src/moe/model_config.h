@@ -21,8 +21,9 @@ struct ModelConfig {
   int context = 1024;  ///< longest sequence seen in training
   double rope_base = 10000.0;
   double norm_eps = 1e-5;
-  /// As it was trained. Files that do not say have `picked`, which is not written.
-  WeightDenominator weight_denominator = WeightDenominator::kPicked;
+  /// `picked` and `reference` are one where nothing is dropped, as in training. Under a plan that
+  /// drops, `reference` loses less (docs/model.md): files that do not say have it.
+  WeightDenominator weight_denominator = WeightDenominator::kReference;
 
   int head_dim() const { return d_model / heads; }
   bool operator==(const ModelConfig&) const = default;

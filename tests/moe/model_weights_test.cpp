@@ -46,11 +46,11 @@ TEST_F(ModelWeightsFile, ReadsEveryTensor) {
 
 TEST_F(ModelWeightsFile, SaysItsWeightDenominatorOnlyWhereItIsNotTheUsualOne) {
   EXPECT_FALSE(to_json(tiny_config()).contains("weight_denominator"));
-  checkpoint_.config.weight_denominator = WeightDenominator::kReference;
+  checkpoint_.config.weight_denominator = WeightDenominator::kPicked;
   checkpoint_.write(path_);
   const ModelConfig config = load_model_weights(path_).config;
   EXPECT_EQ(config, checkpoint_.config);
-  EXPECT_EQ(router_spec(config).denominator, WeightDenominator::kReference);
+  EXPECT_EQ(router_spec(config).denominator, WeightDenominator::kPicked);
   EXPECT_EQ(router_spec(config, WeightDenominator::kNone).denominator, WeightDenominator::kNone);
 }
 

@@ -100,23 +100,24 @@ TEST_F(FullForward, ScoringEqualsDecodingWithAMixedKAndMixedPrecision) {
 TEST_F(FullForward, ScoringEqualsDecodingUnderAnOpportunisticPlanWithEitherDenominator) {
   RoutingPlan plan = baseline_plan(config_);
   plan.set_opportunistic(1.3);
-  const at::Tensor picked = decode(plan);
-  const at::Tensor reference = decode(plan, ExpertType::kSimple, WeightDenominator::kReference);
+  const at::Tensor picked = decode(plan, ExpertType::kSimple, WeightDenominator::kPicked);
+  const at::Tensor reference = decode(plan);
   EXPECT_LT(kept_, 1.0);
   EXPECT_GT(relative_error(picked, reference), 1e-3);
-  EXPECT_LT(relative_error(score_logits(*SequenceScorer::load(path_), plan), picked), 1e-4);
-  const auto scorer = SequenceScorer::load(path_, {.denominator = WeightDenominator::kReference});
-  EXPECT_LT(relative_error(score_logits(*scorer, plan), reference), 1e-4);
+  EXPECT_LT(relative_error(score_logits(*SequenceScorer::load(path_), plan), reference), 1e-4);
+  const auto scorer = SequenceScorer::load(path_, {.denominator = WeightDenominator::kPicked});
+  EXPECT_LT(relative_error(score_logits(*scorer, plan), picked), 1e-4);
 }
 
 TEST_F(FullForward, TheCheckpointsDenominatorHoldsUntilAnotherIsAskedFor) {
   RoutingPlan plan = baseline_plan(config_);
   plan.set_opportunistic(1.0);
-  const at::Tensor picked = decode(plan);
-  config_.weight_denominator = WeightDenominator::kReference;
+  const at::Tensor reference = decode(plan);
+  config_.weight_denominator = WeightDenominator::kPicked;
   RandomCheckpoint(config_, 5).write(path_);
-  EXPECT_GT(relative_error(decode(plan), picked), 1e-3);
-  EXPECT_TRUE(at::equal(decode(plan, ExpertType::kSimple, WeightDenominator::kPicked), picked));
+  EXPECT_GT(relative_error(decode(plan), reference), 1e-3);
+  EXPECT_TRUE(
+      at::equal(decode(plan, ExpertType::kSimple, WeightDenominator::kReference), reference));
 }
 
 TEST_F(FullForward, ScoringEqualsDecodingWithInt4ExpertsAndInt4IsNotF32) {
