@@ -54,7 +54,7 @@ void route(benchmark::State& state, const Case& c) {
   state.counters["active_experts"] = static_cast<double>(active);
 }
 
-/// With it the routers with beta run about half of their experts at 16 tokens.
+/// With it the router like DeepSeek-V3's runs about half of its experts at 16 tokens.
 constexpr float kHalf = 0.008F;
 
 RouterSpec softmax_of(int experts) { return {.experts = experts, .k = 8}; }
