@@ -159,6 +159,14 @@ void PricedSample::price_layer(int layer, const PricingParameters& parameters) {
 }
 
 RoutingStats PricedSample::loads(double lambda) const {
+  std::vector<std::uint8_t> active(threshold_.size());
+  for (std::size_t e = 0; e < active.size(); ++e) {
+    active[e] = picked(e) && !(threshold_[e] < lambda) ? 1 : 0;
+  }
+  return loads_of(active);
+}
+
+RoutingStats PricedSample::loads_of(std::span<const std::uint8_t> active) const {
   const Utilities& u = *utilities_;
   const auto experts = static_cast<std::size_t>(u.experts());
   const auto tokens = static_cast<std::size_t>(u.tokens());
@@ -174,7 +182,7 @@ RoutingStats PricedSample::loads(double lambda) const {
     for (std::size_t i = 0; i < reach && taken < k_; ++i) {
       if (i == order.size()) order = full_order(row);
       const std::size_t e = base + order[i];
-      if (!picked(e) || threshold_[e] < lambda) continue;
+      if (active[e] == 0) continue;
       ++stats.counts[e];
       ++taken;
       own += utility(row, i);

@@ -34,6 +34,9 @@ class PricedSample {
 
   /// What the rule would route at this lambda: loads after the refill, kept mass. lambda >= 0.
   RoutingStats loads(double lambda) const;
+  /// What is routed where only `active` experts [layers, experts] run: each token takes its k best
+  /// of them, or all in its reach if they are fewer.
+  RoutingStats loads_of(std::span<const std::uint8_t> active) const;
 
   /// loss_e / unit price of each expert in U but not in G, ascending, all layers together:
   /// the expert is dropped by any greater lambda.

@@ -2,25 +2,12 @@
 #include "moe/adaptive_router.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/errors.h"
+#include "core/spread_extra.h"
 
 namespace thermoe {
-
-void spread_extra(int whole, float extra, int layer, std::uint64_t step, std::span<int> by_token) {
-  const auto tokens = static_cast<std::uint64_t>(by_token.size());
-  const double share = std::clamp(static_cast<double>(extra), 0.0, 1.0);
-  for (std::uint64_t t = 0; t < tokens; ++t) {
-    // The token's turn in this step: turns rotate, or a share of one half would always favour the
-    // same streams.
-    const std::uint64_t turn = (t + step + static_cast<std::uint64_t>(layer)) % tokens;
-    const auto i = static_cast<double>(step * tokens + turn);
-    const bool more = std::floor((i + 1.0) * share) > std::floor(i * share);
-    by_token[t] = whole + (more ? 1 : 0);
-  }
-}
 
 AdaptiveRouter::AdaptiveRouter(RouterSpec router, int max_tokens) : router_(std::move(router)) {
   const auto experts = static_cast<std::size_t>(std::max(router_.experts, 1));

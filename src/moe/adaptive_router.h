@@ -21,11 +21,6 @@ struct LayerRouting {
   std::span<const float> kept_mass{};      ///< [tokens] share of the mass of the model's own picks
 };
 
-/// Which tokens of a batch have one more than `whole`: a share `extra` of all (token, step) pairs.
-/// It is spread evenly (Bresenham) over tokens and rotates from step to step, so that it holds for
-/// each token over time too. So plans mix k and k + 1, and k_min and k_min + 1.
-void spread_extra(int whole, float extra, int layer, std::uint64_t step, std::span<int> by_token);
-
 /// The router of an MoE layer that a plan adapts: the model's own scores and picks, activation
 /// pricing and selection bias as in kernels/topk_route.h. It decides nothing by itself; what the
 /// strategies (BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, …) differ in is the plan that their
