@@ -16,10 +16,7 @@ Demand plus(const Demand& sum, const Demand& more, double share) {
 }
 
 Demand mix(const Demand& a, const Demand& b, double share) {
-  return {.cost = (1.0 - share) * a.cost + share * b.cost,
-          .active = (1.0 - share) * a.active + share * b.active,
-          .kept_mass = (1.0 - share) * a.kept_mass + share * b.kept_mass,
-          .quality_loss = (1.0 - share) * a.quality_loss + share * b.quality_loss};
+  return plus(plus(kNoDemand, a, 1.0 - share), b, share);
 }
 
 LoadCosts::LoadCosts(const StepCost& costs, int tokens, std::span<const std::uint8_t> variant)
@@ -156,19 +153,14 @@ Demand DemandModel::at(double lambda, const LoadCosts& costs) {
 Demand DemandModel::plain(const LoadCosts& costs) const {
   THERMOE_EXPECT(!walks_.empty() && walks_.size() == utilities_.size(),
                  "price the samples before asking for their demand");
-  Demand sum{.cost = {}, .active = 0.0, .kept_mass = 0.0};
+  Demand sum = kNoDemand;
   for (const PriceWalk& walk : walks_) {
-    const Demand d = costs.demand(walk.plain_histogram(), walk.sample().utilities().layers());
-    sum.cost += d.cost;
-    sum.active += d.active;
-    sum.kept_mass += walk.plain_kept().mean();
-    sum.quality_loss += walk.plain_kept().quality_loss();
+    Demand d = costs.demand(walk.plain_histogram(), walk.sample().utilities().layers());
+    d.kept_mass = walk.plain_kept().mean();
+    d.quality_loss = walk.plain_kept().quality_loss();
+    sum = plus(sum, d, 1.0);
   }
-  const double share = 1.0 / static_cast<double>(walks_.size());
-  return {.cost = share * sum.cost,
-          .active = share * sum.active,
-          .kept_mass = share * sum.kept_mass,
-          .quality_loss = share * sum.quality_loss};
+  return plus(kNoDemand, sum, 1.0 / static_cast<double>(walks_.size()));
 }
 
 double DemandModel::price_of(std::size_t number) const {
