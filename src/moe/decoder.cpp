@@ -2,7 +2,6 @@
 #include "moe/decoder.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/errors.h"
 #include "kernels/decode_attention.h"
@@ -168,7 +167,6 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
   const LayerRouting routing = router.route(gate_logits, options.streams, plan, l, steps);
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
-  stats.kept_mass += std::accumulate(routing.kept_mass.begin(), routing.kept_mass.end(), 0.0);
   for (const float m : routing.kept_mass) kept.add(m);
   const bool mixed = options.experts == ExpertType::kMixed;
   grouped_experts({.bank = &block.experts,
@@ -226,13 +224,12 @@ const DecodeStep& Decoder::step(std::span<const std::uint8_t> bytes, const Routi
   for (int b = 0; b < streams; ++b) {
     std::copy_n(m.embed.data() + cells(bytes[b], d), d, m.x.data() + cells(b, d));
   }
-  m.stats.kept_mass = 0.0;
   m.kept = {};
   for (int l = 0; l < m.config.layers; ++l) {
     m.attend(l);
     m.run_experts(l, plan);
   }
-  m.stats.kept_mass /= static_cast<double>(cells(m.config.layers, streams));
+  m.stats.kept_mass = m.kept.mean();
   m.stats.quality_loss = m.kept.quality_loss();
   rms_norm_rows(m.x.data(), streams, d, m.final_norm.data(), m.config.norm_eps, m.normed.data());
   m.multiply(m.head, m.normed, m.logits);
