@@ -19,7 +19,7 @@ class Policies : public ::testing::Test {
  protected:
   Policies() {
     RandomCheckpoint(config_, 5).write(path_);
-    scorer_ = SequenceScorer::load(path_);
+    scorer_ = SequenceScorer::load(path_, {.denominator = WeightDenominator::kPicked});
     for (unsigned d = 0; d < 12; ++d) documents_.push_back(random_bytes(300, 100 + d));
     text_ = {{.name = "a"}, {.name = "b"}};
     for (std::size_t d = 0; d < documents_.size(); ++d) {
