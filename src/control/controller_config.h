@@ -48,7 +48,7 @@ struct SensorLag {
 /// Weights and pace of the test-time adaptation (docs/theory.md eq. (16)).
 struct AdapterOptions {
   double weight_power = 100.0, weight_temperature = 100.0, weight_latency = 100.0;
-  double weight_throughput = 0.05, weight_quality = 1.0;
+  double weight_throughput = 0.002, weight_quality = 1.0;
   double learning_rate = 3e-3, learning_rate_min = 1e-4, weight_decay = 1e-3;
   int restart_period = 100;      ///< updates before the first warm restart
   int restart_multiplier = 2;    ///< each following period is this many times longer

@@ -16,6 +16,9 @@ namespace thermoe {
 namespace {
 
 constexpr double kGradientNorm = 1.0;
+/// AdamW divides by what it remembers of the gradient's size: a missed target is a large one, and
+/// 0.999 would keep the adapter slow for 100 s after it. This is 10 s, a period of the rate.
+constexpr double kSecondMomentDecay = 0.99;
 
 /// Per expert and layer: features in; bias in (-1, 1) [layers, experts] and log price [layers] out.
 struct Network : torch::nn::Module {
@@ -73,7 +76,8 @@ struct TthaAdapter::Implementation {
       : network(c.layers, c.adapter),
         optimizer((network.initialise(c.seed), network.parameters()),
                   torch::optim::AdamWOptions(c.adapter.learning_rate)
-                      .weight_decay(c.adapter.weight_decay)),
+                      .weight_decay(c.adapter.weight_decay)
+                      .betas({0.9, kSecondMomentDecay})),
         schedule(optimizer, {.rate_max = c.adapter.learning_rate,
                              .rate_min = c.adapter.learning_rate_min,
                              .first_period = c.adapter.restart_period,
@@ -134,7 +138,9 @@ AdapterOutput TthaAdapter::update_ttha(const AdapterTick& tick) {
   const auto price = tick.lambda * view(tick.prior.unit_price, {c.layers, c.router.experts}) *
                      torch::exp(held(log_price, out.log_price)).unsqueeze(-1);
   const auto u = view(utilities.all(), {c.layers, utilities.tokens(), c.router.experts});
-  const Soft soft = soft_demand(u, bias, price, gate_width(price), hard, costs, c.router.k);
+  const double tau = selection_temperature(utilities);
+  const Soft soft = soft_demand(u, bias, price, {.tau = tau, .gate = gate_width(price, tau)}, hard,
+                                costs, c.router.k);
   const LossTerms terms = loss_terms(c, tick, soft, tick.costs.demand(loads),
                                      tick.costs.demand(plain_loads(utilities).back()));
   const torch::Tensor total = terms.total();

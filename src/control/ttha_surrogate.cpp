@@ -7,10 +7,9 @@
 namespace thermoe {
 namespace {
 
-constexpr double kSelectionTemperature =
-    0.004;                             // tau: the 8th and 9th picks differ by about as much
+constexpr double kNarrowest = 1e-4, kWidest = 0.01;  // bounds of tau
 constexpr double kBeyondReach = -1e6;  // v outside the token's groups: never picked, yet finite
-constexpr double kGateFloor = 0.002;   // tau_a = kGateFloor + kGateShare * price
+constexpr double kGateFloor = 0.5;     // tau_a = kGateFloor * tau + kGateShare * price
 constexpr double kGateShare = 0.25;
 
 /// The value of `exact` with the gradient of `smooth`: the surrogate only lends its slope.
@@ -26,14 +25,24 @@ torch::Tensor view(std::span<const float> values, at::IntArrayRef shape) {
   return torch::from_blob(const_cast<float*>(values.data()), shape, torch::kFloat32);
 }
 
-torch::Tensor gate_width(const torch::Tensor& price) {
-  return kGateFloor + kGateShare * price.detach();
+double selection_temperature(const Utilities& u) {
+  const int k = u.k();
+  if (k == u.experts()) return kWidest;  // nothing is left out
+  const torch::NoGradGuard off;
+  const auto v = view(u.all_selection(), {u.layers() * u.tokens(), u.experts()});
+  const auto best = std::get<0>(v.topk(k + 1, -1));
+  const auto gap = best.select(-1, k - 1) - best.select(-1, k);
+  return std::clamp(gap.clamp_max(kWidest).mean().item<double>(), kNarrowest, kWidest);
 }
 
-torch::Tensor fermi_selection(const torch::Tensor& score, int k) {
+torch::Tensor gate_width(const torch::Tensor& price, double tau) {
+  return kGateFloor * tau + kGateShare * price.detach();
+}
+
+torch::Tensor fermi_selection(const torch::Tensor& score, int k, double tau) {
   torch::Tensor mu, slope;
-  const auto slope_of = [](const torch::Tensor& x) {
-    return ((x * (1.0 - x)).sum(-1, true) / kSelectionTemperature).clamp_min(1.0);
+  const auto slope_of = [tau](const torch::Tensor& x) {
+    return ((x * (1.0 - x)).sum(-1, true) / tau).clamp_min(1.0);
   };
   {
     const torch::NoGradGuard off;
@@ -41,14 +50,14 @@ torch::Tensor fermi_selection(const torch::Tensor& score, int k) {
         std::get<0>(score.detach().topk(std::min<std::int64_t>(k + 1, score.size(-1)), -1));
     mu = 0.5 * (best.select(-1, k - 1) + best.select(-1, best.size(-1) - 1)).unsqueeze(-1);
     for (int i = 0; i < 4; ++i) {
-      const auto x = torch::sigmoid((score.detach() - mu) / kSelectionTemperature);
-      const double reach = 2.0 * kSelectionTemperature;
+      const auto x = torch::sigmoid((score.detach() - mu) / tau);
+      const double reach = 2.0 * tau;
       mu = mu + ((x.sum(-1, true) - k) / slope_of(x)).clamp(-reach, reach);
     }
-    slope = slope_of(torch::sigmoid((score.detach() - mu) / kSelectionTemperature));
+    slope = slope_of(torch::sigmoid((score.detach() - mu) / tau));
   }
-  const auto first = torch::sigmoid((score - mu) / kSelectionTemperature);
-  return torch::sigmoid((score - mu - (first.sum(-1, true) - k) / slope) / kSelectionTemperature);
+  const auto first = torch::sigmoid((score - mu) / tau);
+  return torch::sigmoid((score - mu - (first.sum(-1, true) - k) / slope) / tau);
 }
 
 ExpertCosts expert_costs(const StepCost& costs, const std::vector<std::uint8_t>& variant,
@@ -67,21 +76,20 @@ ExpertCosts expert_costs(const StepCost& costs, const std::vector<std::uint8_t>&
 }
 
 Soft soft_demand(const torch::Tensor& u, const torch::Tensor& bias, const torch::Tensor& price,
-                 const torch::Tensor& width, const PricedSample& hard, const ExpertCosts& costs,
-                 int k) {
+                 const Smoothing& by, const PricedSample& hard, const ExpertCosts& costs, int k) {
   const std::int64_t layers = u.size(0), tokens = u.size(1), experts = u.size(2);
   const Utilities& of = hard.utilities();
   const auto v = of.plain() ? u
                             : view(of.all_selection(), {layers, tokens, experts})
                                   .to(u.scalar_type())
                                   .clamp_min(kBeyondReach);
-  const auto x = fermi_selection(v - bias.unsqueeze(1), k);
+  const auto x = fermi_selection(v - bias.unsqueeze(1), k, by.tau);
   const auto next = view(hard.next_score(), {layers, tokens, 1}).to(u.scalar_type());
   const auto loss = (x * torch::relu((of.biased_losses() ? v : u) - next)).sum(1);
   const auto guaranteed = torch::from_blob(const_cast<std::uint8_t*>(hard.guaranteed().data()),
                                            {layers, experts}, torch::kUInt8)
                               .to(u.scalar_type());
-  const auto gate = torch::sigmoid((loss - price) / width) * (1.0 - guaranteed) + guaranteed;
+  const auto gate = torch::sigmoid((loss - price) / by.gate) * (1.0 - guaranteed) + guaranteed;
   const auto used = 1.0 - torch::exp(torch::log1p(-0.9999 * x).sum(1));
   const auto active = used * gate;
   const auto beyond = torch::relu(x.sum(1) * gate - active);

@@ -20,7 +20,7 @@ torch::Tensor view(std::span<const float> values, at::IntArrayRef shape);
 /// (4)). mu is found without gradient; one more Newton step with it carries the implicit
 /// derivative.
 /// score [..., experts]; 1 <= k <= experts.
-torch::Tensor fermi_selection(const torch::Tensor& score, int k);
+torch::Tensor fermi_selection(const torch::Tensor& score, int k, double tau);
 
 /// What the surrogate predicts; scalars with gradient.
 struct Soft {
@@ -36,15 +36,24 @@ struct ExpertCosts {
 ExpertCosts expert_costs(const StepCost& costs, const std::vector<std::uint8_t>& variant,
                          const RoutingStats& loads);
 
+/// tau of eq. (13): by how much a token's last pick and the next best differ, on average. A steeper
+/// router has smaller ones, and a wider tau would see swaps there that no token makes.
+double selection_temperature(const Utilities& utilities);
+
 /// tau_a of eq. (14), without gradient.
-torch::Tensor gate_width(const torch::Tensor& price);
+torch::Tensor gate_width(const torch::Tensor& price, double tau);
+
+/// How far the smooth image is from the rule.
+struct Smoothing {
+  double tau = 0.0;
+  torch::Tensor gate;  ///< tau_a, [layers, experts]
+};
 
 /// The smooth image of the pricing rule: theory.md eq. (13)-(15).
 /// u [layers, tokens, experts], of hard's sample; bias and price [layers, experts], with gradient;
 /// `hard` is the exact rule under the same parameters.
 Soft soft_demand(const torch::Tensor& u, const torch::Tensor& bias, const torch::Tensor& price,
-                 const torch::Tensor& width, const PricedSample& hard, const ExpertCosts& costs,
-                 int k);
+                 const Smoothing& by, const PricedSample& hard, const ExpertCosts& costs, int k);
 
 /// The losses as tensors, weighted: eq. (16). The hats have the value of the exact rule, offset by
 /// the measured residuals, and the gradient of the smooth one.

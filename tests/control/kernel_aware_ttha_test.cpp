@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "control/calibration.h"
 #include "loop_fixture.h"
 
 namespace thermoe {
@@ -63,6 +64,25 @@ TEST(KernelAwareTtha, GivesAnAdapterAloneNoPriceOfTime) {
     return nothing(config);
   };
   testing::run_ttha(config, {}, 1.0, 7, {}, std::make_unique<Spy>(see));
+}
+
+TEST(KernelAwareTtha, StartsAnAdapterAloneAtTheCalibratedPriceHoweverSmall) {
+  // A steep router: experts that one token likes a little can go for little.
+  ControllerConfig config =
+      testing::dual_config({.power = Watts(340.0)}, {.layers = 2, .experts = 64, .k = 8});
+  config.mode = TthaMode::kAdapterOnly;
+  testing::calibrate(config, 7, 4);
+  for (LogitSample& sample : config.calibration) {
+    for (float& x : sample.logits) x *= 2.0F;
+  }
+  const double calibrated = calibrate(config).lambda;
+  ASSERT_GT(calibrated, 0.001);
+  ASSERT_LT(calibrated, 0.01);
+  const auto see = [&](const AdapterTick& tick) {
+    EXPECT_EQ(tick.lambda, calibrated);
+    return nothing(config);
+  };
+  testing::run_ttha(config, {}, 0.3, 7, {}, std::make_unique<Spy>(see));
 }
 
 /// One layer, four tokens that all like expert 0 best, and experts 1 to 4 nearly as well, each

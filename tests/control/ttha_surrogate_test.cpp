@@ -16,6 +16,7 @@ using testing::h100_like;
 using testing::LogitSource;
 
 constexpr int kLayers = 2, kTokens = 3, kExperts = 7, kK = 2;
+constexpr double kTau = 0.004;
 constexpr auto kDouble = torch::kFloat64;
 
 /// (f(x + h e_i) - f(x - h e_i)) / 2h for every element of x.
@@ -42,10 +43,32 @@ TEST(SoftDemandOfGroups, PicksNothingOutsideThemAndHasFiniteSlopes) {
   const torch::Tensor bias = torch::zeros({1, 12}, kDouble).requires_grad_();
   const torch::Tensor price = torch::zeros({1, 12}, kDouble);
   const ExpertCosts costs = expert_costs(h100_like(1), {}, hard.loads(0.0));
-  const Soft soft = soft_demand(u, bias, price, gate_width(price), hard, costs, 3);
+  const Soft soft = soft_demand(u, bias, price, {kTau, gate_width(price, kTau)}, hard, costs, 3);
   EXPECT_NEAR(soft.kept_mass.item<double>(), 1.0, 0.01);
   (soft.kept_mass + soft.energy).backward();
   EXPECT_TRUE(bias.grad().isfinite().all().item<bool>());
+}
+
+TEST(SelectionTemperature, IsTheMeanStepFromTheLastPickToTheNextBest) {
+  // u of one token, best first: 6/7, 1/7 | 0.95/7; of the other: 1/2, 1/2 | 1/2, a tie.
+  const auto log = [](float x) { return std::log(x); };
+  const LogitSample sample{.layers = 1,
+                           .tokens = 2,
+                           .experts = 4,
+                           .logits = {log(6.0F), log(0.95F), log(1.0F), log(1e-6F),  //
+                                      0.0F, 0.0F, 0.0F, -20.0F}};
+  const Utilities u(sample, RouterSpec{.experts = 4, .k = 2});
+  EXPECT_NEAR(selection_temperature(u), 0.5 * (0.05 / 7.0), 1e-6);
+}
+
+TEST(SelectionTemperature, IsBoundedWhereThereIsNoNextBest) {
+  LogitSource source(1, 4, 12, 5);
+  const LogitSample sample = source.next();
+  const RouterSpec groups{.experts = 12, .k = 3, .groups = 4, .groups_kept = 1};
+  const RouterSpec all{.experts = 12, .k = 12};
+  for (const RouterSpec& router : {groups, all}) {
+    EXPECT_NEAR(selection_temperature(Utilities(sample, router)), 0.01, 1e-8);
+  }
 }
 
 /// Utilities so close to each other that the smooth selection is neither 0 nor 1.
@@ -62,12 +85,12 @@ class SoftDemand : public ::testing::Test {
     bias_ = 0.002 * torch::arange(kLayers * kExperts, kDouble).view({kLayers, kExperts}).sin();
     price_ =
         0.02 + 0.005 * torch::arange(kLayers * kExperts, kDouble).view({kLayers, kExperts}).cos();
-    width_ = gate_width(price_);
+    width_ = gate_width(price_, kTau);
     costs_ = expert_costs(h100_like(kLayers), {}, hard_->loads(0.01));
   }
 
   Soft soft(const torch::Tensor& bias, const torch::Tensor& price) const {
-    return soft_demand(u_, bias, price, width_, *hard_, costs_, kK);
+    return soft_demand(u_, bias, price, {kTau, width_}, *hard_, costs_, kK);
   }
 
   using Output = torch::Tensor Soft::*;
@@ -91,7 +114,7 @@ class SoftDemand : public ::testing::Test {
 
 TEST_F(SoftDemand, SelectionPicksKExpertsATokenAndItsSlopeKeepsThatSum) {
   const torch::Tensor score = (u_ - bias_.unsqueeze(1)).requires_grad_();
-  const torch::Tensor x = fermi_selection(score, kK);
+  const torch::Tensor x = fermi_selection(score, kK, kTau);
   EXPECT_LT((x.sum(-1) - kK).abs().max().item<double>(), 1e-6);
   // mu moves with the scores: the sum cannot change, whatever a single score does.
   x.sum().backward();
@@ -118,12 +141,12 @@ TEST_F(SoftDemand, ItsSlopesByThePriceAreFiniteDifferences) {
 
 TEST_F(SoftDemand, GuaranteedExpertsStayAtAnyPrice) {
   const torch::Tensor dear = torch::full_like(price_, 1e6);
-  width_ = gate_width(price_);
+  width_ = gate_width(price_, kTau);
   const torch::Tensor guaranteed =
       torch::from_blob(const_cast<std::uint8_t*>(hard_->guaranteed().data()), {kLayers, kExperts},
                        torch::kUInt8)
           .to(kDouble);
-  const torch::Tensor x = fermi_selection(u_ - bias_.unsqueeze(1), kK);
+  const torch::Tensor x = fermi_selection(u_ - bias_.unsqueeze(1), kK, kTau);
   const torch::Tensor used = 1.0 - (1.0 - 0.9999 * x).prod(1);
   const double least = (used * guaranteed).sum().item<double>() * costs_.energy.front();
   EXPECT_GT(least, 0.0);
