@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "control/controller_config.h"
 #include "experiment_run.h"
 
 namespace thermoe {
@@ -27,7 +28,10 @@ class ClosedLoop : public ExperimentRun {
     const double cap = ttha["power_target_w"];
     EXPECT_GE(ttha["mean_power_w"].get<double>(), 0.95 * cap);
     EXPECT_LE(ttha["mean_power_w"].get<double>(), 1.01 * cap);
-    EXPECT_LE(ttha["power_violation_fraction"].get<double>(), 0.03);
+    // 1.6 s, all of it when the tenant comes: its 60 W, unseen for 0.1 s and learned through 0.4 s,
+    // keep the last second's mean above 1.05 times the cap for about a second, and as a step's
+    // power scatters by some 14 W with what is written, for up to half a second more.
+    EXPECT_LE(ttha["power_violation_fraction"].get<double>(), 0.04);
     ASSERT_FALSE(ttha["settling_time_s"].is_null());
     EXPECT_LE(ttha["settling_time_s"].get<double>(), 4.0);
     EXPECT_EQ(ttha["fallbacks"], 0);
@@ -114,14 +118,28 @@ TEST_F(ClosedLoop, AStepTimeCapIsHeldWithinFivePercentThroughTheTenant) {
   EXPECT_LE(target["violation_fraction"].get<double>(), 0.05);
 }
 
-TEST_F(ClosedLoop, TheAdapterAloneLowersItsLossAndMovesItsParameters) {
+TEST_F(ClosedLoop, TheAdapterAloneStaysNearItsCap) {
   complete(
       demo("{" + kTthaOnly + R"(, "control": {"mode": "adapter_only"}, "disturbances": null})"));
-  const std::vector<double> loss = column("KERNEL_AWARE_TTHA", "loss_total");
-  const std::vector<double> shift = column("KERNEL_AWARE_TTHA", "parameter_shift");
-  ASSERT_EQ(loss.size(), 400U);
-  EXPECT_LT(mean(loss, 300, 400), mean(loss, 0, 100));
-  EXPECT_GT(shift.back(), 0.0);
+  const std::vector<double> power = column("KERNEL_AWARE_TTHA", "power_true_1s_w");
+  ASSERT_EQ(power.size(), 400U);
+  EXPECT_GE(mean(power, 100, 400), 0.91 * 350) << "it gives away more quality than the cap asks";
+  EXPECT_LE(mean(power, 100, 400), 350);
+}
+
+TEST_F(ClosedLoop, TheAdapterAloneLowersItsLossAndMovesItsParameters) {
+  // It starts as the static plan, which misses the cap on this machine. What that plan's loss would
+  // be on the same text: missed watts and lost mass at least.
+  complete(demo(R"({"strategies": ["STATIC_OPTIMAL", "KERNEL_AWARE_TTHA"], "kl_every": 0,
+                    "control": {"mode": "adapter_only"}, "disturbances": null,
+                    "plant": {"energy_scale": 1.15}})"));
+  const double unlearned = mean(column("STATIC_OPTIMAL", "power_true_w"), 300, 400);
+  ASSERT_GT(unlearned, 1.02 * 350);
+  const double unlearned_loss = AdapterOptions().weight_power * std::pow(unlearned / 350 - 1.0, 2) +
+                                mean(column("STATIC_OPTIMAL", "quality_loss_nats"), 300, 400);
+  EXPECT_LT(mean(column("KERNEL_AWARE_TTHA", "loss_total"), 300, 400), 0.5 * unlearned_loss);
+  EXPECT_LE(mean(column("KERNEL_AWARE_TTHA", "power_true_w"), 300, 400), 350);
+  EXPECT_GT(column("KERNEL_AWARE_TTHA", "parameter_shift").back(), 0.0);
 }
 
 TEST_F(ClosedLoop, ACapOutOfReachIsSaidWithTheBestHeld) {
