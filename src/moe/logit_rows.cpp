@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "core/errors.h"
@@ -49,6 +50,41 @@ void check_numbers(const LogitRows& rows, int k, int sample, int layer, int toke
                     "probability 0",
                     finite, k, k));
   }
+}
+
+/// p of a logit in float; of the softmax, up to the row's sum.
+float score_of(ScoreFunction score, float x, float most) {
+  switch (score) {
+    case ScoreFunction::kSoftmax:
+      return std::exp(x - most);
+    case ScoreFunction::kSigmoid:
+      return 1.0F / (1.0F + std::exp(-x));
+    case ScoreFunction::kSqrtSoftplus:
+      break;
+  }
+  return std::sqrt(x > 20.0F ? x : std::log1p(std::exp(x)));
+}
+
+/// A sigmoid of -200 is 0 and of 100 it is 1, whatever stands beside it: no token is routed by such
+/// scores, and one whose scores all are 0 would lose nothing with any expert.
+void check_scores(const LogitRows& rows, int k, ScoreFunction score, int sample, int layer,
+                  int token) {
+  constexpr float kFar = 1.0F;  // nearer logits may be one number when rounded
+  const std::span<const float> row = rows.row(sample, layer, token);
+  if (k >= std::ssize(row) || is_constant(row)) return;
+  std::vector<float> best(static_cast<std::size_t>(k) + 1);
+  std::ranges::partial_sort_copy(row, best, std::greater<>());
+  const float last = best[best.size() - 2];
+  const float next = best.back();
+  const float p = score_of(score, last, best.front());
+  if (last - next <= kFar || p != score_of(score, next, best.front())) return;
+  throw FormatError(
+      rows.path, rows.tensor,
+      fmt::format(
+          "sample {}, layer {}, token {}: the {} of {} and of {}, its best logits number {} "
+          "and {}, are both {} in float, so that it cannot choose; write the logits as the "
+          "model's router has them, and name its score function",
+          sample, layer, token, to_string(score), last, next, k, k + 1, p));
 }
 
 /// What the rows of a layer are, if they all are the same.
@@ -143,10 +179,13 @@ bool is_constant(std::span<const float> row) {
   return finite > 1;
 }
 
-void check_logit_rows(const LogitRows& rows, int k) {
+void check_logit_rows(const LogitRows& rows, int k, ScoreFunction score) {
   for (int s = 0; s < rows.samples; ++s) {
     for (int l = 0; l < rows.layers; ++l) {
-      for (int t = 0; t < rows.tokens; ++t) check_numbers(rows, k, s, l, t);
+      for (int t = 0; t < rows.tokens; ++t) {
+        check_numbers(rows, k, s, l, t);
+        check_scores(rows, k, score, s, l, t);
+      }
     }
   }
   for (int l = 0; l < rows.layers; ++l) check_layer(rows, k, l);

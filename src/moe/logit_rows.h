@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/router_spec.h"
+
 namespace thermoe {
 
 /// A tensor [samples, layers, tokens, experts] that claims to hold router logits, and where it came
@@ -29,8 +31,10 @@ bool is_constant(std::span<const float> row);
 /// +infinity; fewer than k finite logits (-infinity is probability 0); a layer whose rows, the
 /// constant ones left aside, are all probabilities (>= 0 with sum 1) or the probabilities of chosen
 /// experts (>= 0, mostly 0, with a sum of at most 1 or at most k values that are not 0); a layer of
-/// constant rows only; rows that all are >= 0 with one sum, such as probabilities in percent.
-void check_logit_rows(const LogitRows& rows, int k);
+/// constant rows only; rows that all are >= 0 with one sum, such as probabilities in percent; a row
+/// where the score function, in float, cannot tell the k best logits from the next, which lies far
+/// below.
+void check_logit_rows(const LogitRows& rows, int k, ScoreFunction score);
 
 /// Whether every value lies strictly between 0 and 1, constant rows left aside: as the scores of a
 /// sigmoid do, and logits hardly ever.

@@ -102,7 +102,7 @@ RouterLogits read_router_logits(const std::string& path, const StatedRouter& giv
                        .experts = static_cast<int>(shape[3]),
                        .values = file.values(kTensor, file.tensor(kTensor).shape)};
   result.spec = router_spec_of(file, rows.layers, rows.experts, result.told, given);
-  check_logit_rows(rows, result.spec.k);
+  check_logit_rows(rows, result.spec.k, result.spec.score);
   result.look_like_scores = look_like_scores(rows);
   add_samples(rows, result);
   return result;

@@ -257,6 +257,23 @@ TEST_F(RouterLogitsFile, RefusesNanAndPlusInfinityByRow) {
   }
 }
 
+TEST_F(RouterLogitsFile, RefusesLogitsThatTheScoreFunctionCannotTellApart) {
+  write({1, 1, 4}, {-202.0F, -200.0F, -204.0F, -206.0F},
+        {{"k", "2"}, {"score_function", "sigmoid"}});
+  expect_refused<FormatError>("token 0: the sigmoid of -202 and of -204");
+  expect_refused<FormatError>("are both 0", {.score = ScoreFunction::kSqrtSoftplus});
+  EXPECT_EQ(read_router_logits(path_, {.score = ScoreFunction::kSoftmax}).spec.k, 2);
+  write({1, 1, 4}, {102.0F, 104.0F, 100.0F, 98.0F}, {{"k", "2"}, {"score_function", "sigmoid"}});
+  expect_refused<FormatError>("are both 1");
+  write({1, 1, 4}, {1e30F, 2e30F, -1e30F, 0.0F}, {{"k", "2"}});
+  expect_refused<FormatError>("the softmax of 1e+30 and of 0");
+}
+
+TEST_F(RouterLogitsFile, LogitsThatRoundToOneScoreAreNear) {
+  write({1, 1, 4}, {20.0F, 20.5F, 19.75F, -300.0F}, {{"k", "2"}, {"score_function", "sigmoid"}});
+  EXPECT_EQ(read_router_logits(path_).spec.k, 2);
+}
+
 TEST_F(RouterLogitsFile, HalfAndDoublePrecisionAreRead) {
   const std::vector<std::uint16_t> half = {0x3C00, 0xC200, 0x7BFF, 0x0001};  // 1, -3, 65504, 2^-24
   const std::vector<double> wide = {1.0, -3.0, 65504.0, 0.1};
