@@ -10,6 +10,7 @@
 
 #include "cli/eval_frontier.h"
 #include "cli/number_option.h"
+#include "cli/out_file.h"
 #include "cli/terminal_progress.h"
 #include "core/atomic_file.h"
 #include "core/errors.h"
@@ -107,6 +108,10 @@ nlohmann::json evaluate_domains(const SequenceScorer& scorer, const std::vector<
 }
 
 void check(const EvalOptions& o, const ModelConfig& config) {
+  for (auto name = o.denominators.begin(); name != o.denominators.end(); ++name) {
+    if (std::find(o.denominators.begin(), name, *name) == name) continue;
+    throw UsageError(fmt::format("--denominator {}: is given twice; keep one", *name));
+  }
   if (o.length > config.context + 1) {
     throw UsageError(fmt::format("--length {}: must not exceed the model's context + 1, {}",
                                  o.length, config.context + 1));
@@ -140,6 +145,7 @@ void evaluate(const EvalOptions& o, const std::atomic<bool>& stop) {
     return SequenceScorer::load(o.model, {.experts = *expert_type_from(o.experts),
                                           .denominator = weight_denominator_from(denominator)});
   };
+  if (!o.out.empty()) check_out_file(o.out);
   check(o, read_model_config(o.model));
   const DocumentText text = DocumentText::load(o.text, o.index);
   const std::vector<DomainText> domains = by_domain(text);

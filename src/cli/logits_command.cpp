@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cli/number_option.h"
+#include "cli/out_file.h"
 #include "cli/terminal_progress.h"
 #include "core/errors.h"
 #include "core/terminal_text.h"
@@ -31,6 +32,7 @@ struct LogitsOptions {
 };
 
 void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
+  check_out_file(options.out);
   ModelDecoder decoder(Decoder::load(options.model, {.streams = options.batch}));
   const DocumentText text = DocumentText::load(options.text, options.index);
   RouterLogits logits{.spec = decoder.router()};

@@ -2,18 +2,14 @@
 #include "cli/measure_command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "cli/number_option.h"
+#include "cli/out_file.h"
 #include "cli/source_option.h"
 #include "core/errors.h"
 #include "core/terminal_text.h"
@@ -76,37 +72,6 @@ void choose_units(const Flags& flags, bool command, UnitsChoice& choice) {
   }
 }
 
-/// Better known now than after hours.
-void check_out(const std::string& out) {
-  namespace fs = std::filesystem;
-  if (out.empty()) return;
-  std::error_code ignored;
-  const fs::path folder = fs::path(out).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder, ignored)) {
-    throw UsageError(fmt::format("--out {}: there is no folder {}", out, folder.string()));
-  }
-  if (fs::is_directory(out, ignored)) {
-    throw UsageError(fmt::format("--out {}: is a folder; name a file", out));
-  }
-  // Through these, a file of ours would take the place of another's: of a log, of a terminal.
-  const std::string full = fs::absolute(out, ignored).lexically_normal().string();
-  const bool special = full.starts_with("/dev/") && !full.starts_with("/dev/shm/");
-  if (special || full.starts_with("/proc/") ||
-      (fs::exists(out, ignored) && !fs::is_regular_file(out, ignored))) {
-    throw UsageError(fmt::format(
-        "--out {}: is no file of its own; name one, or use --json for standard output", out));
-  }
-  const fs::path target = fs::weakly_canonical(out, ignored);  // a link is followed
-  std::string probe = (target.parent_path() / ".thermoe_XXXXXX").string();
-  const int fd = ::mkstemp(probe.data());
-  if (fd < 0) {
-    throw UsageError(fmt::format("--out {}: its folder cannot be written to: {}", out,
-                                 std::generic_category().message(errno)));
-  }
-  ::close(fd);
-  ::unlink(probe.c_str());
-}
-
 void check_time(const Flags& flags, const MeasureRequest& request) {
   const bool command = !request.command.empty();
   if (command && request.seconds) {
@@ -159,7 +124,7 @@ MeasureRequest request_of(const Flags& flags,
   request.sensors.gpus = chosen_gpus(flags.sensors, request.sensors.source);
   choose_units(flags, words.has_value(), request.units);
   check_time(flags, request);
-  check_out(flags.out);
+  if (!flags.out.empty()) check_out_file(flags.out);
   return request;
 }
 

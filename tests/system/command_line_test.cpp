@@ -74,6 +74,21 @@ TEST(CommandLine, EvalRefusesALengthBeyondTheContext) {
   EXPECT_THAT(result.err, HasSubstr("--length 5000"));
 }
 
+TEST(CommandLine, AFileThatCannotBeWrittenIsToldBeforeTheWork) {
+  const std::string out = testing::TempDir() + "/no_such_folder/file";
+  for (const char* command : {"eval", "logits"}) {
+    const ProcessResult result = thermoe_process({command, "--out", out, "--model", "none"});
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr("--out " + out + ": there is no folder"));
+  }
+}
+
+TEST(CommandLine, EvalRefusesADenominatorGivenTwice) {
+  const ProcessResult result = thermoe_process({"eval", "--denominator", "picked,picked"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("--denominator picked: is given twice"));
+}
+
 TEST(CommandLine, TheShippedModelsLogitsArePricedUnderACap) {
   const std::string file = testing::TempDir() + "/command_line_logits.safetensors";
   const ProcessResult sampled = thermoe_process({"logits", "--out", file, "--samples", "3"});
