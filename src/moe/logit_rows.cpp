@@ -71,20 +71,29 @@ void check_scores(const LogitRows& rows, int k, ScoreFunction score, int sample,
                   int token) {
   constexpr float kFar = 1.0F;  // nearer logits may be one number when rounded
   const std::span<const float> row = rows.row(sample, layer, token);
-  if (k >= std::ssize(row) || is_constant(row)) return;
-  std::vector<float> best(static_cast<std::size_t>(k) + 1);
+  if (is_constant(row)) return;
+  std::vector<float> best(std::min(static_cast<std::size_t>(k) + 1, row.size()));
   std::ranges::partial_sort_copy(row, best, std::greater<>());
-  const float last = best[best.size() - 2];
+  const auto fail = [&](const std::string& problem) {
+    throw FormatError(
+        rows.path, rows.tensor,
+        fmt::format("sample {}, layer {}, token {}: {}; write the logits as the model's router has "
+                    "them, and name its score function",
+                    sample, layer, token, problem));
+  };
+  const auto p = [&](float x) { return score_of(score, x, best.front()); };
+  const float pick = best[static_cast<std::size_t>(k) - 1];
+  if (p(pick) == 0.0F) {
+    fail(fmt::format("the {} of {}, its best logit number {}, is 0 in float, no weight for a pick",
+                     to_string(score), pick, k));
+  }
   const float next = best.back();
-  const float p = score_of(score, last, best.front());
-  if (last - next <= kFar || p != score_of(score, next, best.front())) return;
-  throw FormatError(
-      rows.path, rows.tensor,
-      fmt::format(
-          "sample {}, layer {}, token {}: the {} of {} and of {}, its best logits number {} "
-          "and {}, are both {} in float, so that it cannot choose; write the logits as the "
-          "model's router has them, and name its score function",
-          sample, layer, token, to_string(score), last, next, k, k + 1, p));
+  if (std::ssize(row) > k && best.front() - next > kFar && p(best.front()) == p(next)) {
+    fail(
+        fmt::format("the {} of {} and of {}, its best logit and number {}, are both {} in float, "
+                    "which chooses none",
+                    to_string(score), best.front(), next, best.size(), p(next)));
+  }
 }
 
 /// What the rows of a layer are, if they all are the same.

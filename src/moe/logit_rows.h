@@ -32,8 +32,8 @@ bool is_constant(std::span<const float> row);
 /// constant ones left aside, are all probabilities (>= 0 with sum 1) or the probabilities of chosen
 /// experts (>= 0, mostly 0, with a sum of at most 1 or at most k values that are not 0); a layer of
 /// constant rows only; rows that all are >= 0 with one sum, such as probabilities in percent; a row
-/// where the score function, in float, cannot tell the k best logits from the next, which lies far
-/// below.
+/// where the score function, in float, is 0 for one of the k best logits, or tells none of them
+/// from the next, far below.
 void check_logit_rows(const LogitRows& rows, int k, ScoreFunction score);
 
 /// Whether every value lies strictly between 0 and 1, constant rows left aside: as the scores of a

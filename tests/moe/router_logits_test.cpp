@@ -257,20 +257,25 @@ TEST_F(RouterLogitsFile, RefusesNanAndPlusInfinityByRow) {
   }
 }
 
-TEST_F(RouterLogitsFile, RefusesLogitsThatTheScoreFunctionCannotTellApart) {
-  write({1, 1, 4}, {-202.0F, -200.0F, -204.0F, -206.0F},
+TEST_F(RouterLogitsFile, RefusesLogitsWhoseScoresAreNoneInFloat) {
+  write({1, 1, 4}, {-200.5F, -200.0F, -201.0F, -206.0F},
         {{"k", "2"}, {"score_function", "sigmoid"}});
-  expect_refused<FormatError>("token 0: the sigmoid of -202 and of -204");
-  expect_refused<FormatError>("are both 0", {.score = ScoreFunction::kSqrtSoftplus});
+  expect_refused<FormatError>("token 0: the sigmoid of -200.5, its best logit number 2, is 0");
+  expect_refused<FormatError>("sqrt_softplus of -206, its best logit number 4",
+                              {.k = 4, .score = ScoreFunction::kSqrtSoftplus});
   EXPECT_EQ(read_router_logits(path_, {.score = ScoreFunction::kSoftmax}).spec.k, 2);
-  write({1, 1, 4}, {102.0F, 104.0F, 100.0F, 98.0F}, {{"k", "2"}, {"score_function", "sigmoid"}});
-  expect_refused<FormatError>("are both 1");
   write({1, 1, 4}, {1e30F, 2e30F, -1e30F, 0.0F}, {{"k", "2"}});
-  expect_refused<FormatError>("the softmax of 1e+30 and of 0");
+  expect_refused<FormatError>("the softmax of 1e+30, its best logit number 2, is 0");
+}
+
+TEST_F(RouterLogitsFile, RefusesLogitsThatTheScoreFunctionCannotTellApart) {
+  write({1, 1, 4}, {102.0F, 102.5F, 101.0F, 98.0F}, {{"k", "2"}, {"score_function", "sigmoid"}});
+  expect_refused<FormatError>("the sigmoid of 102.5 and of 101, its best logit and number 3");
+  EXPECT_EQ(read_router_logits(path_, {.k = 4}).spec.k, 4) << "nothing to choose: all run";
 }
 
 TEST_F(RouterLogitsFile, LogitsThatRoundToOneScoreAreNear) {
-  write({1, 1, 4}, {20.0F, 20.5F, 19.75F, -300.0F}, {{"k", "2"}, {"score_function", "sigmoid"}});
+  write({1, 1, 4}, {20.0F, 20.5F, 19.75F, -30.0F}, {{"k", "2"}, {"score_function", "sigmoid"}});
   EXPECT_EQ(read_router_logits(path_).spec.k, 2);
 }
 
@@ -283,7 +288,7 @@ TEST_F(RouterLogitsFile, HalfAndDoublePrecisionAreRead) {
         .dtype = doubles ? "F64" : "F16",
         .shape = {1, 1, 4},
         .data = doubles ? std::as_bytes(std::span(wide)) : std::as_bytes(std::span(half))};
-    write_safetensors(path_, {&tensor, 1}, {{"k", "2"}});
+    write_safetensors(path_, {&tensor, 1}, {{"k", "1"}});
     const auto logits = read_router_logits(path_).samples[0].logits;
     EXPECT_THAT(std::vector(logits.begin(), logits.begin() + 3),
                 testing::ElementsAre(1.0F, -3.0F, 65504.0F));
