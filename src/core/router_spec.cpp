@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/errors.h"
 #include "core/named_values.h"
@@ -79,9 +80,11 @@ std::optional<RouterSpecProblem> find_shape_problem(const RouterSpec& s) {
         "k", fmt::format("{} does not lie in 1..{}, the number of experts", s.k, s.experts)};
   }
   if (auto problem = find_group_problem(s)) return problem;
-  if (!(std::isfinite(s.routed_scale) && s.routed_scale > 0.0)) {
-    return RouterSpecProblem{"routed_scale",
-                             fmt::format("{} is no positive number", s.routed_scale)};
+  using Float = std::numeric_limits<float>;  // of the weights
+  if (!(s.routed_scale >= Float::min() && s.routed_scale <= Float::max())) {
+    return RouterSpecProblem{
+        "routed_scale",
+        fmt::format("{} is no positive number that a float holds, such as 2.5", s.routed_scale)};
   }
   return std::nullopt;
 }
