@@ -15,6 +15,7 @@
 #include "core/atomic_file.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/named_values.h"
 #include "core/router_spec.h"
 #include "core/terminal_text.h"
 #include "moe/evaluation.h"
@@ -27,23 +28,9 @@ namespace {
 constexpr const char* kAll = "all";
 constexpr const char* kOwn = "own";  ///< the weights that the model itself mixes by
 
-std::string flag_name(Policy policy) {
-  switch (policy) {
-    case Policy::kPricing:
-      return "pricing";
-    case Policy::kOpportunistic:
-      return "opportunistic";
-    case Policy::kReducedK:
-      return "reduced_k";
-  }
-  return "";
-}
-
-std::vector<std::string> policy_flags() {
-  std::vector<std::string> names;
-  for (const Policy policy : kPolicies) names.push_back(flag_name(policy));
-  return names;
-}
+constexpr NamedValues<Policy, 3> kPolicyFlags{{{Policy::kPricing, "pricing"},
+                                               {Policy::kOpportunistic, "opportunistic"},
+                                               {Policy::kReducedK, "reduced_k"}}};
 
 std::vector<std::string> denominator_flags() {
   std::vector<std::string> names = weight_denominator_names();
@@ -66,7 +53,7 @@ struct EvalOptions {
   std::uint64_t seed = 1;
   int k_min = 1;
   std::vector<std::string> denominators{kOwn};
-  std::vector<std::string> policy{policy_flags()};
+  std::vector<std::string> policy{all_names(kPolicyFlags)};
   std::vector<double> cuts{15.0, 25.0, 35.0, 45.0, 50.0, 55.0};  // percent of D
 };
 
@@ -122,10 +109,11 @@ void check(const EvalOptions& o, const ModelConfig& config) {
   }
 }
 
+/// In the order of `kPolicyFlags`, each once.
 std::vector<Policy> policies_of(const std::vector<std::string>& names) {
   std::vector<Policy> chosen;
-  for (const Policy policy : kPolicies) {
-    if (std::ranges::count(names, flag_name(policy)) > 0) chosen.push_back(policy);
+  for (const auto& [policy, name] : kPolicyFlags) {
+    if (std::ranges::count(names, name) > 0) chosen.push_back(policy);
   }
   return chosen;
 }
@@ -166,8 +154,8 @@ void evaluate(const EvalOptions& o, const std::atomic<bool>& stop) {
         complete = complete && frontier.add(*load(denominator), denominator, progress, stop);
       }
     }
-    frontier.print(tables);
     out["routing"] = frontier.to_json();
+    print_frontier(out["routing"], tables);
   }
   out["complete"] = complete;
   if (o.json) fmt::print("{}\n", json_text(out, 2));
@@ -225,11 +213,13 @@ void add_eval_command(CLI::App& app, const std::atomic<bool>& stop) {
       ->capture_default_str()
       ->check(CLI::IsMember(denominator_flags()));
   command
-      ->add_option("--policy", o->policy,
-                   "Policies to score; the first is compared with the others")
+      ->add_option(
+          "--policy", o->policy,
+          "Policies to score; the first, in the order pricing, opportunistic, reduced_k, is "
+          "compared with the others")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::IsMember(policy_flags()));
+      ->check(CLI::IsMember(all_names(kPolicyFlags)));
   command->add_option("--seed", o->seed, "Of the intervals")
       ->capture_default_str()
       ->check(whole_number(0));

@@ -62,6 +62,47 @@ std::string interval_text(const nlohmann::json& interval, const char* format) {
   return fmt::format(fmt::runtime(format), interval[0].get<double>(), interval[1].get<double>());
 }
 
+std::string cut_text(const nlohmann::json& cut) {
+  return cut.is_null() ? "-" : fmt::format("-{:g} %", cut.get<double>());
+}
+
+void print_policies(const nlohmann::json& f, std::FILE* out) {
+  const auto count = [&](const char* key) { return f[key].get<std::int64_t>(); };
+  fmt::print(out,
+             "{} of {} decode batches of {} x {} bytes: {} of {} bytes counted\n"
+             "{:<10} {:<14} {:>6} {:>8} {:>9} {:>9} {:>17} {:>7} {:>8} {:>7} {:>7}\n",
+             count("batches"), count("batches_of_all_text"), count("rows"), count("length"),
+             count("bytes"), count("bytes_of_all_text"), "weights", "policy", "cut", "knob",
+             "bits/byte", "loss", "95 % interval", "D", "of D", "kept", "nats");
+  for (const nlohmann::json& row : f["policies"]) {
+    const auto number = [&](const char* key) { return row[key].get<double>(); };
+    fmt::print(
+        out,
+        "{:<10} {:<14} {:>6} {:>8.4f} {:>9.4f} {:>+7.2f} % {:>17} {:>7.2f} {:>+6.1f} % {:>7.4f} "
+        "{:>7.4f}{}\n",
+        row["denominator"].get<std::string>(), row["policy"].get<std::string>(),
+        cut_text(row["cut_percent"]), number("knob"), number("bits_per_byte"),
+        number("loss_percent"), interval_text(row["loss_interval"], "{:+.2f}..{:+.2f}"),
+        number("mean_active"), number("active_percent"), number("kept_mass"),
+        number("quality_loss_nats"), row["reached"].get<bool>() ? "" : "  not reached");
+  }
+}
+
+void print_comparisons(const nlohmann::json& comparisons, std::FILE* out) {
+  fmt::print(out, "\n{:>6} {:<46} {:>11} {:>17} {:>6} {:>12}\n", "cut", "loss less another's",
+             "points", "95 % interval", "ratio", "95 %");
+  for (const nlohmann::json& c : comparisons) {
+    const auto text = [&](const char* key) { return c[key].get<std::string>(); };
+    fmt::print(out, "{:>6} {:<46} {:>+11.3f} {:>17} {:>6} {:>12}\n", cut_text(c["cut_percent"]),
+               fmt::format("{}, {} - {}, {}", text("denominator"), text("policy"),
+                           text("against_denominator"), text("against_policy")),
+               c["difference_points"].get<double>(),
+               interval_text(c["difference_interval"], "{:+.3f}..{:+.3f}"),
+               c["ratio"].is_null() ? "-" : fmt::format("{:.2f}", c["ratio"].get<double>()),
+               interval_text(c["ratio_interval"], "{:.2f}..{:.2f}"));
+  }
+}
+
 }  // namespace
 
 Frontier::Frontier(const std::vector<DomainText>& text, FrontierOptions options)
@@ -207,44 +248,14 @@ nlohmann::json Frontier::to_json() const {
           {"expert_load_max_over_mean", load_}};
 }
 
-void Frontier::print(std::FILE* out) const {
-  if (rows_.empty()) return;
-  fmt::print(out,
-             "{} of {} decode batches of {} x {} bytes: {} of {} bytes counted\n"
-             "{:<10} {:<14} {:>6} {:>8} {:>9} {:>9} {:>17} {:>7} {:>8} {:>7} {:>7}\n",
-             batches_.batches.size(), all_batches_, batches_.rows, batches_.length - 1,
-             batches_.counted_bytes(), text_bytes_, "weights", "policy", "cut", "knob", "bits/byte",
-             "loss", "95 % interval", "D", "of D", "kept", "nats");
-  for (const Row& row : rows_) {
-    const nlohmann::json r = row_json(row);
-    fmt::print(
-        out,
-        "{:<10} {:<14} {:>6} {:>8.4f} {:>9.4f} {:>+7.2f} % {:>17} {:>7.2f} {:>+6.1f} % {:>7.4f} "
-        "{:>7.4f}{}\n",
-        row.denominator, name_of(row.policy), row.cut ? fmt::format("-{:g} %", *row.cut) : "-",
-        row.point.knob, row.point.score.bits_per_byte, r["loss_percent"].get<double>(),
-        interval_text(r["loss_interval"], "{:+.2f}..{:+.2f}"), row.point.score.mean_active,
-        r["active_percent"].get<double>(), row.point.score.kept_mass, row.point.score.quality_loss,
-        row.point.reached ? "" : "  not reached");
-  }
-  const std::vector<Comparison> compared = comparisons();
-  if (!compared.empty()) {
-    fmt::print(out, "\n{:>6} {:<46} {:>11} {:>17} {:>6} {:>12}\n", "cut", "loss less another's",
-               "points", "95 % interval", "ratio", "95 %");
-  }
-  for (const Comparison& c : compared) {
-    const nlohmann::json r = comparison_json(c);
-    fmt::print(out, "{:>6} {:<46} {:>+11.3f} {:>17} {:>6} {:>12}\n",
-               fmt::format("-{:g} %", *c.row->cut),
-               fmt::format("{}, {} - {}, {}", c.row->denominator, name_of(c.row->policy),
-                           c.against->denominator, name_of(c.against->policy)),
-               r["difference_points"].get<double>(),
-               interval_text(r["difference_interval"], "{:+.3f}..{:+.3f}"),
-               r["ratio"].is_null() ? "-" : fmt::format("{:.2f}", r["ratio"].get<double>()),
-               interval_text(r["ratio_interval"], "{:.2f}..{:.2f}"));
-  }
+void print_frontier(const nlohmann::json& frontier, std::FILE* out) {
+  if (frontier["policies"].empty()) return;
+  print_policies(frontier, out);
+  if (!frontier["comparisons"].empty()) print_comparisons(frontier["comparisons"], out);
   fmt::print(out, "\nexpert load, max/mean by layer:");
-  for (const double ratio : load_) fmt::print(out, " {:.2f}", ratio);
+  for (const auto& ratio : frontier["expert_load_max_over_mean"]) {
+    fmt::print(out, " {:.2f}", ratio.get<double>());
+  }
   fmt::print(out, "\n");
 }
 

@@ -35,7 +35,6 @@ class Frontier {
            const std::atomic<bool>& stop);
 
   nlohmann::json to_json() const;
-  void print(std::FILE* out) const;
 
  private:
   struct Row {
@@ -62,5 +61,8 @@ class Frontier {
   std::vector<Row> rows_{};
   std::vector<double> load_{};  // max/mean by layer, of the first baseline
 };
+
+/// Tables for people of what `to_json` gives.
+void print_frontier(const nlohmann::json& frontier, std::FILE* out);
 
 }  // namespace thermoe
