@@ -60,13 +60,6 @@ std::vector<std::string> expert_ops(const KernelCostModel& costs) {
   return ops;
 }
 
-/// Of a step, the mean over samples: padding may have been taken out of some.
-double mean_tokens(const std::vector<LogitSample>& samples) {
-  double tokens = 0.0;
-  for (const LogitSample& sample : samples) tokens += sample.tokens;
-  return tokens / static_cast<double>(samples.size());
-}
-
 ControllerConfig controller_config(const PriceOptions& options, RouterLogits logits,
                                    double tokens) {
   if (options.k_min > logits.spec.k) {
@@ -128,7 +121,7 @@ PriceSetting setting_of(const PriceOptions& options) {
                        .padding_tokens = logits.padding_tokens,
                        .constant_rows = logits.constant_rows,
                        .look_like_scores = logits.look_like_scores,
-                       .tokens = mean_tokens(logits.samples),
+                       .tokens = mean_tokens(logits),
                        .levels = options.levels};
   setting.config = controller_config(options, std::move(logits), setting.tokens);
   add_costs(options, setting);

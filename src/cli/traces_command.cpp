@@ -49,10 +49,6 @@ std::vector<int> batches_of(const TracesOptions& options, const RouterLogits& tr
   return batches;
 }
 
-double mean_tokens(const RouterLogits& trace) {
-  return static_cast<double>(token_count(trace)) / static_cast<double>(trace.samples.size());
-}
-
 std::string holds_text(const TracesOptions& options, const RouterLogits& trace) {
   const LogitSample& first = trace.samples.front();
   std::string text =

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/errors.h"
+#include "kernels/topk_route.h"
 #include "moe/logit_rows.h"
 #include "moe/safetensors.h"
 #include "moe/stated_router.h"
@@ -18,7 +19,6 @@ namespace thermoe {
 namespace {
 
 constexpr const char* kTensor = "router_logits";
-constexpr std::int64_t kMostExperts = 1024;  // of a layer, as topk_route
 
 /// [samples, layers, tokens, experts] of the tensor.
 std::vector<std::int64_t> shape_of(const SafetensorsFile& file) {
@@ -27,11 +27,11 @@ std::vector<std::int64_t> shape_of(const SafetensorsFile& file) {
   const bool sound = shape.size() == 4 && std::all_of(shape.begin(), shape.end(), [](auto n) {
                        return n >= 1 && n <= std::numeric_limits<std::int32_t>::max();
                      });
-  if (!sound || shape[3] > kMostExperts) {
+  if (!sound || shape[3] > kMaxExperts) {
     throw FormatError(file.path(), kTensor,
                       fmt::format("has shape [{}]; it should be [samples, layers, tokens, experts] "
                                   "or [layers, tokens, experts], at most {} experts",
-                                  fmt::join(file.tensor(kTensor).shape, ", "), kMostExperts));
+                                  fmt::join(file.tensor(kTensor).shape, ", "), kMaxExperts));
   }
   return shape;
 }
@@ -88,6 +88,16 @@ void add_samples(const LogitRows& rows, RouterLogits& result) {
 
 }  // namespace
 
+int token_count(const RouterLogits& logits) {
+  int tokens = 0;
+  for (const LogitSample& sample : logits.samples) tokens += sample.tokens;
+  return tokens;
+}
+
+double mean_tokens(const RouterLogits& logits) {
+  return static_cast<double>(token_count(logits)) / static_cast<double>(logits.samples.size());
+}
+
 RouterLogits read_router_logits(const std::string& path, const StatedRouter& given) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<std::int64_t> shape = shape_of(file);
@@ -116,7 +126,7 @@ void write_router_logits(const std::string& path, const RouterLogits& logits) {
     THERMOE_EXPECT(sample.layers == first.layers && sample.tokens == first.tokens &&
                        sample.experts == first.experts &&
                        sample.logits.size() == first.logits.size(),
-                   "router logits of different shapes do not fit in {}", "one tensor");
+                   "router logits of different shapes do not fit in one tensor");
     values.insert(values.end(), sample.logits.begin(), sample.logits.end());
   }
   const RouterSpec& spec = logits.spec;

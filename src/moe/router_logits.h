@@ -24,6 +24,11 @@ struct RouterLogits {
   bool look_like_scores = false;  ///< all within (0, 1): a sigmoid's?
 };
 
+/// Tokens of all samples together.
+int token_count(const RouterLogits& logits);
+/// Of a step, the mean over samples: padding may have been taken out of some.
+double mean_tokens(const RouterLogits& logits);
+
 /// Reads a safetensors file with a tensor `router_logits` [samples, layers, tokens, experts] (or
 /// [layers, tokens, experts]: one sample), before the score function, and perhaps `selection_bias`
 /// [layers, experts], the beta of core/router_spec.h; each F32, BF16, F16 or F64. The metadata tell

@@ -158,12 +158,6 @@ LayerLoad uniform_load(const Picks& picks, std::uint64_t seed) {
 
 }  // namespace
 
-int token_count(const RouterLogits& trace) {
-  int tokens = 0;
-  for (const LogitSample& sample : trace.samples) tokens += sample.tokens;
-  return tokens;
-}
-
 double uniform_active_experts(int experts, int k, double batch) {
   return experts * (1.0 - std::pow(1.0 - static_cast<double>(k) / experts, batch));
 }

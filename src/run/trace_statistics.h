@@ -38,9 +38,6 @@ struct TraceStatistics {
   LayerLoad uniform_load{};  ///< a layer's, where as many tokens picked at random
 };
 
-/// Tokens of all samples together.
-int token_count(const RouterLogits& trace);
-
 /// Counts what the router's own top-k picks; the same seed gives the same figures. A draw takes its
 /// tokens from different samples, and from different places of a sample once each has given one.
 /// Requires as many tokens as the largest batch, finite logits and at least one draw.
