@@ -6,12 +6,12 @@
 
 namespace thermoe {
 
-/// Gate logits of one decode step, kept for the control plane (design: one sampled step a tick).
+/// Gate logits of one decode step, kept for the control plane (one sampled step a tick).
 struct LogitSample {
   int layers = 0;
   int tokens = 0;
   int experts = 0;
-  std::vector<float> logits{};  ///< [layers, tokens, experts], before softmax
+  std::vector<float> logits{};  ///< [layers, tokens, experts], before the score function
 
   std::span<const float> layer(int l) const {
     const auto size = static_cast<std::size_t>(tokens) * experts;

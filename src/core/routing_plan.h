@@ -39,7 +39,7 @@ static_assert(sizeof(LayerPlan) == 32);
 ///
 ///   PlanHeader                               64 B
 ///   LayerPlan          [layers]              32 B each
-///   selection_bias     [layers][experts]     f32, subtracted from the utility u (design: b)
+///   selection_bias     [layers][experts]     f32, in units of u: b, subtracted from p + beta
 ///   activation_price   [layers][experts]     f32, in units of u: lambda * a_e; may be infinite
 ///   variant            [layers][experts]     u8, precision of the expert (0 = as loaded)
 ///   reserved           [layers][experts]     u8, zero: room for the expert-parallel rank

@@ -55,7 +55,7 @@ struct RoutingStats {
   }
   /// Where it was not counted, that of the mean, which is no more.
   double known_quality_loss() const { return quality_loss.value_or(quality_loss_of(kept_mass)); }
-  /// Distinct experts that received a token in layer l (design: D).
+  /// Distinct experts that received a token in layer l: D.
   int active(int l) const;
   /// Mean of `active` over layers.
   double mean_active() const;

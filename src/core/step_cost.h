@@ -12,7 +12,7 @@
 namespace thermoe {
 
 /// The controller's view of a decode step: C(n) = repeat * sum over layers of (constant + sum over
-/// experts of curve(n_le)). A plain value handed out by cost/ (design.md §5, C_r(n)).
+/// experts of curve(n_le)). A plain value handed out by cost/ (docs/theory.md, C_r(n)).
 struct StepCost {
   /// How many charged layers each layer of the running model stands for (`costed_as`).
   double layer_repeat = 1.0;

@@ -23,7 +23,7 @@ struct PowerPerturbation {
 
 /// Multipliers of a cost. They depend on the load through temperature and power, so callers freeze
 /// them at the measured state: as functions of the load they would make the problem non-convex
-/// (design.md §5, "Traps").
+/// (docs/theory.md, "Traps").
 struct PerturbationFactors {
   double latency = 1.0;
   double energy = 1.0;

@@ -28,7 +28,7 @@ struct DecoderOptions {
 struct DecodeStep {
   std::span<const float> logits;  ///< [streams, vocab] of the next byte
   const RoutingStats& stats;      ///< loads and kept mass of this step
-  const LogitSample& sample;      ///< gate logits of this step, before softmax
+  const LogitSample& sample;      ///< gate logits of this step, before the score function
 };
 
 /// Decodes a batch of byte streams one byte a step, with a KV cache. Each stream has its own

@@ -121,7 +121,7 @@ void check_layer(const LogitRows& rows, int k, int layer) {
   if (scattered > probabilities) {
     fail(
         "rows are >= 0 and mostly 0: these are the probabilities of the chosen experts, not "
-        "logits; write the logits of all experts, before softmax and top-k");
+        "logits; write the logits of all experts, before the score function and top-k");
   }
   if (probabilities > 0) {
     fail(

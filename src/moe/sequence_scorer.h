@@ -14,8 +14,6 @@
 
 namespace thermoe {
 
-enum class WeightDenominator;  // core/router_spec.h
-
 /// What a plan costs in quality and needs in experts, on given text.
 struct SequenceScore {
   std::int64_t targets = 0;    ///< bytes predicted
