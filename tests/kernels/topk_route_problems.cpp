@@ -24,16 +24,14 @@ void limit_to_groups(RouteProblem& problem, std::mt19937& random) {
 void take_own_ks(RouteProblem& problem, std::mt19937& random) {
   if (pick(random, 0, 3) == 0) problem.plan_k = pick(random, 1, problem.experts);
   problem.k_min = pick(random, 1, problem.k_of(0));
-  for (int t = 0; t < problem.tokens && random() % 3 == 0; ++t) {
+  if (problem.tokens > 0 && random() % 3 == 0) {
     problem.k_per_token.resize(problem.tokens);
     for (int& k : problem.k_per_token) k = pick(random, 1, std::min(problem.experts, 10));
-    break;
   }
-  for (int t = 0; t < problem.tokens && random() % 3 == 0; ++t) {
-    for (int i = 0; i < problem.tokens; ++i) {
-      problem.k_min_per_token.push_back(pick(random, 1, problem.k_of(i)));
+  if (problem.tokens > 0 && random() % 3 == 0) {
+    for (int t = 0; t < problem.tokens; ++t) {
+      problem.k_min_per_token.push_back(pick(random, 1, problem.k_of(t)));
     }
-    break;
   }
 }
 
