@@ -27,7 +27,6 @@ class Utilities {
   int k() const { return router_.k; }
   /// Experts that a token may pick: those of its own groups.
   int reach() const { return reach_; }
-  const RouterSpec& router() const { return router_; }
   /// False if a logit was NaN or +infinity: the utilities must then not be used. A logit of
   /// -infinity is p = 0.
   bool finite() const { return finite_; }
@@ -47,8 +46,6 @@ class Utilities {
 
   /// Best experts of each row (layer * tokens + token) by v: more than k, or all in reach.
   const Ranking& ranking() const { return ranking_; }
-  /// S of the row is 0: nothing that it could lose has a weight, and all its u are 0.
-  bool weightless(std::size_t row) const { return mass_[row] <= 0.0F; }
   /// What a token keeps whose chosen experts have so much u together. Beyond 1 is no gain: an
   /// expert of larger p than a pick's is one that beta kept from being picked.
   double kept(std::size_t row, double sum_of_u) const {
@@ -73,6 +70,8 @@ class Utilities {
   std::span<const float> all_selection() const;
 
  private:
+  /// S of the row is 0: nothing that it could lose has a weight, and all its u are 0.
+  bool weightless(std::size_t row) const { return mass_[row] <= 0.0F; }
   std::span<const float> logits_of(std::size_t row) const;
   std::span<const float> beta_of(std::size_t row) const;
   float divisor(std::size_t row) const { return weightless(row) ? 1.0F : mass_[row]; }
