@@ -169,8 +169,7 @@ std::string_view loss_definition() {
 std::string_view mass_definition() {
   return "Kept mass: the share of a token's own top-k router probability that its experts hold; "
          "loss: the mean over tokens and layers of -ln of it. A recorded router was routed, no "
-         "text "
-         "was decoded: there are no bits/byte";
+         "text was decoded: there are no bits/byte";
 }
 
 std::vector<std::string> notes(const Summary& summary) {
