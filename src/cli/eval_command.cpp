@@ -206,9 +206,10 @@ void add_eval_command(CLI::App& app, const std::atomic<bool>& stop) {
       ->capture_default_str()
       ->check(whole_number(1, 1'000'000) | CLI::IsMember({kAll}));
   command
-      ->add_option("--denominator", o->denominators,
-                   "What the scores of a token's picks are divided by to give weights (one or "
-                   "several, compared with the first); own: as the model does")
+      ->add_option(
+          "--denominator", o->denominators,
+          "What the scores of a token's picks are divided by to give weights (one or "
+          "several, compared with the first); own: the checkpoint's, reference where it says none")
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::IsMember(denominator_flags()));
