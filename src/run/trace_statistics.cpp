@@ -104,6 +104,7 @@ ActiveExperts of_batch(const Picks& picks, int batch, const TraceSampling& sampl
   // Its own generator: a batch's figures do not depend on which others are asked for.
   std::mt19937_64 random(sampling.seed);
   std::vector<double> values;
+  values.reserve(static_cast<std::size_t>(sampling.draws));
   for (int i = 0; i < sampling.draws; ++i) {
     values.push_back(active_experts(picks, draw(picks, static_cast<std::size_t>(batch), random)));
   }

@@ -132,10 +132,10 @@ struct ChunkKernel;
 #define THERMOE_CHUNK_KERNEL(width, target)                                                      \
   template <>                                                                                    \
   struct ChunkKernel<width> {                                                                    \
-    target [[gnu::noinline]] static void weigh(const TopkRouteArgs& a, TokenChunk& c);           \
-    target [[gnu::noinline]] static void score(const TopkRouteArgs& a, const PaddedBiases& bias, \
+    [[gnu::noinline]] target static void weigh(const TopkRouteArgs& a, TokenChunk& c);           \
+    [[gnu::noinline]] target static void score(const TopkRouteArgs& a, const PaddedBiases& bias, \
                                                TokenChunk& c);                                   \
-    target [[gnu::noinline]] static void pick(const TopkRouteArgs& a, const PaddedBiases& bias,  \
+    [[gnu::noinline]] target static void pick(const TopkRouteArgs& a, const PaddedBiases& bias,  \
                                               int first, int count, TokenChunk& c);              \
   };
 THERMOE_CHUNK_KERNEL(kAvx512Width, THERMOE_TARGET_AVX512)
