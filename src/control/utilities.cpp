@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/errors.h"
+#include "core/router_score.h"
 
 namespace thermoe {
 namespace {
@@ -36,19 +37,6 @@ std::pair<float, bool> largest_if_usable(std::span<const float> row) {
   }
   return {*std::max_element(most.begin(), most.end()),
           std::all_of(bad.begin(), bad.end(), [](int b) { return b == 0; })};
-}
-
-/// p of a logit; of the softmax, up to the row's sum. Never falls with x.
-float score_of(ScoreFunction score, float x, float most) {
-  switch (score) {
-    case ScoreFunction::kSoftmax:
-      return std::exp(x - most);
-    case ScoreFunction::kSigmoid:
-      return 1.0F / (1.0F + std::exp(-x));
-    case ScoreFunction::kSqrtSoftplus:
-      break;
-  }
-  return std::sqrt(x > 20.0F ? x : std::log1p(std::exp(x)));  // beyond 20 they are the same float
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/errors.h"
+#include "core/router_score.h"
 
 namespace thermoe {
 namespace {
@@ -50,19 +51,6 @@ void check_numbers(const LogitRows& rows, int k, int sample, int layer, int toke
                     "probability 0",
                     finite, k, k));
   }
-}
-
-/// p of a logit in float; of the softmax, up to the row's sum.
-float score_of(ScoreFunction score, float x, float most) {
-  switch (score) {
-    case ScoreFunction::kSoftmax:
-      return std::exp(x - most);
-    case ScoreFunction::kSigmoid:
-      return 1.0F / (1.0F + std::exp(-x));
-    case ScoreFunction::kSqrtSoftplus:
-      break;
-  }
-  return std::sqrt(x > 20.0F ? x : std::log1p(std::exp(x)));
 }
 
 /// A sigmoid of -200 is 0 and of 100 it is 1, whatever stands beside it: no token is routed by such
