@@ -150,7 +150,7 @@ void Utilities::rank_by_selection(std::size_t r, RowCut& cut) {
   selection_ = p_;
   const std::span<const float> beta = beta_of(r);
   for (std::size_t e = 0; e < beta.size(); ++e) selection_[e] += beta[e];
-  if (router_.groups_kept < router_.groups) choose_groups();
+  if (router_.group_limited()) choose_groups();
   const std::span<const int> candidates = cut.pass(reached(r, selection_, reached_));
   rank(
       r, candidates, cut.cut(), [&](int e) { return selection_[static_cast<std::size_t>(e)]; },

@@ -36,9 +36,7 @@ class Utilities {
   std::span<const float> reached(std::size_t row, std::span<const float> values,
                                  std::vector<float>& scratch) const;
   /// The model picks by its logits alone: v is u.
-  bool plain() const {
-    return router_.selection_bias.empty() && router_.groups_kept == router_.groups;
-  }
+  bool plain() const { return router_.selection_bias.empty() && !router_.group_limited(); }
   /// Losses are in v instead of u (RouterSpec::loss_scores).
   bool biased_losses() const {
     return router_.loss_scores == LossScores::kBiased && !router_.selection_bias.empty();

@@ -52,6 +52,8 @@ struct RouterSpec {
   /// none.
   std::vector<float> selection_bias{};
 
+  /// Some experts are out of a token's reach.
+  bool group_limited() const { return groups_kept < groups; }
   /// [experts], or empty.
   std::span<const float> layer_bias(int layer) const;
   bool operator==(const RouterSpec&) const = default;

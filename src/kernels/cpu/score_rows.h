@@ -68,7 +68,7 @@ THERMOE_INLINE void score_rows(const TopkRouteArgs& a, const PaddedBiases& bias,
       if (bias.model) score = score + load<W>(bias.model + e) * c.whole[i];
       store(c.row_key(i) + e, score);
     }
-    if (router.groups > 1) keep_own_groups(router, c, i);
+    if (router.group_limited()) keep_own_groups(router, c, i);
     if (bias.model) c.key[i] = c.row_key(i);
   }
 }

@@ -80,7 +80,7 @@ THERMOE_INLINE std::int32_t* picks(const TopkRouteArgs& a, int t) {
   return a.expert + static_cast<std::ptrdiff_t>(t) * a.slots;
 }
 THERMOE_INLINE bool has_scores(const TopkRouteArgs& a, const PaddedBiases& bias) {
-  return bias.model || a.router->groups > 1;
+  return bias.model || a.router->group_limited();
 }
 
 /// Mass of experts with these logits. In softmax the largest is exactly 1, even where it is
@@ -165,7 +165,7 @@ THERMOE_INLINE float whole_mass(const TopkRouteArgs& a, const TokenChunk& c, int
 THERMOE_INLINE void read_rows(const TopkRouteArgs& a, int first, int count, TokenChunk& c) {
   const int experts = a.router->experts;
   const bool in_place =
-      c.padded == experts && a.logits.type == LogitType::kF32 && a.router->groups == 1;
+      c.padded == experts && a.logits.type == LogitType::kF32 && !a.router->group_limited();
   c.first = first;
   c.count = count;
   for (int i = 0; i < count; ++i) {
