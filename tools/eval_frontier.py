@@ -38,6 +38,40 @@ def span(interval, digits=2):
     return "–" if interval is None else f"{interval[0]:+.{digits}f}..{interval[1]:+.{digits}f}"
 
 
+def loss_cell(row):
+    return "–" if row is None else f"{percent(row['loss_percent'])} [{span(row['loss_interval']).replace('..', ', ')}]"
+
+
+def difference_cell(comparisons):
+    """Pricing less OPPORTUNISTIC, with the last denominator that was scored for both."""
+    if not comparisons:
+        return "–"
+    c = comparisons[-1]
+    ratio = "–" if c["ratio"] is None else f"{c['ratio']:.2f}"
+    return (f"{c['difference_points']:+.2f} [{span(c['difference_interval']).replace('..', ', ')}]; {ratio} "
+            f"({c['denominator']})")
+
+
+def cut_table(routing):
+    """The losses of pricing and OPPORTUNISTIC side by side, a row a cut."""
+    rows = {(r["cut_percent"], r["policy"], r["denominator"]): r for r in routing["policies"]}
+    denominators = list(dict.fromkeys(r["denominator"] for r in routing["policies"]))
+    columns = [(policy, d) for policy in ("pricing", "OPPORTUNISTIC") for d in denominators]
+    yield ("| cut of D | D | " + " | ".join(f"{policy}, {d}" for policy, d in columns) +
+           " | pricing less OPPORTUNISTIC, points; ratio |")
+    yield "|---|---|" + "---|" * (len(columns) + 1)
+    for cut in sorted({r["cut_percent"] for r in routing["policies"] if r["cut_percent"] is not None}):
+        found = [rows.get((cut, *column)) for column in columns]
+        priced = next((r for r in found if r is not None), None)
+        if priced is None:
+            continue
+        against = [c for c in routing["comparisons"]
+                   if c["cut_percent"] == cut and (c["policy"], c["against_policy"]) == ("pricing", "OPPORTUNISTIC")
+                   and c["denominator"] == c["against_denominator"]]
+        yield (f"| −{cut:g} % | {priced['mean_active']:.1f} | " + " | ".join(loss_cell(r) for r in found) +
+               f" | {difference_cell(against)} |")
+
+
 def policy_table(routing):
     yield "| weights | policy | D | of D | bits/byte | loss | 95 % interval | kept mass | nats |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -67,13 +101,13 @@ def comparison_table(routing):
 
 
 def markdown(document):
-    """The tables as docs/model.md has them."""
+    """The tables: the first of each model as docs/model.md has it, then every row and comparison."""
     lines = []
     for name, routing in document["models"].items():
         lines += [f"**{name}**: {routing['batches']} decode batches of {routing['rows']} × {routing['length']} bytes, "
                   f"{routing['bytes']:,} of {routing['bytes_of_all_text']:,} bytes of {routing['documents']} documents "
                   "counted.", ""]
-        lines += [*policy_table(routing), "", *comparison_table(routing), ""]
+        lines += [*cut_table(routing), "", *policy_table(routing), "", *comparison_table(routing), ""]
         loads = ", ".join(f"{load:.2f}" for load in routing["expert_load_max_over_mean"])
         lines += [f"Expert load, max/mean by layer: {loads}.", ""]
     return "\n".join(lines)

@@ -53,6 +53,7 @@ class EvalFrontierTest(unittest.TestCase):
         made = self.run_tool("--markdown", joined)
         self.assertEqual(made.returncode, 0, made.stderr)
         self.assertIn("20,000 of 20,000 bytes of 9 documents", made.stdout)
+        self.assertIn("| −50 % | 40.0 | +0.50 % [+0.25, +0.75] | – | -0.25 [-0.38, -0.12]; – (picked) |", made.stdout)
         self.assertIn("| picked | pricing, D −50 % | 40.0 | -50.0 % | 1.2500 | +0.50 % | +0.25..+0.75 | 0.9600 | 0.0412 |",
                       made.stdout)
         self.assertIn("reduced k, D −65 % (not reached)", made.stdout)
