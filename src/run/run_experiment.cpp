@@ -74,8 +74,11 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   return config;
 }
 
-/// D of plain top-k on the calibration samples.
-double baseline_active(const ControllerConfig& config) {
+/// D of plain top-k: in the run, or on the calibration samples where BASELINE does not run.
+double baseline_active(const RunResult& result, const ControllerConfig& config) {
+  for (const StrategySummary& s : result.summary.strategies) {
+    if (s.name == to_string(Strategy::kBaseline)) return s.mean_active_experts;
+  }
   double active = 0.0;
   for (const LogitSample& sample : config.calibration) {
     active += plain_loads(Utilities(sample, config.router)).back().mean_active();
@@ -104,11 +107,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
 
   RunResult result;
   result.summary = {
-      .device = inputs.machine.device,
-      .simulated = inputs.machine.simulated,
-      .seed = e.seed,
-      .costs = fmt::format("decisions: {}; costs: {}; {}", decisions_line(inputs),
-                           costs_line(inputs), breadth_line(inputs, baseline_active(config)))};
+      .device = inputs.machine.device, .simulated = inputs.machine.simulated, .seed = e.seed};
   for (const Strategy strategy : strategies) {
     if (services.stop.load()) return result;
     // A peak that the process already had says nothing of this strategy.
@@ -128,6 +127,9 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
     if (own_peak) summary->peak_memory_bytes = services.peak_memory_bytes();
     result.summary.strategies.push_back(std::move(*summary));
   }
+  result.summary.costs =
+      fmt::format("decisions: {}; costs: {}; {}", decisions_line(inputs), costs_line(inputs),
+                  breadth_line(inputs, baseline_active(result, config)));
   write_summary(folder, result.summary);
   result.complete = true;
   return result;
