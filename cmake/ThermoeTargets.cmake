@@ -105,6 +105,10 @@ function(thermoe_test name)
   if(arg_LABELS)
     list(APPEND properties LABELS ${arg_LABELS})
   endif()
+  if("gpu" IN_LIST arg_LABELS)
+    # How gtest says that a whole program was skipped (tests/kernels/needs_cuda_device.cpp).
+    list(APPEND properties SKIP_REGULAR_EXPRESSION "[.]cpp:[0-9]+: Skipped")
+  endif()
   if(THERMOE_SANITIZE)
     # One process a program: under a sanitizer, loading LibTorch takes seconds.
     add_test(NAME ${name} COMMAND ${name})

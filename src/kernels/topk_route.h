@@ -8,6 +8,7 @@
 
 #include "core/router_spec.h"
 #include "kernels/aligned_vector.h"
+#include "kernels/float_type.h"
 
 namespace thermoe {
 
@@ -31,20 +32,18 @@ class TopkRouteWorkspace {
   std::vector<std::uint8_t> flags;
 };
 
-enum class LogitType { kF32, kBf16, kF16 };
-
 /// Gate logits [tokens, experts], row-major. They are widened to f32 before anything else.
 struct GateLogits {
   GateLogits() = default;
   GateLogits(const float* f32) : data(f32) {}  // NOLINT(google-explicit-constructor): f32 is usual
-  static GateLogits bf16(const std::uint16_t* bits) { return {bits, LogitType::kBf16}; }
-  static GateLogits f16(const std::uint16_t* bits) { return {bits, LogitType::kF16}; }
+  static GateLogits bf16(const std::uint16_t* bits) { return {bits, FloatType::kBf16}; }
+  static GateLogits f16(const std::uint16_t* bits) { return {bits, FloatType::kF16}; }
 
   const void* data = nullptr;
-  LogitType type = LogitType::kF32;
+  FloatType type = FloatType::kF32;
 
  private:
-  GateLogits(const void* values, LogitType values_type) : data(values), type(values_type) {}
+  GateLogits(const void* values, FloatType values_type) : data(values), type(values_type) {}
 };
 
 /// What a plan asks of one layer.

@@ -36,7 +36,7 @@ TEST_P(TopkRouteConformanceTest, MatchesTheOracleOnRandomProblems) {
 RouteProblem sized(int tokens, int experts, int turn, std::mt19937& random) {
   RouteProblem problem{.tokens = tokens, .experts = experts, .k = std::min(1 + turn % 10, experts)};
   problem.score = static_cast<ScoreFunction>(turn % 3);
-  problem.type = static_cast<LogitType>(turn / 3 % 3);
+  problem.type = static_cast<FloatType>(turn / 3 % 3);
   problem.denominator = static_cast<WeightDenominator>(turn / 2 % 3);
   fill_logits(problem, random, false);
   if (turn % 2 == 1) {
@@ -132,7 +132,7 @@ TEST_P(TopkRouteConformanceTest, GroupLimitedRoutersMatchTheOracle) {
 
 TEST_P(TopkRouteConformanceTest, SixteenBitLogitsAreWidenedExactly) {
   // All 65536 of them, each picked: masked logits give back what was picked.
-  for (const LogitType type : {LogitType::kBf16, LogitType::kF16}) {
+  for (const FloatType type : {FloatType::kBf16, FloatType::kF16}) {
     std::vector<std::uint16_t> bits(1 << 16);
     for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<std::uint16_t>(i);
     const RouterSpec router{.experts = kMaxExperts, .k = kMaxExperts};
@@ -142,7 +142,7 @@ TEST_P(TopkRouteConformanceTest, SixteenBitLogitsAreWidenedExactly) {
     std::vector<float> weight(bits.size());
     std::vector<float> masked(bits.size());
     TopkRouteWorkspace workspace;
-    GetParam().topk_route({.logits = type == LogitType::kBf16 ? GateLogits::bf16(bits.data())
+    GetParam().topk_route({.logits = type == FloatType::kBf16 ? GateLogits::bf16(bits.data())
                                                               : GateLogits::f16(bits.data()),
                            .tokens = tokens,
                            .router = &router,
@@ -152,7 +152,7 @@ TEST_P(TopkRouteConformanceTest, SixteenBitLogitsAreWidenedExactly) {
                            .counts = counts.data(),
                            .masked_logits = masked.data(),
                            .workspace = &workspace});
-    const int exponent_bits = type == LogitType::kBf16 ? 8 : 5;
+    const int exponent_bits = type == FloatType::kBf16 ? 8 : 5;
     const int digits = 15 - exponent_bits;
     const int largest = (1 << exponent_bits) - 1;
     for (int i = 0; i < 1 << 16; ++i) {

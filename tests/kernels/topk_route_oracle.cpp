@@ -223,8 +223,8 @@ int RouteResult::active() const {
   return static_cast<int>(counts.size() - std::count(counts.begin(), counts.end(), 0));
 }
 
-std::uint16_t narrowed(float value, LogitType type) {
-  if (type == LogitType::kBf16) {
+std::uint16_t narrowed(float value, FloatType type) {
+  if (type == FloatType::kBf16) {
     return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
   }
   const auto sign = static_cast<std::uint16_t>(std::signbit(value) ? 0x8000 : 0);
@@ -247,9 +247,9 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
                      .masked_logits = std::vector<float>(problem.logits.size(), -77.0F)};
   std::vector<std::uint16_t> bits;
   GateLogits logits(problem.logits.data());
-  if (problem.type != LogitType::kF32) {
+  if (problem.type != FloatType::kF32) {
     for (const float x : problem.logits) bits.push_back(narrowed(x, problem.type));
-    logits = problem.type == LogitType::kBf16 ? GateLogits::bf16(bits.data())
+    logits = problem.type == FloatType::kBf16 ? GateLogits::bf16(bits.data())
                                               : GateLogits::f16(bits.data());
   }
   TopkRouteWorkspace workspace;

@@ -19,7 +19,7 @@ struct RouteProblem {
   WeightDenominator denominator = WeightDenominator::kPicked;
   LossScores loss_scores = LossScores::kUnbiased;
   std::vector<float> logits{};  ///< what `type` can hold
-  LogitType type = LogitType::kF32;
+  FloatType type = FloatType::kF32;
   std::vector<int> k_per_token{};
   std::vector<int> k_min_per_token{};
   std::vector<float> bias{};
@@ -56,7 +56,7 @@ struct RouteResult {
 RouteResult route(const KernelBackend& backend, const RouteProblem& problem);
 
 /// The same value in 16 bits. Requires that they can hold it.
-std::uint16_t narrowed(float value, LogitType type);
+std::uint16_t narrowed(float value, FloatType type);
 
 /// The rule of the header's text in float64, as naively as it can be said. Padding has no picks.
 struct RouteOracle {

@@ -53,11 +53,11 @@ int pick(std::mt19937& random, int low, int high) {
 void fill_logits(RouteProblem& problem, std::mt19937& random, bool grid) {
   std::normal_distribution<float> normal(0.0F, 1.5F);
   // 1/16 and less than 8 fits the digits of bf16, 1/128 those of f16.
-  const float steps = grid ? 1.0F : problem.type == LogitType::kBf16 ? 16.0F : 128.0F;
+  const float steps = grid ? 1.0F : problem.type == FloatType::kBf16 ? 16.0F : 128.0F;
   problem.logits.resize(static_cast<std::size_t>(problem.tokens) * problem.experts);
   for (float& x : problem.logits) {
     x = std::clamp(normal(random), -7.0F, 7.0F);
-    if (grid || problem.type != LogitType::kF32) x = std::round(x * steps) / steps;
+    if (grid || problem.type != FloatType::kF32) x = std::round(x * steps) / steps;
   }
 }
 
@@ -70,7 +70,7 @@ RouteProblem random_problem(std::mt19937& random) {
   problem.score = static_cast<ScoreFunction>(pick(random, 0, 2));
   problem.denominator = static_cast<WeightDenominator>(pick(random, 0, 2));
   problem.loss_scores = static_cast<LossScores>(pick(random, 0, 1));
-  problem.type = static_cast<LogitType>(std::max(0, pick(random, -1, 2)));
+  problem.type = static_cast<FloatType>(std::max(0, pick(random, -1, 2)));
   problem.scale = pick(random, 0, 1) ? 1.0 : 2.5;
   problem.fill_slots = pick(random, 0, 3) == 0;
   if (pick(random, 0, 3) == 0) problem.valid = pick(random, 0, problem.tokens);

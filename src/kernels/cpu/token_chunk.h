@@ -165,7 +165,7 @@ THERMOE_INLINE float whole_mass(const TopkRouteArgs& a, const TokenChunk& c, int
 THERMOE_INLINE void read_rows(const TopkRouteArgs& a, int first, int count, TokenChunk& c) {
   const int experts = a.router->experts;
   const bool in_place =
-      c.padded == experts && a.logits.type == LogitType::kF32 && !a.router->group_limited();
+      c.padded == experts && a.logits.type == FloatType::kF32 && !a.router->group_limited();
   c.first = first;
   c.count = count;
   for (int i = 0; i < count; ++i) {

@@ -27,18 +27,18 @@ THERMOE_INLINE float widen_f16(std::uint16_t bits) {
 
 /// Logit `at` of the call's [tokens, experts].
 THERMOE_INLINE float logit(const GateLogits& logits, std::ptrdiff_t at) {
-  if (logits.type == LogitType::kF32) return static_cast<const float*>(logits.data)[at];
+  if (logits.type == FloatType::kF32) return static_cast<const float*>(logits.data)[at];
   const std::uint16_t bits = static_cast<const std::uint16_t*>(logits.data)[at];
-  return logits.type == LogitType::kBf16 ? widen_bf16(bits) : widen_f16(bits);
+  return logits.type == FloatType::kBf16 ? widen_bf16(bits) : widen_f16(bits);
 }
 
 THERMOE_INLINE void widen(const GateLogits& logits, std::ptrdiff_t at, int count, float* out) {
-  if (logits.type == LogitType::kF32) {
+  if (logits.type == FloatType::kF32) {
     std::copy_n(static_cast<const float*>(logits.data) + at, count, out);
     return;
   }
   const std::uint16_t* bits = static_cast<const std::uint16_t*>(logits.data) + at;
-  if (logits.type == LogitType::kBf16) {
+  if (logits.type == FloatType::kBf16) {
     for (int e = 0; e < count; ++e) out[e] = widen_bf16(bits[e]);
   } else {
     for (int e = 0; e < count; ++e) out[e] = widen_f16(bits[e]);

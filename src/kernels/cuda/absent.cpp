@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands for the CUDA backends in a program that was built without them.
+#include "kernels/device_memory.h"
+
+namespace thermoe {
+namespace {
+
+constexpr const char* kAbsent =
+    "this program was built without the CUDA kernels; build with the preset cuda-release, which "
+    "needs the CUDA toolkit (`thermoe doctor` says what is missing)";
+
+}  // namespace
+
+std::optional<std::string> device_problem() { return kAbsent; }
+
+DeviceMemory::DeviceMemory(std::size_t bytes) {
+  if (bytes > 0) throw UsageError(kAbsent);
+}
+DeviceMemory::~DeviceMemory() = default;
+DeviceMemory::DeviceMemory(DeviceMemory&&) noexcept = default;
+DeviceMemory& DeviceMemory::operator=(DeviceMemory&&) noexcept = default;
+
+void copy_to_device(void*, std::span<const std::byte>, Stream) { throw UsageError(kAbsent); }
+void copy_to_host(std::span<std::byte>, const void*, Stream) { throw UsageError(kAbsent); }
+void synchronise(Stream) { throw UsageError(kAbsent); }
+
+}  // namespace thermoe

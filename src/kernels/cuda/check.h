@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/device_memory.h"
+
+namespace thermoe::cuda {
+
+/// Throws CudaError unless `result` is cudaSuccess. `call` names what was tried.
+inline void check(cudaError_t result, const char* call) {
+  if (result == cudaSuccess) return;
+  throw CudaError(
+      fmt::format("{}: {}: {}", call, cudaGetErrorName(result), cudaGetErrorString(result)));
+}
+
+/// After a launch: its own failure, not the kernel's, which shows later.
+inline void check_launch(const char* kernel) { check(cudaGetLastError(), kernel); }
+
+inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
+
+}  // namespace thermoe::cuda
