@@ -26,5 +26,7 @@ if(THERMOE_CUDA)
   # As ThermoeFlags.cmake does for C++.
   set(CMAKE_CUDA_FLAGS_RELWITHDEBINFO "-O2 -DNDEBUG")
   add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
+  # fmt 9 switches constexpr off for nvcc, but not what relies on it.
+  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1>")
   find_package(CUDAToolkit REQUIRED)
 endif()
