@@ -21,7 +21,10 @@ void FusedDequantLinear(benchmark::State& state) {
   const auto x = bench::random_values(static_cast<std::size_t>(tokens) * inputs, 1);
   std::vector<float> out(static_cast<std::size_t>(tokens) * outputs);
   for (auto _ : state) {
-    fused_dequant_linear({.x = x.data(), .tokens = tokens, .weights = &weights, .out = out.data()});
+    fused_dequant_linear(
+        Backend::kCpu,
+        {.x = x.data(), .tokens = tokens, .weights = weights.view(), .out = out.data()},
+        Stream{nullptr});
     benchmark::DoNotOptimize(out.data());
     benchmark::ClobberMemory();
   }

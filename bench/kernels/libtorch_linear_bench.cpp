@@ -71,7 +71,7 @@ void ours(benchmark::State& state, const Int4Weights& weights, cpu::Isa isa) {
   std::vector<float> out(static_cast<std::size_t>(tokens) * kOutputs);
   for (auto _ : state) {
     cpu::fused_dequant_linear(
-        {.x = x.data(), .tokens = tokens, .weights = &weights, .out = out.data()}, isa);
+        {.x = x.data(), .tokens = tokens, .weights = weights.view(), .out = out.data()}, isa);
     benchmark::DoNotOptimize(out.data());
     benchmark::ClobberMemory();
   }

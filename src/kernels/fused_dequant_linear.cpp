@@ -3,23 +3,51 @@
 
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
+#include "kernels/cuda/backends.h"
 
 namespace thermoe {
+namespace {
 
-void fused_dequant_linear(const FusedDequantLinearArgs& args) {
-  THERMOE_EXPECT(args.weights && args.weights->outputs() > 0, "weights is null or empty");
-  THERMOE_EXPECT(args.tokens >= 0, "tokens={} is negative", args.tokens);
-  THERMOE_EXPECT(args.tokens == 0 || (args.x && args.out), "x or out is null");
-  if (args.epilogue == Epilogue::kSiluMul) {
-    THERMOE_EXPECT(args.up && args.up->outputs() == args.weights->outputs() &&
-                       args.up->inputs() == args.weights->inputs(),
-                   "silu-mul needs a second weight of shape [{}, {}]", args.weights->outputs(),
-                   args.weights->inputs());
+void check(const Int4View& w, const char* name) {
+  THERMOE_EXPECT(w.words && w.scales && w.outputs > 0, "{} is null or empty", name);
+  THERMOE_EXPECT(w.group == 32 || w.group == 64 || w.group == 128,
+                 "{} has int4 groups of {}; supported are 32, 64 and 128", name, w.group);
+  THERMOE_EXPECT(w.inputs > 0 && w.inputs % w.group == 0,
+                 "{} has {} inputs, which its int4 groups of {} do not divide", name, w.inputs,
+                 w.group);
+}
+
+void check(const FusedDequantLinearArgs& a) {
+  check(a.weights, "weights");
+  THERMOE_EXPECT(a.tokens >= 0, "tokens={} is negative", a.tokens);
+  THERMOE_EXPECT(a.tokens == 0 || (a.x && a.out), "x or out is null");
+  if (a.epilogue == Epilogue::kSiluMul) {
+    check(a.up, "up");
+    THERMOE_EXPECT(a.up.outputs == a.weights.outputs && a.up.inputs == a.weights.inputs,
+                   "silu-mul needs a second weight of shape [{}, {}]", a.weights.outputs,
+                   a.weights.inputs);
   } else {
-    THERMOE_EXPECT(!args.up && !args.up_bias,
+    THERMOE_EXPECT(!a.up.words && !a.up_bias,
                    "up and up_bias belong to the silu-mul epilogue only");
   }
-  cpu::fused_dequant_linear(args, cpu::best_isa());
+}
+
+}  // namespace
+
+void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, Stream stream) {
+  check(args);
+  switch (backend) {
+    case Backend::kCpu:
+      THERMOE_EXPECT(args.x_type == FloatType::kF32 && args.out_type == FloatType::kF32,
+                     "on the CPU x and out of fused_dequant_linear are f32");
+      return cpu::fused_dequant_linear(args, cpu::best_isa());
+    case Backend::kCuda:
+      THERMOE_EXPECT(args.x_type != FloatType::kF32,
+                     "on CUDA x of fused_dequant_linear is bf16 or f16, not f32");
+      return cuda::fused_dequant_linear(args, stream);
+    case Backend::kTriton:
+      throw UsageError("fused_dequant_linear has no Triton kernel in this program");
+  }
 }
 
 }  // namespace thermoe

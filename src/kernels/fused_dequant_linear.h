@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "kernels/backend.h"
+#include "kernels/float_type.h"
 #include "kernels/int4_weights.h"
 
 namespace thermoe {
@@ -14,21 +16,27 @@ enum class Epilogue {
 };
 
 struct FusedDequantLinearArgs {
-  const float* x = nullptr;  ///< [tokens, inputs] f32 row-major
-  int tokens = 0;            ///< >= 0
-  const Int4Weights* weights = nullptr;
+  const void* x = nullptr;  ///< [tokens, inputs] row-major, of x_type; CUDA: 16-byte aligned
+  FloatType x_type = FloatType::kF32;
+  int tokens = 0;               ///< >= 0
+  Int4View weights{};           ///< CUDA: each array 16-byte aligned, as DeviceMemory is
   const float* bias = nullptr;  ///< [outputs] or null
   Epilogue epilogue = Epilogue::kNone;
-  const Int4Weights* up = nullptr;  ///< kSiluMul only: same shape as `weights`
-  const float* up_bias = nullptr;   ///< [outputs] or null; kSiluMul only
-  float* out = nullptr;             ///< [tokens, outputs] f32 row-major, may not overlap x
+  Int4View up{};                   ///< kSiluMul only: same shape as `weights`, own format
+  const float* up_bias = nullptr;  ///< [outputs] or null; kSiluMul only
+  void* out = nullptr;             ///< [tokens, outputs] row-major, of out_type; overlaps no input
+  FloatType out_type = FloatType::kF32;
 };
 
-/// Linear layer on int4 weights, unpacked in registers or to a buffer on the stack (up to 0.4 MiB):
-/// the f32 matrix is never stored. Within a group x * (q - zero) is summed in the order of inputs,
-/// then scale times that sum added to the bias, group by group (docs/adr/0006-int4-arithmetic.md):
-/// a token's result does not depend on the other tokens of the call. Deterministic on one machine;
-/// allocates nothing. Throws PreconditionError where shapes disagree or a pointer is missing.
-void fused_dequant_linear(const FusedDequantLinearArgs& args);
+/// Linear layer on int4 weights, unpacked on the way to the arithmetic: the matrix is never stored.
+/// Within a group x * (q - zero) is summed, then scale times that sum added to the bias, group by
+/// group (docs/adr/0006-int4-arithmetic.md), and the epilogue applied, all in f32. A token's result
+/// does not depend on the other tokens of the call. Deterministic on one machine; allocates
+/// nothing. Throws PreconditionError where shapes disagree, a pointer is missing or the backend
+/// does not take a type.
+///
+/// kCpu: x and out f32; inputs in order; up to 0.4 MiB of stack. kCuda: x bf16 or f16, out of any
+/// type; asynchronous, capturable.
+void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, Stream stream);
 
 }  // namespace thermoe

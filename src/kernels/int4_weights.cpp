@@ -50,6 +50,15 @@ std::size_t Int4Weights::byte_size() const {
   return words_.size() * sizeof(std::uint32_t) + scales_.size() * sizeof(float) + zeros_.size();
 }
 
+Int4View Int4Weights::view() const {
+  return {.words = words(),
+          .scales = scales(),
+          .zero_points = zero_points(),
+          .outputs = outputs_,
+          .inputs = inputs_,
+          .group = format_.group};
+}
+
 std::size_t Int4Weights::cell(int output, int group) const {
   THERMOE_EXPECT(output >= 0 && output < outputs_ && group >= 0 && group < groups(),
                  "int4 group ({}, {}) is outside [{}, {}]", output, group, outputs_, groups());

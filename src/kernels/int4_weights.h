@@ -15,14 +15,31 @@ struct Int4Format {
   bool with_zero_point = false;  ///< false: q - 8, symmetric
 };
 
+/// A matrix of int4 weights where it lies: W [outputs, inputs] in the layout of
+/// docs/adr/0004-int4-layout.md, in host or device memory.
+struct Int4View {
+  static constexpr int kPanel = 16;   ///< outputs in a panel
+  static constexpr int kPerWord = 8;  ///< inputs in a word
+
+  const std::uint32_t* words = nullptr;       ///< [panels, inputs / 8, 16]
+  const float* scales = nullptr;              ///< [panels, groups, 16]
+  const std::uint8_t* zero_points = nullptr;  ///< [panels, groups, 16]; null: symmetric, all 8
+  int outputs = 0;
+  int inputs = 0;
+  int group = 128;  ///< inputs that share a scale: 32, 64 or 128; divides `inputs`
+
+  int panels() const { return (outputs + kPanel - 1) / kPanel; }
+  int groups() const { return inputs / group; }
+};
+
 /// A weight matrix W [outputs, inputs] (the layout of torch's Linear) in int4, packed as
 /// docs/adr/0004-int4-layout.md says: panels of 16 outputs; in a panel one 32-bit word an output
 /// and 8 consecutive inputs, lowest nibble first. W[n][k] = scale * (q - zero).
 class Int4Weights {
  public:
-  static constexpr int kPanel = 16;   ///< outputs in a panel
-  static constexpr int kPerWord = 8;  ///< inputs in a word
-  static constexpr int kMiddle = 8;   ///< zero point of the symmetric format
+  static constexpr int kPanel = Int4View::kPanel;
+  static constexpr int kPerWord = Int4View::kPerWord;
+  static constexpr int kMiddle = 8;  ///< zero point of the symmetric format
 
   Int4Weights() = default;
   /// Zeros of the given shape. Requires positive sizes, a group of 32, 64 or 128 that divides
@@ -35,6 +52,9 @@ class Int4Weights {
   int panels() const { return (outputs_ + kPanel - 1) / kPanel; }
   int groups() const { return inputs_ / format_.group; }
   std::size_t byte_size() const;
+
+  /// For kernels: valid while these weights live and are not assigned to.
+  Int4View view() const;
 
   /// Quantised value in 0..15.
   int q(int output, int input) const;

@@ -58,10 +58,10 @@ std::vector<float> run(const KernelBackend& backend, const Problem& p, const Dat
   const bool gated = p.epilogue == Epilogue::kSiluMul;
   backend.fused_dequant_linear({.x = data.x.data(),
                                 .tokens = p.tokens,
-                                .weights = &data.weights,
+                                .weights = data.weights.view(),
                                 .bias = p.bias ? data.bias.data() : nullptr,
                                 .epilogue = p.epilogue,
-                                .up = gated ? &data.up : nullptr,
+                                .up = gated ? data.up.view() : Int4View{},
                                 .up_bias = gated && p.bias ? data.up_bias.data() : nullptr,
                                 .out = out.data()});
   return out;
@@ -192,7 +192,7 @@ TEST_P(FusedDequantLinearTest, AWeightAtItsZeroPointWeighsExactlyNothing) {
   const std::vector<float> x = random_values(64, 3);
   std::vector<float> out(20, -1.0F);
   GetParam().fused_dequant_linear(
-      {.x = x.data(), .tokens = 1, .weights = &weights, .out = out.data()});
+      {.x = x.data(), .tokens = 1, .weights = weights.view(), .out = out.data()});
   EXPECT_EQ(out, std::vector<float>(20, 0.0F));
 }
 
@@ -210,16 +210,16 @@ TEST_P(FusedDequantLinearTest, ActivationsAreAccurateFromTinyToExtreme) {
     float out = 0.0F;
     FusedDequantLinearArgs args{.x = x.data(),
                                 .tokens = 1,
-                                .weights = &pass,
+                                .weights = pass.view(),
                                 .bias = nullptr,
                                 .epilogue = Epilogue::kSiluMul,
-                                .up = &none,
+                                .up = none.view(),
                                 .up_bias = &one,
                                 .out = &out};
     GetParam().fused_dequant_linear(args);
     EXPECT_NEAR(out, silu(x[0]), 1e-6 * std::abs(silu(x[0])) + 1e-35) << y;
     args.epilogue = Epilogue::kGelu;
-    args.up = nullptr;
+    args.up = {};
     args.up_bias = nullptr;
     GetParam().fused_dequant_linear(args);
     EXPECT_NEAR(out, gelu(x[0]), 1e-6 * std::abs(x[0]) * (x[0] > -20.0F)) << y;
@@ -232,20 +232,23 @@ TEST_P(FusedDequantLinearTest, RefusesShapesThatDisagree) {
   const Int4Weights narrow(8, 64, {.group = 32});
   std::vector<float> out(16);
   const FusedDequantLinearArgs good{
-      .x = data.x.data(), .tokens = 1, .weights = &data.weights, .out = out.data()};
+      .x = data.x.data(), .tokens = 1, .weights = data.weights.view(), .out = out.data()};
   const auto refuses = [&](auto&& spoil) {
     FusedDequantLinearArgs bad = good;
     spoil(bad);
     EXPECT_THROW(GetParam().fused_dequant_linear(bad), PreconditionError);
   };
-  refuses([](auto& a) { a.weights = nullptr; });
+  refuses([](auto& a) { a.weights = {}; });
+  refuses([](auto& a) { a.weights.group = 48; });
+  refuses([](auto& a) { a.weights.inputs = 80; });
   refuses([](auto& a) { a.tokens = -1; });
   refuses([](auto& a) { a.x = nullptr; });
+  refuses([](auto& a) { a.out = nullptr; });
   refuses([](auto& a) { a.epilogue = Epilogue::kSiluMul; });
-  refuses([&](auto& a) { a.up = &narrow; });
+  refuses([&](auto& a) { a.up = narrow.view(); });
   refuses([&](auto& a) {
     a.epilogue = Epilogue::kSiluMul;
-    a.up = &narrow;
+    a.up = narrow.view();
   });
 }
 

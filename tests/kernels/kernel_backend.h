@@ -30,7 +30,8 @@ KernelBackend cpu_backend(const char* name) {
       .topk_route = [](const TopkRouteArgs& a) { topk_route(a), cpu::topk_route(a, isa); },
       .fused_dequant_linear =
           [](const FusedDequantLinearArgs& a) {
-            fused_dequant_linear(a), cpu::fused_dequant_linear(a, isa);
+            fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
+            cpu::fused_dequant_linear(a, isa);
           },
       .grouped_experts =
           [](const GroupedExpertsArgs& a) { grouped_experts(a), cpu::grouped_experts(a, isa); },
@@ -42,8 +43,11 @@ KernelBackend cpu_backend(const char* name) {
 /// Backends that this machine runs. A new one joins all suites with a line here (copying to its
 /// device and back in a wrapper).
 inline std::vector<KernelBackend> kernel_backends() {
-  std::vector<KernelBackend> all{
-      {"cpu", topk_route, fused_dequant_linear, grouped_experts, linear, decode_attention}};
+  std::vector<KernelBackend> all{{"cpu", topk_route,
+                                  [](const FusedDequantLinearArgs& a) {
+                                    fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
+                                  },
+                                  grouped_experts, linear, decode_attention}};
   all.push_back(cpu_backend<cpu::Isa::kBaseline>("cpu_baseline"));
   if (supported(cpu::Isa::kAvx2)) all.push_back(cpu_backend<cpu::Isa::kAvx2>("cpu_avx2"));
   if (supported(cpu::Isa::kAvx512)) all.push_back(cpu_backend<cpu::Isa::kAvx512>("cpu_avx512"));

@@ -77,12 +77,14 @@ TEST_P(QuantizedExpertTest, FusedDequantLinearTwiceGivesTheBitsOfTheGroupedKerne
         const bool gated = kind == ExpertKind::kSwiGlu;
         GetParam().fused_dequant_linear({.x = x.data(),
                                          .tokens = tokens,
-                                         .weights = gated ? &expert.gate : &expert.up,
+                                         .weights = (gated ? expert.gate : expert.up).view(),
                                          .epilogue = epilogue_of(kind),
-                                         .up = gated ? &expert.up : nullptr,
+                                         .up = gated ? expert.up.view() : Int4View{},
                                          .out = hidden.data()});
-        GetParam().fused_dequant_linear(
-            {.x = hidden.data(), .tokens = tokens, .weights = &expert.down, .out = out.data()});
+        GetParam().fused_dequant_linear({.x = hidden.data(),
+                                         .tokens = tokens,
+                                         .weights = expert.down.view(),
+                                         .out = out.data()});
         EXPECT_EQ(grouped(GetParam(), kind, expert, x), out) << tokens << " tokens";
       }
     }

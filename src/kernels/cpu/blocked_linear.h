@@ -90,22 +90,22 @@ THERMOE_INLINE void add_tile(const LinearOperands<V>& operands, const float* con
 
 /// totals = bias + x W^T for a block.
 template <int W, bool kZeros>
-THERMOE_INLINE void block_product(const Int4Weights& w, const float* x, const float* bias,
+THERMOE_INLINE void block_product(const Int4View& w, const float* x, const float* bias,
                                   const LinearBlock& block, LinearTotals& totals) {
   constexpr int V = kTilePanels<W, kTileTokens<W>>;
   static_assert(LinearBlock::kPanels % V == 0);
-  const Int4Matrix<kZeros> matrix{&w, w.inputs()};
-  const int group = w.format().group;
+  const Int4Matrix<kZeros> matrix{w};
+  const int group = w.group;
   for (int t = 0; t < block.tokens; ++t) {
     for (int p = 0; p < block.panels; ++p) {
-      store(totals.at(t, p), bias_panel<W>(bias, block.panel + p, w.outputs()));
+      store(totals.at(t, p), bias_panel<W>(bias, block.panel + p, w.outputs));
     }
   }
   LinearOperands<V> operands;
-  for (int start = 0; start < w.inputs(); start += LinearBlock::kInputs) {
-    const int count = std::min(LinearBlock::kInputs, w.inputs() - start);
+  for (int start = 0; start < w.inputs; start += LinearBlock::kInputs) {
+    const int count = std::min(LinearBlock::kInputs, w.inputs - start);
     for (int t = 0; t < block.tokens; ++t) {
-      std::copy_n(x + static_cast<std::ptrdiff_t>(block.token + t) * w.inputs() + start, count,
+      std::copy_n(x + static_cast<std::ptrdiff_t>(block.token + t) * w.inputs + start, count,
                   operands.x[t]);
     }
     for (int p = 0; p < block.panels; p += V) {
@@ -136,10 +136,11 @@ THERMOE_INLINE void for_each_block(int tokens, int panels, const Body& body) {
 
 template <int W, bool kZeros>
 THERMOE_INLINE void blocked_linear(const FusedDequantLinearArgs& a) {
+  const auto* x = static_cast<const float*>(a.x);
   LinearTotals totals;
   for_each_block(
-      a.tokens, a.weights->panels(), [&](const LinearBlock& block) __attribute__((always_inline)) {
-        block_product<W, kZeros>(*a.weights, a.x, a.bias, block, totals);
+      a.tokens, a.weights.panels(), [&](const LinearBlock& block) __attribute__((always_inline)) {
+        block_product<W, kZeros>(a.weights, x, a.bias, block, totals);
         for (int t = 0; t < block.tokens; ++t) {
           for (int p = 0; p < block.panels; ++p) {
             store_panel(a, block.token + t, block.panel + p,
@@ -153,10 +154,11 @@ template <int W, bool kZeros>
 THERMOE_INLINE void blocked_gated_linear(const FusedDequantLinearArgs& a) {
   LinearTotals gate;
   LinearTotals up;
+  const auto* x = static_cast<const float*>(a.x);
   for_each_block(
-      a.tokens, a.weights->panels(), [&](const LinearBlock& block) __attribute__((always_inline)) {
-        block_product<W, kZeros>(*a.weights, a.x, a.bias, block, gate);
-        block_product<W, kZeros>(*a.up, a.x, a.up_bias, block, up);
+      a.tokens, a.weights.panels(), [&](const LinearBlock& block) __attribute__((always_inline)) {
+        block_product<W, kZeros>(a.weights, x, a.bias, block, gate);
+        block_product<W, kZeros>(a.up, x, a.up_bias, block, up);
         for (int t = 0; t < block.tokens; ++t) {
           for (int p = 0; p < block.panels; ++p) {
             store_panel(a, block.token + t, block.panel + p,

@@ -15,28 +15,29 @@ constexpr int kBlockedFrom = 17;
 
 /// tile = bias + x W^T for tokens first..first+M-1 and panels p..p+V-1
 template <int W, int V, int M, bool kZeros>
-THERMOE_INLINE void multiply(const Int4Weights& w, const float* x, const float* bias, int p,
-                             int first, Tile<W, V, M>& tile) {
-  const Int4Matrix<kZeros> matrix{&w, w.inputs()};
+THERMOE_INLINE void multiply(const Int4View& w, const float* x, const float* bias, int p, int first,
+                             Tile<W, V, M>& tile) {
+  const Int4Matrix<kZeros> matrix{w};
   typename Int4Matrix<kZeros>::Panel panels[V];
   const float* rows[M];
-  for (int i = 0; i < M; ++i) rows[i] = x + static_cast<std::ptrdiff_t>(first + i) * w.inputs();
+  for (int i = 0; i < M; ++i) rows[i] = x + static_cast<std::ptrdiff_t>(first + i) * w.inputs;
   for (int j = 0; j < V; ++j) {
     panels[j] = matrix.panel(p + j);
-    for (int i = 0; i < M; ++i) tile[i][j] = bias_panel<W>(bias, p + j, w.outputs());
+    for (int i = 0; i < M; ++i) tile[i][j] = bias_panel<W>(bias, p + j, w.outputs);
   }
-  TileKernel<W>::template add<V, M>(panels, rows, w.inputs(), tile);
+  TileKernel<W>::template add<V, M>(panels, rows, w.inputs, tile);
 }
 
 template <int W, bool kZeros>
 THERMOE_INLINE void linear(const FusedDequantLinearArgs& a) {
+  const auto* x = static_cast<const float*>(a.x);
   for_each_tile<W>(
-      a.weights->panels(),
+      a.weights.panels(),
       a.tokens, [&](auto v, int p, auto m, int first) __attribute__((always_inline)) {
         constexpr int V = decltype(v)::value;
         constexpr int M = decltype(m)::value;
         Tile<W, V, M> tile;
-        multiply<W, V, M, kZeros>(*a.weights, a.x, a.bias, p, first, tile);
+        multiply<W, V, M, kZeros>(a.weights, x, a.bias, p, first, tile);
 #pragma GCC unroll 1
         for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 1
@@ -49,15 +50,16 @@ THERMOE_INLINE void linear(const FusedDequantLinearArgs& a) {
 /// One weight after the other: they may have groups of different size.
 template <int W, bool kZeros>
 THERMOE_INLINE void gated_linear(const FusedDequantLinearArgs& a) {
+  const auto* x = static_cast<const float*>(a.x);
   for_each_tile<W>(
-      a.weights->panels(),
+      a.weights.panels(),
       a.tokens, [&](auto v, int p, auto m, int first) __attribute__((always_inline)) {
         constexpr int V = decltype(v)::value;
         constexpr int M = decltype(m)::value;
         Tile<W, V, M> gate;
         Tile<W, V, M> up;
-        multiply<W, V, M, kZeros>(*a.weights, a.x, a.bias, p, first, gate);
-        multiply<W, V, M, kZeros>(*a.up, a.x, a.up_bias, p, first, up);
+        multiply<W, V, M, kZeros>(a.weights, x, a.bias, p, first, gate);
+        multiply<W, V, M, kZeros>(a.up, x, a.up_bias, p, first, up);
 #pragma GCC unroll 1
         for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 1
@@ -116,7 +118,7 @@ void dispatch(const FusedDequantLinearArgs& a, Isa isa) {
 }  // namespace
 
 void fused_dequant_linear(const FusedDequantLinearArgs& args, Isa isa) {
-  const bool zeros = args.weights->zero_points() || (args.up && args.up->zero_points());
+  const bool zeros = args.weights.zero_points || args.up.zero_points;
   if (zeros) {
     dispatch<true>(args, isa);
   } else {

@@ -33,6 +33,7 @@ struct TokenBlock {
 struct Layer {
   ExpertKind kind{};
   int d_model = 0;
+  int d_ff = 0;
   int padded_ff = 0;
   const float* x = nullptr;      // [tokens, d_model]
   float* activations = nullptr;  // [kTokenBlock, padded_ff]
@@ -171,7 +172,7 @@ THERMOE_INLINE void down(const Layer& layer, const Expert<Matrix>& expert,
         for (int j = 0; j < V; ++j) weights[j] = expert.down.panel(p + j);
         Tile<W, V, M> tile;
         start_tile<W, V, M>(expert.down_bias, p, tile);
-        TileKernel<W>::template add<V, M>(weights, rows, expert.down.inputs, tile);
+        TileKernel<W>::template add<V, M>(weights, rows, layer.d_ff, tile);
 #pragma GCC unroll 1
         for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 1
@@ -220,11 +221,10 @@ Expert<Bf16Matrix> bf16_expert(const ExpertBank& bank, int e) {
 
 template <bool kZeros>
 Expert<Int4Matrix<kZeros>> int4_expert(const ExpertBank& bank, int e) {
-  const auto [d, ff] = std::pair(bank.shape().d_model, bank.shape().d_ff);
   const QuantizedExpert& w = bank.int4(e);
-  return {.gate = {&w.gate, d},
-          .up = {&w.up, d},
-          .down = {&w.down, ff},
+  return {.gate = {w.gate.view()},
+          .up = {w.up.view()},
+          .down = {w.down.view()},
           .up_bias = bank.up_bias(e),
           .down_bias = bank.down_bias(e)};
 }
@@ -236,6 +236,7 @@ THERMOE_INLINE void run_experts(const GroupedExpertsArgs& a) {
   GroupedExpertsWorkspace& w = *a.workspace;
   const Layer layer{.kind = bank.shape().kind,
                     .d_model = bank.shape().d_model,
+                    .d_ff = bank.shape().d_ff,
                     .padded_ff = bank.padded_ff(),
                     .x = a.hidden,
                     .activations = w.hidden.data(),

@@ -24,8 +24,9 @@ THERMOE_INLINE Floats<W> bias_panel(const float* bias, int p, int outputs) {
 template <int W>
 THERMOE_INLINE void store_panel(const FusedDequantLinearArgs& a, int token, int p,
                                 const Floats<W>& value) {
-  const int outputs = a.weights->outputs();
-  float* to = a.out + static_cast<std::ptrdiff_t>(token) * outputs + p * kLanes;
+  const int outputs = a.weights.outputs;
+  float* to =
+      static_cast<float*>(a.out) + static_cast<std::ptrdiff_t>(token) * outputs + p * kLanes;
   if ((p + 1) * kLanes <= outputs) {
     store(to, value);
   } else {

@@ -58,8 +58,7 @@ struct Bf16Matrix {
 /// otherwise all formats are symmetric.
 template <bool kZeros>
 struct Int4Matrix {
-  const Int4Weights* weights = nullptr;
-  int inputs = 0;
+  Int4View weights{};
 
   struct Panel {
     const std::uint32_t* words;
@@ -68,10 +67,10 @@ struct Int4Matrix {
     int group;
   };
   THERMOE_INLINE Panel panel(int p) const {
-    const std::ptrdiff_t groups = std::ptrdiff_t{p} * weights->groups() * kLanes;
-    const std::uint8_t* zeros = weights->zero_points();
-    return {weights->words() + std::ptrdiff_t{p} * (inputs / Int4Weights::kPerWord) * kLanes,
-            weights->scales() + groups, zeros ? zeros + groups : nullptr, weights->format().group};
+    const std::ptrdiff_t groups = std::ptrdiff_t{p} * weights.groups() * kLanes;
+    const std::uint8_t* zeros = weights.zero_points;
+    return {weights.words + std::ptrdiff_t{p} * (weights.inputs / Int4View::kPerWord) * kLanes,
+            weights.scales + groups, zeros ? zeros + groups : nullptr, weights.group};
   }
 };
 

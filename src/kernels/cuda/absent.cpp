@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands for the CUDA backends in a program that was built without them.
+#include "kernels/cuda/backends.h"
 #include "kernels/device_memory.h"
 
 namespace thermoe {
@@ -23,5 +24,9 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&&) noexcept = default;
 void copy_to_device(void*, std::span<const std::byte>, Stream) { throw UsageError(kAbsent); }
 void copy_to_host(std::span<std::byte>, const void*, Stream) { throw UsageError(kAbsent); }
 void synchronise(Stream) { throw UsageError(kAbsent); }
+
+namespace cuda {
+void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
+}  // namespace cuda
 
 }  // namespace thermoe
