@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench_data.h"
+#include "kernels/expert_bank.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/topk_route.h"
 
@@ -66,18 +67,26 @@ void layer_call(benchmark::State& state, Held held) {
               .counts = counts.data(),
               .workspace = &routing});
   std::vector<float> out(hidden.size());
-  GroupedExpertsWorkspace workspace;
+  std::vector<std::int32_t> first(kExperts + 1);
+  std::vector<std::int32_t> pair(expert.size());
+  const ExpertOrder order{first.data(), pair.data()};
+  order_by_expert(expert.data(), tokens, kTopk, kExperts, order);
+  AlignedVector<std::byte> workspace(
+      grouped_experts_workspace(Backend::kCpu, layers.front().shape(), tokens, kTopk));
   std::size_t l = 0;
   for (auto _ : state) {
-    grouped_experts({.bank = &layers[l++ % kLayers],
+    grouped_experts(Backend::kCpu,
+                    {.bank = layers[l++ % kLayers].view(),
                      .hidden = hidden.data(),
                      .tokens = tokens,
                      .expert = expert.data(),
                      .weight = weight.data(),
                      .slots = kTopk,
-                     .counts = counts.data(),
-                     .workspace = &workspace,
-                     .out = out.data()});
+                     .order = order,
+                     .workspace = workspace.data(),
+                     .workspace_size = workspace.size(),
+                     .out = out.data()},
+                    Stream{nullptr});
     benchmark::DoNotOptimize(out.data());
     benchmark::ClobberMemory();
   }

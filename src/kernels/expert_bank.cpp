@@ -64,10 +64,24 @@ AlignedVector<float> pad_rows(const float* rows, int experts, int width, int pad
   return out;
 }
 
-void check_int4(const Int4Weights& w, int outputs, int inputs, const char* name, std::size_t e) {
+void check_int4(const Int4Weights& w, int outputs, int inputs, int group, const char* name,
+                std::size_t e) {
   THERMOE_EXPECT(w.outputs() == outputs && w.inputs() == inputs,
                  "int4 {} of expert {} is [{}, {}], expected [{}, {}]", name, e, w.outputs(),
                  w.inputs(), outputs, inputs);
+  THERMOE_EXPECT(w.format().group == group,
+                 "int4 {} of expert {} has groups of {}; gates, ups and expert 0 have {}", name, e,
+                 w.format().group, group);
+}
+
+/// Words of an int4 matrix in panels, and its groups: as many scales and zero points.
+std::size_t int4_words(int outputs, int inputs) {
+  return static_cast<std::size_t>((outputs + kPanel - 1) / kPanel) * kPanel *
+         static_cast<std::size_t>(inputs / Int4Weights::kPerWord);
+}
+std::size_t int4_cells(int outputs, int inputs, int group) {
+  return static_cast<std::size_t>((outputs + kPanel - 1) / kPanel) * kPanel *
+         static_cast<std::size_t>(inputs / group);
 }
 
 }  // namespace
@@ -81,11 +95,11 @@ ExpertBank::ExpertBank(ExpertLayerShape shape) : shape_(shape) {
 
 std::size_t ExpertBank::hidden_panels_size(bool halves) const {
   const int row = halves ? (shape_.d_model + 1) / 2 : shape_.d_model;
-  return static_cast<std::size_t>(padded_ff()) * row;
+  return static_cast<std::size_t>(shape_.padded_ff()) * row;
 }
 std::size_t ExpertBank::down_panels_size(bool halves) const {
   const int row = halves ? (shape_.d_ff + 1) / 2 : shape_.d_ff;
-  return static_cast<std::size_t>(padded_model()) * row;
+  return static_cast<std::size_t>(shape_.padded_model()) * row;
 }
 std::size_t ExpertBank::expert_size(bool halves) const {
   return (gated() ? 2 : 1) * hidden_panels_size(halves) + down_panels_size(halves);
@@ -96,7 +110,9 @@ std::size_t ExpertBank::expert_bytes(int variant) const {
     return expert_size(f32_is_bf16()) * sizeof(float);
   }
   THERMOE_EXPECT(variant == 1 && has_int4(), "the bank has no variant {}", variant);
-  return int4_.front().byte_size();
+  const auto all =
+      words_.size() * sizeof(std::uint32_t) + scales_.size() * sizeof(float) + zero_points_.size();
+  return all / static_cast<std::size_t>(shape_.experts);
 }
 
 void ExpertBank::check(const ExpertTensors& tensors) const {
@@ -106,8 +122,8 @@ void ExpertBank::check(const ExpertTensors& tensors) const {
 }
 
 void ExpertBank::load_biases(const ExpertTensors& tensors) {
-  up_bias_ = pad_rows(tensors.up_bias, shape_.experts, shape_.d_ff, padded_ff());
-  down_bias_ = pad_rows(tensors.down_bias, shape_.experts, shape_.d_model, padded_model());
+  up_bias_ = pad_rows(tensors.up_bias, shape_.experts, shape_.d_ff, shape_.padded_ff());
+  down_bias_ = pad_rows(tensors.down_bias, shape_.experts, shape_.d_model, shape_.padded_model());
 }
 
 bool ExpertBank::exact_in_bf16(const ExpertTensors& tensors) const {
@@ -150,46 +166,89 @@ void ExpertBank::load_int4(const ExpertTensors& tensors, Int4Format format) {
                                 .down = tensors.down + e * source};
     quantised.push_back(quantise_expert(expert, d, ff, format));
   }
-  int4_ = std::move(quantised);
+  load_int4(quantised);
   load_biases(tensors);
 }
 
-void ExpertBank::load_int4(std::vector<QuantizedExpert> experts) {
+void ExpertBank::load_int4(const std::vector<QuantizedExpert>& experts) {
   THERMOE_EXPECT(experts.size() == static_cast<std::size_t>(shape_.experts),
                  "{} int4 experts given for {}", experts.size(), shape_.experts);
+  // Gate and up share a tile, and with it the places where a group ends.
+  const int hidden_group = experts.front().up.format().group;
+  const int down_group = experts.front().down.format().group;
+  bool zero_points = false;
   for (std::size_t e = 0; e < experts.size(); ++e) {
-    if (gated()) check_int4(experts[e].gate, shape_.d_ff, shape_.d_model, "gate", e);
-    // They share a tile, and with it the places where a group ends.
-    THERMOE_EXPECT(!gated() || experts[e].gate.format().group == experts[e].up.format().group,
-                   "int4 gate and up of expert {} have groups of {} and {}", e,
-                   experts[e].gate.format().group, experts[e].up.format().group);
-    check_int4(experts[e].up, shape_.d_ff, shape_.d_model, "up", e);
-    check_int4(experts[e].down, shape_.d_model, shape_.d_ff, "down", e);
+    const auto& [gate, up, down] = experts[e];
+    if (gated()) check_int4(gate, shape_.d_ff, shape_.d_model, hidden_group, "gate", e);
+    check_int4(up, shape_.d_ff, shape_.d_model, hidden_group, "up", e);
+    check_int4(down, shape_.d_model, shape_.d_ff, down_group, "down", e);
+    zero_points = zero_points || experts[e].has_zero_points();
   }
-  int4_ = std::move(experts);
+  hidden_group_ = hidden_group;
+  down_group_ = down_group;
+  words_.clear();
+  scales_.clear();
+  zero_points_.clear();
+  for (const QuantizedExpert& expert : experts) {
+    for (const Int4Weights* w : {&expert.gate, &expert.up, &expert.down}) {
+      if (w == &expert.gate && !gated()) continue;
+      const std::size_t cells = int4_cells(w->outputs(), w->inputs(), w->format().group);
+      words_.insert(words_.end(), w->words(), w->words() + int4_words(w->outputs(), w->inputs()));
+      scales_.insert(scales_.end(), w->scales(), w->scales() + cells);
+      if (w->zero_points()) {
+        zero_points_.insert(zero_points_.end(), w->zero_points(), w->zero_points() + cells);
+      } else if (zero_points) {
+        zero_points_.insert(zero_points_.end(), cells, Int4Weights::kMiddle);
+      }
+    }
+  }
 }
 
-ExpertBank::F32Expert ExpertBank::f32(int e) const {
-  const float* first = f32_.data() + expert_size(false) * static_cast<std::size_t>(e);
-  const std::size_t hidden = hidden_panels_size(false);
-  const float* up = gated() ? first + hidden : first;
-  return {.gate = gated() ? first : nullptr, .up = up, .down = up + hidden};
+template <class Element>
+ExpertWeights<PanelMatrices<Element>> ExpertBank::panels(const AlignedVector<Element>& all,
+                                                         bool halves) const {
+  if (all.empty()) return {};
+  const auto hidden = static_cast<std::ptrdiff_t>(hidden_panels_size(halves));
+  const auto stride = static_cast<std::ptrdiff_t>(expert_size(halves));
+  const Element* up = gated() ? all.data() + hidden : all.data();
+  return {.gate = {gated() ? all.data() : nullptr, stride},
+          .up = {up, stride},
+          .down = {up + hidden, stride}};
 }
 
-ExpertBank::Bf16Expert ExpertBank::bf16(int e) const {
-  const std::uint32_t* first = bf16_.data() + expert_size(true) * static_cast<std::size_t>(e);
-  const std::size_t hidden = hidden_panels_size(true);
-  const std::uint32_t* up = gated() ? first + hidden : first;
-  return {.gate = gated() ? first : nullptr, .up = up, .down = up + hidden};
+ExpertWeights<Int4Matrices> ExpertBank::int4_matrices() const {
+  if (words_.empty()) return {};
+  const auto [experts, d, ff, kind] = shape_;
+  Int4Matrices next{.first = {.words = words_.data(),
+                              .scales = scales_.data(),
+                              .zero_points = zero_points_.empty() ? nullptr : zero_points_.data()},
+                    .word_stride = static_cast<std::ptrdiff_t>(words_.size()) / experts,
+                    .cell_stride = static_cast<std::ptrdiff_t>(scales_.size()) / experts};
+  const auto take = [&next](int outputs, int inputs, int group) {
+    Int4Matrices taken = next;
+    taken.first.outputs = outputs;
+    taken.first.inputs = inputs;
+    taken.first.group = group;
+    const std::size_t cells = int4_cells(outputs, inputs, group);
+    next.first.words += int4_words(outputs, inputs);
+    next.first.scales += cells;
+    if (next.first.zero_points) next.first.zero_points += cells;
+    return taken;
+  };
+  ExpertWeights<Int4Matrices> weights;
+  if (gated()) weights.gate = take(ff, d, hidden_group_);
+  weights.up = take(ff, d, hidden_group_);
+  weights.down = take(d, ff, down_group_);
+  return weights;
 }
 
-const float* ExpertBank::up_bias(int e) const {
-  return up_bias_.empty() ? nullptr
-                          : up_bias_.data() + static_cast<std::ptrdiff_t>(e) * padded_ff();
-}
-const float* ExpertBank::down_bias(int e) const {
-  return down_bias_.empty() ? nullptr
-                            : down_bias_.data() + static_cast<std::ptrdiff_t>(e) * padded_model();
+ExpertBankView ExpertBank::view() const {
+  return {.shape = shape_,
+          .f32 = panels(f32_, false),
+          .bf16 = panels(bf16_, true),
+          .int4 = int4_matrices(),
+          .up_bias = up_bias_.empty() ? nullptr : up_bias_.data(),
+          .down_bias = down_bias_.empty() ? nullptr : down_bias_.data()};
 }
 
 }  // namespace thermoe

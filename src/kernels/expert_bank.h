@@ -2,25 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "kernels/aligned_vector.h"
+#include "kernels/expert_bank_view.h"
 #include "kernels/quantized_expert.h"
 
 namespace thermoe {
-
-/// What an expert computes from x:
-///   kSwiGlu: down(silu(gate x) * (up x))      kRelu, kGelu: fc2(act(fc1 x))
-/// kGelu is the tanh form. For the plain kinds `up` means fc1 and `down` means fc2.
-enum class ExpertKind { kSwiGlu, kRelu, kGelu };
-
-struct ExpertLayerShape {
-  int experts = 0;  ///< 1..kMaxExperts
-  int d_model = 0;
-  int d_ff = 0;
-  ExpertKind kind = ExpertKind::kSwiGlu;
-};
 
 /// A layer's f32 weights as checkpoints hold them, row-major. Views.
 struct ExpertTensors {
@@ -41,6 +29,8 @@ struct ExpertTensors {
 /// Weights that are all exact in bf16, as those of most checkpoints are, keep their upper halves
 /// only: half the memory to read, the same products. Panels are then [panels][inputs / 2][16] words
 /// of two inputs, the first in the lower half; a last odd input has zeros beside it.
+///
+/// int4 matrices lie as Int4Weights packs them, an expert's after each other too.
 class ExpertBank {
  public:
   explicit ExpertBank(ExpertLayerShape shape);
@@ -49,38 +39,21 @@ class ExpertBank {
   void load_f32(const ExpertTensors& tensors);
   /// Quantises f32 weights. Requires format.group to divide d_model and d_ff.
   void load_int4(const ExpertTensors& tensors, Int4Format format);
-  /// Takes weights that are int4 already. Requires one entry an expert of this shape.
-  void load_int4(std::vector<QuantizedExpert> experts);
+  /// Takes weights that are int4 already. Requires one entry an expert, of this shape; all gates
+  /// and ups have one group, all downs have one. Zero points stand for all if one matrix has them.
+  void load_int4(const std::vector<QuantizedExpert>& experts);
 
   const ExpertLayerShape& shape() const { return shape_; }
   bool gated() const { return shape_.kind == ExpertKind::kSwiGlu; }
   bool has_f32() const { return !f32_.empty() || !bf16_.empty(); }
   /// Whether variant 0 is held as bf16, exactly.
   bool f32_is_bf16() const { return !bf16_.empty(); }
-  bool has_int4() const { return !int4_.empty(); }
+  bool has_int4() const { return !words_.empty(); }
   /// Bytes that one expert reads from memory in this variant (0 = f32, 1 = int4).
   std::size_t expert_bytes(int variant) const;
 
-  /// For backends. d_ff and d_model rounded up to whole panels.
-  int padded_ff() const { return (shape_.d_ff + 15) / 16 * 16; }
-  int padded_model() const { return (shape_.d_model + 15) / 16 * 16; }
-  /// Panels of expert e; `gate` is null for the plain kinds.
-  struct F32Expert {
-    const float* gate;
-    const float* up;
-    const float* down;
-  };
-  F32Expert f32(int e) const;  ///< requires has_f32() and not f32_is_bf16()
-  struct Bf16Expert {
-    const std::uint32_t* gate;
-    const std::uint32_t* up;
-    const std::uint32_t* down;
-  };
-  Bf16Expert bf16(int e) const;  ///< requires f32_is_bf16()
-  const QuantizedExpert& int4(int e) const { return int4_[static_cast<std::size_t>(e)]; }
-  /// Biases of expert e, padded with zeros to whole panels; null where there are none.
-  const float* up_bias(int e) const;
-  const float* down_bias(int e) const;
+  /// Valid until the bank is loaded anew.
+  ExpertBankView view() const;
 
  private:
   void check(const ExpertTensors& tensors) const;
@@ -90,11 +63,19 @@ class ExpertBank {
   std::size_t hidden_panels_size(bool halves) const;
   std::size_t down_panels_size(bool halves) const;
   std::size_t expert_size(bool halves) const;
+  template <class Element>
+  ExpertWeights<PanelMatrices<Element>> panels(const AlignedVector<Element>& all,
+                                               bool halves) const;
+  ExpertWeights<Int4Matrices> int4_matrices() const;
 
   ExpertLayerShape shape_;
   AlignedVector<float> f32_;
   AlignedVector<std::uint32_t> bf16_;
-  std::vector<QuantizedExpert> int4_;
+  AlignedVector<std::uint32_t> words_;
+  AlignedVector<float> scales_;
+  AlignedVector<std::uint8_t> zero_points_;
+  int hidden_group_ = 0;  // of the int4 gates and ups
+  int down_group_ = 0;
   AlignedVector<float> up_bias_;
   AlignedVector<float> down_bias_;
 };

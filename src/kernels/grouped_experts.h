@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <span>
-#include <vector>
 
-#include "kernels/expert_bank.h"
+#include "kernels/backend.h"
+#include "kernels/expert_bank_view.h"
+#include "kernels/expert_order.h"
+#include "kernels/float_type.h"
 
 namespace thermoe {
 
-/// Scratch memory of `grouped_experts`, kept between calls: a call that needs no more than an
-/// earlier one, or than `reserve` was told, allocates nothing. One a thread.
-class GroupedExpertsWorkspace {
- public:
-  /// Makes room for calls of this size.
-  void reserve(const ExpertLayerShape& shape, int tokens, int slots);
-
-  /// For backends. Sized by `reserve`.
-  std::vector<std::int32_t> first;  ///< [experts + 1]: an expert's range in `token` and `weight`
-  std::vector<std::int32_t> token;  ///< [picks] tokens by expert, ascending
-  std::vector<float> weight;        ///< [picks] their mixing weights
-  AlignedVector<float> hidden;      ///< [kTokenBlock, padded d_ff] activations of one expert
-
-  /// Tokens of one expert that go through both its matrices together, so that activations stay in
-  /// L1.
-  static constexpr int kTokenBlock = 32;
-};
-
+/// One layer's experts on one batch. Pointers are to host memory for Backend::kCpu, to device
+/// memory otherwise.
 struct GroupedExpertsArgs {
-  const ExpertBank* bank = nullptr;
-  const float* hidden = nullptr;         ///< [tokens, d_model] f32 row-major
+  ExpertBankView bank{};
+  const void* hidden = nullptr;  ///< [tokens, d_model] row-major, aligned to 16 bytes
+  FloatType hidden_type = FloatType::kF32;
   int tokens = 0;                        ///< >= 0
   const std::int32_t* expert = nullptr;  ///< [tokens, slots] of topk_route; -1: empty slot
   const float* weight = nullptr;         ///< [tokens, slots]
   int slots = 0;
-  const std::int32_t* counts = nullptr;     ///< [experts] of topk_route
-  std::span<const std::uint8_t> variant{};  ///< [experts], 0 = f32, 1 = int4; empty: all the bank's
-                                            ///< first (f32 if it has it)
-  GroupedExpertsWorkspace* workspace = nullptr;
-  float* out = nullptr;  ///< [tokens, d_model], overwritten; may not overlap hidden
+  ExpertOrder order{};                    ///< of `expert`; read
+  const std::uint8_t* variant = nullptr;  ///< [experts], 0 = f32 or bf16, 1 = int4; null: all the
+                                          ///< bank's first (variant 0 if it has it)
+  std::byte* workspace = nullptr;         ///< scratch memory, aligned to 64 bytes
+  std::size_t workspace_size = 0;         ///< at least grouped_experts_workspace(...)
+  void* out = nullptr;  ///< [tokens, d_model], overwritten; may not overlap hidden
+  FloatType out_type = FloatType::kF32;
 };
+
+/// Bytes of scratch memory for calls of up to so many tokens and slots.
+std::size_t grouped_experts_workspace(Backend backend, const ExpertLayerShape& shape, int tokens,
+                                      int slots);
 
 /// out[t] = sum over t's slots of weight * expert(hidden[t]); a token without experts gets zeros.
 ///
-/// Experts run in order of id and a token's sums in that order too, so its result depends on its
-/// own picks only, not on the batch. An expert without tokens costs nothing: no weight of it is
-/// read. Single-threaded, deterministic on one machine. Throws PreconditionError for ids outside
-/// -1..experts-1, counts that disagree with `expert`, or a variant that the bank does not hold.
-void grouped_experts(const GroupedExpertsArgs& args);
+/// A token's experts are summed in order of id, so its result depends on its own picks only, not on
+/// the batch. An expert without tokens costs nothing: no weight of it is read. Deterministic on one
+/// machine. Throws PreconditionError for shapes that disagree, a null pointer or too small a
+/// workspace.
+///
+/// kCpu: f32 in and out; single-threaded. Throws PreconditionError too for ids outside
+/// -1..experts-1, an order that is not theirs, or a variant that the bank does not hold.
+/// kCuda: bf16 or int4 weights; any type in and out. `hidden` is rounded to bf16 as it is read, and
+/// an expert's activations between its matrices are; sums are f32. Asynchronous, allocates nothing,
+/// capturable. What the host cannot read it does not check: ids and order must be topk_route's
+/// (without fill_slots), and an expert whose variant the bank does not hold runs in the other one.
+void grouped_experts(Backend backend, const GroupedExpertsArgs& args, Stream stream);
 
 }  // namespace thermoe

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/errors.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/linear.h"
@@ -66,7 +67,9 @@ struct Decoder::Impl {
   RotaryTable rotary;
   KvCache cache;
   AdaptiveRouter router;
-  GroupedExpertsWorkspace workspace;
+  std::vector<std::int32_t> first;  // ExpertOrder of a layer's picks
+  std::vector<std::int32_t> pair;
+  AlignedVector<std::byte> workspace;  // of the experts
   std::uint64_t steps = 0;
   std::vector<int> positions;  // [streams]
 
@@ -114,7 +117,10 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
       result{.logits = logits, .stats = stats, .sample = sample} {
   for (LayerWeights& layer : w.layers) blocks.emplace_back(std::move(layer), config, options);
   const int slots = std::min(config.top_k + 1, config.experts);  // a mixed k takes one more
-  workspace.reserve(blocks.front().experts.shape(), options.streams, slots);
+  first.resize(static_cast<std::size_t>(config.experts) + 1);
+  pair.resize(cells(options.streams, slots));
+  workspace.resize(grouped_experts_workspace(Backend::kCpu, blocks.front().experts.shape(),
+                                             options.streams, slots));
 }
 
 /// out = rows Wᵀ, a row a stream.
@@ -168,17 +174,22 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
   for (const float m : routing.kept_mass) kept.add(m);
+  const ExpertOrder order{first.data(), pair.data()};
+  order_by_expert(routing.expert.data(), options.streams, routing.slots, config.experts, order);
   const bool mixed = options.experts == ExpertType::kMixed;
-  grouped_experts({.bank = &block.experts,
+  grouped_experts(Backend::kCpu,
+                  {.bank = block.experts.view(),
                    .hidden = normed.data(),
                    .tokens = options.streams,
                    .expert = routing.expert.data(),
                    .weight = routing.weight.data(),
                    .slots = routing.slots,
-                   .counts = routing.counts.data(),
-                   .variant = mixed ? plan.variant(l) : std::span<const std::uint8_t>{},
-                   .workspace = &workspace,
-                   .out = update.data()});
+                   .order = order,
+                   .variant = mixed ? plan.variant(l).data() : nullptr,
+                   .workspace = workspace.data(),
+                   .workspace_size = workspace.size(),
+                   .out = update.data()},
+                  Stream{nullptr});
   add_to_x();
 }
 

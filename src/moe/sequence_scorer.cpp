@@ -8,6 +8,7 @@
 
 #include "core/errors.h"
 #include "core/routing_stats.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/grouped_experts.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
@@ -122,17 +123,29 @@ at::Tensor SequenceScorer::Impl::experts(const at::Tensor& x, int layer, int bat
   sums.expert_tokens.insert(sums.expert_tokens.end(), received, received + total.numel());
   const bool mixed = options.experts == ExpertType::kMixed;
   const at::Tensor out = at::empty_like(hidden);
-  GroupedExpertsWorkspace workspace;
-  grouped_experts({.bank = &block.experts,
+  const ExpertBankView bank = block.experts.view();
+  const auto tokens = static_cast<int>(hidden.size(0));
+  const auto slots = static_cast<int>(routing.indices.size(1));
+  const auto* expert = routing.indices.const_data_ptr<std::int32_t>();
+  std::vector<std::int32_t> first(static_cast<std::size_t>(config.experts) + 1);
+  std::vector<std::int32_t> pair(static_cast<std::size_t>(routing.indices.numel()));
+  const ExpertOrder order{first.data(), pair.data()};
+  order_by_expert(expert, tokens, slots, config.experts, order);
+  AlignedVector<std::byte> workspace(
+      grouped_experts_workspace(Backend::kCpu, bank.shape, tokens, slots));
+  grouped_experts(Backend::kCpu,
+                  {.bank = bank,
                    .hidden = hidden.const_data_ptr<float>(),
-                   .tokens = static_cast<int>(hidden.size(0)),
-                   .expert = routing.indices.const_data_ptr<std::int32_t>(),
+                   .tokens = tokens,
+                   .expert = expert,
                    .weight = routing.weights.const_data_ptr<float>(),
-                   .slots = static_cast<int>(routing.indices.size(1)),
-                   .counts = received,
-                   .variant = mixed ? plan.variant(layer) : std::span<const std::uint8_t>{},
-                   .workspace = &workspace,
-                   .out = out.mutable_data_ptr<float>()});
+                   .slots = slots,
+                   .order = order,
+                   .variant = mixed ? plan.variant(layer).data() : nullptr,
+                   .workspace = workspace.data(),
+                   .workspace_size = workspace.size(),
+                   .out = out.mutable_data_ptr<float>()},
+                  Stream{nullptr});
   return out;
 }
 

@@ -12,6 +12,8 @@
 
 #include "core/errors.h"
 #include "kernel_backend.h"
+#include "kernels/aligned_vector.h"
+#include "kernels/expert_bank.h"
 
 namespace thermoe {
 namespace {
@@ -70,7 +72,7 @@ struct LayerWeights {
 /// Tokens with their picks; about one slot in six is empty.
 struct Batch {
   Batch(const ExpertLayerShape& shape, int tokens_, int slots_, unsigned seed = 9)
-      : tokens(tokens_), slots(slots_), counts(shape.experts, 0) {
+      : tokens(tokens_), slots(slots_) {
     std::mt19937 random(seed);
     std::uniform_int_distribution<int> pick(0, shape.experts - 1);
     hidden = random_values(static_cast<std::size_t>(tokens) * shape.d_model, seed, 1.0F);
@@ -78,39 +80,47 @@ struct Batch {
     for (float& w : weight) {
       expert.push_back(random() % 6 == 0 ? -1 : pick(random));
       if (expert.back() < 0) w = 0.0F;
-      if (expert.back() >= 0) ++counts[expert.back()];
     }
   }
   int tokens;
   int slots;
-  std::vector<std::int32_t> counts;
   std::vector<float> hidden{};
   std::vector<std::int32_t> expert{};
   std::vector<float> weight{};
 };
 
-GroupedExpertsArgs arguments(const ExpertBank& bank, const Batch& batch,
-                             GroupedExpertsWorkspace& workspace, std::vector<float>& out,
-                             std::span<const std::uint8_t> variant = {}) {
-  out.assign(batch.hidden.size(), -77.0F);
-  return {.bank = &bank,
-          .hidden = batch.hidden.data(),
-          .tokens = batch.tokens,
-          .expert = batch.expert.data(),
-          .weight = batch.weight.data(),
-          .slots = batch.slots,
-          .counts = batch.counts.data(),
-          .variant = variant,
-          .workspace = &workspace,
-          .out = out.data()};
-}
+/// A call on a batch, and what its pointers point to.
+struct Call {
+  Call(const ExpertBankView& bank, const Batch& batch, const std::uint8_t* variant = nullptr)
+      : first(bank.shape.experts + 1),
+        pair(batch.expert.size()),
+        workspace(grouped_experts_workspace(Backend::kCpu, bank.shape, batch.tokens, batch.slots)),
+        out(batch.hidden.size(), -77.0F) {
+    const ExpertOrder order{first.data(), pair.data()};
+    order_by_expert(batch.expert.data(), batch.tokens, batch.slots, bank.shape.experts, order);
+    args = {.bank = bank,
+            .hidden = batch.hidden.data(),
+            .tokens = batch.tokens,
+            .expert = batch.expert.data(),
+            .weight = batch.weight.data(),
+            .slots = batch.slots,
+            .order = order,
+            .variant = variant,
+            .workspace = workspace.data(),
+            .workspace_size = workspace.size(),
+            .out = out.data()};
+  }
+  std::vector<std::int32_t> first, pair;
+  AlignedVector<std::byte> workspace;
+  std::vector<float> out;
+  GroupedExpertsArgs args{};
+};
 
 std::vector<float> run(const KernelBackend& backend, const ExpertBank& bank, const Batch& batch,
                        std::span<const std::uint8_t> variant = {}) {
-  GroupedExpertsWorkspace workspace;
-  std::vector<float> out;
-  backend.grouped_experts(arguments(bank, batch, workspace, out, variant));
-  return out;
+  Call call(bank.view(), batch, variant.empty() ? nullptr : variant.data());
+  backend.grouped_experts(call.args);
+  return call.out;
 }
 
 double dot(const float* w, const float* x, int n) {
@@ -188,7 +198,7 @@ TEST_P(GroupedExpertsTest, MatchesTheOracleWhenOneExpertGetsMoreThanABlockOfToke
   const LayerWeights weights(shape);
   ExpertBank bank(shape);
   bank.load_f32(weights.tensors());
-  const Batch batch(shape, 3 * GroupedExpertsWorkspace::kTokenBlock + 5, 1);
+  const Batch batch(shape, 3 * 32 + 5, 1);
   expect_matches_oracle(run(GetParam(), bank, batch), weights, batch);
 }
 
@@ -222,7 +232,6 @@ TEST_P(GroupedExpertsTest, Bf16WeightsGiveTheBitsThatF32Gives) {
   wide.load_f32(weights.tensors());
   Batch batch(shape, 13, 1);
   std::fill(batch.expert.begin(), batch.expert.end(), 0);
-  batch.counts = {13, 0};
   ASSERT_TRUE(narrow.f32_is_bf16() && !wide.f32_is_bf16());
   EXPECT_EQ(run(GetParam(), narrow, batch), run(GetParam(), wide, batch));
 }
@@ -265,8 +274,6 @@ TEST_P(GroupedExpertsTest, AnExpertWithoutTokensIsNeverRead) {
   bank.load_f32(weights.tensors());
   Batch batch(shape, 10, 2);
   std::replace(batch.expert.begin(), batch.expert.end(), 1, 2);
-  batch.counts[2] += batch.counts[1];
-  batch.counts[1] = 0;
   for (const float y : run(GetParam(), bank, batch)) EXPECT_TRUE(std::isfinite(y));
 }
 
@@ -277,7 +284,6 @@ TEST_P(GroupedExpertsTest, ATokenWithoutExpertsGetsZeros) {
   bank.load_f32(weights.tensors());
   Batch batch(shape, 3, 2);
   batch.expert = {0, 1, -1, -1, 1, -1};
-  batch.counts = {1, 2};
   const std::vector<float> out = run(GetParam(), bank, batch);
   EXPECT_EQ(std::vector(out.begin() + 8, out.begin() + 16), std::vector<float>(8, 0.0F));
   EXPECT_NE(out[0], 0.0F);
@@ -295,31 +301,9 @@ TEST_P(GroupedExpertsTest, ATokensResultDoesNotDependOnTheBatch) {
     one.hidden.assign(batch.hidden.begin() + t * 40, batch.hidden.begin() + (t + 1) * 40);
     one.expert.assign(batch.expert.begin() + t * 2, batch.expert.begin() + (t + 1) * 2);
     one.weight.assign(batch.weight.begin() + t * 2, batch.weight.begin() + (t + 1) * 2);
-    std::fill(one.counts.begin(), one.counts.end(), 0);
-    for (const int e : one.expert) {
-      if (e >= 0) ++one.counts[e];
-    }
     EXPECT_EQ(run(GetParam(), bank, one),
               std::vector(together.begin() + t * 40, together.begin() + (t + 1) * 40));
   }
-}
-
-TEST_P(GroupedExpertsTest, AReservedWorkspaceIsNotReallocated) {
-  const ExpertLayerShape shape{.experts = 4, .d_model = 16, .d_ff = 16};
-  const LayerWeights weights(shape);
-  ExpertBank bank(shape);
-  bank.load_f32(weights.tensors());
-  GroupedExpertsWorkspace workspace;
-  workspace.reserve(shape, 8, 2);
-  const void* before[] = {workspace.first.data(), workspace.token.data(), workspace.weight.data(),
-                          workspace.hidden.data()};
-  std::vector<float> out;
-  for (const int tokens : {8, 3, 0, 8}) {
-    GetParam().grouped_experts(arguments(bank, Batch(shape, tokens, 2), workspace, out));
-  }
-  const void* after[] = {workspace.first.data(), workspace.token.data(), workspace.weight.data(),
-                         workspace.hidden.data()};
-  EXPECT_TRUE(std::equal(before, before + 4, after));
 }
 
 TEST_P(GroupedExpertsTest, RefusesBadArguments) {
@@ -329,26 +313,29 @@ TEST_P(GroupedExpertsTest, RefusesBadArguments) {
   const ExpertBank empty(shape);
   bank.load_f32(weights.tensors());
   const Batch batch(shape, 4, 2);
-  std::vector<float> out;
-  GroupedExpertsWorkspace workspace;
   const auto refuses = [&](auto&& spoil) {
     Batch own = batch;
-    GroupedExpertsArgs bad = arguments(bank, own, workspace, out);
-    spoil(bad, own);
-    EXPECT_THROW(GetParam().grouped_experts(bad), PreconditionError);
+    Call bad(bank.view(), own);
+    spoil(bad.args, own);
+    EXPECT_THROW(GetParam().grouped_experts(bad.args), PreconditionError);
   };
   const std::vector<std::uint8_t> int4{1, 1, 1};
   const std::vector<std::uint8_t> unknown{0, 7, 0};
-  const std::vector<std::uint8_t> few{0};
-  refuses([&](auto& a, Batch&) { a.bank = &empty; });
-  refuses([&](auto& a, Batch&) { a.bank = nullptr; });
+  refuses([&](auto& a, Batch&) { a.bank = empty.view(); });
   refuses([&](auto& a, Batch&) { a.workspace = nullptr; });
-  refuses([&](auto& a, Batch&) { a.variant = int4; });
-  refuses([&](auto& a, Batch&) { a.variant = unknown; });
-  refuses([&](auto& a, Batch&) { a.variant = few; });
+  refuses([&](auto& a, Batch&) { --a.workspace_size; });
+  refuses([&](auto& a, Batch&) { a.hidden = nullptr; });
+  refuses([&](auto& a, Batch&) { a.tokens = 1 << 30; });
+  refuses([&](auto& a, Batch&) { a.out_type = FloatType::kBf16; });
+  refuses([&](auto& a, Batch&) { a.variant = int4.data(); });
+  refuses([&](auto& a, Batch&) { a.variant = unknown.data(); });
   refuses([&](auto&, Batch& own) { own.expert[0] = 3; });
   refuses([&](auto&, Batch& own) { own.expert[0] = -2; });
-  refuses([&](auto&, Batch& own) { ++own.counts[0]; });
+  refuses([&](auto& a, Batch&) { a.order.pair = nullptr; });
+  refuses([&](auto& a, Batch&) { ++a.order.first[1]; });
+  refuses([&](auto& a, Batch&) { --a.order.first[3]; });
+  refuses([&](auto& a, Batch&) { a.order.pair[0] = 8; });
+  refuses([&](auto& a, Batch&) { std::swap(a.order.pair[0], a.order.pair[5]); });
 }
 
 }  // namespace

@@ -34,7 +34,9 @@ KernelBackend cpu_backend(const char* name) {
             cpu::fused_dequant_linear(a, isa);
           },
       .grouped_experts =
-          [](const GroupedExpertsArgs& a) { grouped_experts(a), cpu::grouped_experts(a, isa); },
+          [](const GroupedExpertsArgs& a) {
+            grouped_experts(Backend::kCpu, a, Stream{nullptr}), cpu::grouped_experts(a, isa);
+          },
       .linear = [](const LinearArgs& a) { linear(a), cpu::linear(a, isa); },
       .decode_attention =
           [](const DecodeAttentionArgs& a) { decode_attention(a), cpu::decode_attention(a, isa); }};
@@ -43,11 +45,13 @@ KernelBackend cpu_backend(const char* name) {
 /// Backends that this machine runs. A new one joins all suites with a line here (copying to its
 /// device and back in a wrapper).
 inline std::vector<KernelBackend> kernel_backends() {
-  std::vector<KernelBackend> all{{"cpu", topk_route,
-                                  [](const FusedDequantLinearArgs& a) {
-                                    fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
-                                  },
-                                  grouped_experts, linear, decode_attention}};
+  std::vector<KernelBackend> all{
+      {"cpu", topk_route,
+       [](const FusedDequantLinearArgs& a) {
+         fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
+       },
+       [](const GroupedExpertsArgs& a) { grouped_experts(Backend::kCpu, a, Stream{nullptr}); },
+       linear, decode_attention}};
   all.push_back(cpu_backend<cpu::Isa::kBaseline>("cpu_baseline"));
   if (supported(cpu::Isa::kAvx2)) all.push_back(cpu_backend<cpu::Isa::kAvx2>("cpu_avx2"));
   if (supported(cpu::Isa::kAvx512)) all.push_back(cpu_backend<cpu::Isa::kAvx512>("cpu_avx512"));

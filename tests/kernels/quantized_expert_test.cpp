@@ -10,6 +10,8 @@
 
 #include "core/errors.h"
 #include "kernel_backend.h"
+#include "kernels/aligned_vector.h"
+#include "kernels/expert_bank.h"
 #include "kernels/expert_epilogue.h"
 
 namespace thermoe {
@@ -50,16 +52,22 @@ std::vector<float> grouped(const KernelBackend& backend, ExpertKind kind, Quanti
   const auto tokens = static_cast<std::int32_t>(x.size() / kModel);
   const std::vector<std::int32_t> ids(tokens, 0);
   const std::vector<float> ones(tokens, 1.0F);
-  GroupedExpertsWorkspace workspace;
+  std::vector<std::int32_t> first(2);
+  std::vector<std::int32_t> pair(tokens);
+  const ExpertOrder order{first.data(), pair.data()};
+  order_by_expert(ids.data(), tokens, 1, 1, order);
+  AlignedVector<std::byte> workspace(
+      grouped_experts_workspace(Backend::kCpu, bank.shape(), tokens, 1));
   std::vector<float> out(x.size());
-  backend.grouped_experts({.bank = &bank,
+  backend.grouped_experts({.bank = bank.view(),
                            .hidden = x.data(),
                            .tokens = tokens,
                            .expert = ids.data(),
                            .weight = ones.data(),
                            .slots = 1,
-                           .counts = &tokens,
-                           .workspace = &workspace,
+                           .order = order,
+                           .workspace = workspace.data(),
+                           .workspace_size = workspace.size(),
                            .out = out.data()});
   return out;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/aligned_vector.h"
 #include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/linear.h"
@@ -101,7 +102,6 @@ class PlainDecoder {
     const auto logits = linear(weights.layers[l].router, hidden, c.experts);
     auto& expert = picks.emplace_back();
     auto& weight = mixing.emplace_back();
-    std::vector<std::int32_t> counts(c.experts);
     for (int b = 0; b < streams; ++b) {
       const float* row = logits.data() + b * c.experts;
       std::vector<std::int32_t> all(c.experts);
@@ -111,22 +111,28 @@ class PlainDecoder {
       for (int s = 0; s < c.top_k; ++s) {
         expert.push_back(all[s]);
         weight.push_back(mix[s]);
-        ++counts[all[s]];
       }
     }
     const ExpertBank bank = make_expert_bank(weights.layers[l], c, ExpertType::kSimple, 32);
-    GroupedExpertsWorkspace workspace;
-    workspace.reserve(bank.shape(), streams, c.top_k);
+    std::vector<std::int32_t> first(c.experts + 1);
+    std::vector<std::int32_t> pair(expert.size());
+    const ExpertOrder order{first.data(), pair.data()};
+    order_by_expert(expert.data(), streams, c.top_k, c.experts, order);
+    AlignedVector<std::byte> workspace(
+        grouped_experts_workspace(Backend::kCpu, bank.shape(), streams, c.top_k));
     std::vector<float> out(x.size());
-    grouped_experts({.bank = &bank,
+    grouped_experts(Backend::kCpu,
+                    {.bank = bank.view(),
                      .hidden = hidden.data(),
                      .tokens = streams,
                      .expert = expert.data(),
                      .weight = weight.data(),
                      .slots = c.top_k,
-                     .counts = counts.data(),
-                     .workspace = &workspace,
-                     .out = out.data()});
+                     .order = order,
+                     .workspace = workspace.data(),
+                     .workspace_size = workspace.size(),
+                     .out = out.data()},
+                    Stream{nullptr});
     return out;
   }
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "kernels/aligned_vector.h"
+#include "kernels/expert_bank.h"
 #include "kernels/grouped_experts.h"
 #include "moe/tensor_routing.h"
 
@@ -53,17 +55,26 @@ TEST_F(SimpleExpertTest, ComputesWhatTheGroupedKernelDecodesWith) {
   bank.load_f32({.gate = experts_.gate.const_data_ptr<float>(),
                  .up = experts_.up.const_data_ptr<float>(),
                  .down = experts_.down.const_data_ptr<float>()});
-  GroupedExpertsWorkspace workspace;
+  const auto* expert = routing_.indices.const_data_ptr<std::int32_t>();
+  std::vector<std::int32_t> first(config_.experts + 1);
+  std::vector<std::int32_t> pair(routing_.indices.numel());
+  const ExpertOrder order{first.data(), pair.data()};
+  order_by_expert(expert, kTokens, config_.top_k, config_.experts, order);
+  AlignedVector<std::byte> workspace(
+      grouped_experts_workspace(Backend::kCpu, bank.shape(), kTokens, config_.top_k));
   const at::Tensor out = at::empty_like(x_);
-  grouped_experts({.bank = &bank,
+  grouped_experts(Backend::kCpu,
+                  {.bank = bank.view(),
                    .hidden = x_.const_data_ptr<float>(),
                    .tokens = kTokens,
-                   .expert = routing_.indices.const_data_ptr<std::int32_t>(),
+                   .expert = expert,
                    .weight = routing_.weights.const_data_ptr<float>(),
                    .slots = config_.top_k,
-                   .counts = routing_.counts.const_data_ptr<std::int32_t>(),
-                   .workspace = &workspace,
-                   .out = out.mutable_data_ptr<float>()});
+                   .order = order,
+                   .workspace = workspace.data(),
+                   .workspace_size = workspace.size(),
+                   .out = out.mutable_data_ptr<float>()},
+                  Stream{nullptr});
   EXPECT_TRUE(at::allclose(experts_.forward(x_, gates_), out, 1e-4, 1e-5));
 }
 

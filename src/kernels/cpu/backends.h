@@ -16,7 +16,7 @@ void topk_route(const TopkRouteArgs& args, Isa isa);
 void fused_dequant_linear(const FusedDequantLinearArgs& args, Isa isa);
 void linear(const LinearArgs& args, Isa isa);
 void decode_attention(const DecodeAttentionArgs& args, Isa isa);
-/// `args.workspace` holds the permutation and is large enough.
+std::size_t grouped_experts_workspace(const ExpertLayerShape& shape);
 void grouped_experts(const GroupedExpertsArgs& args, Isa isa);
 
 }  // namespace thermoe::cpu

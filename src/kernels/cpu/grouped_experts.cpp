@@ -22,10 +22,12 @@ struct Expert {
   const float* down_bias = nullptr;
 };
 
-/// Some of the tokens of one expert, at most kTokenBlock.
+/// Tokens of one expert that go through both its matrices together, so that activations stay in L1.
+constexpr int kTokenBlock = 32;
+
+/// Some of the picks of one expert, at most kTokenBlock.
 struct TokenBlock {
-  const std::int32_t* token = nullptr;
-  const float* weight = nullptr;
+  const std::int32_t* pair = nullptr;  // token * slots + slot
   int count = 0;
 };
 
@@ -35,9 +37,11 @@ struct Layer {
   int d_model = 0;
   int d_ff = 0;
   int padded_ff = 0;
-  const float* x = nullptr;      // [tokens, d_model]
-  float* activations = nullptr;  // [kTokenBlock, padded_ff]
-  float* out = nullptr;          // [tokens, d_model]
+  int slots = 0;
+  const float* x = nullptr;       // [tokens, d_model]
+  const float* weight = nullptr;  // [tokens, slots]
+  float* activations = nullptr;   // [kTokenBlock, padded_ff]
+  float* out = nullptr;           // [tokens, d_model]
 };
 
 /// Bias of V panels from p on, padded to whole panels; zeros where there is none.
@@ -54,7 +58,8 @@ template <int M>
 THERMOE_INLINE void token_rows(const Layer& layer, const TokenBlock& block, int first,
                                const float* (&rows)[M]) {
   for (int i = 0; i < M; ++i) {
-    rows[i] = layer.x + static_cast<std::ptrdiff_t>(block.token[first + i]) * layer.d_model;
+    const int token = block.pair[first + i] / layer.slots;
+    rows[i] = layer.x + static_cast<std::ptrdiff_t>(token) * layer.d_model;
   }
 }
 
@@ -175,10 +180,10 @@ THERMOE_INLINE void down(const Layer& layer, const Expert<Matrix>& expert,
         TileKernel<W>::template add<V, M>(weights, rows, layer.d_ff, tile);
 #pragma GCC unroll 1
         for (int i = 0; i < M; ++i) {
+          const std::int32_t pair = block.pair[first + i];
 #pragma GCC unroll 1
           for (int j = 0; j < V; ++j) {
-            add_to_output(layer, block.token[first + i], p + j,
-                          block.weight[first + i] * tile[i][j]);
+            add_to_output<W>(layer, pair / layer.slots, p + j, layer.weight[pair] * tile[i][j]);
           }
         }
       });
@@ -186,10 +191,8 @@ THERMOE_INLINE void down(const Layer& layer, const Expert<Matrix>& expert,
 
 template <int W, class Matrix>
 THERMOE_INLINE void run(const Layer& layer, const Expert<Matrix>& expert, const TokenBlock& all) {
-  constexpr int kBlock = GroupedExpertsWorkspace::kTokenBlock;
-  for (int first = 0; first < all.count; first += kBlock) {
-    const TokenBlock block{all.token + first, all.weight + first,
-                           std::min(kBlock, all.count - first)};
+  for (int first = 0; first < all.count; first += kTokenBlock) {
+    const TokenBlock block{all.pair + first, std::min(kTokenBlock, all.count - first)};
     if (layer.kind == ExpertKind::kSwiGlu) {
       gated_activations<W>(layer, expert, block);
     } else {
@@ -199,60 +202,52 @@ THERMOE_INLINE void run(const Layer& layer, const Expert<Matrix>& expert, const 
   }
 }
 
-Expert<F32Matrix> f32_expert(const ExpertBank& bank, int e) {
-  const auto [d, ff] = std::pair(bank.shape().d_model, bank.shape().d_ff);
-  const ExpertBank::F32Expert w = bank.f32(e);
-  return {.gate = {w.gate, d},
-          .up = {w.up, d},
-          .down = {w.down, ff},
-          .up_bias = bank.up_bias(e),
-          .down_bias = bank.down_bias(e)};
+template <class Matrix>
+Expert<Matrix> with_biases(Expert<Matrix> expert, const ExpertBankView& bank, int e) {
+  const auto row = static_cast<std::ptrdiff_t>(e);
+  if (bank.up_bias) expert.up_bias = bank.up_bias + row * bank.shape.padded_ff();
+  if (bank.down_bias) expert.down_bias = bank.down_bias + row * bank.shape.padded_model();
+  return expert;
 }
 
-Expert<Bf16Matrix> bf16_expert(const ExpertBank& bank, int e) {
-  const auto [d, ff] = std::pair(bank.shape().d_model, bank.shape().d_ff);
-  const ExpertBank::Bf16Expert w = bank.bf16(e);
-  return {.gate = {w.gate, d},
-          .up = {w.up, d},
-          .down = {w.down, ff},
-          .up_bias = bank.up_bias(e),
-          .down_bias = bank.down_bias(e)};
+/// Of F32Matrix or Bf16Matrix.
+template <class Matrix, class Weights>
+Expert<Matrix> panel_expert(const Weights& w, const ExpertBankView& bank, int e) {
+  const auto [d, ff] = std::pair(bank.shape.d_model, bank.shape.d_ff);
+  return with_biases<Matrix>(
+      {.gate = {w.gate.of(e), d}, .up = {w.up.of(e), d}, .down = {w.down.of(e), ff}}, bank, e);
 }
 
 template <bool kZeros>
-Expert<Int4Matrix<kZeros>> int4_expert(const ExpertBank& bank, int e) {
-  const QuantizedExpert& w = bank.int4(e);
-  return {.gate = {w.gate.view()},
-          .up = {w.up.view()},
-          .down = {w.down.view()},
-          .up_bias = bank.up_bias(e),
-          .down_bias = bank.down_bias(e)};
+Expert<Int4Matrix<kZeros>> int4_expert(const ExpertBankView& bank, int e) {
+  const ExpertWeights<Int4Matrices>& w = bank.int4;
+  return with_biases<Int4Matrix<kZeros>>(
+      {.gate = {w.gate.of(e)}, .up = {w.up.of(e)}, .down = {w.down.of(e)}}, bank, e);
 }
 
 /// All experts of the call that have tokens, in order of id.
 template <int W>
 THERMOE_INLINE void run_experts(const GroupedExpertsArgs& a) {
-  const ExpertBank& bank = *a.bank;
-  GroupedExpertsWorkspace& w = *a.workspace;
-  const Layer layer{.kind = bank.shape().kind,
-                    .d_model = bank.shape().d_model,
-                    .d_ff = bank.shape().d_ff,
-                    .padded_ff = bank.padded_ff(),
-                    .x = a.hidden,
-                    .activations = w.hidden.data(),
-                    .out = a.out};
-  for (int e = 0; e < bank.shape().experts; ++e) {
-    const auto row = static_cast<std::size_t>(e);
-    const auto first = static_cast<std::size_t>(w.first[row]);
-    const TokenBlock tokens{w.token.data() + first, w.weight.data() + first,
-                            w.first[row + 1] - w.first[row]};
+  const ExpertBankView& bank = a.bank;
+  const Layer layer{.kind = bank.shape.kind,
+                    .d_model = bank.shape.d_model,
+                    .d_ff = bank.shape.d_ff,
+                    .padded_ff = bank.shape.padded_ff(),
+                    .slots = a.slots,
+                    .x = static_cast<const float*>(a.hidden),
+                    .weight = a.weight,
+                    .activations = reinterpret_cast<float*>(a.workspace),
+                    .out = static_cast<float*>(a.out)};
+  for (int e = 0; e < bank.shape.experts; ++e) {
+    const TokenBlock tokens{a.order.pair + a.order.first[e],
+                            a.order.first[e + 1] - a.order.first[e]};
     if (tokens.count == 0) continue;
-    const bool int4 = a.variant.empty() ? !bank.has_f32() : a.variant[row] == 1;
-    if (!int4 && bank.f32_is_bf16()) {
-      run<W>(layer, bf16_expert(bank, e), tokens);
+    const bool int4 = a.variant ? a.variant[e] == 1 : !bank.holds(0);
+    if (!int4 && bank.has_bf16()) {
+      run<W>(layer, panel_expert<Bf16Matrix>(bank.bf16, bank, e), tokens);
     } else if (!int4) {
-      run<W>(layer, f32_expert(bank, e), tokens);
-    } else if (bank.int4(e).has_zero_points()) {
+      run<W>(layer, panel_expert<F32Matrix>(bank.f32, bank, e), tokens);
+    } else if (bank.int4.up.first.zero_points) {
       run<W>(layer, int4_expert<true>(bank, e), tokens);
     } else {
       run<W>(layer, int4_expert<false>(bank, e), tokens);
@@ -266,9 +261,14 @@ void run_baseline(const GroupedExpertsArgs& a) { run_experts<kBaselineWidth>(a);
 
 }  // namespace
 
+std::size_t grouped_experts_workspace(const ExpertLayerShape& shape) {
+  return sizeof(float) * kTokenBlock * static_cast<std::size_t>(shape.padded_ff());
+}
+
 void grouped_experts(const GroupedExpertsArgs& args, Isa isa) {
-  std::fill_n(args.out, static_cast<std::ptrdiff_t>(args.tokens) * args.bank->shape().d_model,
-              0.0F);
+  if (args.tokens == 0) return;
+  std::fill_n(static_cast<float*>(args.out),
+              static_cast<std::ptrdiff_t>(args.tokens) * args.bank.shape.d_model, 0.0F);
   switch (isa) {
     case Isa::kAvx512:
       return run_avx512(args);

@@ -26,7 +26,12 @@ void copy_to_host(std::span<std::byte>, const void*, Stream) { throw UsageError(
 void synchronise(Stream) { throw UsageError(kAbsent); }
 
 namespace cuda {
-void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
-}  // namespace cuda
 
+std::size_t grouped_experts_workspace(const ExpertLayerShape&, int, int) {
+  throw UsageError(kAbsent);
+}
+void grouped_experts(const GroupedExpertsArgs&, Stream) { throw UsageError(kAbsent); }
+void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
+
+}  // namespace cuda
 }  // namespace thermoe

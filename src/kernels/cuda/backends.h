@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+
 #include "kernels/fused_dequant_linear.h"
+#include "kernels/grouped_experts.h"
 
 // The CUDA backend, as cpu/backends.h is the CPU's: the dispatchers beside the public headers check
 // what the host can know; these trust it. Nothing here allocates or synchronises. In programs
@@ -9,5 +12,7 @@
 namespace thermoe::cuda {
 
 void fused_dequant_linear(const FusedDequantLinearArgs& args, Stream stream);
+std::size_t grouped_experts_workspace(const ExpertLayerShape& shape, int tokens, int slots);
+void grouped_experts(const GroupedExpertsArgs& args, Stream stream);
 
 }  // namespace thermoe::cuda
