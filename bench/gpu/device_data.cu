@@ -39,11 +39,12 @@ __global__ void fill_normal(T* to, std::size_t n, unsigned seed, float deviation
   }
 }
 
-__global__ void fill_words(std::uint32_t* to, std::size_t n, unsigned seed) {
+/// `mask` keeps some bits of each word.
+__global__ void fill_words(std::uint32_t* to, std::size_t n, unsigned seed, std::uint32_t mask) {
   const std::size_t stride = static_cast<std::size_t>(gridDim.x) * blockDim.x;
   for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
        i += stride) {
-    to[i] = static_cast<std::uint32_t>(mixed(seed, i));
+    to[i] = static_cast<std::uint32_t>(mixed(seed, i)) & mask;
   }
 }
 
@@ -59,6 +60,14 @@ DeviceMemory normals(std::size_t n, unsigned seed, float deviation) {
   return memory;
 }
 
+DeviceMemory words(std::size_t n, unsigned seed, std::uint32_t mask) {
+  DeviceMemory memory(n * sizeof(std::uint32_t));
+  if (n == 0) return memory;
+  fill_words<<<kBlocks, kThreads>>>(memory.as<std::uint32_t>(), n, seed, mask);
+  cuda::check_launch("fill_words");
+  return memory;
+}
+
 }  // namespace
 
 DeviceMemory normal_f32(std::size_t n, unsigned seed, float deviation) {
@@ -71,12 +80,9 @@ DeviceMemory normal_f16(std::size_t n, unsigned seed, float deviation) {
   return normals<__half>(n, seed, deviation);
 }
 
-DeviceMemory random_words(std::size_t n, unsigned seed) {
-  DeviceMemory memory(n * sizeof(std::uint32_t));
-  if (n == 0) return memory;
-  fill_words<<<kBlocks, kThreads>>>(memory.as<std::uint32_t>(), n, seed);
-  cuda::check_launch("fill_words");
-  return memory;
+DeviceMemory random_words(std::size_t n, unsigned seed) { return words(n, seed, 0xffffffffU); }
+DeviceMemory random_nibbles(std::size_t n, unsigned seed) {
+  return words((n + 3) / 4, seed, 0x0f0f0f0fU);
 }
 
 int sets_to_rotate(double bytes_per_set, int most) {

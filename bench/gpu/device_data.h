@@ -14,6 +14,8 @@ DeviceMemory normal_bf16(std::size_t n, unsigned seed, float deviation = 1.0F);
 DeviceMemory normal_f16(std::size_t n, unsigned seed, float deviation = 1.0F);
 /// Words of random bits: packed int4 of any layout.
 DeviceMemory random_words(std::size_t n, unsigned seed);
+/// Bytes of 0..15: zero points.
+DeviceMemory random_nibbles(std::size_t n, unsigned seed);
 
 /// How many sets of this size rows rotate through, so that a set has left L2 before it is read
 /// again: together more than four times L2, at least 8, at most `most`.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What any op is held against in the same run: how fast memory is read, and what a launch costs.
-#include <memory>
-
 #include "device_data.h"
 #include "kernels/cuda/check.h"
 #include "rows.h"
+#include "shared_data.h"
 
 namespace thermoe::bench {
 namespace {
@@ -46,10 +45,9 @@ struct TwoBuffers {
 };
 
 template <int kLoads>
-Row read_row(int blocks, int threads, const std::shared_ptr<std::weak_ptr<TwoBuffers>>& shared) {
+Row read_row(int blocks, int threads, const SharedData<TwoBuffers>& shared) {
   const auto prepare = [=] {
-    auto buffers = shared->lock();
-    if (!buffers) *shared = buffers = std::make_shared<TwoBuffers>();
+    const std::shared_ptr<TwoBuffers> buffers = shared.get([] { return TwoBuffers{}; });
     const std::size_t n = kReadBytes / sizeof(uint4);
     const std::size_t tiles = n / (static_cast<std::size_t>(threads) * kLoads);
     const auto grid = static_cast<unsigned>(blocks == 0 ? tiles : blocks);
@@ -92,7 +90,7 @@ Row empty_kernel_row(bool programmatic) {
 }  // namespace
 
 std::vector<Row> read_rows() {
-  const auto shared = std::make_shared<std::weak_ptr<TwoBuffers>>();
+  const SharedData<TwoBuffers> shared;
   return {read_row<4>(0, 256, shared),    read_row<8>(0, 256, shared),
           read_row<8>(0, 512, shared),    read_row<4>(528, 512, shared),
           read_row<8>(264, 512, shared),  read_row<8>(1056, 256, shared),

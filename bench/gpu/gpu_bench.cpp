@@ -58,7 +58,8 @@ void add_flags(CLI::App& app, Flags& flags) {
 
 std::vector<Row> op_rows() {
   std::vector<Row> all;
-  for (const auto& rows : {empty_kernel_rows()}) all.insert(all.end(), rows.begin(), rows.end());
+  for (const auto& rows : {empty_kernel_rows(), fused_dequant_linear_rows()})
+    all.insert(all.end(), rows.begin(), rows.end());
   return all;
 }
 

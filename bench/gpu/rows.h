@@ -7,10 +7,11 @@
 
 namespace thermoe::bench {
 
-/// Each op's rows stand in a file of its own, <op>_rows.cpp; a new one is called in `all_rows`.
+/// Each op's rows stand in a file of its own, <op>_rows.cpp; a new one is called in `op_rows`.
 
 /// Plain reads of more than a gigabyte: the best of them is the bandwidth that floors follow from.
 std::vector<Row> read_rows();
+std::vector<Row> fused_dequant_linear_rows();
 /// Kernels that do nothing: what a launch costs within a graph.
 std::vector<Row> empty_kernel_rows();
 

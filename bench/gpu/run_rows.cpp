@@ -36,6 +36,8 @@ struct ReadyRow {
 ReadyRow make_ready(RowResult& result, cudaStream_t stream) {
   Work work = result.row.prepare();
   cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // its data is there
+  work.enqueue(0, Stream{stream});  // what cannot run says so here, outside a capture
+  cuda::check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
   result.bytes = work.bytes;
   GraphChain chain = long_chain(work.enqueue, result.row.least_calls, stream);
   result.calls = chain.calls();
