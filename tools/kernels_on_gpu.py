@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests, sanitizers and benchmarks of the kernels on this machine's GPU, one after the other.
+
+  tools/kernels_on_gpu.py --programs build/cuda-release --commit $(git rev-parse --short HEAD) --out docs/results
+
+--programs is searched for kernels_gpu_tests and gpu_bench; they may have been built on a machine without a GPU. Writes
+OUT/kernels-h100.json and .md (what was timed) and OUT/kernels_gpu_tests.json (what passed); logs and parts go to
+OUT/parts. Ends with 1 if anything failed. --only picks steps.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+# Sanitizers slow kernels down a hundred times: tests of this name are the small ones of each suite.
+SMALL = "*Sanitize*"
+
+
+def steps(programs, parts, commit, energy, small):
+    """Name, command and most seconds, in order."""
+    tests, bench = find(programs, "kernels_gpu_tests"), find(programs, "gpu_bench")
+    sanitizer = ["compute-sanitizer", "--error-exitcode", "9", "--tool"]
+    return [
+        ("tests", [tests], 200),
+        ("memcheck", [*sanitizer, "memcheck", tests, f"--gtest_filter={small}"], 120),
+        ("racecheck", [*sanitizer, "racecheck", tests, f"--gtest_filter={small}"], 120),
+        ("bench", [bench, "--energy", energy, "--commit", commit, "--out", "gpu.json"], 240),
+        ("torch", [sys.executable, str(HERE / "bench/gpu/torch_rows.py"), "--energy", energy, "--out", "torch.json"], 240),
+    ]
+
+
+def find(folder, name):
+    found = sorted(path for path in folder.rglob(name) if path.is_file())
+    if not found:
+        raise SystemExit(f"kernels_on_gpu: no {name} under {folder}; build its target with the preset cuda-release")
+    return str(found[0].resolve())
+
+
+def run(name, command, seconds, parts):
+    """What became of one step; its output is in parts/NAME.log."""
+    start = time.monotonic()
+    with open(parts / f"{name}.log", "w+", encoding="utf-8", errors="replace") as log:
+        try:
+            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=parts, timeout=seconds,
+                                  check=False).returncode
+        except subprocess.TimeoutExpired:
+            code = None
+        except FileNotFoundError as error:
+            log.write(f"{error}\n")
+            code = 127
+        log.seek(0)
+        output = log.read()
+    words = [os.path.basename(word) if word.startswith("/") else word for word in command]
+    return {"name": name, "command": " ".join(words), "passed": code == 0, "exit_code": code, **figures(output),
+            "seconds": round(time.monotonic() - start, 1)}
+
+
+def figures(output):
+    """What gtest and compute-sanitizer say of themselves."""
+    patterns = {"tests": r"\[==========\] (\d+) tests? from .* ran", "passed_tests": r"\[  PASSED  \] (\d+) test",
+                "skipped_tests": r"\[  SKIPPED \] (\d+) test", "failed_tests": r"\[  FAILED  \] (\d+) tests?",
+                "sanitizer_errors": r"ERROR SUMMARY: (\d+) error",
+                "sanitizer_hazards": r"RACECHECK SUMMARY: (\d+) hazard"}
+    found = {key: re.search(pattern, output) for key, pattern in patterns.items()}
+    return {key: int(match.group(1)) for key, match in found.items() if match}
+
+
+def device():
+    """Name and driver of the GPU; None where nvidia-smi does not say."""
+    if shutil.which("nvidia-smi") is None:
+        return None, None
+    asked = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "-i", "0"],
+                           capture_output=True, text=True, check=False)
+    name, _, version = asked.stdout.strip().partition(", ")
+    return (name, version) if asked.returncode == 0 else (None, None)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--commit", required=True)
+    parser.add_argument("--energy", default="1", help="seconds a row over which joules are measured")
+    parser.add_argument("--small", default=SMALL, help="gtest filter of what sanitizers run")
+    parser.add_argument("--only", nargs="+", help="of tests, memcheck, racecheck, bench, torch")
+    options = parser.parse_args(arguments)
+    parts = options.out / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    name, version = device()
+    result = {"schema": 1, "device": name, "driver": version, "commit": options.commit, "steps": []}
+    for step, command, seconds in steps(options.programs, parts, options.commit, options.energy, options.small):
+        if options.only and step not in options.only:
+            continue
+        result["steps"].append(run(step, command, seconds, parts))
+        print(json.dumps(result["steps"][-1]), flush=True)
+        (options.out / "kernels_gpu_tests.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    measured = [parts / f"{part}.json" for part in ("gpu", "torch") if (parts / f"{part}.json").exists()]
+    if measured:
+        subprocess.run([sys.executable, str(HERE / "tools/kernel_results.py"), *map(str, measured), "--out",
+                        str(options.out / "kernels-h100")], check=True)
+    return 0 if all(step["passed"] for step in result["steps"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
