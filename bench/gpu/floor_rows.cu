@@ -67,20 +67,22 @@ Row read_row(int blocks, int threads, const SharedData<TwoBuffers>& shared) {
       .least_calls = 8};
 }
 
+void launch_empty(bool programmatic, Stream stream) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(1);
+  config.blockDim = dim3(32);
+  config.stream = cuda::native(stream);
+  config.attrs = &overlap;
+  config.numAttrs = programmatic ? 1 : 0;
+  cuda::check(cudaLaunchKernelEx(&config, programmatic ? empty_programmatic : empty),
+              "cudaLaunchKernelEx");
+}
+
 Row empty_kernel_row(bool programmatic) {
-  const auto enqueue = [programmatic](int, Stream stream) {
-    cudaLaunchAttribute overlap{};
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config{};
-    config.gridDim = dim3(1);
-    config.blockDim = dim3(32);
-    config.stream = cuda::native(stream);
-    config.attrs = &overlap;
-    config.numAttrs = programmatic ? 1 : 0;
-    cuda::check(cudaLaunchKernelEx(&config, programmatic ? empty_programmatic : empty),
-                "cudaLaunchKernelEx");
-  };
+  const auto enqueue = [=](int, Stream stream) { launch_empty(programmatic, stream); };
   return {.op = "empty_kernel",
           .shape = {{"launch", programmatic ? "programmatic" : "ordinary"}},
           .impl = "floor",
@@ -98,5 +100,18 @@ std::vector<Row> read_rows() {
 }
 
 std::vector<Row> empty_kernel_rows() { return {empty_kernel_row(false), empty_kernel_row(true)}; }
+
+Row apart(Row row) {
+  row.shape["between"] = "empty kernel";
+  row.prepare = [prepare = row.prepare] {
+    Work work = prepare();
+    work.enqueue = [enqueue = work.enqueue](int call, Stream stream) {
+      enqueue(call, stream);
+      launch_empty(false, stream);
+    };
+    return work;
+  };
+  return row;
+}
 
 }  // namespace thermoe::bench

@@ -33,6 +33,7 @@ struct Flags {
   RunOptions options{};
   bool list = false;
   double energy_seconds = 0.0;
+  int calls = 0;  // only so many of each row; 0: times them
 };
 
 void add_flags(CLI::App& app, Flags& flags) {
@@ -52,6 +53,9 @@ void add_flags(CLI::App& app, Flags& flags) {
       ->expected(0, 1)
       ->default_str("1")
       ->check(real_number(0.1, 600.0));
+  app.add_option("--calls", flags.calls,
+                 "Time nothing: only run so many calls of each row, for a profiler")
+      ->check(whole_number(1, 1000000));
   app.add_option("--commit", flags.facts.commit, "What was built, for the results");
   app.add_option("--torch", flags.facts.torch, "The version of torch beside, for the results");
 }
@@ -63,15 +67,17 @@ std::vector<Row> op_rows() {
   return all;
 }
 
-std::vector<Row> chosen_rows(const std::string& filter) {
-  std::vector<Row> rows = read_rows();
+std::vector<Row> chosen_rows(const Flags& flags) {
+  std::vector<Row> rows;
+  if (flags.calls == 0) rows = read_rows();
   try {
-    const std::regex wanted(filter);
+    const std::regex wanted(flags.filter);
     for (const Row& row : op_rows()) {
       if (std::regex_search(name_of(row), wanted)) rows.push_back(row);
     }
   } catch (const std::regex_error& error) {
-    throw UsageError(fmt::format("--filter {}: no regular expression: {}", filter, error.what()));
+    throw UsageError(
+        fmt::format("--filter {}: no regular expression: {}", flags.filter, error.what()));
   }
   return rows;
 }
@@ -114,6 +120,7 @@ void print(const nlohmann::ordered_json& json, const RunResult& run) {
 
 int run(const Flags& flags, const std::vector<Row>& rows) {
   if (const auto problem = device_problem()) throw UsageError(*problem);
+  if (flags.calls > 0) return call_rows(rows, flags.calls), 0;
   if (!flags.out.empty()) check_out_file(flags.out);
   std::atomic<bool> stop{false};
   const InterruptWatch interrupts(stop);
@@ -142,7 +149,7 @@ int start(int argc, char** argv) {
   }
   if (app.count("--energy") > 0) flags.options.energy_window = Seconds(flags.energy_seconds);
   flags.facts.command = fmt::format("{}", fmt::join(argv, argv + argc, " "));
-  const std::vector<Row> rows = chosen_rows(flags.filter);
+  const std::vector<Row> rows = chosen_rows(flags);
   if (!flags.list) return run(flags, rows);
   for (const Row& row : rows) fmt::print("{}\n", name_of(row));
   return 0;

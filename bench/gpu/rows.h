@@ -14,5 +14,8 @@ std::vector<Row> read_rows();
 std::vector<Row> fused_dequant_linear_rows();
 /// Kernels that do nothing: what a launch costs within a graph.
 std::vector<Row> empty_kernel_rows();
+/// The row with an ordinary empty kernel after each call, which keeps calls from overlapping by
+/// programmatic dependent launch: what a call costs beside other kernels, and that empty one.
+Row apart(Row row);
 
 }  // namespace thermoe::bench

@@ -109,6 +109,16 @@ RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuM
   return timed(run);
 }
 
+void call_rows(const std::vector<Row>& rows, int calls) {
+  const OwnStream stream = new_stream();
+  for (const Row& row : rows) {
+    const Work work = row.prepare();
+    cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    for (int call = 0; call < calls; ++call) work.enqueue(call, Stream{stream.get()});
+    cuda::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+  }
+}
+
 double quantile(std::vector<double> values, double q) {
   std::ranges::sort(values);
   const double at = q * static_cast<double>(values.size() - 1);

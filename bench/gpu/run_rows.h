@@ -47,6 +47,10 @@ RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuM
                    const std::atomic<bool>& stop,
                    const std::function<void(const RunResult&)>& progress);
 
+/// Only enqueues so many calls of each row and waits: for profilers and sanitizers. Throws what a
+/// row throws.
+void call_rows(const std::vector<Row>& rows, int calls);
+
 /// The value below which the share `q` of the values lie, interpolated. Requires values.
 double quantile(std::vector<double> values, double q);
 
