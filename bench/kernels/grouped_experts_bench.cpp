@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench_data.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/expert_bank.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/topk_route.h"
@@ -56,21 +57,24 @@ void layer_call(benchmark::State& state, Held held) {
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(kExperts);
-  TopkRouteWorkspace routing;
+  std::vector<std::int32_t> first(kExperts + 1);
+  std::vector<std::int32_t> pair(expert.size());
+  const ExpertOrder order{first.data(), pair.data()};
   const RouterSpec router{.experts = kExperts, .k = kTopk};
-  topk_route({.logits = logits.data(),
+  AlignedVector<std::byte> routing(topk_route_workspace(Backend::kCpu, kExperts, 1, tokens, kTopk));
+  topk_route(Backend::kCpu,
+             {.logits = logits.data(),
               .tokens = tokens,
-              .router = &router,
+              .router = RouterView(router, nullptr),
               .expert = expert.data(),
               .weight = weight.data(),
               .slots = kTopk,
               .counts = counts.data(),
-              .workspace = &routing});
+              .order = order,
+              .workspace = routing.data(),
+              .workspace_size = routing.size()},
+             Stream{nullptr});
   std::vector<float> out(hidden.size());
-  std::vector<std::int32_t> first(kExperts + 1);
-  std::vector<std::int32_t> pair(expert.size());
-  const ExpertOrder order{first.data(), pair.data()};
-  order_by_expert(expert.data(), tokens, kTopk, kExperts, order);
   AlignedVector<std::byte> workspace(
       grouped_experts_workspace(Backend::kCpu, layers.front().shape(), tokens, kTopk));
   std::size_t l = 0;

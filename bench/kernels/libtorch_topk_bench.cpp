@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bench_data.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/cpu/backends.h"
 #include "libtorch_benches.h"
 
@@ -24,19 +25,20 @@ void ours(benchmark::State& state, float price, cpu::Isa isa) {
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(kExperts);
-  TopkRouteWorkspace workspace;
-  workspace.reserve(kExperts);
+  AlignedVector<std::byte> workspace(
+      topk_route_workspace(Backend::kCpu, kExperts, 1, tokens, kTopk));
   const RouterSpec router{.experts = kExperts, .k = kTopk};
   for (auto _ : state) {
     cpu::topk_route({.logits = logits.data(),
                      .tokens = tokens,
-                     .router = &router,
-                     .plan = {.activation_price = prices},
+                     .router = RouterView(router, nullptr),
+                     .plan = {.activation_price = prices.data()},
                      .expert = expert.data(),
                      .weight = weight.data(),
                      .slots = kTopk,
                      .counts = counts.data(),
-                     .workspace = &workspace},
+                     .workspace = workspace.data(),
+                     .workspace_size = workspace.size()},
                     isa);
     benchmark::DoNotOptimize(expert.data());
     benchmark::ClobberMemory();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench_data.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/topk_route.h"
 
 namespace thermoe {
@@ -35,18 +36,23 @@ void route(benchmark::State& state, const Case& c) {
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(experts);
   std::vector<float> kept(static_cast<std::size_t>(tokens));
-  TopkRouteWorkspace workspace;
+  AlignedVector<std::byte> workspace(
+      topk_route_workspace(Backend::kCpu, c.router.experts, 1, tokens, k));
+  const LayerPlan row{.k = k, .k_min = c.k_min};
   for (auto _ : state) {
-    topk_route({.logits = c.bf16 ? GateLogits::bf16(upper_halves.data()) : logits.data(),
+    topk_route(Backend::kCpu,
+               {.logits = c.bf16 ? GateLogits::bf16(upper_halves.data()) : logits.data(),
                 .tokens = tokens,
-                .router = &c.router,
-                .plan = {.k_min = c.k_min, .activation_price = price},
+                .router = RouterView(c.router, 0),
+                .plan = {.row = &row, .activation_price = price.data()},
                 .expert = expert.data(),
                 .weight = weight.data(),
                 .slots = k,
                 .counts = counts.data(),
                 .kept_mass = kept.data(),
-                .workspace = &workspace});
+                .workspace = workspace.data(),
+                .workspace_size = workspace.size()},
+               Stream{nullptr});
     benchmark::DoNotOptimize(expert.data());
     benchmark::ClobberMemory();
   }

@@ -16,6 +16,8 @@ void PlanBuffer::publish(const RoutingPlan& plan) {
   THERMOE_EXPECT(plan.layers() == slots_[0].layers() && plan.experts() == slots_[0].experts(),
                  "plan of {}x{} published into a buffer of {}x{}", plan.layers(), plan.experts(),
                  slots_[0].layers(), slots_[0].experts());
+  const auto problem = find_problem(plan);
+  THERMOE_EXPECT(!problem, "a plan that cannot run: {}", *problem);
   slots_[back_] = plan;
   slots_[back_].header().version = ++version_;
   back_ = middle_.exchange(back_ | kFresh, std::memory_order_acq_rel) & ~kFresh;

@@ -18,7 +18,8 @@ class PlanBuffer {
  public:
   explicit PlanBuffer(RoutingPlan initial);
 
-  /// Writer side. Stamps the plan with the next version. The shape must be the initial plan's.
+  /// Writer side. Stamps the plan with the next version. The shape must be the initial plan's, its
+  /// values such as `find_problem` wants them: the data plane does not look again.
   void publish(const RoutingPlan& plan);
 
   /// Reader side.

@@ -102,4 +102,52 @@ std::span<const std::uint8_t> RoutingPlan::variant(int l) const {
   return {reinterpret_cast<const std::uint8_t*>(bytes_.data() + variant_at(l)), header().experts};
 }
 
+PlanLayerView RoutingPlan::view_at(const std::byte* base, int l) const {
+  const auto at = static_cast<std::size_t>(l);
+  return {.layer = l,
+          .row = reinterpret_cast<const LayerPlan*>(base + sizeof(PlanHeader)) + at,
+          .selection_bias = reinterpret_cast<const float*>(base + bias_at(l)),
+          .activation_price = reinterpret_cast<const float*>(base + price_at(l)),
+          .variant = reinterpret_cast<const std::uint8_t*>(base + variant_at(l))};
+}
+PlanLayerView RoutingPlan::view(int l) const { return view_at(bytes_.data(), l); }
+
+namespace {
+
+bool is_share(float share) { return share >= 0.0F && share <= 1.0F; }
+
+std::optional<std::string> find_layer_problem(const RoutingPlan& plan, int l) {
+  const LayerPlan& row = plan.layer(l);
+  if (row.k < 1 || row.k > plan.experts()) {
+    return fmt::format("k={} is outside 1..{}", row.k, plan.experts());
+  }
+  if (row.k_min < 1 || row.k_min > row.k) {
+    return fmt::format("k_min={} is outside 1..k={}", row.k_min, row.k);
+  }
+  if (!is_share(row.extra_k_share) || !is_share(row.extra_k_min_share)) {
+    return fmt::format("extra_k_share={} or extra_k_min_share={} is outside 0..1",
+                       row.extra_k_share, row.extra_k_min_share);
+  }
+  for (const float b : plan.selection_bias(l)) {
+    if (!std::isfinite(b)) return fmt::format("selection_bias holds {}; it must be finite", b);
+  }
+  for (const float price : plan.activation_price(l)) {
+    if (!(price >= 0.0F)) {
+      return fmt::format("activation_price holds {}; prices must be >= 0", price);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> find_problem(const RoutingPlan& plan) {
+  for (int l = 0; l < plan.layers(); ++l) {
+    if (const auto problem = find_layer_problem(plan, l)) {
+      return fmt::format("layer {}: {}", l, *problem);
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace thermoe

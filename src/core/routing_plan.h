@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace thermoe {
@@ -33,6 +35,15 @@ struct LayerPlan {
   std::uint32_t reserved[4] = {};
 };
 static_assert(sizeof(LayerPlan) == 32);
+
+/// One layer of a plan, where the data plane reads it: the host's memory or a device's.
+struct PlanLayerView {
+  int layer = 0;
+  const LayerPlan* row = nullptr;
+  const float* selection_bias = nullptr;    ///< [experts]
+  const float* activation_price = nullptr;  ///< [experts]
+  const std::uint8_t* variant = nullptr;    ///< [experts]
+};
 
 /// What the control plane tells the data plane: one contiguous block, the same bytes on CPU and GPU
 /// (docs/adr/0003-plan-buffer.md gives the offsets):
@@ -64,6 +75,9 @@ class RoutingPlan {
   std::span<const float> activation_price(int l) const;
   std::span<std::uint8_t> variant(int l);
   std::span<const std::uint8_t> variant(int l) const;
+  PlanLayerView view(int l) const;
+  /// The same layer in a copy of `bytes()` that lies at `base`. Nothing is read there.
+  PlanLayerView view_at(const std::byte* base, int l) const;
 
   /// Every token takes floor(k) experts, a share k - floor(k) of them one more; none is priced out.
   /// Requires 1 <= k <= experts.
@@ -89,5 +103,10 @@ class RoutingPlan {
 
   std::vector<std::byte> bytes_{};
 };
+
+/// Why the data plane must not run a plan, naming layer and value; nothing where it may: k in
+/// 1..experts, k_min in 1..k, shares in 0..1, finite biases, prices of 0 or more. Asked once, when
+/// a plan is published.
+std::optional<std::string> find_problem(const RoutingPlan& plan);
 
 }  // namespace thermoe

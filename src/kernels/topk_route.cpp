@@ -1,94 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/topk_route.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/workspace_rows.h"
+#include "kernels/cuda/backends.h"
 
 namespace thermoe {
 namespace {
 
-void check_router(const TopkRouteArgs& a) {
-  THERMOE_EXPECT(a.router, "router is null");
-  const auto problem = find_shape_problem(*a.router);
+void check_router(const RouterView& router) {
+  const RouterSpec spec{.experts = router.experts,
+                        .k = router.k,
+                        .score = router.score,
+                        .groups = router.groups,
+                        .groups_kept = router.groups_kept,
+                        .denominator = router.denominator,
+                        .routed_scale = router.routed_scale,
+                        .loss_scores = router.loss_scores};
+  const auto problem = find_shape_problem(spec);
   THERMOE_EXPECT(!problem, "router.{}: {}", problem->key, problem->problem);
-  THERMOE_EXPECT(a.router->experts <= kMaxExperts, "experts={} is outside 1..{}", a.router->experts,
+  THERMOE_EXPECT(router.experts <= kMaxExperts, "experts={} is outside 1..{}", router.experts,
                  kMaxExperts);
-  for (const float b : a.router->layer_bias(a.layer)) {
-    THERMOE_EXPECT(std::isfinite(b), "router.selection_bias holds {}; biases must be finite", b);
-  }
 }
 
-void check_shape(const TopkRouteArgs& a) {
-  THERMOE_EXPECT(a.tokens >= 0, "tokens={} is negative", a.tokens);
-  const int valid = a.valid.value_or(0);
-  THERMOE_EXPECT(valid >= 0 && valid <= a.tokens, "valid={} is outside 0..tokens={}", valid,
-                 a.tokens);
-  const auto experts = static_cast<std::size_t>(a.router->experts);
-  const auto tokens = static_cast<std::size_t>(a.tokens);
-  const auto expect = [](const char* name, std::size_t size, std::size_t wanted) {
-    THERMOE_EXPECT(size == 0 || size == wanted, "{} has {} entries, must have {}", name, size,
-                   wanted);
-  };
-  expect("selection_bias", a.plan.selection_bias.size(), experts);
-  expect("activation_price", a.plan.activation_price.size(), experts);
-  expect("k_per_token", a.plan.k_per_token.size(), tokens);
-  expect("k_min_per_token", a.plan.k_min_per_token.size(), tokens);
-  THERMOE_EXPECT(a.counts && a.workspace, "counts or workspace is null");
-  THERMOE_EXPECT(a.tokens == 0 || (a.logits.data && a.expert && a.weight),
+void check_shape(Backend backend, const TopkRouteArgs& a) {
+  THERMOE_EXPECT(a.tokens >= 0 && a.batches >= 0, "tokens={} or batches={} is negative", a.tokens,
+                 a.batches);
+  THERMOE_EXPECT(a.slots >= 1, "slots={} must be 1 or more", a.slots);
+  const bool any = a.tokens > 0 && a.batches > 0;
+  THERMOE_EXPECT(a.counts, "counts is null");
+  THERMOE_EXPECT(!any || (a.logits.data && a.expert && a.weight),
                  "logits, expert or weight is null");
+  THERMOE_EXPECT(!any || !a.order.first || a.order.pair, "an order needs both first and pair");
+  THERMOE_EXPECT(!a.order.first || a.batches == 1, "an order is of one batch, not of {}",
+                 a.batches);
+  const std::size_t wanted =
+      topk_route_workspace(backend, a.router.experts, a.batches, a.tokens, a.slots);
+  THERMOE_EXPECT(wanted == 0 || (a.workspace && a.workspace_size >= wanted),
+                 "workspace_size={} is less than {}", a.workspace ? a.workspace_size : 0, wanted);
 }
 
-void check_picks(const TopkRouteArgs& a) {
-  const int k = a.plan.k.value_or(a.router->k);
-  THERMOE_EXPECT(k >= 1 && k <= a.router->experts, "k={} is outside 1..experts={}", k,
-                 a.router->experts);
-  THERMOE_EXPECT(a.plan.k_min >= 1 && a.plan.k_min <= k, "k_min={} is outside 1..k={}",
-                 a.plan.k_min, k);
-  if (a.plan.k_per_token.empty()) {
-    THERMOE_EXPECT(k <= a.slots, "k={} exceeds slots={}", k, a.slots);
+/// What would lead out of the caller's memory; only the host's can be looked at.
+void check_host_values(const TopkRouteArgs& a) {
+  const int experts = a.router.experts;
+  int most = a.router.k;
+  if (a.plan.row) {
+    const LayerPlan& row = *a.plan.row;
+    THERMOE_EXPECT(row.k >= 1 && row.k <= experts, "k={} is outside 1..experts={}", row.k, experts);
+    most = row.k + (row.extra_k_share > 0.0F && row.k < experts ? 1 : 0);
   }
-  for (const int own : a.plan.k_per_token) {
-    THERMOE_EXPECT(own >= 1 && own <= a.slots && own <= a.router->experts,
-                   "a token's k={} is outside 1..min(slots={}, experts={})", own, a.slots,
-                   a.router->experts);
-  }
-  for (std::size_t t = 0; t < a.plan.k_min_per_token.size(); ++t) {
-    const int own = a.plan.k_min_per_token[t];
-    const int most = a.plan.k_per_token.empty() ? k : a.plan.k_per_token[t];
-    THERMOE_EXPECT(own >= 1 && own <= most, "a token's k_min={} is outside 1..k={}", own, most);
-  }
-}
-
-void check_values(const TopkRouteArgs& a) {
-  for (const float b : a.plan.selection_bias) {
-    THERMOE_EXPECT(std::isfinite(b), "selection_bias holds {}; biases must be finite", b);
-  }
-  for (const float price : a.plan.activation_price) {
-    THERMOE_EXPECT(price >= 0.0F, "activation_price holds {}; prices must be >= 0", price);
+  THERMOE_EXPECT(most <= a.slots, "k={} exceeds slots={}", most, a.slots);
+  if (a.step) {
+    const int valid = a.step->valid_tokens;
+    THERMOE_EXPECT(valid >= StepState::kAllTokens && valid <= a.tokens,
+                   "valid_tokens={} is outside 0..tokens={}", valid, a.tokens);
   }
 }
 
 }  // namespace
 
-void TopkRouteWorkspace::reserve(int experts) {
-  const std::size_t row = cpu::WorkspaceRows::row_of(experts);
-  const auto grow = [](auto& v, std::size_t n) { v.resize(std::max(v.size(), n)); };
-  grow(values, cpu::WorkspaceRows::kValueRows * row);
-  grow(ids, cpu::WorkspaceRows::kTokenRows * row);
-  grow(flags, cpu::WorkspaceRows::kFlagRows * row);
+RouterView::RouterView(const RouterSpec& spec, const float* layer_bias)
+    : experts(spec.experts),
+      k(spec.k),
+      score(spec.score),
+      groups(spec.groups),
+      groups_kept(spec.groups_kept),
+      denominator(spec.denominator),
+      routed_scale(static_cast<float>(spec.routed_scale)),
+      loss_scores(spec.loss_scores),
+      bias(layer_bias) {}
+
+RouterView::RouterView(const RouterSpec& spec, int layer)
+    : RouterView(spec, spec.selection_bias.empty() ? nullptr : spec.layer_bias(layer).data()) {}
+
+std::size_t topk_route_workspace(Backend backend, int experts, [[maybe_unused]] int batches,
+                                 [[maybe_unused]] int tokens, [[maybe_unused]] int slots) {
+  if (backend == Backend::kCpu) return cpu::WorkspaceRows::byte_size(experts);
+  return cuda::topk_route_workspace(experts, batches, tokens, slots);
 }
 
-void topk_route(const TopkRouteArgs& args) {
-  check_router(args);
-  check_shape(args);
-  check_picks(args);
-  check_values(args);
-  args.workspace->reserve(args.router->experts);
-  cpu::topk_route(args, cpu::best_isa());
+void topk_route(Backend backend, const TopkRouteArgs& args, Stream stream) {
+  check_router(args.router);
+  check_shape(backend, args);
+  switch (backend) {
+    case Backend::kCpu:
+      check_host_values(args);
+      return cpu::topk_route(args, cpu::best_isa());
+    case Backend::kCuda:
+      return cuda::topk_route(args, stream);
+    case Backend::kTriton:
+      throw UsageError("topk_route: the backend triton is not built into this program");
+  }
 }
 
 }  // namespace thermoe

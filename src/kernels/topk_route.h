@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <span>
-#include <vector>
 
 #include "core/router_spec.h"
-#include "kernels/aligned_vector.h"
+#include "core/routing_plan.h"
+#include "kernels/backend.h"
+#include "kernels/expert_order.h"
 #include "kernels/float_type.h"
+#include "kernels/step_state.h"
 
 namespace thermoe {
 
@@ -18,21 +19,7 @@ inline constexpr int kMaxExperts = 1024;
 /// other tokens run hold half of it. Finite in f32 and bf16, and no engine gives it a weight.
 inline constexpr float kMaskedLogit = -1e30F;
 
-/// Scratch memory of `topk_route`, kept between calls: a call with no more experts than an earlier
-/// one, or than `reserve` was told, allocates nothing. One a thread. Some 350 bytes an expert, as
-/// the tokens of a decode batch are worked off side by side.
-class TopkRouteWorkspace {
- public:
-  /// Makes room for layers of up to this many experts.
-  void reserve(int experts);
-
-  /// For backends. Sized by `reserve`.
-  AlignedVector<float> values;
-  std::vector<std::int32_t> ids;
-  std::vector<std::uint8_t> flags;
-};
-
-/// Gate logits [tokens, experts], row-major. They are widened to f32 before anything else.
+/// Gate logits, row-major. They are widened to f32 before anything else.
 struct GateLogits {
   GateLogits() = default;
   GateLogits(const float* f32) : data(f32) {}  // NOLINT(google-explicit-constructor): f32 is usual
@@ -46,38 +33,58 @@ struct GateLogits {
   GateLogits(const void* values, FloatType values_type) : data(values), type(values_type) {}
 };
 
-/// What a plan asks of one layer.
-struct PlanLevers {
-  std::optional<int> k{};              ///< experts a token, 1..experts; absent: the model's own
-  int k_min = 1;                       ///< 1..k; a token's k_min best experts are never priced out
-  std::span<const int> k_per_token{};  ///< [tokens], each 1..slots, replaces k; empty: k
-  std::span<const int> k_min_per_token{};     ///< [tokens], each 1..k, replaces k_min; empty: k_min
-  std::span<const float> selection_bias{};    ///< b [experts] in units of u, finite; empty: none
-  std::span<const float> activation_price{};  ///< [experts] in units of u, 0..inf; empty: none
+/// A model's router as the op sees it in one layer. A view, and a value: a captured graph keeps it.
+struct RouterView {
+  RouterView() = default;
+  /// `bias` [experts] is beta of the layer where the op reads it; null: the router has none.
+  RouterView(const RouterSpec& spec, const float* bias);
+  /// Of a spec in host memory, with its own beta of the layer.
+  RouterView(const RouterSpec& spec, int layer);
+
+  int experts = 0;  ///< 1..kMaxExperts
+  int k = 0;
+  ScoreFunction score = ScoreFunction::kSoftmax;
+  int groups = 1;
+  int groups_kept = 1;
+  WeightDenominator denominator = WeightDenominator::kPicked;
+  float routed_scale = 1.0F;
+  LossScores loss_scores = LossScores::kUnbiased;
+  const float* bias = nullptr;  ///< beta [experts], finite
+
+  bool group_limited() const { return groups_kept < groups; }
 };
 
-/// One layer's routing problem: the batch is all tokens of the call. Every pointer is the caller's.
+/// One layer's routing problem. Pointers are to host memory for Backend::kCpu, to device memory
+/// otherwise; what lies there may change between two replays of a captured graph.
 struct TopkRouteArgs {
-  GateLogits logits{};  ///< NaN: never picked; +inf shares all the mass; -inf: probability 0
-  int tokens = 0;       ///< rows, >= 0
-  /// The first so many rows are tokens, the others padding: no part of the batch, slots empty, kept
-  /// mass 1. 0..tokens; absent: all.
-  std::optional<int> valid{};
-  const RouterSpec* router = nullptr;  ///< the model's side; at most kMaxExperts experts
-  int layer = 0;                       ///< whose row of the router's own bias holds
-  PlanLevers plan{};                   ///< ours
+  GateLogits logits{};  ///< [batches, tokens, experts]. NaN: never picked; +inf shares all the
+                        ///< mass; -inf: probability 0
+  int tokens = 0;       ///< rows of a batch, >= 0
+  int batches = 1;      ///< independent batches, routed as by as many calls; batch b in step + b
+  RouterView router{};  ///< the model's side
+  /// Ours: k, k_min and the shares of tokens with one more (core/spread_extra.h, over the tokens
+  /// that are no padding); b and prices. Values as `find_problem(RoutingPlan)` wants them, k at
+  /// most `slots`. Null members: the router's own k, k_min 1, no bias, no price.
+  PlanLayerView plan{};
+  const StepState* step = nullptr;  ///< null: step 0, no padding, decode
 
-  std::int32_t* expert = nullptr;  ///< out [tokens, slots]
-  float* weight = nullptr;         ///< out [tokens, slots]; 0 in an empty slot
+  std::int32_t* expert = nullptr;  ///< out [batches, tokens, slots]
+  float* weight = nullptr;         ///< out [batches, tokens, slots]; 0 in an empty slot
   int slots = 0;                   ///< row length of `expert` and `weight`, >= every k
   /// What an empty slot of `expert` holds: -1, or an expert that runs anyway, the token's best (of
   /// a row without picks the lowest id that runs, else 0), for engines that know no empty slot.
   bool fill_slots = false;
-  std::int32_t* counts = nullptr;  ///< out [experts]: tokens an expert received; no filled slot
-  float* kept_mass = nullptr;      ///< out [tokens] or null: see below
-  float* masked_logits = nullptr;  ///< out [tokens, experts] or null: see below
-  TopkRouteWorkspace* workspace = nullptr;
+  std::int32_t* counts = nullptr;  ///< out [batches, experts]: tokens an expert received; no filled
+                                   ///< slot
+  float* kept_mass = nullptr;      ///< out [batches, tokens] or null: see below
+  float* masked_logits = nullptr;  ///< out [batches, tokens, experts] or null: see below
+  ExpertOrder order{};  ///< out or null: the picks sorted for the experts; one batch only
+  std::byte* workspace = nullptr;  ///< scratch memory, aligned to 64 bytes
+  std::size_t workspace_size = 0;  ///< at least topk_route_workspace(...)
 };
+
+/// Bytes of scratch memory for calls of up to so many experts, batches, tokens and slots.
+std::size_t topk_route_workspace(Backend backend, int experts, int batches, int tokens, int slots);
 
 /// Picks k experts a token and gives them mixing weights (docs/theory.md, routing and activation
 /// pricing). p = the router's score of the logits. The model alone, the *baseline*, would pick the
@@ -107,8 +114,15 @@ struct TopkRouteArgs {
 /// sorts logits takes such as run anyway while there are any; one that sorts scores, all 0 here,
 /// may wake others. They cost time and joules, which only a plan that leaves k can prevent.
 ///
-/// Deterministic; less than 16 KiB of stack. Throws PreconditionError for arguments outside the
-/// ranges above.
-void topk_route(const TopkRouteArgs& args);
+/// Rows from StepState's valid_tokens on are padding: no part of the batch, slots empty, kept mass
+/// 1. In prefill prices have no effect.
+///
+/// Deterministic. Throws PreconditionError for arguments outside the ranges above, as far as the
+/// host can read them. kCpu: single-threaded, less than 16 KiB of stack. kCuda: asynchronous,
+/// allocates nothing, capturable; one launch for up to 64 tokens a batch. It takes a k above
+/// `slots` for `slots`. All backends do the same arithmetic in the same order (exp by the same
+/// polynomial, no contraction, sums over slots, tokens and lanes in a fixed order): what they give
+/// is equal bit for bit.
+void topk_route(Backend backend, const TopkRouteArgs& args, Stream stream);
 
 }  // namespace thermoe

@@ -7,6 +7,7 @@
 
 #include "core/router_spec.h"
 #include "core/routing_plan.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/topk_route.h"
 
 namespace thermoe {
@@ -19,6 +20,7 @@ struct LayerRouting {
   std::span<const float> weight{};         ///< [tokens, slots], as the router's denominator says
   std::span<const std::int32_t> counts{};  ///< [experts] tokens an expert received
   std::span<const float> kept_mass{};      ///< [tokens] share of the mass of the model's own picks
+  ExpertOrder order{};                     ///< the picks sorted for the experts
 };
 
 /// The router of an MoE layer that a plan adapts: the model's own scores and picks, activation
@@ -44,17 +46,15 @@ class AdaptiveRouter {
   int slots(const RoutingPlan& plan, int layer) const;
 
  private:
-  /// What a layer's row asks of each token in this step. Views into the row and into buffers.
-  PlanLevers levers(const RoutingPlan& plan, int layer, int tokens, std::uint64_t step);
-
   RouterSpec router_;
-  std::vector<int> k_per_token_;
-  std::vector<int> k_min_per_token_;
+  int max_tokens_;
   std::vector<std::int32_t> expert_;
   std::vector<float> weight_;
   std::vector<std::int32_t> counts_;
   std::vector<float> kept_mass_;
-  TopkRouteWorkspace workspace_;
+  std::vector<std::int32_t> first_;
+  std::vector<std::int32_t> pair_;
+  AlignedVector<std::byte> workspace_;
 };
 
 }  // namespace thermoe

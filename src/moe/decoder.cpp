@@ -67,8 +67,6 @@ struct Decoder::Impl {
   RotaryTable rotary;
   KvCache cache;
   AdaptiveRouter router;
-  std::vector<std::int32_t> first;  // ExpertOrder of a layer's picks
-  std::vector<std::int32_t> pair;
   AlignedVector<std::byte> workspace;  // of the experts
   std::uint64_t steps = 0;
   std::vector<int> positions;  // [streams]
@@ -117,8 +115,6 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
       result{.logits = logits, .stats = stats, .sample = sample} {
   for (LayerWeights& layer : w.layers) blocks.emplace_back(std::move(layer), config, options);
   const int slots = std::min(config.top_k + 1, config.experts);  // a mixed k takes one more
-  first.resize(static_cast<std::size_t>(config.experts) + 1);
-  pair.resize(cells(options.streams, slots));
   workspace.resize(grouped_experts_workspace(Backend::kCpu, blocks.front().experts.shape(),
                                              options.streams, slots));
 }
@@ -174,8 +170,6 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
   for (const float m : routing.kept_mass) kept.add(m);
-  const ExpertOrder order{first.data(), pair.data()};
-  order_by_expert(routing.expert.data(), options.streams, routing.slots, config.experts, order);
   const bool mixed = options.experts == ExpertType::kMixed;
   grouped_experts(Backend::kCpu,
                   {.bank = block.experts.view(),
@@ -184,7 +178,7 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
                    .expert = routing.expert.data(),
                    .weight = routing.weight.data(),
                    .slots = routing.slots,
-                   .order = order,
+                   .order = routing.order,
                    .variant = mixed ? plan.variant(l).data() : nullptr,
                    .workspace = workspace.data(),
                    .workspace_size = workspace.size(),

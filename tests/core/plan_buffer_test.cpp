@@ -27,6 +27,14 @@ TEST(PlanBuffer, GivesTheInitialPlanUntilOneIsPublished) {
   EXPECT_EQ(buffer.acquire().selection_bias(1)[7], 1.0F);
 }
 
+TEST(PlanBuffer, APlanThatCannotRunIsNotPublished) {
+  PlanBuffer buffer(RoutingPlan(1, 4, 2));
+  RoutingPlan bad(1, 4, 2);
+  bad.activation_price(0)[1] = -1.0F;
+  EXPECT_THROW(buffer.publish(bad), PreconditionError);
+  EXPECT_EQ(buffer.acquire().activation_price(0)[1], 0.0F);
+}
+
 TEST(PlanBuffer, SkipsToTheNewest) {
   PlanBuffer buffer(plan_of(0.0F));
   for (int i = 1; i <= 5; ++i) buffer.publish(plan_of(static_cast<float>(i)));

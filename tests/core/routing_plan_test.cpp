@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "core/errors.h"
 
@@ -99,6 +100,39 @@ TEST(RoutingPlan, RefusesALayerItDoesNotHave) {
   EXPECT_THROW(plan.layer(2), PreconditionError);
   EXPECT_THROW(plan.selection_bias(-1), PreconditionError);
   EXPECT_THROW(plan.variant(2), PreconditionError);
+}
+
+TEST(RoutingPlan, WhatTheDataPlaneCannotRunIsSaidByLayerAndValue) {
+  const auto problem_of = [](auto&& spoil) {
+    RoutingPlan plan(3, 4, 2);
+    spoil(plan);
+    return find_problem(plan).value_or("");
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(problem_of([](RoutingPlan&) {}), "");
+  EXPECT_EQ(problem_of([](RoutingPlan& p) { p.set_opportunistic(1.5); }), "");
+  EXPECT_EQ(problem_of([](RoutingPlan& p) { p.layer(1).k = 5; }), "layer 1: k=5 is outside 1..4");
+  EXPECT_EQ(problem_of([](RoutingPlan& p) { p.layer(2).k_min = 3; }),
+            "layer 2: k_min=3 is outside 1..k=2");
+  EXPECT_NE(problem_of([](RoutingPlan& p) { p.layer(0).extra_k_share = kNan; }), "");
+  EXPECT_NE(problem_of([](RoutingPlan& p) { p.layer(0).extra_k_min_share = 1.5F; }), "");
+  EXPECT_NE(problem_of([](RoutingPlan& p) { p.selection_bias(2)[3] = kNan; }), "");
+  EXPECT_NE(problem_of([](RoutingPlan& p) { p.activation_price(2)[3] = -1.0F; }), "");
+  EXPECT_NE(problem_of([](RoutingPlan& p) { p.activation_price(2)[3] = kNan; }), "");
+}
+
+TEST(RoutingPlan, ALayersViewReadsTheSameValues) {
+  RoutingPlan plan(3, 4, 2);
+  plan.selection_bias(1)[2] = 0.5F;
+  plan.activation_price(1)[3] = 0.25F;
+  plan.variant(1)[0] = 1;
+  const PlanLayerView view = plan.view(1);
+  EXPECT_EQ(view.row, &plan.layer(1));
+  EXPECT_EQ(view.selection_bias, plan.selection_bias(1).data());
+  EXPECT_EQ(view.activation_price, plan.activation_price(1).data());
+  EXPECT_EQ(view.variant, plan.variant(1).data());
+  const std::vector<std::byte> copy(plan.bytes().begin(), plan.bytes().end());
+  EXPECT_EQ(plan.view_at(copy.data(), 1).activation_price[3], 0.25F);
 }
 
 }  // namespace

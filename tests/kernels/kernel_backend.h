@@ -27,7 +27,10 @@ template <cpu::Isa isa>
 KernelBackend cpu_backend(const char* name) {
   return {
       .name = name,
-      .topk_route = [](const TopkRouteArgs& a) { topk_route(a), cpu::topk_route(a, isa); },
+      .topk_route =
+          [](const TopkRouteArgs& a) {
+            topk_route(Backend::kCpu, a, Stream{nullptr}), cpu::topk_route(a, isa);
+          },
       .fused_dequant_linear =
           [](const FusedDequantLinearArgs& a) {
             fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
@@ -46,7 +49,7 @@ KernelBackend cpu_backend(const char* name) {
 /// device and back in a wrapper).
 inline std::vector<KernelBackend> kernel_backends() {
   std::vector<KernelBackend> all{
-      {"cpu", topk_route,
+      {"cpu", [](const TopkRouteArgs& a) { topk_route(Backend::kCpu, a, Stream{nullptr}); },
        [](const FusedDequantLinearArgs& a) {
          fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
        },

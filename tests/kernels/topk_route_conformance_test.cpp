@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/aligned_vector.h"
 #include "topk_route_problems.h"
 
 namespace thermoe {
@@ -141,17 +142,19 @@ TEST_P(TopkRouteConformanceTest, SixteenBitLogitsAreWidenedExactly) {
     std::vector<std::int32_t> counts(kMaxExperts);
     std::vector<float> weight(bits.size());
     std::vector<float> masked(bits.size());
-    TopkRouteWorkspace workspace;
+    AlignedVector<std::byte> workspace(
+        topk_route_workspace(Backend::kCpu, kMaxExperts, 1, tokens, kMaxExperts));
     GetParam().topk_route({.logits = type == FloatType::kBf16 ? GateLogits::bf16(bits.data())
                                                               : GateLogits::f16(bits.data()),
                            .tokens = tokens,
-                           .router = &router,
+                           .router = RouterView(router, nullptr),
                            .expert = expert.data(),
                            .weight = weight.data(),
                            .slots = kMaxExperts,
                            .counts = counts.data(),
                            .masked_logits = masked.data(),
-                           .workspace = &workspace});
+                           .workspace = workspace.data(),
+                           .workspace_size = workspace.size()});
     const int exponent_bits = type == FloatType::kBf16 ? 8 : 5;
     const int digits = 15 - exponent_bits;
     const int largest = (1 << exponent_bits) - 1;

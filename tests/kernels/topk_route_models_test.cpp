@@ -169,7 +169,7 @@ TEST_P(TopkRouteModelsTest, PaddingIsNoPartOfTheBatch) {
   RouteProblem alone = padded;
   alone.tokens = 16;
   alone.logits.resize(16 * 64);
-  padded.valid = 16;
+  padded.step.valid_tokens = 16;
   for (int i = 16 * 64; i < 24 * 64; ++i) padded.logits[i] = i % 2 ? kNan : 9.0F;
   const RouteResult with = route(GetParam(), padded);
   const RouteResult without = route(GetParam(), alone);
@@ -188,12 +188,12 @@ TEST_P(TopkRouteModelsTest, FilledSlotsRunNoExpertThatNoTokenPicked) {
                                                  kNan, kNan, kNan, kNan, kNan, 9, 9, 9, 9, 9}};
   problem.price.assign(5, kInf);
   problem.fill_slots = true;
-  problem.valid = 3;
+  problem.step.valid_tokens = 3;
   const RouteResult result = route(GetParam(), problem);
   EXPECT_THAT(result.expert, ElementsAre(2, 3, 2, 3, 2, 3, 2, 2, 2, 2, 2, 2));
   EXPECT_THAT(result.counts, ElementsAre(0, 0, 2, 2, 0));
   for (const int slot : {2, 5, 6, 7, 8, 9, 10, 11}) EXPECT_EQ(result.weight[slot], 0.0F);
-  problem.valid = 0;
+  problem.step.valid_tokens = 0;
   EXPECT_THAT(route(GetParam(), problem).expert, Each(0));
 }
 
@@ -216,7 +216,7 @@ TEST_P(TopkRouteModelsTest, AnEnginesOwnTopKOverMaskedLogitsRunsWhatThePlanRuns)
   RouteProblem problem{.tokens = 20, .experts = 128, .k = 8, .groups = 8, .groups_kept = 2};
   fill_logits(problem, random, false);
   problem.price.assign(128, 0.4F);
-  problem.valid = 16;
+  problem.step.valid_tokens = 16;
   const RouteResult result = route(GetParam(), problem);
   std::set<int> runs;
   int short_tokens = 0;
@@ -267,7 +267,8 @@ TEST_P(TopkRouteModelsTest, InfinitePricesKeepEachTokensBestAndFillFromTheUnion)
     RouteProblem problem{.tokens = tokens, .experts = 128, .k = 8};
     fill_logits(problem, random, tokens == 40);
     problem.price.assign(128, kInf);
-    for (int t = 0; t < tokens; ++t) problem.k_min_per_token.push_back(1 + t % 3);
+    problem.k_min = 2;
+    problem.extra_k_min_share = 0.4F;
     const auto expected = keep_and_fill(problem);
     const RouteResult result = route(GetParam(), problem);
     for (int t = 0; t < tokens; ++t) {

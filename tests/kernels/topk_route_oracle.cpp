@@ -8,6 +8,9 @@
 #include <numeric>
 #include <set>
 
+#include "core/spread_extra.h"
+#include "kernels/aligned_vector.h"
+
 namespace thermoe {
 namespace {
 
@@ -203,8 +206,17 @@ std::vector<double> weights(const RouteProblem& problem, const Token& token,
 }  // namespace
 
 int RouteProblem::slots() const {
-  return k_per_token.empty() ? plan_k.value_or(k)
-                             : *std::max_element(k_per_token.begin(), k_per_token.end());
+  return plan_k.value_or(k) + (extra_k_share > 0.0F && plan_k.value_or(k) < experts ? 1 : 0);
+}
+int RouteProblem::k_of(int t) const {
+  std::vector<int> all(static_cast<std::size_t>(valid()));
+  spread_extra(plan_k.value_or(k), extra_k_share, layer, step.step, all);
+  return std::min(all[static_cast<std::size_t>(t)], experts);
+}
+int RouteProblem::k_min_of(int t) const {
+  std::vector<int> all(static_cast<std::size_t>(valid()));
+  spread_extra(k_min, extra_k_min_share, layer, step.step, all);
+  return std::min(all[static_cast<std::size_t>(t)], k_of(t));
 }
 
 RouterSpec RouteProblem::router() const {
@@ -252,21 +264,26 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
     logits = problem.type == FloatType::kBf16 ? GateLogits::bf16(bits.data())
                                               : GateLogits::f16(bits.data());
   }
-  TopkRouteWorkspace workspace;
-  workspace.reserve(problem.experts > 0 && problem.experts <= kMaxExperts ? problem.experts : 1);
-  std::fill(workspace.values.begin(), workspace.values.end(), -77.0F);
-  std::fill(workspace.ids.begin(), workspace.ids.end(), -77);
   const RouterSpec router = problem.router();
+  const LayerPlan row{.k = problem.plan_k.value_or(problem.k),
+                      .k_min = problem.k_min,
+                      .extra_k_share = problem.extra_k_share,
+                      .extra_k_min_share = problem.extra_k_min_share};
+  const auto data_of = [](const auto& v) { return v.empty() ? nullptr : v.data(); };
+  result.first.assign(static_cast<std::size_t>(problem.experts) + 1, -77);
+  result.pair.assign(cells, -77);
+  AlignedVector<std::byte> workspace(
+      topk_route_workspace(Backend::kCpu, std::clamp(problem.experts, 1, kMaxExperts), 1,
+                           problem.tokens, std::max(problem.slots(), 1)),
+      std::byte{0xb2});
   backend.topk_route({.logits = logits,
                       .tokens = problem.tokens,
-                      .valid = problem.valid,
-                      .router = &router,
-                      .plan = {.k = problem.plan_k,
-                               .k_min = problem.k_min,
-                               .k_per_token = problem.k_per_token,
-                               .k_min_per_token = problem.k_min_per_token,
-                               .selection_bias = problem.bias,
-                               .activation_price = problem.price},
+                      .router = {router, data_of(problem.model_bias)},
+                      .plan = {.layer = problem.layer,
+                               .row = &row,
+                               .selection_bias = data_of(problem.bias),
+                               .activation_price = data_of(problem.price)},
+                      .step = &problem.step,
                       .expert = result.expert.data(),
                       .weight = result.weight.data(),
                       .slots = problem.slots(),
@@ -274,7 +291,9 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
                       .counts = result.counts.data(),
                       .kept_mass = result.kept_mass.data(),
                       .masked_logits = result.masked_logits.data(),
-                      .workspace = &workspace});
+                      .order = {result.first.data(), result.pair.data()},
+                      .workspace = workspace.data(),
+                      .workspace_size = workspace.size()});
   return result;
 }
 
@@ -285,7 +304,7 @@ double RouteOracle::smallest_margin() const {
 
 RouteOracle route_oracle(const RouteProblem& problem) {
   RouteOracle oracle{.margin = std::vector<double>(problem.tokens, 1.0)};
-  const int valid = problem.valid.value_or(problem.tokens);
+  const int valid = problem.valid();
   std::vector<Token> tokens;
   for (int t = 0; t < valid; ++t) tokens.push_back(make_token(problem, t, oracle.margin[t]));
   std::set<int> active;

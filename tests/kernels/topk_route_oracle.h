@@ -20,23 +20,22 @@ struct RouteProblem {
   LossScores loss_scores = LossScores::kUnbiased;
   std::vector<float> logits{};  ///< what `type` can hold
   FloatType type = FloatType::kF32;
-  std::vector<int> k_per_token{};
-  std::vector<int> k_min_per_token{};
+  float extra_k_share = 0.0F;
+  float extra_k_min_share = 0.0F;
+  int layer = 0;
+  StepState step{};
   std::vector<float> bias{};
   std::vector<float> price{};
   std::vector<float> model_bias{};
   int groups = 1;
   int groups_kept = 1;
   double scale = 1.0;
-  std::optional<int> valid{};
   bool fill_slots = false;
 
-  int k_of(int t) const {
-    return k_per_token.empty() ? plan_k.value_or(k) : k_per_token[static_cast<std::size_t>(t)];
-  }
-  int k_min_of(int t) const {
-    return k_min_per_token.empty() ? k_min : k_min_per_token[static_cast<std::size_t>(t)];
-  }
+  int valid() const { return step.valid_tokens < 0 ? tokens : step.valid_tokens; }
+  /// Of a token that is no padding.
+  int k_of(int t) const;
+  int k_min_of(int t) const;
   int slots() const;
   RouterSpec router() const;
 };
@@ -47,6 +46,8 @@ struct RouteResult {
   std::vector<std::int32_t> counts{};
   std::vector<float> kept_mass{};
   std::vector<float> masked_logits{};
+  std::vector<std::int32_t> first{};  ///< of the ExpertOrder
+  std::vector<std::int32_t> pair{};
 
   int active() const;
   bool operator==(const RouteResult&) const = default;

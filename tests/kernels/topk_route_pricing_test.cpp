@@ -58,10 +58,11 @@ TEST_P(TopkRoutePricingTest, KMinEqualToKIsTheBaselineBitForBit) {
     problem.price.assign(128, 1e9F);
     problem.k_min = problem.k;
     EXPECT_EQ(route(GetParam(), problem), baseline);
-    // Tokens with a k of their own take the whole rule.
+    // Tokens with one more take the whole rule.
     problem.price.clear();
-    problem.k_per_token.assign(16, 5);
-    problem.k_per_token[2] = 8;
+    problem.plan_k = problem.k_min = 5;
+    problem.extra_k_share = 0.3F;
+    problem.extra_k_min_share = 1.0F;
     const RouteResult ragged = route(GetParam(), problem);
     problem.price.assign(128, 1e9F);
     EXPECT_EQ(route(GetParam(), problem), ragged);

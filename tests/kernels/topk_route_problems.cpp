@@ -23,16 +23,12 @@ void limit_to_groups(RouteProblem& problem, std::mt19937& random) {
 
 void take_own_ks(RouteProblem& problem, std::mt19937& random) {
   if (pick(random, 0, 3) == 0) problem.plan_k = pick(random, 1, problem.experts);
-  problem.k_min = pick(random, 1, problem.k_of(0));
-  if (problem.tokens > 0 && random() % 3 == 0) {
-    problem.k_per_token.resize(problem.tokens);
-    for (int& k : problem.k_per_token) k = pick(random, 1, std::min(problem.experts, 10));
-  }
-  if (problem.tokens > 0 && random() % 3 == 0) {
-    for (int t = 0; t < problem.tokens; ++t) {
-      problem.k_min_per_token.push_back(pick(random, 1, problem.k_of(t)));
-    }
-  }
+  problem.k_min = pick(random, 1, problem.plan_k.value_or(problem.k));
+  problem.layer = pick(random, 0, 3);
+  problem.step.step = random();
+  const auto share = [&random] { return static_cast<float>(pick(random, 1, 16)) / 16.0F; };
+  if (random() % 3 == 0) problem.extra_k_share = share();
+  if (random() % 3 == 0) problem.extra_k_min_share = share();
 }
 
 void damage(RouteProblem& problem, std::mt19937& random) {
@@ -73,7 +69,7 @@ RouteProblem random_problem(std::mt19937& random) {
   problem.type = static_cast<FloatType>(std::max(0, pick(random, -1, 2)));
   problem.scale = pick(random, 0, 1) ? 1.0 : 2.5;
   problem.fill_slots = pick(random, 0, 3) == 0;
-  if (pick(random, 0, 3) == 0) problem.valid = pick(random, 0, problem.tokens);
+  if (pick(random, 0, 3) == 0) problem.step.valid_tokens = pick(random, 0, problem.tokens);
   take_own_ks(problem, random);
   fill_logits(problem, random, pick(random, 0, 2) == 0);
   if (pick(random, 0, 3) == 0) damage(problem, random);

@@ -14,6 +14,7 @@
 #include <random>
 
 #include "core/errors.h"
+#include "kernels/aligned_vector.h"
 #include "topk_route_oracle.h"
 #include "topk_route_problems.h"
 
@@ -192,37 +193,93 @@ TEST_P(TopkRouteTest, ALargeLayerNeedsLittleStack) {
   EXPECT_LT(with_routing, 64U << 10);
 }
 
-TEST_P(TopkRouteTest, AReservedWorkspaceIsNotReallocated) {
-  TopkRouteWorkspace workspace;
-  workspace.reserve(100);
-  const float* values = workspace.values.data();
-  const std::int32_t* ids = workspace.ids.data();
-  const std::uint8_t* flags = workspace.flags.data();
-  const std::vector<float> logits(2 * 100, 0.5F);
-  std::vector<std::int32_t> expert(2 * 3);
-  std::vector<float> weight(2 * 3);
-  std::vector<std::int32_t> counts(100);
-  for (const int experts : {100, 7, 100}) {
-    const RouterSpec router{.experts = experts, .k = 3};
-    GetParam().topk_route({.logits = logits.data(),
-                           .tokens = 2,
-                           .router = &router,
-                           .expert = expert.data(),
-                           .weight = weight.data(),
-                           .slots = 3,
-                           .counts = counts.data(),
-                           .workspace = &workspace});
-    EXPECT_EQ(workspace.values.data(), values);
-    EXPECT_EQ(workspace.ids.data(), ids);
-    EXPECT_EQ(workspace.flags.data(), flags);
+TEST_P(TopkRouteTest, BatchesRouteAsByAsManyCalls) {
+  std::mt19937 random(12);
+  RouteProblem problem{.tokens = 6, .experts = 40, .k = 4};
+  problem.extra_k_share = 0.4F;
+  problem.price.assign(40, 0.1F);
+  const int slots = problem.slots();
+  std::vector<float> logits;
+  std::vector<RouteResult> alone;
+  for (std::uint64_t step = 5; step < 8; ++step) {
+    fill_logits(problem, random, false);
+    problem.step.step = step;
+    logits.insert(logits.end(), problem.logits.begin(), problem.logits.end());
+    alone.push_back(route(GetParam(), problem));
   }
+  std::vector<std::int32_t> expert(3 * 6 * slots);
+  std::vector<float> weight(expert.size());
+  std::vector<float> kept(3 * 6);
+  std::vector<std::int32_t> counts(3 * 40);
+  const StepState first{.step = 5};
+  const LayerPlan row{.k = 4, .k_min = 1, .extra_k_share = 0.4F};
+  AlignedVector<std::byte> workspace(topk_route_workspace(Backend::kCpu, 40, 3, 6, slots));
+  GetParam().topk_route({.logits = logits.data(),
+                         .tokens = 6,
+                         .batches = 3,
+                         .router = RouterView(problem.router(), nullptr),
+                         .plan = {.row = &row, .activation_price = problem.price.data()},
+                         .step = &first,
+                         .expert = expert.data(),
+                         .weight = weight.data(),
+                         .slots = slots,
+                         .counts = counts.data(),
+                         .kept_mass = kept.data(),
+                         .workspace = workspace.data(),
+                         .workspace_size = workspace.size()});
+  const auto part = [](const auto& all, int b) {
+    const auto size = static_cast<std::ptrdiff_t>(all.size() / 3);
+    return std::vector(all.begin() + b * size, all.begin() + (b + 1) * size);
+  };
+  for (int b = 0; b < 3; ++b) {
+    EXPECT_EQ(part(expert, b), alone[b].expert);
+    EXPECT_EQ(part(weight, b), alone[b].weight);
+    EXPECT_EQ(part(kept, b), alone[b].kept_mass);
+    EXPECT_EQ(part(counts, b), alone[b].counts);
+  }
+}
+
+TEST_P(TopkRouteTest, TheOrderListsEachExpertsPicksInTurn) {
+  std::mt19937 random(13);
+  RouteProblem problem = random_problem(random);
+  for (int i = 0; i < 50; ++i, problem = random_problem(random)) {
+    const RouteResult result = route(GetParam(), problem);
+    int at = 0;
+    for (int e = 0; e < problem.experts; ++e) {
+      ASSERT_EQ(result.first[e], at);
+      for (int n = 0; n < problem.valid() * problem.slots(); ++n) {
+        // A filled slot, which has no weight, is no pick.
+        const bool picked =
+            result.expert[n] == e && (result.weight[n] > 0.0F || !problem.fill_slots);
+        if (picked) {
+          ASSERT_EQ(result.pair[at++], n);
+        }
+      }
+      if (!problem.fill_slots) {
+        ASSERT_EQ(at, result.first[e] + result.counts[e]);
+      }
+      at = result.first[e] + result.counts[e];
+    }
+    ASSERT_EQ(result.first[problem.experts], at);
+  }
+}
+
+TEST_P(TopkRouteTest, InPrefillNoExpertIsPricedOut) {
+  std::mt19937 random(14);
+  RouteProblem problem{.tokens = 16, .experts = 64, .k = 4};
+  fill_logits(problem, random, false);
+  const RouteResult baseline = route(GetParam(), problem);
+  problem.price.assign(64, std::numeric_limits<float>::infinity());
+  EXPECT_NE(route(GetParam(), problem), baseline);
+  problem.step.phase = StepState::kPrefill;
+  EXPECT_EQ(route(GetParam(), problem), baseline);
 }
 
 TEST_P(TopkRouteTest, EachTokenMayHaveItsOwnK) {
   const RouteResult result =
       route(GetParam(),
-            {.tokens = 2, .experts = 3, .k = 1, .logits{1, 2, 3, 3, 2, 1}, .k_per_token{3, 1}});
-  EXPECT_THAT(result.expert, ElementsAre(2, 1, 0, 0, -1, -1));
+            {.tokens = 2, .experts = 3, .k = 1, .logits{1, 2, 3, 3, 2, 1}, .extra_k_share = 0.5F});
+  EXPECT_THAT(result.expert, ElementsAre(2, -1, 0, 1));
   EXPECT_THAT(result.kept_mass, ElementsAre(1.0F, 1.0F));
 }
 
@@ -263,7 +320,7 @@ TEST_P(TopkRouteTest, WeightsSumToOneAndCountsToThePickedSlots) {
     RouteProblem problem = random_problem(random);
     problem.denominator = WeightDenominator::kPicked;
     problem.scale = 1.0;
-    problem.valid = {};
+    problem.step.valid_tokens = StepState::kAllTokens;
     problem.fill_slots = false;
     const RouteResult result = route(GetParam(), problem);
     std::int64_t picked = 0;
@@ -292,27 +349,15 @@ TEST_P(TopkRouteTest, RefusesBadArguments) {
   };
   refuses([](RouteProblem& p) { p.k = 4; });
   refuses([](RouteProblem& p) { p.k = 0; });
-  refuses([](RouteProblem& p) { p.k_min = 3; });
-  refuses([](RouteProblem& p) { p.k_min = 0; });
   refuses([](RouteProblem& p) { p.experts = kMaxExperts + 1; });
-  refuses([](RouteProblem& p) { p.bias = {0.0F}; });
-  refuses([](RouteProblem& p) { p.bias = {0.0F, kNan, 0.0F}; });
-  refuses([](RouteProblem& p) { p.price = {0.0F, -1.0F, 0.0F}; });
-  refuses([](RouteProblem& p) { p.price = {0.0F, kNan, 0.0F}; });
-  refuses([](RouteProblem& p) { p.k_per_token = {2, 2}; });
-  refuses([](RouteProblem& p) { p.k_per_token = {4}; });
-  refuses([](RouteProblem& p) { p.k_min_per_token = {1, 1}; });
-  refuses([](RouteProblem& p) { p.k_min_per_token = {3}; });
   refuses([](RouteProblem& p) { p.plan_k = 4; });
   refuses([](RouteProblem& p) { p.plan_k = 0; });
-  refuses([](RouteProblem& p) { p.valid = 2; });
-  refuses([](RouteProblem& p) { p.valid = -1; });
+  refuses([](RouteProblem& p) { p.step.valid_tokens = 2; });
+  refuses([](RouteProblem& p) { p.step.valid_tokens = -2; });
   refuses([](RouteProblem& p) { p.groups = 2; });
   refuses([](RouteProblem& p) { p.groups_kept = 2; });
   refuses([](RouteProblem& p) { p.groups = 3; });  // one expert holds no two picks
   refuses([](RouteProblem& p) { p.scale = 0.0; });
-  refuses([](RouteProblem& p) { p.model_bias = {0.0F, 0.0F}; });
-  refuses([](RouteProblem& p) { p.model_bias = {0.0F, kInf, 0.0F}; });
 }
 
 }  // namespace

@@ -143,16 +143,20 @@ class PlainDecoder {
     std::vector<std::int32_t> ids(c.top_k);
     std::vector<std::int32_t> counts(c.experts);
     std::vector<float> mix(c.top_k);
-    TopkRouteWorkspace workspace;
+    AlignedVector<std::byte> workspace(
+        topk_route_workspace(Backend::kCpu, c.experts, 1, 1, c.top_k));
     const RouterSpec router{.experts = c.experts, .k = c.top_k};
-    topk_route({.logits = logits,
+    topk_route(Backend::kCpu,
+               {.logits = logits,
                 .tokens = 1,
-                .router = &router,
+                .router = RouterView(router, nullptr),
                 .expert = ids.data(),
                 .weight = mix.data(),
                 .slots = c.top_k,
                 .counts = counts.data(),
-                .workspace = &workspace});
+                .workspace = workspace.data(),
+                .workspace_size = workspace.size()},
+               Stream{nullptr});
     return mix;
   }
 

@@ -11,8 +11,7 @@ namespace {
 
 std::ptrdiff_t row_of(int t, int length) { return static_cast<std::ptrdiff_t>(t) * length; }
 
-void empty_padding(const TopkRouteArgs& a) {
-  const int valid = *a.valid;
+void empty_padding(const TopkRouteArgs& a, int valid) {
   const std::ptrdiff_t first = row_of(valid, a.slots);
   const std::ptrdiff_t cells = row_of(a.tokens - valid, a.slots);
   std::fill_n(a.expert + first, cells, -1);
@@ -22,8 +21,8 @@ void empty_padding(const TopkRouteArgs& a) {
 
 void fill_slots(const TopkRouteArgs& a) {
   std::int32_t any = 0;
-  while (any < a.router->experts && a.counts[any] == 0) ++any;
-  if (any == a.router->experts) any = 0;
+  while (any < a.router.experts && a.counts[any] == 0) ++any;
+  if (any == a.router.experts) any = 0;
   for (int t = 0; t < a.tokens; ++t) {
     std::int32_t* row = a.expert + row_of(t, a.slots);
     std::replace(row, row + a.slots, -1, row[0] >= 0 ? row[0] : any);
@@ -31,7 +30,7 @@ void fill_slots(const TopkRouteArgs& a) {
 }
 
 void write_masked_logits(const TopkRouteArgs& a) {
-  const int experts = a.router->experts;
+  const int experts = a.router.experts;
   float* unchosen = WorkspaceRows(a).loss;
   for (int e = 0; e < experts; ++e) {
     unchosen[e] = a.counts[e] > 0 ? kMaskedLogit / 2 : kMaskedLogit;
@@ -48,13 +47,14 @@ void write_masked_logits(const TopkRouteArgs& a) {
 
 }  // namespace
 
-void finish_outputs(const TopkRouteArgs& a) {
-  if (a.valid) empty_padding(a);
-  std::fill_n(a.counts, a.router->experts, 0);
+void finish_outputs(const TopkRouteArgs& a, int valid) {
+  empty_padding(a, valid);
+  std::fill_n(a.counts, a.router.experts, 0);
   const std::ptrdiff_t cells = row_of(a.tokens, a.slots);
   for (std::ptrdiff_t i = 0; i < cells; ++i) {
     if (a.expert[i] >= 0) ++a.counts[a.expert[i]];
   }
+  if (a.order.first) order_by_expert(a.expert, a.tokens, a.slots, a.router.experts, a.order);
   if (a.masked_logits) write_masked_logits(a);
   if (a.fill_slots) fill_slots(a);
 }

@@ -5,8 +5,9 @@
 
 namespace thermoe::cpu {
 
-/// What `topk_route` writes once the picks and weights of all valid tokens stand, -1 in slots that
-/// are empty: counts, padding rows, filled slots and masked logits.
-void finish_outputs(const TopkRouteArgs& args);
+/// What `topk_route` writes of a batch once the picks and weights of its `valid` tokens stand, -1
+/// in slots that are empty: counts, padding rows, filled slots, masked logits and the order of
+/// picks.
+void finish_outputs(const TopkRouteArgs& args, int valid);
 
 }  // namespace thermoe::cpu

@@ -36,7 +36,7 @@ THERMOE_INLINE float group_rank(const float* score, int size) {
 
 /// Leaves token i its `groups_kept` best groups by row_key: logits and keys of the others become
 /// NaN, so that nothing is picked there. Its logits are in row_copy. Uses the row of masses.
-THERMOE_INLINE void keep_own_groups(const RouterSpec& router, const TokenChunk& c, int i) {
+THERMOE_INLINE void keep_own_groups(const RouterView& router, const TokenChunk& c, int i) {
   const int size = router.experts / router.groups;
   float* rank = c.mass(i);
   for (int g = 0; g < router.groups; ++g) rank[g] = group_rank(c.row_key(i) + g * size, size);
@@ -57,7 +57,7 @@ THERMOE_INLINE void keep_own_groups(const RouterSpec& router, const TokenChunk& 
 /// Keys of the chunk's tokens where they are not the logits alone: p + beta in units of mass.
 template <int W>
 THERMOE_INLINE void score_rows(const TopkRouteArgs& a, const PaddedBiases& bias, TokenChunk& c) {
-  const RouterSpec& router = *a.router;
+  const RouterView& router = a.router;
   const bool sums = router.score == ScoreFunction::kSoftmax &&
                     (bias.model || router.denominator == WeightDenominator::kNone);
   for (int i = 0; i < c.count; ++i) {

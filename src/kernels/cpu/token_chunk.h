@@ -6,6 +6,7 @@
 #include <limits>
 #include <span>
 
+#include "core/spread_extra.h"
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/top_select.h"
 #include "kernels/cpu/widen_logits.h"
@@ -64,23 +65,31 @@ struct PaddedBiases {
   const float* plan = nullptr;   ///< b
 };
 
+/// What a layer's row asks of token t of the a.tokens that are no padding.
+THERMOE_INLINE bool has_extra(const TopkRouteArgs& a, float share, int t) {
+  return share > 0.0F &&
+         thermoe::has_extra(share, a.plan.layer, a.step ? a.step->step : 0, t, a.tokens);
+}
 THERMOE_INLINE int token_k(const TopkRouteArgs& a, int t) {
-  if (!a.plan.k_per_token.empty()) return a.plan.k_per_token[static_cast<std::size_t>(t)];
-  return a.plan.k.value_or(a.router->k);
+  if (!a.plan.row) return a.router.k;
+  const LayerPlan& row = *a.plan.row;
+  return row.k + (row.k < a.router.experts && has_extra(a, row.extra_k_share, t) ? 1 : 0);
 }
 THERMOE_INLINE int token_k_min(const TopkRouteArgs& a, int t) {
-  if (a.plan.k_min_per_token.empty()) return a.plan.k_min;
-  return a.plan.k_min_per_token[static_cast<std::size_t>(t)];
+  if (!a.plan.row) return 1;
+  const LayerPlan& row = *a.plan.row;
+  const int whole = std::clamp(row.k_min, 1, row.k);
+  return has_extra(a, row.extra_k_min_share, t) ? std::min(whole + 1, token_k(a, t)) : whole;
 }
 /// Whether every token takes as many experts as the baseline: its picks are then the reference.
 THERMOE_INLINE bool takes_reference_k(const TopkRouteArgs& a) {
-  return a.plan.k_per_token.empty() && a.plan.k.value_or(a.router->k) == a.router->k;
+  return !a.plan.row || (a.plan.row->k == a.router.k && !(a.plan.row->extra_k_share > 0.0F));
 }
 THERMOE_INLINE std::int32_t* picks(const TopkRouteArgs& a, int t) {
   return a.expert + static_cast<std::ptrdiff_t>(t) * a.slots;
 }
 THERMOE_INLINE bool has_scores(const TopkRouteArgs& a, const PaddedBiases& bias) {
-  return bias.model || a.router->group_limited();
+  return bias.model || a.router.group_limited();
 }
 
 /// Mass of experts with these logits. In softmax the largest is exactly 1, even where it is
@@ -120,7 +129,7 @@ THERMOE_INLINE void weigh_picks(const TopkRouteArgs& a, TokenChunk& c) {
   }
   for (int i = 0; i < c.count; ++i) {
     for (int n = 0; n < c.picked[i]; n += kLanes) {
-      store(c.mass(i) + n, mass_of(a.router->score, load<W>(c.mass(i) + n), c.highest[i]));
+      store(c.mass(i) + n, mass_of(a.router.score, load<W>(c.mass(i) + n), c.highest[i]));
     }
   }
 }
@@ -156,16 +165,16 @@ THERMOE_INLINE float whole_mass(const TopkRouteArgs& a, const TokenChunk& c, int
   Floats<W> total = splat<W>(0.0F);
   for (int e = 0; e < c.padded; e += kLanes) {
     const Floats<W> x = load<W>(c.logits[i] + e);
-    total = total + select(x == x, mass_of(a.router->score, x, c.highest[i]), splat<W>(0.0F));
+    total = total + select(x == x, mass_of(a.router.score, x, c.highest[i]), splat<W>(0.0F));
   }
   return sum(total);
 }
 
 /// Logits of `count` tokens from `first` on: where they lie, or copied to whole f32 vectors.
 THERMOE_INLINE void read_rows(const TopkRouteArgs& a, int first, int count, TokenChunk& c) {
-  const int experts = a.router->experts;
+  const int experts = a.router.experts;
   const bool in_place =
-      c.padded == experts && a.logits.type == FloatType::kF32 && !a.router->group_limited();
+      c.padded == experts && a.logits.type == FloatType::kF32 && !a.router.group_limited();
   c.first = first;
   c.count = count;
   for (int i = 0; i < count; ++i) {
@@ -187,7 +196,7 @@ THERMOE_INLINE void aim_at_reference(const TopkRouteArgs& a, TokenChunk& c) {
   for (int i = 0; i < c.count; ++i) {
     const int k = token_k(a, c.first + i);
     c.id[i] = own ? picks(a, c.first + i) : c.reference(i);
-    c.take[i] = own ? k : std::max(k, a.router->k);
+    c.take[i] = own ? k : std::max(k, a.router.k);
   }
 }
 
@@ -220,15 +229,15 @@ THERMOE_INLINE void pick_unpriced(const TopkRouteArgs& a, const PaddedBiases& bi
   }
   ChunkKernel<W>::weigh(a, c);
   for (int i = 0; i < count; ++i) {
-    c.top_mass[i] = sum_of_masses(c, i, std::min(c.picked[i], a.router->k));
+    c.top_mass[i] = sum_of_masses(c, i, std::min(c.picked[i], a.router.k));
   }
   if (!takes_reference_k(a)) move_to_slots(a, c);
   if (!bias.plan) return;
   for (int i = 0; i < count; ++i) {
     for (int e = 0; e < c.padded; e += kLanes) {
-      const Floats<W> score =
-          bias.model ? load<W>(c.row_key(i) + e)
-                     : mass_of(a.router->score, load<W>(c.logits[i] + e), c.highest[i]);
+      const Floats<W> score = bias.model
+                                  ? load<W>(c.row_key(i) + e)
+                                  : mass_of(a.router.score, load<W>(c.logits[i] + e), c.highest[i]);
       store(c.row_key(i) + e, score - load<W>(bias.plan + e) * c.top_mass[i]);
     }
     c.key[i] = c.row_key(i);
@@ -241,17 +250,17 @@ THERMOE_INLINE void pick_unpriced(const TopkRouteArgs& a, const PaddedBiases& bi
 /// their other slots. Uses up the masses.
 template <int W>
 THERMOE_INLINE void write_weights(const TopkRouteArgs& a, const PaddedBiases& bias, TokenChunk& c) {
-  const WeightDenominator denominator = a.router->denominator;
-  const auto scale = static_cast<float>(a.router->routed_scale);
+  const WeightDenominator denominator = a.router.denominator;
+  const auto scale = a.router.routed_scale;
   float mass[TokenChunk::kTokens];
   for (int i = 0; i < c.count; ++i) mass[i] = sum_of_masses(c, i, c.picked[i]);
   for (int i = 0; i < c.count; ++i) {
     float unit = mass[i];
     if (denominator == WeightDenominator::kReference) unit = c.top_mass[i];
     if (denominator == WeightDenominator::kNone) {
-      unit = a.router->score != ScoreFunction::kSoftmax ? 1.0F
-             : has_scores(a, bias)                      ? c.whole[i]
-                                                        : whole_mass<W>(a, c, i);
+      unit = a.router.score != ScoreFunction::kSoftmax ? 1.0F
+             : has_scores(a, bias)                     ? c.whole[i]
+                                                       : whole_mass<W>(a, c, i);
       if (unit == 0.0F) unit = 1.0F;  // a row of -inf: every p is 0
     }
     if (unit > 0.0F) {

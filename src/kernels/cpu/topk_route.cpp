@@ -103,7 +103,7 @@ THERMOE_INLINE Floats<W> biases_of(const PaddedBiases& bias, const std::int32_t*
 template <int W>
 THERMOE_INLINE void add_losses(const TopkRouteArgs& a, const PaddedBiases& bias, TokenChunk& c,
                                Pricing& pricing) {
-  const bool biased = bias.model && a.router->loss_scores == LossScores::kBiased;
+  const bool biased = bias.model && a.router.loss_scores == LossScores::kBiased;
   std::int32_t next[TokenChunk::kTokens];
   Selection selections[TokenChunk::kTokens];
   for (int i = 0; i < c.count; ++i) {
@@ -118,7 +118,7 @@ THERMOE_INLINE void add_losses(const TopkRouteArgs& a, const PaddedBiases& bias,
   for (int i = 0; i < c.count; ++i) {
     if (!(c.top_mass[i] > 0.0F)) continue;  // no mass to lose
     const Floats<W> x = splat<W>(next[i] >= 0 ? c.logits[i][next[i]] : 0.0F);
-    Floats<W> fallback = next[i] >= 0 ? mass_of(a.router->score, x, c.highest[i]) : splat<W>(0.0F);
+    Floats<W> fallback = next[i] >= 0 ? mass_of(a.router.score, x, c.highest[i]) : splat<W>(0.0F);
     if (biased && next[i] >= 0) fallback = fallback + bias.model[next[i]] * c.whole[i];
     const std::int32_t* id = c.id[i];
     for (int n = 0; n < c.picked[i]; n += kLanes) {
@@ -147,6 +147,10 @@ THERMOE_INLINE void reroute(const TopkRouteArgs& a, const ExpertSet& active, Tok
   ChunkKernel<W>::weigh(a, c);
 }
 
+THERMOE_INLINE std::span<const float> prices_of(const TopkRouteArgs& a) {
+  return {a.plan.activation_price, static_cast<std::size_t>(a.router.experts)};
+}
+
 /// Whether every expert outside G goes, whatever it is worth.
 THERMOE_INLINE bool all_infinite(std::span<const float> prices) {
   return std::ranges::all_of(prices,
@@ -160,13 +164,13 @@ THERMOE_INLINE void route_priced(const TopkRouteArgs& a, const PaddedBiases& bia
   Pricing pricing(rows, c.padded);
   for_each_chunk<W>(
       a, bias, false, c, [&]() __attribute__((always_inline)) { add_to_sets(a, c, pricing); });
-  if (!all_infinite(a.plan.activation_price)) {
+  if (!all_infinite(prices_of(a))) {
     pricing.in_union.make_mask(c.padded);
     for_each_chunk<W>(
         a, bias, true,
         c, [&]() __attribute__((always_inline)) { add_losses<W>(a, bias, c, pricing); });
-    for (int e = 0; e < a.router->experts; ++e) {
-      const bool worth = pricing.loss[e] >= a.plan.activation_price[static_cast<std::size_t>(e)];
+    for (int e = 0; e < a.router.experts; ++e) {
+      const bool worth = pricing.loss[e] >= a.plan.activation_price[e];
       if (pricing.in_union.in[e] != 0 && worth) pricing.active.in[e] = 1;
     }
   }
@@ -220,25 +224,31 @@ bool any_nonzero(std::span<const float> values) {
 
 /// Whether a price can take an expert from a token: with k_min = k everything is in G.
 bool prices_matter(const TopkRouteArgs& a) {
-  if (!any_nonzero(a.plan.activation_price)) return false;
+  if (!a.plan.activation_price || (a.step && a.step->phase == StepState::kPrefill)) return false;
+  if (!any_nonzero(prices_of(a))) return false;
   bool any = false;
   for (int t = 0; t < a.tokens; ++t) any |= token_k_min(a, t) < token_k(a, t);
   return any;
 }
 
 /// A row of biases padded to whole vectors; null where it would change nothing.
-const float* padded_bias(std::span<const float> bias, float* row, std::size_t padded) {
-  if (bias.empty() || !any_nonzero(bias)) return nullptr;
-  std::copy(bias.begin(), bias.end(), row);
-  std::fill(row + bias.size(), row + padded, 0.0F);
+const float* padded_bias(const float* bias, int experts, float* row, std::size_t padded) {
+  if (!bias || !any_nonzero({bias, static_cast<std::size_t>(experts)})) return nullptr;
+  std::copy_n(bias, experts, row);
+  std::fill(row + experts, row + padded, 0.0F);
   return row;
+}
+
+int valid_tokens(const TopkRouteArgs& a) {
+  const int valid = a.step ? a.step->valid_tokens : StepState::kAllTokens;
+  return valid == StepState::kAllTokens ? a.tokens : valid;
 }
 
 void route(const TopkRouteArgs& a, Isa isa) {
   const WorkspaceRows rows(a);
   const PaddedBiases bias{
-      .model = padded_bias(a.router->layer_bias(a.layer), rows.model_bias, rows.row),
-      .plan = padded_bias(a.plan.selection_bias, rows.bias, rows.row)};
+      .model = padded_bias(a.router.bias, a.router.experts, rows.model_bias, rows.row),
+      .plan = padded_bias(a.plan.selection_bias, a.router.experts, rows.bias, rows.row)};
   const bool has_prices = prices_matter(a);
   switch (isa) {
     case Isa::kAvx512:
@@ -256,14 +266,27 @@ void route(const TopkRouteArgs& a, Isa isa) {
 }  // namespace
 
 void topk_route(const TopkRouteArgs& args, Isa isa) {
-  if (args.valid) {
-    TopkRouteArgs batch = args;
-    batch.tokens = *args.valid;
+  const auto experts = static_cast<std::ptrdiff_t>(args.router.experts);
+  const auto tokens = static_cast<std::ptrdiff_t>(args.tokens);
+  const std::ptrdiff_t logit_bytes = args.logits.type == FloatType::kF32 ? 4 : 2;
+  StepState step = args.step ? *args.step : StepState{};
+  const int valid = valid_tokens(args);
+  TopkRouteArgs batch = args;
+  batch.step = &step;
+  for (int b = 0; b < args.batches; ++b) {
+    batch.tokens = valid;
     route(batch, isa);
-  } else {
-    route(args, isa);
+    batch.tokens = args.tokens;
+    finish_outputs(batch, valid);
+    ++step.step;
+    batch.logits.data =
+        static_cast<const std::byte*>(batch.logits.data) + logit_bytes * tokens * experts;
+    batch.expert += tokens * args.slots;
+    batch.weight += tokens * args.slots;
+    batch.counts += experts;
+    if (batch.kept_mass) batch.kept_mass += tokens;
+    if (batch.masked_logits) batch.masked_logits += tokens * experts;
   }
-  finish_outputs(args);
 }
 
 }  // namespace thermoe::cpu

@@ -8,7 +8,7 @@
 
 namespace thermoe::cpu {
 
-/// The rows of a TopkRouteWorkspace, each as long as the experts of the call rounded up to whole
+/// The rows of a workspace, each as long as the experts of the call rounded up to whole
 /// vectors: memory grows with the layer, and small layers stay in the first-level cache.
 struct WorkspaceRows {
   static constexpr std::size_t kTokenRows = kSelectionsAtOnce;
@@ -20,9 +20,14 @@ struct WorkspaceRows {
     return (static_cast<std::size_t>(experts) + 15) / 16 * 16;
   }
 
+  /// Bytes of a workspace for so many experts.
+  static std::size_t byte_size(int experts) {
+    return row_of(experts) * ((kValueRows + kTokenRows) * sizeof(float) + kFlagRows);
+  }
+
   explicit WorkspaceRows(const TopkRouteArgs& args)
-      : row(row_of(args.router->experts)),
-        mass(args.workspace->values.data()),
+      : row(row_of(args.router.experts)),
+        mass(reinterpret_cast<float*>(args.workspace)),
         row_copy(mass + kTokenRows * row),
         row_key(row_copy + kTokenRows * row),
         masked(row_key + kTokenRows * row),
@@ -31,8 +36,8 @@ struct WorkspaceRows {
         union_mask(bias + row),
         active_mask(union_mask + row),
         model_bias(active_mask + row),
-        reference(args.workspace->ids.data()),
-        in_union(args.workspace->flags.data()),
+        reference(reinterpret_cast<std::int32_t*>(model_bias + row)),
+        in_union(reinterpret_cast<std::uint8_t*>(reference + kTokenRows * row)),
         active(in_union + row) {}
 
   std::size_t row;

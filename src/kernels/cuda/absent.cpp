@@ -33,5 +33,8 @@ std::size_t grouped_experts_workspace(const ExpertLayerShape&, int, int) {
 void grouped_experts(const GroupedExpertsArgs&, Stream) { throw UsageError(kAbsent); }
 void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
 
+std::size_t topk_route_workspace(int, int, int, int) { throw UsageError(kAbsent); }
+void topk_route(const TopkRouteArgs&, Stream) { throw UsageError(kAbsent); }
+
 }  // namespace cuda
 }  // namespace thermoe

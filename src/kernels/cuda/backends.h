@@ -5,6 +5,7 @@
 
 #include "kernels/fused_dequant_linear.h"
 #include "kernels/grouped_experts.h"
+#include "kernels/topk_route.h"
 
 // The CUDA backend, as cpu/backends.h is the CPU's: the dispatchers beside the public headers check
 // what the host can know; these trust it. Nothing here allocates or synchronises. In programs
@@ -14,5 +15,7 @@ namespace thermoe::cuda {
 void fused_dequant_linear(const FusedDequantLinearArgs& args, Stream stream);
 std::size_t grouped_experts_workspace(const ExpertLayerShape& shape, int tokens, int slots);
 void grouped_experts(const GroupedExpertsArgs& args, Stream stream);
+std::size_t topk_route_workspace(int experts, int batches, int tokens, int slots);
+void topk_route(const TopkRouteArgs& args, Stream stream);
 
 }  // namespace thermoe::cuda
