@@ -62,7 +62,8 @@ void add_flags(CLI::App& app, Flags& flags) {
 
 std::vector<Row> op_rows() {
   std::vector<Row> all;
-  for (const auto& rows : {empty_kernel_rows(), fused_dequant_linear_rows()})
+  for (const auto& rows :
+       {empty_kernel_rows(), grouped_experts_rows(), fused_dequant_linear_rows()})
     all.insert(all.end(), rows.begin(), rows.end());
   return all;
 }
