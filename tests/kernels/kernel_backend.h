@@ -12,6 +12,8 @@ namespace thermoe {
 /// One implementation of the ops, on host memory. Every conformance suite runs for each of them.
 struct KernelBackend {
   const char* name;
+  /// Weights and activations that enter a product are rounded to bf16: f32 weights are refused.
+  bool multiplies_bf16;
   void (*topk_route)(const TopkRouteArgs&);
   void (*fused_dequant_linear)(const FusedDequantLinearArgs&);
   void (*grouped_experts)(const GroupedExpertsArgs&);
@@ -27,6 +29,7 @@ template <cpu::Isa isa>
 KernelBackend cpu_backend(const char* name) {
   return {
       .name = name,
+      .multiplies_bf16 = false,
       .topk_route =
           [](const TopkRouteArgs& a) {
             topk_route(Backend::kCpu, a, Stream{nullptr}), cpu::topk_route(a, isa);
@@ -45,21 +48,9 @@ KernelBackend cpu_backend(const char* name) {
           [](const DecodeAttentionArgs& a) { decode_attention(a), cpu::decode_attention(a, isa); }};
 }
 
-/// Backends that this machine runs. A new one joins all suites with a line here (copying to its
-/// device and back in a wrapper).
-inline std::vector<KernelBackend> kernel_backends() {
-  std::vector<KernelBackend> all{
-      {"cpu", [](const TopkRouteArgs& a) { topk_route(Backend::kCpu, a, Stream{nullptr}); },
-       [](const FusedDequantLinearArgs& a) {
-         fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
-       },
-       [](const GroupedExpertsArgs& a) { grouped_experts(Backend::kCpu, a, Stream{nullptr}); },
-       linear, decode_attention}};
-  all.push_back(cpu_backend<cpu::Isa::kBaseline>("cpu_baseline"));
-  if (supported(cpu::Isa::kAvx2)) all.push_back(cpu_backend<cpu::Isa::kAvx2>("cpu_avx2"));
-  if (supported(cpu::Isa::kAvx512)) all.push_back(cpu_backend<cpu::Isa::kAvx512>("cpu_avx512"));
-  return all;
-}
+/// Backends that this program tests: the CPU's by instruction set in kernels_tests, those of a CUDA
+/// device (which copy there and back) in kernels_gpu_tests.
+std::vector<KernelBackend> kernel_backends();
 
 /// Names the tests of a backend: TopkRoute/TopkRouteTest.X/cpu.
 struct BackendName {
