@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/fused_dequant_linear.h"
 
+#include <cstdint>
+
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cuda/backends.h"
@@ -32,6 +34,21 @@ void check(const FusedDequantLinearArgs& a) {
   }
 }
 
+bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
+
+void check_for_cuda(const FusedDequantLinearArgs& a) {
+  THERMOE_EXPECT(a.x_type != FloatType::kF32,
+                 "on CUDA x of fused_dequant_linear is bf16 or f16, not f32");
+  THERMOE_EXPECT(a.epilogue != Epilogue::kSiluMul || a.up.group == a.weights.group,
+                 "on CUDA both weights of silu-mul have one int4 group, not {} and {}",
+                 a.weights.group, a.up.group);
+  THERMOE_EXPECT(aligned(a.x), "x is not aligned to 16 bytes");
+  for (const Int4View& w : {a.weights, a.up}) {
+    THERMOE_EXPECT(aligned(w.words) && aligned(w.scales) && aligned(w.zero_points),
+                   "int4 weights are not aligned to 16 bytes");
+  }
+}
+
 }  // namespace
 
 void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, Stream stream) {
@@ -42,8 +59,7 @@ void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, S
                      "on the CPU x and out of fused_dequant_linear are f32");
       return cpu::fused_dequant_linear(args, cpu::best_isa());
     case Backend::kCuda:
-      THERMOE_EXPECT(args.x_type != FloatType::kF32,
-                     "on CUDA x of fused_dequant_linear is bf16 or f16, not f32");
+      check_for_cuda(args);
       return cuda::fused_dequant_linear(args, stream);
     case Backend::kTriton:
       throw UsageError("fused_dequant_linear has no Triton kernel in this program");

@@ -36,7 +36,9 @@ struct FusedDequantLinearArgs {
 /// does not take a type.
 ///
 /// kCpu: x and out f32; inputs in order; up to 0.4 MiB of stack. kCuda: x bf16 or f16, out of any
-/// type; asynchronous, capturable.
+/// type, one group for both weights of kSiluMul; asynchronous, capturable. From compute capability
+/// 9.0 on, weights may be read while the kernel before this one in the stream still runs: they must
+/// not be what it writes.
 void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, Stream stream);
 
 }  // namespace thermoe

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/int4_fragments.cuh"
+#include "kernels/int4_weights.h"
+
+// int4 panels by way of shared memory, a unit of inputs at a time.
+namespace thermoe::cuda {
+
+/// Inputs that a warp takes from a panel at a time: a whole number of groups.
+inline constexpr int kUnit = 128;
+
+__device__ inline void copy_async(void* shared, const void* global, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<std::uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(global), "r"(valid ? 16 : 0)
+               : "memory");
+}
+__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kPending>
+__device__ inline void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+/// A matrix of int4 panels as the kernels read it, sixteen bytes at a time.
+struct Int4Matrix {
+  const uint4* words = nullptr;        // [panels, octets of inputs, 4]
+  const uint4* scales = nullptr;       // [panels, groups, 4]
+  const uint4* zero_points = nullptr;  // [panels, groups] or null
+
+  Int4Matrix() = default;
+  explicit Int4Matrix(const Int4View& w)
+      : words(reinterpret_cast<const uint4*>(w.words)),
+        scales(reinterpret_cast<const uint4*>(w.scales)),
+        zero_points(reinterpret_cast<const uint4*>(w.zero_points)) {}
+};
+
+/// One unit of a panel in shared memory: its words, then its scales, then its zero points. Of a
+/// last unit that the inputs do not fill, the rest is zeros, which weigh nothing.
+template <int kGroup>
+struct Int4Unit {
+  static constexpr int kOctets = kUnit / 8;
+  static constexpr int kGroups = kUnit / kGroup;
+  static constexpr int kScales = kOctets * 64;                // where they begin
+  static constexpr int kZeroPoints = kScales + kGroups * 64;  // if there are any
+  static constexpr int kBytes = kZeroPoints + kGroups * 16;
+
+  /// Sixteen bytes of words: chunk 0..3 of octet `row`. Where they lie, lanes t = 0, 1 and t = 2, 3
+  /// of half a warp find their words in different banks.
+  __device__ static int chunk_at(int row, int chunk) { return row * 64 + (chunk ^ (row & 2)) * 16; }
+
+  /// Where a unit begins in its matrix: the panel's octets and groups before it.
+  struct Place {
+    int octet;
+    int group;
+    int octets_left;  // in the panel
+  };
+
+  /// A warp asks for the unit at `place`; completes with the warp's other copies.
+  __device__ static void request(std::byte* unit, const Int4Matrix& w, const Place& place,
+                                 int lane) {
+    const int row = lane / 4;
+    const uint4* const words = w.words + place.octet * 4 + lane;
+    const int groups_left = place.octets_left / (kGroup / 8);
+    copy_async(unit + chunk_at(row, lane % 4), words, row < place.octets_left);
+    copy_async(unit + chunk_at(row + 8, lane % 4), words + 32, row + 8 < place.octets_left);
+    if (lane < 4 * kGroups) {
+      copy_async(unit + kScales + lane * 16, w.scales + place.group * 4 + lane, row < groups_left);
+    } else if (w.zero_points && lane >= 16 && lane < 16 + kGroups) {
+      copy_async(unit + kZeroPoints + (lane - 16) * 16, w.zero_points + place.group + lane - 16,
+                 lane - 16 < groups_left);
+    }
+  }
+};
+
+/// Sums of a warp for 16 outputs and 8 * kTiles tokens.
+template <int kTiles>
+struct PanelSums {
+  float value[kTiles][4];
+
+  __device__ void clear() {
+#pragma unroll
+    for (auto& tile : value) {
+#pragma unroll
+      for (float& v : tile) v = 0.0F;
+    }
+  }
+};
+
+/// totals[m] += x . unit of matrix m, for kMatrices units that lie one after the other and are
+/// multiplied by the same inputs. x: those inputs in shared memory, [4][8 * kTiles tokens][4
+/// octets] of 16 bytes in fragment order. Within a group x * (q - zero) is summed by the tensor
+/// cores, then scale times that sum added (docs/adr/0006-int4-arithmetic.md).
+template <class Operand, int kGroup, int kMatrices, int kTiles>
+__device__ inline void add_unit(const std::byte* unit, const Int4Matrix (&weights)[kMatrices],
+                                const uint4* x, int lane, PanelSums<kTiles> (&totals)[kMatrices]) {
+  using Unit = Int4Unit<kGroup>;
+  constexpr int kSteps = kGroup / 32;
+  const int g = lane / 4;
+  const std::byte* const words_of_lane = unit + Unit::chunk_at(lane % 4, g / 2) + g % 2 * 8;
+  PanelSums<kTiles> sums[kMatrices];
+  uint2 zero[kMatrices];
+#pragma unroll
+  for (int c = 0; c < kUnit / 32; ++c) {
+    const int group = c / kSteps;
+    uint4 b[kTiles];
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) b[j] = x[(c * kTiles + j) * 32 + lane];
+#pragma unroll
+    for (int m = 0; m < kMatrices; ++m) {
+      const std::byte* const from = unit + m * Unit::kBytes;
+      if (c % kSteps == 0) {
+        sums[m].clear();
+        zero[m] = {Operand::kMagic | 0x0008'0008, Operand::kMagic | 0x0008'0008};
+        if (weights[m].zero_points) {
+          const auto z =
+              *reinterpret_cast<const uchar2*>(from + Unit::kZeroPoints + group * 16 + 2 * g);
+          zero[m] = {Operand::kMagic | z.x * 0x0001'0001U, Operand::kMagic | z.y * 0x0001'0001U};
+        }
+      }
+      const auto words =
+          *reinterpret_cast<const uint2*>(words_of_lane + m * Unit::kBytes + c * 256);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t a[4] = {unpack<Operand>(words.x, 2 * half, zero[m].x),
+                                    unpack<Operand>(words.y, 2 * half, zero[m].y),
+                                    unpack<Operand>(words.x, 2 * half + 1, zero[m].x),
+                                    unpack<Operand>(words.y, 2 * half + 1, zero[m].y)};
+#pragma unroll
+        for (int j = 0; j < kTiles; ++j) {
+          Operand::multiply_add(sums[m].value[j], a, half == 0 ? b[j].x : b[j].z,
+                                half == 0 ? b[j].y : b[j].w);
+        }
+      }
+      if ((c + 1) % kSteps == 0) {
+        const auto scale =
+            *reinterpret_cast<const float2*>(from + Unit::kScales + group * 64 + 8 * g);
+#pragma unroll
+        for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            float& total = totals[m].value[j][i];
+            total = __fmaf_rn(i < 2 ? scale.x : scale.y, sums[m].value[j][i], total);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace thermoe::cuda
