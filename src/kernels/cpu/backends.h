@@ -6,6 +6,7 @@
 #include "kernels/fused_dequant_linear.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/linear.h"
+#include "kernels/permute_combine.h"
 #include "kernels/topk_route.h"
 
 // The CPU reference backend. The dispatchers beside the public headers check the arguments; these
@@ -18,5 +19,9 @@ void linear(const LinearArgs& args, Isa isa);
 void decode_attention(const DecodeAttentionArgs& args, Isa isa);
 std::size_t grouped_experts_workspace(const ExpertLayerShape& shape);
 void grouped_experts(const GroupedExpertsArgs& args, Isa isa);
+// Only move memory: one version for all.
+void permute(const PermuteArgs& args);
+void combine(const CombineArgs& args);
+void combine_backward(const CombineBackwardArgs& args);
 
 }  // namespace thermoe::cpu

@@ -31,6 +31,11 @@ std::size_t grouped_experts_workspace(const ExpertLayerShape&, int, int) {
   throw UsageError(kAbsent);
 }
 void grouped_experts(const GroupedExpertsArgs&, Stream) { throw UsageError(kAbsent); }
+std::size_t order_by_expert_workspace(int, int, int) { throw UsageError(kAbsent); }
+void order_by_expert(const OrderByExpertArgs&, Stream) { throw UsageError(kAbsent); }
+void permute(const PermuteArgs&, Stream) { throw UsageError(kAbsent); }
+void combine(const CombineArgs&, Stream) { throw UsageError(kAbsent); }
+void combine_backward(const CombineBackwardArgs&, Stream) { throw UsageError(kAbsent); }
 void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
 
 std::size_t topk_route_workspace(int, int, int, int) { throw UsageError(kAbsent); }

@@ -5,6 +5,7 @@
 
 #include "kernels/fused_dequant_linear.h"
 #include "kernels/grouped_experts.h"
+#include "kernels/permute_combine.h"
 #include "kernels/topk_route.h"
 
 // The CUDA backend, as cpu/backends.h is the CPU's: the dispatchers beside the public headers check
@@ -17,5 +18,10 @@ std::size_t grouped_experts_workspace(const ExpertLayerShape& shape, int tokens,
 void grouped_experts(const GroupedExpertsArgs& args, Stream stream);
 std::size_t topk_route_workspace(int experts, int batches, int tokens, int slots);
 void topk_route(const TopkRouteArgs& args, Stream stream);
+std::size_t order_by_expert_workspace(int tokens, int slots, int experts);
+void order_by_expert(const OrderByExpertArgs& args, Stream stream);
+void permute(const PermuteArgs& args, Stream stream);
+void combine(const CombineArgs& args, Stream stream);
+void combine_backward(const CombineBackwardArgs& args, Stream stream);
 
 }  // namespace thermoe::cuda
