@@ -61,7 +61,8 @@ void layer_call(benchmark::State& state, Held held) {
   std::vector<std::int32_t> pair(expert.size());
   const ExpertOrder order{first.data(), pair.data()};
   const RouterSpec router{.experts = kExperts, .k = kTopk};
-  AlignedVector<std::byte> routing(topk_route_workspace(Backend::kCpu, kExperts, 1, tokens, kTopk));
+  AlignedVector<std::byte> routing(
+      topk_route_workspace(Backend::kCpu, RouterView(router, nullptr), tokens, kTopk));
   topk_route(Backend::kCpu,
              {.logits = logits.data(),
               .tokens = tokens,

@@ -25,9 +25,9 @@ void ours(benchmark::State& state, float price, cpu::Isa isa) {
   std::vector<std::int32_t> expert(static_cast<std::size_t>(tokens) * kTopk);
   std::vector<float> weight(expert.size());
   std::vector<std::int32_t> counts(kExperts);
-  AlignedVector<std::byte> workspace(
-      topk_route_workspace(Backend::kCpu, kExperts, 1, tokens, kTopk));
   const RouterSpec router{.experts = kExperts, .k = kTopk};
+  AlignedVector<std::byte> workspace(
+      topk_route_workspace(Backend::kCpu, RouterView(router, nullptr), tokens, kTopk));
   for (auto _ : state) {
     cpu::topk_route({.logits = logits.data(),
                      .tokens = tokens,

@@ -37,7 +37,7 @@ void route(benchmark::State& state, const Case& c) {
   std::vector<std::int32_t> counts(experts);
   std::vector<float> kept(static_cast<std::size_t>(tokens));
   AlignedVector<std::byte> workspace(
-      topk_route_workspace(Backend::kCpu, c.router.experts, 1, tokens, k));
+      topk_route_workspace(Backend::kCpu, RouterView(c.router, 0), tokens, k));
   const LayerPlan row{.k = k, .k_min = c.k_min};
   for (auto _ : state) {
     topk_route(Backend::kCpu,

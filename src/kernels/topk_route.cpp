@@ -37,8 +37,7 @@ void check_shape(Backend backend, const TopkRouteArgs& a) {
   THERMOE_EXPECT(!any || !a.order.first || a.order.pair, "an order needs both first and pair");
   THERMOE_EXPECT(!a.order.first || a.batches == 1, "an order is of one batch, not of {}",
                  a.batches);
-  const std::size_t wanted =
-      topk_route_workspace(backend, a.router.experts, a.batches, a.tokens, a.slots);
+  const std::size_t wanted = topk_route_workspace(backend, a.router, a.tokens, a.slots);
   THERMOE_EXPECT(wanted == 0 || (a.workspace && a.workspace_size >= wanted),
                  "workspace_size={} is less than {}", a.workspace ? a.workspace_size : 0, wanted);
 }
@@ -76,10 +75,9 @@ RouterView::RouterView(const RouterSpec& spec, const float* layer_bias)
 RouterView::RouterView(const RouterSpec& spec, int layer)
     : RouterView(spec, spec.selection_bias.empty() ? nullptr : spec.layer_bias(layer).data()) {}
 
-std::size_t topk_route_workspace(Backend backend, int experts, [[maybe_unused]] int batches,
-                                 [[maybe_unused]] int tokens, [[maybe_unused]] int slots) {
-  if (backend == Backend::kCpu) return cpu::WorkspaceRows::byte_size(experts);
-  return cuda::topk_route_workspace(experts, batches, tokens, slots);
+std::size_t topk_route_workspace(Backend backend, const RouterView& router, int tokens, int slots) {
+  if (backend == Backend::kCpu) return cpu::WorkspaceRows::byte_size(router.experts);
+  return cuda::topk_route_workspace(router, tokens, slots);
 }
 
 void topk_route(Backend backend, const TopkRouteArgs& args, Stream stream) {

@@ -83,8 +83,8 @@ struct TopkRouteArgs {
   std::size_t workspace_size = 0;  ///< at least topk_route_workspace(...)
 };
 
-/// Bytes of scratch memory for calls of up to so many experts, batches, tokens and slots.
-std::size_t topk_route_workspace(Backend backend, int experts, int batches, int tokens, int slots);
+/// Bytes of scratch memory for calls of so many tokens a batch and slots, or fewer of either.
+std::size_t topk_route_workspace(Backend backend, const RouterView& router, int tokens, int slots);
 
 /// Picks k experts a token and gives them mixing weights (docs/theory.md, routing and activation
 /// pricing). p = the router's score of the logits. The model alone, the *baseline*, would pick the

@@ -22,8 +22,8 @@ AdaptiveRouter::AdaptiveRouter(RouterSpec router, int max_tokens)
   kept_mass_.resize(max_tokens);
   first_.resize(experts + 1);
   pair_.resize(picks);
-  workspace_.resize(
-      topk_route_workspace(Backend::kCpu, router_.experts, 1, max_tokens, router_.experts));
+  workspace_.resize(topk_route_workspace(Backend::kCpu, RouterView(router_, nullptr), max_tokens,
+                                         router_.experts));
 }
 
 int AdaptiveRouter::slots(const RoutingPlan& plan, int layer) const {

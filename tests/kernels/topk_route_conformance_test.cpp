@@ -143,7 +143,7 @@ TEST_P(TopkRouteConformanceTest, SixteenBitLogitsAreWidenedExactly) {
     std::vector<float> weight(bits.size());
     std::vector<float> masked(bits.size());
     AlignedVector<std::byte> workspace(
-        topk_route_workspace(Backend::kCpu, kMaxExperts, 1, tokens, kMaxExperts));
+        topk_route_workspace(Backend::kCpu, RouterView(router, nullptr), tokens, kMaxExperts));
     GetParam().topk_route({.logits = type == FloatType::kBf16 ? GateLogits::bf16(bits.data())
                                                               : GateLogits::f16(bits.data()),
                            .tokens = tokens,

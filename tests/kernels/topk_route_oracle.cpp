@@ -273,8 +273,8 @@ RouteResult route(const KernelBackend& backend, const RouteProblem& problem) {
   result.first.assign(static_cast<std::size_t>(problem.experts) + 1, -77);
   result.pair.assign(cells, -77);
   AlignedVector<std::byte> workspace(
-      topk_route_workspace(Backend::kCpu, std::clamp(problem.experts, 1, kMaxExperts), 1,
-                           problem.tokens, std::max(problem.slots(), 1)),
+      topk_route_workspace(Backend::kCpu, RouterView(router, nullptr), problem.tokens,
+                           problem.slots()),
       std::byte{0xb2});
   backend.topk_route({.logits = logits,
                       .tokens = problem.tokens,

@@ -213,7 +213,8 @@ TEST_P(TopkRouteTest, BatchesRouteAsByAsManyCalls) {
   std::vector<std::int32_t> counts(3 * 40);
   const StepState first{.step = 5};
   const LayerPlan row{.k = 4, .k_min = 1, .extra_k_share = 0.4F};
-  AlignedVector<std::byte> workspace(topk_route_workspace(Backend::kCpu, 40, 3, 6, slots));
+  AlignedVector<std::byte> workspace(
+      topk_route_workspace(Backend::kCpu, RouterView(problem.router(), nullptr), 6, slots));
   GetParam().topk_route({.logits = logits.data(),
                          .tokens = 6,
                          .batches = 3,

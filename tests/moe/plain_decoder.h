@@ -143,9 +143,9 @@ class PlainDecoder {
     std::vector<std::int32_t> ids(c.top_k);
     std::vector<std::int32_t> counts(c.experts);
     std::vector<float> mix(c.top_k);
-    AlignedVector<std::byte> workspace(
-        topk_route_workspace(Backend::kCpu, c.experts, 1, 1, c.top_k));
     const RouterSpec router{.experts = c.experts, .k = c.top_k};
+    AlignedVector<std::byte> workspace(
+        topk_route_workspace(Backend::kCpu, RouterView(router, nullptr), 1, c.top_k));
     topk_route(Backend::kCpu,
                {.logits = logits,
                 .tokens = 1,

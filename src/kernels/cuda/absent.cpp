@@ -38,7 +38,7 @@ void combine(const CombineArgs&, Stream) { throw UsageError(kAbsent); }
 void combine_backward(const CombineBackwardArgs&, Stream) { throw UsageError(kAbsent); }
 void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
 
-std::size_t topk_route_workspace(int, int, int, int) { throw UsageError(kAbsent); }
+std::size_t topk_route_workspace(const RouterView&, int, int) { throw UsageError(kAbsent); }
 void topk_route(const TopkRouteArgs&, Stream) { throw UsageError(kAbsent); }
 
 }  // namespace cuda

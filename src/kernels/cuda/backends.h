@@ -16,7 +16,7 @@ namespace thermoe::cuda {
 void fused_dequant_linear(const FusedDequantLinearArgs& args, Stream stream);
 std::size_t grouped_experts_workspace(const ExpertLayerShape& shape, int tokens, int slots);
 void grouped_experts(const GroupedExpertsArgs& args, Stream stream);
-std::size_t topk_route_workspace(int experts, int batches, int tokens, int slots);
+std::size_t topk_route_workspace(const RouterView& router, int tokens, int slots);
 void topk_route(const TopkRouteArgs& args, Stream stream);
 std::size_t order_by_expert_workspace(int tokens, int slots, int experts);
 void order_by_expert(const OrderByExpertArgs& args, Stream stream);

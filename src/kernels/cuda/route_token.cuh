@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <type_traits>
+
+#include "core/spread_extra.h"
+#include "kernels/cuda/route_scores.cuh"
+
+// A warp routes a token; lane l holds its experts l, l + 32, … in registers. What all lanes need of
+// the picks lies in memory, by slot.
+namespace thermoe::cuda {
+
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = ~0U;
+
+/// What of a call holds for all tokens of a batch.
+struct RouteFlags {
+  static constexpr unsigned kModelBias = 1;    ///< beta is not all 0
+  static constexpr unsigned kPlanBias = 2;     ///< b is not all 0
+  static constexpr unsigned kPriced = 4;       ///< a price is not 0, in decode
+  static constexpr unsigned kFinitePrice = 8;  ///< one is not infinite: losses count
+
+  unsigned bits = 0;
+  __device__ bool has(unsigned flag) const { return (bits & flag) != 0; }
+};
+
+/// The flags that expert e alone sets.
+__device__ inline unsigned flags_of(const TopkRouteArgs& a, int e) {
+  unsigned flags = 0;
+  if (a.router.bias && a.router.bias[e] != 0.0F) flags |= RouteFlags::kModelBias;
+  if (a.plan.selection_bias && a.plan.selection_bias[e] != 0.0F) flags |= RouteFlags::kPlanBias;
+  if (a.plan.activation_price && !(a.step && a.step->phase == StepState::kPrefill)) {
+    const float price = a.plan.activation_price[e];
+    if (price != 0.0F) flags |= RouteFlags::kPriced;
+    if (price != infinity()) flags |= RouteFlags::kFinitePrice;
+  }
+  return flags;
+}
+
+__device__ inline int valid_tokens(const TopkRouteArgs& a) {
+  const int valid = a.step ? a.step->valid_tokens : StepState::kAllTokens;
+  return valid < 0 ? a.tokens : min(valid, a.tokens);
+}
+
+/// Where a token stands in the call, and how many experts it takes.
+struct TokenPlace {
+  __device__ TokenPlace(const TopkRouteArgs& a, int batch, int token, int valid)
+      : row(std::int64_t{batch} * a.tokens + token), k(min(a.router.k, a.slots)) {
+    if (!a.plan.row) return;
+    const LayerPlan plan = *a.plan.row;
+    const std::uint64_t step = (a.step ? a.step->step : 0) + batch;
+    const int whole = min(max(plan.k, 1), a.router.experts);
+    k = whole + (has_extra(plan.extra_k_share, a.plan.layer, step, token, valid) ? 1 : 0);
+    k = min(k, min(a.router.experts, a.slots));
+    k_min = min(max(plan.k_min, 1), whole) +
+            (has_extra(plan.extra_k_min_share, a.plan.layer, step, token, valid) ? 1 : 0);
+    k_min = min(k_min, k);
+  }
+
+  std::int64_t row;
+  int k;
+  int k_min = 1;
+};
+
+/// What is kept of a token between the steps of a call.
+struct TokenState {
+  std::int32_t* id;  ///< [kept] picks, best first; behind `picked` they mean nothing
+  float* mass;       ///< [kept] of them
+  float* lost;       ///< [kept] what the token would lose with each
+  int picked = 0;
+  float top_mass = 0.0F;
+  float highest = 0.0F;
+  float whole = 0.0F;
+};
+
+/// A token's experts: lane l has l + 32 j at place j.
+template <int kPlaces>
+class WarpToken {
+ public:
+  __device__ WarpToken(const TopkRouteArgs& args, RouteFlags flags, int lane)
+      : a_(args), flags_(flags), lane_(lane) {}
+
+  /// Reads the logits; keys are those of the model alone. `ranks`: [experts] floats of scratch of
+  /// this warp, for routers with groups.
+  __device__ void read(const TokenPlace& at, TokenState& s, float* ranks) {
+    first_ = at.row * a_.router.experts;
+    std::uint32_t best = 0;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      x_[j] = e < a_.router.experts ? logit(a_.logits, first_ + e) : nan_value();
+      key_[j] = key_of(x_[j]);
+      best = max(best, key_[j]);
+    }
+    best = __reduce_max_sync(kAllLanes, best);
+    const float highest = best == 0 ? 0.0F : value_of(best);
+    s.highest = highest >= -3.402823466e+38F ? highest : 0.0F;
+    const bool biased = flags_.has(RouteFlags::kModelBias);
+    const bool sums = a_.router.score == ScoreFunction::kSoftmax &&
+                      (biased || a_.router.denominator == WeightDenominator::kNone);
+    s.whole = sums ? whole_mass(s.highest) : 1.0F;
+    const bool grouped = a_.router.groups_kept < a_.router.groups;
+    if (!biased && !grouped) return;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      float score = mass_of(a_.router.score, x_[j], s.highest);
+      if (biased && e < a_.router.experts) score = score + a_.router.bias[e] * s.whole;
+      score_[j] = score;
+    }
+    if (grouped) keep_own_groups(ranks);
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) key_[j] = key_of(biased ? score_[j] : x_[j]);
+  }
+
+  /// Keys under the plan's bias.
+  __device__ void lower_by_bias(const TokenState& s) {
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      if (e >= a_.router.experts) continue;
+      const float score = flags_.has(RouteFlags::kModelBias)
+                              ? score_[j]
+                              : mass_of(a_.router.score, x_[j], s.highest);
+      key_[j] = key_of(score - a_.plan.selection_bias[e] * s.top_mass);
+    }
+  }
+
+  /// The k best experts that `allowed(e)` lets through, into s.id; their masses beside them.
+  template <class Allowed>
+  __device__ void pick(int k, Allowed allowed, TokenState& s) {
+    std::uint32_t left[kPlaces];
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      left[j] = key_[j] != 0 && allowed(j * kWarp + lane_) ? key_[j] : 0;
+    }
+    int n = 0;
+    Best own(left, lane_);
+    for (; n < k; ++n) {
+      const std::uint32_t best = __reduce_max_sync(kAllLanes, own.key);
+      if (best == 0) break;
+      const unsigned winner = __reduce_min_sync(kAllLanes, own.key == best ? own.id : ~0U);
+      if (lane_ == 0) s.id[n] = static_cast<std::int32_t>(winner);
+      if (own.id != winner) continue;
+#pragma unroll
+      for (int j = 0; j < kPlaces; ++j) {
+        if (static_cast<unsigned>(j * kWarp + lane_) == winner) left[j] = 0;
+      }
+      own = Best(left, lane_);
+    }
+    s.picked = n;
+    __syncwarp();
+    for (int i = lane_; i < n; i += kWarp) {
+      s.mass[i] = mass_of(a_.router.score, logit(a_.logits, first_ + s.id[i]), s.highest);
+    }
+    __syncwarp();
+  }
+
+  /// What the token would lose with each of its picks: the best expert that `in_union(e)` and that
+  /// it did not pick would take its place.
+  template <class InUnion>
+  __device__ void find_losses(InUnion in_union, TokenState& s) {
+    unsigned picks = 0;  // places of this lane that the token picked
+    for (int n = 0; n < s.picked; ++n) {
+      if (s.id[n] % kWarp == lane_) picks |= 1U << s.id[n] / kWarp;
+    }
+    std::uint32_t left[kPlaces];
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const bool other = key_[j] != 0 && (picks >> j & 1U) == 0 && in_union(j * kWarp + lane_);
+      left[j] = other ? key_[j] : 0;
+    }
+    const Best own(left, lane_);
+    const std::uint32_t next_key = __reduce_max_sync(kAllLanes, own.key);
+    const unsigned next = __reduce_min_sync(kAllLanes, own.key == next_key ? own.id : ~0U);
+    const bool biased =
+        flags_.has(RouteFlags::kModelBias) && a_.router.loss_scores == LossScores::kBiased;
+    float fallback = 0.0F;
+    if (next_key != 0) {
+      fallback = mass_of(a_.router.score, logit(a_.logits, first_ + next), s.highest);
+      if (biased) fallback = fallback + a_.router.bias[next] * s.whole;
+    }
+    for (int i = lane_; i < s.picked; i += kWarp) {
+      float score = s.mass[i];
+      if (biased) score = score + a_.router.bias[s.id[i]] * s.whole;
+      const float lost = (score - fallback) / s.top_mass;
+      s.lost[i] = s.top_mass > 0.0F && lost > 0.0F ? lost : 0.0F;
+    }
+  }
+
+ private:
+  /// The best of a lane's keys; of equal ones the lowest id. Key 0: there is none.
+  struct Best {
+    __device__ Best(const std::uint32_t (&keys)[kPlaces], int lane) : key(keys[0]), id(lane) {
+#pragma unroll
+      for (int j = 1; j < kPlaces; ++j) {
+        if (keys[j] > key) key = keys[j], id = j * kWarp + lane;
+      }
+    }
+    std::uint32_t key;
+    unsigned id;
+  };
+
+  /// Masses summed as the CPU's sixteen lanes sum them: e, e + 16, … and then halves.
+  __device__ float whole_mass(float highest) const {
+    float total = 0.0F;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const float own = x_[j] == x_[j] ? mass_of(a_.router.score, x_[j], highest) : 0.0F;
+      const float behind = __shfl_xor_sync(kAllLanes, own, 16);
+      total = total + own;
+      total = total + behind;
+    }
+    for (int width = 8; width > 0; width /= 2) {
+      total = total + __shfl_xor_sync(kAllLanes, total, width);
+    }
+    return __shfl_sync(kAllLanes, total, 0);
+  }
+
+  /// NaN for logits and scores outside the token's groups_kept best groups.
+  __device__ void keep_own_groups(float* ranks) {
+    const int experts = a_.router.experts;
+    const int size = experts / a_.router.groups;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      if (e < experts) ranks[e] = score_[j];
+    }
+    __syncwarp();
+    std::uint32_t rank[kPlaces];
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int g = j * kWarp + lane_;
+      rank[j] = g < a_.router.groups ? key_of(group_rank(ranks + g * size, size)) : 0;
+    }
+    __syncwarp();
+    for (int n = 0; n < a_.router.groups_kept; ++n) {
+      const Best own(rank, lane_);
+      const std::uint32_t best = __reduce_max_sync(kAllLanes, own.key);
+      const unsigned winner = __reduce_min_sync(kAllLanes, own.key == best ? own.id : ~0U);
+#pragma unroll
+      for (int j = 0; j < kPlaces; ++j) {
+        if (static_cast<unsigned>(j * kWarp + lane_) == winner) rank[j] = 0;  // taken
+        const int e = j * kWarp + lane_;
+        if (e < experts && static_cast<unsigned>(e / size) == winner) ranks[e] = nan_value();
+      }
+    }
+    __syncwarp();
+    // What is NaN now is the token's own, or was NaN.
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      if (e < experts && ranks[e] == ranks[e]) x_[j] = score_[j] = nan_value();
+    }
+    __syncwarp();
+  }
+
+  __device__ static float group_rank(const float* score, int size) {
+    float first = -infinity();
+    float second = -infinity();
+    for (int e = 0; e < size; ++e) {
+      const float x = score[e];
+      const float smaller = x > first ? first : x;
+      first = x > first ? x : first;
+      second = smaller > second ? smaller : second;
+    }
+    return second > -infinity() ? first + second : first;
+  }
+
+  const TopkRouteArgs& a_;
+  RouteFlags flags_;
+  int lane_;
+  std::int64_t first_ = 0;
+  float x_[kPlaces];
+  float score_[kPlaces];
+  std::uint32_t key_[kPlaces];
+};
+
+/// Calls launch(places) with the experts a lane must hold, as a constant.
+template <class Launch>
+void with_places(int experts, const Launch& launch) {
+  if (experts <= 64) return launch(std::integral_constant<int, 2>());
+  if (experts <= 128) return launch(std::integral_constant<int, 4>());
+  if (experts <= 256) return launch(std::integral_constant<int, 8>());
+  if (experts <= 512) return launch(std::integral_constant<int, 16>());
+  launch(std::integral_constant<int, 32>());
+}
+
+/// Sum over the first picks in slot order.
+__device__ inline float sum_of_masses(const TokenState& s, int most) {
+  float sum = 0.0F;
+  for (int n = 0; n < most; ++n) sum += s.mass[n];
+  return sum;
+}
+
+/// Picks before any price; leaves s complete but for its losses.
+template <int kPlaces>
+__device__ void pick_unpriced(const TopkRouteArgs& a, RouteFlags flags, const TokenPlace& at,
+                              WarpToken<kPlaces>& token, float* ranks, TokenState& s) {
+  const auto any = [](int) { return true; };
+  token.read(at, s, ranks);
+  token.pick(max(at.k, a.router.k), any, s);
+  s.top_mass = sum_of_masses(s, min(s.picked, a.router.k));
+  s.picked = min(s.picked, at.k);
+  if (!flags.has(RouteFlags::kPlanBias)) return;
+  token.lower_by_bias(s);
+  token.pick(at.k, any, s);
+}
+
+/// Ids, weights and kept mass of a token's picks, by one warp.
+__device__ inline void write_picks(const TopkRouteArgs& a, const TokenPlace& at,
+                                   const TokenState& s, int lane) {
+  const float mass = sum_of_masses(s, s.picked);
+  float unit = mass;
+  if (a.router.denominator == WeightDenominator::kReference) unit = s.top_mass;
+  if (a.router.denominator == WeightDenominator::kNone) unit = s.whole == 0.0F ? 1.0F : s.whole;
+  const float scale = a.router.routed_scale;
+  for (int n = lane; n < a.slots; n += kWarp) {
+    const bool used = n < s.picked;
+    float weight = 0.0F;
+    if (used)
+      weight = unit > 0.0F ? s.mass[n] / unit * scale : scale / static_cast<float>(s.picked);
+    a.expert[at.row * a.slots + n] = used ? s.id[n] : -1;
+    a.weight[at.row * a.slots + n] = weight;
+  }
+  if (a.kept_mass && lane == 0) {
+    const float kept = mass / s.top_mass;
+    a.kept_mass[at.row] = s.top_mass > 0.0F && kept < 1.0F ? kept : 1.0F;
+  }
+}
+
+/// A padding row, by one warp.
+__device__ inline void write_padding(const TopkRouteArgs& a, std::int64_t row, int lane) {
+  for (int n = lane; n < a.slots; n += kWarp) {
+    a.expert[row * a.slots + n] = -1;
+    a.weight[row * a.slots + n] = 0.0F;
+  }
+  if (a.kept_mass && lane == 0) a.kept_mass[row] = 1.0F;
+}
+
+/// What needs the batch's counts: masked logits, then filled slots. By one warp; `lowest` is the
+/// lowest id that runs, else 0.
+__device__ inline void finish_row(const TopkRouteArgs& a, std::int64_t row,
+                                  const std::int32_t* counts, int lowest, int lane) {
+  const int experts = a.router.experts;
+  std::int32_t* ids = a.expert + row * a.slots;
+  if (a.masked_logits) {
+    float* masked = a.masked_logits + row * experts;
+    for (int e = lane; e < experts; e += kWarp) {
+      masked[e] = counts[e] > 0 ? kMaskedLogit / 2 : kMaskedLogit;
+    }
+    __syncwarp();
+    for (int n = lane; n < a.slots; n += kWarp) {
+      if (ids[n] < 0) continue;
+      const float x = logit(a.logits, row * experts + ids[n]);
+      masked[ids[n]] = x < kMaskedLogit / 4 ? kMaskedLogit / 4 : x;
+    }
+  }
+  if (a.fill_slots) {
+    const std::int32_t best = ids[0];
+    __syncwarp();
+    for (int n = lane; n < a.slots; n += kWarp) {
+      if (ids[n] < 0) ids[n] = best >= 0 ? best : lowest;
+    }
+  }
+}
+
+}  // namespace thermoe::cuda
