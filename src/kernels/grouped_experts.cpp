@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/grouped_experts.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cuda/backends.h"
+#include "kernels/topk_route.h"
 
 namespace thermoe {
 namespace {
 
 void check(Backend backend, const GroupedExpertsArgs& a) {
   THERMOE_EXPECT(a.bank.holds(0) || a.bank.holds(1), "the expert bank is empty");
+  THERMOE_EXPECT(a.bank.shape.experts >= 1 && a.bank.shape.experts <= kMaxExperts,
+                 "experts={} is outside 1..{}", a.bank.shape.experts, kMaxExperts);
   THERMOE_EXPECT(a.tokens >= 0 && a.slots >= 1, "tokens={} or slots={} is out of range", a.tokens,
                  a.slots);
   const std::int64_t picks = std::int64_t{a.tokens} * a.slots;
@@ -55,6 +59,20 @@ void check_values(const GroupedExpertsArgs& a) {
   }
 }
 
+void check_cuda(const GroupedExpertsArgs& a) {
+  THERMOE_EXPECT(!a.bank.has_f32(),
+                 "the cuda backend runs bf16 and int4 experts; these are f32, not exact in bf16");
+  THERMOE_EXPECT(a.slots <= kMaxExperts, "slots={} is more than {}", a.slots, kMaxExperts);
+  THERMOE_EXPECT(reinterpret_cast<std::uintptr_t>(a.hidden) % 16 == 0,
+                 "hidden is not aligned to 16 bytes");
+  // Kernels count elements of rows in 32 bits.
+  const std::int64_t picks = std::int64_t{a.tokens} * a.slots;
+  const std::int64_t cells = std::max(a.tokens * std::int64_t{a.bank.shape.padded_model()},
+                                      picks * a.bank.shape.padded_ff());
+  THERMOE_EXPECT(cells <= UINT32_MAX, "tokens={} of slots={}: more than {} activations", a.tokens,
+                 a.slots, UINT32_MAX);
+}
+
 }  // namespace
 
 std::size_t grouped_experts_workspace(Backend backend, const ExpertLayerShape& shape, int tokens,
@@ -72,9 +90,7 @@ void grouped_experts(Backend backend, const GroupedExpertsArgs& args, Stream str
       check_values(args);
       return cpu::grouped_experts(args, cpu::best_isa());
     case Backend::kCuda:
-      THERMOE_EXPECT(
-          !args.bank.has_f32(),
-          "the cuda backend runs bf16 and int4 experts; these are f32, not exact in bf16");
+      check_cuda(args);
       return cuda::grouped_experts(args, stream);
     case Backend::kTriton:
       THERMOE_EXPECT(false, "the triton backend has no grouped experts");

@@ -159,7 +159,7 @@ Batch batch_for(const KernelBackend& backend, const ExpertLayerShape& shape, int
 void expect_matches_oracle(const KernelBackend& backend, const std::vector<float>& out,
                            const LayerWeights& w, const Batch& batch, double output_error) {
   const int d = w.shape.d_model;
-  const double rounding = backend.multiplies_bf16 ? 1.02 / 512.0 : 0.0;
+  const double rounding = backend.multiplies_bf16 ? 1.02 / 256.0 : 0.0;
   for (int t = 0; t < batch.tokens; ++t) {
     std::vector<Output> want(d);
     for (int s = 0; s < batch.slots; ++s) {

@@ -81,6 +81,20 @@ TEST_P(GroupedExpertsTest, ATokenWithoutExpertsGetsZeros) {
   EXPECT_NE(out[0], 0.0F);
 }
 
+// What a sanitizer can watch in its time: every kernel, whole and ragged.
+TEST_P(GroupedExpertsTest, MatchesTheOracleInCallsSmallEnoughToSanitize) {
+  for (const ExpertKind kind : {ExpertKind::kSwiGlu, ExpertKind::kGelu}) {
+    for (const int tokens : {3, 12, 30, 70}) {
+      const ExpertLayerShape shape{.experts = 3, .d_model = 70, .d_ff = 40, .kind = kind};
+      const LayerWeights weights = weights_for(GetParam(), shape, /*biased=*/true);
+      ExpertBank bank(shape);
+      bank.load_f32(weights.tensors());
+      const Batch batch = batch_for(GetParam(), shape, tokens, 2);
+      expect_matches_oracle(GetParam(), run(GetParam(), bank, batch), weights, batch);
+    }
+  }
+}
+
 // From less than a block of tokens an expert to many, evenly and all to one.
 TEST_P(GroupedExpertsTest, MatchesTheOracleForAnyNumberOfTokensAnExpert) {
   for (const auto& [experts, tokens, slots] :
@@ -111,13 +125,14 @@ TEST_P(GroupedExpertsTest, MatchesTheOracleForAnyNumberOfActiveExperts) {
 
 // Inputs beyond those that a kernel takes in one piece, whole and ragged.
 TEST_P(GroupedExpertsTest, MatchesTheOracleForWideExperts) {
-  for (const auto& [d, ff] : {std::pair{512, 192}, {584, 328}, {345, 257}}) {
-    SCOPED_TRACE(testing::Message() << d << ' ' << ff);
+  for (const auto& [d, ff, tokens] :
+       {std::tuple{512, 192, 11}, {584, 328, 11}, {345, 257, 11}, {345, 257, 140}}) {
+    SCOPED_TRACE(testing::Message() << d << ' ' << ff << ' ' << tokens);
     const ExpertLayerShape shape{.experts = 3, .d_model = d, .d_ff = ff};
     const LayerWeights weights = weights_for(GetParam(), shape);
     ExpertBank bank(shape);
     bank.load_f32(weights.tensors());
-    const Batch batch = batch_for(GetParam(), shape, 11, 2);
+    const Batch batch = batch_for(GetParam(), shape, tokens, 2);
     expect_matches_oracle(GetParam(), run(GetParam(), bank, batch), weights, batch);
   }
 }
