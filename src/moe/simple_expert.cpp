@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "moe/expert_rows.h"
 
 namespace thermoe {
 
@@ -38,6 +39,17 @@ at::Tensor SimpleExpert::forward(const at::Tensor& x, const at::Tensor& gates,
   // down [E, d, f] as one [d, E f] matrix.
   const at::Tensor wide = down.to(compute).permute({1, 0, 2}).reshape({d, experts * f});
   return at::linear(hidden.view({tokens, experts * f}), wide).to(at::kFloat);
+}
+
+at::Tensor SimpleExpert::forward(const at::Tensor& x, const at::Tensor& ids,
+                                 const at::Tensor& weights, at::ScalarType compute) const {
+  const auto d = gate.size(2);
+  THERMOE_EXPECT(x.dim() == 2 && x.size(1) == d, "x must be [tokens, {}]", d);
+  const ExpertRows picks(ids, gate.size(0));
+  const at::Tensor rows = picks.permute(x.to(compute));
+  const auto halves = picks.linear(rows, at::cat({gate, up}, 1).to(compute)).chunk(2, -1);
+  const at::Tensor hidden = at::silu(halves[0]) * halves[1];
+  return picks.combine(picks.linear(hidden, down.to(compute)), weights).to(at::kFloat);
 }
 
 }  // namespace thermoe

@@ -24,6 +24,14 @@ struct SimpleExpert {
   /// backward sorts).
   at::Tensor forward(const at::Tensor& x, const at::Tensor& gates,
                      at::ScalarType compute = at::kFloat) const;
+
+  /// The same from picks: ids [tokens, slots] i32, -1 where a token takes fewer, and their weights
+  /// [tokens, slots] f32. Computes each expert on its own tokens' rows (moe/expert_rows.h): a
+  /// share k / E of the wide form's work. On CUDA in bf16 nothing waits for the device; in f32
+  /// LibTorch's grouped product fetches the experts' counts. d_model and d_ff must be multiples of
+  /// 16 bytes.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& ids, const at::Tensor& weights,
+                     at::ScalarType compute = at::kFloat) const;
 };
 
 }  // namespace thermoe

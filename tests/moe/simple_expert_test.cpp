@@ -91,8 +91,55 @@ TEST_F(SimpleExpertTest, OnlyExpertsThatATokenTakesGetAGradient) {
   }
 }
 
+/// Gradients of x, the three weights and the mixing weights, after a form's backward pass.
+std::vector<at::Tensor> gradients(const at::Tensor& out, const std::vector<at::Tensor>& of) {
+  torch::manual_seed(11);
+  return torch::autograd::grad({(out * at::randn(out.sizes())).sum()}, of);
+}
+
+TEST_F(SimpleExpertTest, OnItsOwnTokensRowsIsTheWideFormWithTheSameGradients) {
+  const at::Tensor ids = routing_.indices.clone();
+  at::Tensor weights = routing_.weights.clone();
+  ids[1][2] = -1;  // a token that takes fewer
+  ids[4].fill_(-1);
+  const at::Tensor taken = ids.ge(0).to(at::kFloat);
+  for (at::Tensor* t : {&x_, &experts_.gate, &experts_.up, &experts_.down, &weights}) {
+    t->set_requires_grad(true);
+  }
+  const std::vector<at::Tensor> leaves{x_, experts_.gate, experts_.up, experts_.down, weights};
+  const at::Tensor gates =
+      at::zeros_like(gates_).scatter_add(1, ids.clamp_min(0).to(at::kLong), weights * taken);
+  const at::Tensor wide = experts_.forward(x_, gates);
+  const at::Tensor rows = experts_.forward(x_, ids, weights);
+  EXPECT_TRUE(at::allclose(rows, wide, 1e-5, 1e-6));
+  EXPECT_TRUE(rows[4].eq(0.0).all().item<bool>());
+  const std::vector<at::Tensor> want = gradients(wide, leaves);
+  const std::vector<at::Tensor> got = gradients(rows, leaves);
+  for (std::size_t i = 0; i < leaves.size(); ++i) {
+    EXPECT_TRUE(at::allclose(got[i], want[i], 1e-4, 1e-5)) << "gradient " << i;
+  }
+}
+
+TEST_F(SimpleExpertTest, OnItsOwnTokensRowsComputesInBf16WhereAsked) {
+  const at::Tensor exact = experts_.forward(x_, routing_.indices, routing_.weights);
+  const at::Tensor rounded =
+      experts_.forward(x_, routing_.indices, routing_.weights, at::kBFloat16);
+  EXPECT_EQ(rounded.scalar_type(), at::kFloat);
+  EXPECT_LT((rounded - exact).norm().item<float>(), 2e-2 * exact.norm().item<float>());
+  EXPECT_FALSE(at::equal(rounded, exact));
+}
+
 TEST_F(SimpleExpertTest, NoTokensGiveNoRowsAndOtherShapesAreRefused) {
   EXPECT_EQ(experts_.forward(x_.slice(0, 0, 0), gates_.slice(0, 0, 0)).size(0), 0);
+  EXPECT_EQ(experts_
+                .forward(x_.slice(0, 0, 0), routing_.indices.slice(0, 0, 0),
+                         routing_.weights.slice(0, 0, 0))
+                .size(0),
+            0);
+  EXPECT_THROW(experts_.forward(x_, routing_.indices.to(at::kLong), routing_.weights),
+               PreconditionError);
+  EXPECT_THROW(experts_.forward(x_, routing_.indices, routing_.weights.slice(1, 0, 1)),
+               PreconditionError);
   EXPECT_THROW(experts_.forward(at::zeros({2, 31}), at::zeros({2, 8})), PreconditionError);
   EXPECT_THROW(experts_.forward(at::zeros({2, 32}), at::zeros({2, 7})), PreconditionError);
 }
