@@ -8,12 +8,12 @@
 #include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/linear.h"
-#include "moe/adaptive_router.h"
 #include "moe/kv_cache.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
 #include "moe/rms_norm.h"
 #include "moe/rotary_table.h"
+#include "moe/step_routing.h"
 
 namespace thermoe {
 namespace {
@@ -81,6 +81,7 @@ struct Decoder::Impl {
   RoutingStats stats;
   KeptMass kept{};  // of the step under way
   LogitSample sample;
+  StepRouting step_routing;
   DecodeStep result;
 };
 
@@ -112,7 +113,8 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
              .tokens = options.streams,
              .experts = config.experts,
              .logits = std::vector<float>(cells(config.layers, options.streams) * config.experts)},
-      result{.logits = logits, .stats = stats, .sample = sample} {
+      step_routing(config.layers, config.experts, options.streams),
+      result{.logits = logits, .stats = stats, .sample = sample, .routing = step_routing.layers()} {
   for (LayerWeights& layer : w.layers) blocks.emplace_back(std::move(layer), config, options);
   const int slots = std::min(config.top_k + 1, config.experts);  // a mixed k takes one more
   workspace.resize(grouped_experts_workspace(Backend::kCpu, blocks.front().experts.shape(),
@@ -170,6 +172,7 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
   for (const float m : routing.kept_mass) kept.add(m);
+  step_routing.keep(l, routing);
   const bool mixed = options.experts == ExpertType::kMixed;
   grouped_experts(Backend::kCpu,
                   {.bank = block.experts.view(),

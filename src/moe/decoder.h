@@ -10,6 +10,7 @@
 #include "core/logit_sample.h"
 #include "core/routing_plan.h"
 #include "core/routing_stats.h"
+#include "moe/adaptive_router.h"
 #include "moe/expert_type.h"
 #include "moe/model_config.h"
 
@@ -29,6 +30,8 @@ struct DecodeStep {
   std::span<const float> logits;  ///< [streams, vocab] of the next byte
   const RoutingStats& stats;      ///< loads and kept mass of this step
   const LogitSample& sample;      ///< gate logits of this step, before the score function
+  /// [layers] who went where in each; empty from a decoder that does not say.
+  std::span<const LayerRouting> routing{};
 };
 
 /// Decodes a batch of byte streams one byte a step, with a KV cache. Each stream has its own

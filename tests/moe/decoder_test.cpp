@@ -64,6 +64,40 @@ TEST_F(DecoderOfTinyModel, BaselineEqualsPlainTopKBitForBit) {
   }
 }
 
+TEST_F(DecoderOfTinyModel, AStepSaysWhoWentWhereInEveryLayer) {
+  constexpr int kStreams = 6;
+  const auto decoder = load(kStreams);
+  RoutingPlan plan = baseline_;
+  plan.layer(0).extra_k_share = 0.5F;  // one slot more in the first layer
+  plan.layer(1).k_min = 1;
+  std::ranges::fill(plan.activation_price(1), 2.0F);
+  AdaptiveRouter router(router_spec(config_), kStreams);
+  for (unsigned s = 0; s < 4; ++s) {
+    const DecodeStep& step = decoder->step(random_bytes(kStreams, s), plan);
+    ASSERT_EQ(step.routing.size(), static_cast<std::size_t>(config_.layers));
+    double kept = 0.0;
+    for (int l = 0; l < config_.layers; ++l) {
+      const LayerRouting& said = step.routing[l];
+      const LayerRouting did = router.route(step.sample.layer(l), kStreams, plan, l, s);
+      EXPECT_EQ(said.tokens, kStreams);
+      EXPECT_EQ(said.slots, l == 0 ? config_.top_k + 1 : config_.top_k);
+      EXPECT_TRUE(std::ranges::equal(said.expert, did.expert)) << "layer " << l;
+      EXPECT_TRUE(std::ranges::equal(said.weight, did.weight)) << "layer " << l;
+      EXPECT_TRUE(std::ranges::equal(said.counts, step.stats.layer(l))) << "layer " << l;
+      EXPECT_TRUE(std::ranges::equal(said.kept_mass, did.kept_mass)) << "layer " << l;
+      for (int e = 0; e < config_.experts; ++e) {
+        ASSERT_EQ(said.order.first[e + 1] - said.order.first[e], said.counts[e]);
+        for (int i = said.order.first[e]; i < said.order.first[e + 1]; ++i) {
+          EXPECT_EQ(said.expert[said.order.pair[i]], e);
+        }
+      }
+      for (const float m : said.kept_mass) kept += m / (kStreams * config_.layers);
+    }
+    EXPECT_LT(kept, 1.0);
+    EXPECT_NEAR(kept, step.stats.kept_mass, 1e-6);
+  }
+}
+
 TEST_F(DecoderOfTinyModel, AStreamDoesNotDependOnItsNeighboursUnderBaseline) {
   const auto three = load(3);
   const auto one = load(1);

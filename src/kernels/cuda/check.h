@@ -10,6 +10,7 @@ namespace thermoe::cuda {
 /// Throws CudaError unless `result` is cudaSuccess. `call` names what was tried.
 inline void check(cudaError_t result, const char* call) {
   if (result == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch would report it again
   throw CudaError(
       fmt::format("{}: {}: {}", call, cudaGetErrorName(result), cudaGetErrorString(result)));
 }
