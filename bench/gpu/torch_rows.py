@@ -169,6 +169,30 @@ def expert_rows():
         yield Row("grouped_experts", shape, "torch_grouped_mm", size, make, least_calls=128 if tokens < 1024 else 32)
 
 
+def permute_rows():
+    """Rows by token to rows by expert by an order that is there, and back."""
+    for tokens in (16, 256, 4096):
+        cells = 2 * tokens * D_MODEL
+
+        def inputs(tokens=tokens, cells=cells):
+            order = torch.randperm(tokens * TOP_K, device="cuda")
+            return [(normal(tokens, D_MODEL), normal(tokens * TOP_K, D_MODEL)) for _ in range(sets_to_rotate(cells))], order
+
+        def make_permute(inputs=inputs):
+            sets, order = inputs()
+            token = order // TOP_K
+            return lambda i: sets[i % len(sets)][0][token]
+
+        def make_combine(inputs=inputs, tokens=tokens):
+            sets, order = inputs()
+            row = torch.argsort(order)
+            weight = torch.rand(tokens, 1, TOP_K, device="cuda").to(torch.bfloat16)
+            return lambda i: torch.bmm(weight, sets[i % len(sets)][1][row].view(tokens, TOP_K, D_MODEL))
+        shape = {"tokens": tokens, "k": TOP_K, "width": D_MODEL, "type": "bf16"}
+        yield Row("permute", shape, "torch", cells * (1 + TOP_K), make_permute)
+        yield Row("combine", shape, "torch", cells * (1 + TOP_K), make_combine)
+
+
 # --- how they are timed
 
 def capture(call, calls):
@@ -267,7 +291,7 @@ def main():
     parser.add_argument("--energy", type=float, nargs="?", const=1.0, help="measure joules over so many seconds a row")
     arguments = parser.parse_args()
 
-    rows = [row for row in [*route_rows(), *linear_rows(), *expert_rows()] if re.search(arguments.filter, row.name())]
+    rows = [row for row in [*route_rows(), *linear_rows(), *expert_rows(), *permute_rows()] if re.search(arguments.filter, row.name())]
     if arguments.list:
         print("\n".join(row.name() for row in rows))
         return 0
