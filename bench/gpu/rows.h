@@ -11,6 +11,7 @@ namespace thermoe::bench {
 
 /// Plain reads of more than a gigabyte: the best of them is the bandwidth that floors follow from.
 std::vector<Row> read_rows();
+std::vector<Row> permute_combine_rows();
 std::vector<Row> fused_dequant_linear_rows();
 std::vector<Row> grouped_experts_rows();
 /// Kernels that do nothing: what a launch costs within a graph.
