@@ -5,7 +5,8 @@ namespace thermoe {
 
 std::vector<KernelBackend> kernel_backends() {
   std::vector<KernelBackend> all{
-      {"cpu", false, [](const TopkRouteArgs& a) { topk_route(Backend::kCpu, a, Stream{nullptr}); },
+      {"cpu", false, true,
+       [](const TopkRouteArgs& a) { topk_route(Backend::kCpu, a, Stream{nullptr}); },
        [](const FusedDequantLinearArgs& a) {
          fused_dequant_linear(Backend::kCpu, a, Stream{nullptr});
        },

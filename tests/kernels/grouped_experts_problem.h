@@ -73,8 +73,8 @@ Batch batch_for(const KernelBackend& backend, const ExpertLayerShape& shape, int
 ///
 /// A backend of f32 is within 3e-5: sums of a hundred terms of order 1, each 2^-24 off at most,
 /// after activations of that error. One that multiplies bf16 rounds each activation between the
-/// matrices once, by 2^-8 of it at most: per output 2^-8 of the sum of |mixing weight * down weight *
-/// activation|, and 2 % of that for the f32 sums.
+/// matrices once, by 2^-8 of it at most: per output 2^-8 of the sum of |mixing weight * down weight
+/// * activation|, and 2 % of that for the f32 sums.
 void expect_matches_oracle(const KernelBackend& backend, const std::vector<float>& out,
                            const LayerWeights& weights, const Batch& batch,
                            double output_error = 0.0);

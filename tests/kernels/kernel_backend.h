@@ -14,6 +14,8 @@ struct KernelBackend {
   const char* name;
   /// Weights and activations that enter a product are rounded to bf16: f32 weights are refused.
   bool multiplies_bf16;
+  /// It can look at plan and step before it runs, and refuse them.
+  bool reads_host_memory;
   void (*topk_route)(const TopkRouteArgs&);
   void (*fused_dequant_linear)(const FusedDequantLinearArgs&);
   void (*grouped_experts)(const GroupedExpertsArgs&);
@@ -30,6 +32,7 @@ KernelBackend cpu_backend(const char* name) {
   return {
       .name = name,
       .multiplies_bf16 = false,
+      .reads_host_memory = true,
       .topk_route =
           [](const TopkRouteArgs& a) {
             topk_route(Backend::kCpu, a, Stream{nullptr}), cpu::topk_route(a, isa);

@@ -351,10 +351,11 @@ TEST_P(TopkRouteTest, RefusesBadArguments) {
   refuses([](RouteProblem& p) { p.k = 4; });
   refuses([](RouteProblem& p) { p.k = 0; });
   refuses([](RouteProblem& p) { p.experts = kMaxExperts + 1; });
-  refuses([](RouteProblem& p) { p.plan_k = 4; });
-  refuses([](RouteProblem& p) { p.plan_k = 0; });
-  refuses([](RouteProblem& p) { p.step.valid_tokens = 2; });
-  refuses([](RouteProblem& p) { p.step.valid_tokens = -2; });
+  if (GetParam().reads_host_memory) {
+    refuses([](RouteProblem& p) { p.plan_k = 4; });
+    refuses([](RouteProblem& p) { p.step.valid_tokens = 2; });
+    refuses([](RouteProblem& p) { p.step.valid_tokens = -2; });
+  }
   refuses([](RouteProblem& p) { p.groups = 2; });
   refuses([](RouteProblem& p) { p.groups_kept = 2; });
   refuses([](RouteProblem& p) { p.groups = 3; });  // one expert holds no two picks

@@ -2,6 +2,7 @@
 // What stands for the CUDA backends in a program that was built without them.
 #include "kernels/cuda/backends.h"
 #include "kernels/device_memory.h"
+#include "kernels/device_plan.h"
 
 namespace thermoe {
 namespace {
@@ -24,6 +25,12 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&&) noexcept = default;
 void copy_to_device(void*, std::span<const std::byte>, Stream) { throw UsageError(kAbsent); }
 void copy_to_host(std::span<std::byte>, const void*, Stream) { throw UsageError(kAbsent); }
 void synchronise(Stream) { throw UsageError(kAbsent); }
+
+struct DevicePlan::Impl {};
+DevicePlan::DevicePlan(int, int) { throw UsageError(kAbsent); }
+DevicePlan::~DevicePlan() = default;
+bool DevicePlan::update(const RoutingPlan&, Stream) { throw UsageError(kAbsent); }
+PlanLayerView DevicePlan::view(int) const { throw UsageError(kAbsent); }
 
 namespace cuda {
 
