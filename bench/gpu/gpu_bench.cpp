@@ -62,8 +62,8 @@ void add_flags(CLI::App& app, Flags& flags) {
 
 std::vector<Row> op_rows() {
   std::vector<Row> all;
-  for (const auto rows :
-       {empty_kernel_rows, grouped_experts_rows, fused_dequant_linear_rows, permute_combine_rows}) {
+  for (const auto rows : {empty_kernel_rows, topk_route_rows, grouped_experts_rows,
+                          fused_dequant_linear_rows, permute_combine_rows}) {
     for (Row& row : rows()) all.push_back(std::move(row));
   }
   return all;

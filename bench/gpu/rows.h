@@ -13,6 +13,7 @@ namespace thermoe::bench {
 std::vector<Row> read_rows();
 std::vector<Row> permute_combine_rows();
 std::vector<Row> fused_dequant_linear_rows();
+std::vector<Row> topk_route_rows();
 std::vector<Row> grouped_experts_rows();
 /// Kernels that do nothing: what a launch costs within a graph.
 std::vector<Row> empty_kernel_rows();
