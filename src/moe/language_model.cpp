@@ -72,7 +72,7 @@ at::Tensor SimpleMoELayerImpl::forward(const at::Tensor& x, const TrainingForwar
                                        TrainingRouting& routing) {
   const at::Tensor logits = at::linear(x, router_);
   routing = route_for_training(logits, top_k_, draw_k(x.size(0), top_k_, how, x.device()));
-  return experts_.forward(x, routing.gates, how.compute);
+  return experts_.forward(x, routing.ids, routing.weights, how.compute);
 }
 
 MoETransformerBlockImpl::MoETransformerBlockImpl(const ModelConfig& c) : eps_(c.norm_eps) {

@@ -45,6 +45,14 @@ at::Tensor SimpleExpert::forward(const at::Tensor& x, const at::Tensor& ids,
                                  const at::Tensor& weights, at::ScalarType compute) const {
   const auto d = gate.size(2);
   THERMOE_EXPECT(x.dim() == 2 && x.size(1) == d, "x must be [tokens, {}]", d);
+  const auto width = static_cast<std::int64_t>(16 / at::elementSize(compute));
+  if (d % width != 0 || gate.size(1) % width != 0) {
+    const at::Tensor kept = at::where(ids.ge(0), weights, 0.0);
+    return forward(x,
+                   at::zeros({x.size(0), gate.size(0)}, weights.options())
+                       .scatter_add(1, ids.clamp_min(0).to(at::kLong), kept),
+                   compute);
+  }
   const ExpertRows picks(ids, gate.size(0));
   const at::Tensor rows = picks.permute(x.to(compute));
   const auto halves = picks.linear(rows, at::cat({gate, up}, 1).to(compute)).chunk(2, -1);

@@ -6,22 +6,18 @@ namespace thermoe {
 TrainingRouting route_for_training(const at::Tensor& logits, std::int64_t k,
                                    const at::Tensor& k_per_token) {
   const at::Tensor probabilities = at::softmax(logits, -1);
-  at::Tensor picked;
-  {
-    const at::NoGradGuard no_grad;
-    const at::Tensor ids = std::get<1>(at::topk(logits, k, -1));
-    at::Tensor ones = at::ones_like(ids, logits.options());
-    if (k_per_token.defined()) {
-      // topk sorts by value: rank r stays where r < the token's k.
-      ones =
-          at::arange(k, ids.options()).unsqueeze(0).lt(k_per_token.unsqueeze(1)).to(logits.dtype());
-    }
-    picked = at::zeros_like(logits).scatter_(-1, ids, ones);
+  const at::Tensor best = std::get<1>(at::topk(logits.detach(), k, -1));
+  at::Tensor taken = at::ones_like(best, logits.options());
+  if (k_per_token.defined()) {
+    // topk sorts by value: rank r stays where r < the token's k.
+    taken =
+        at::arange(k, best.options()).unsqueeze(0).lt(k_per_token.unsqueeze(1)).to(logits.dtype());
   }
-  const at::Tensor kept = probabilities * picked;
-  return {.gates = kept / kept.sum(-1, /*keepdim=*/true),
+  const at::Tensor kept = probabilities.gather(-1, best) * taken;
+  return {.ids = at::where(taken.gt(0), best, -1).to(at::kInt),
+          .weights = kept / kept.sum(-1, /*keepdim=*/true),
           .probabilities = probabilities,
-          .picked = picked};
+          .picked = at::zeros_like(logits.detach()).scatter_(-1, best, taken)};
 }
 
 at::Tensor load_balance_loss(const TrainingRouting& routing) {

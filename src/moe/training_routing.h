@@ -7,7 +7,8 @@ namespace thermoe {
 
 /// How the router of one layer spread a training batch, with gradients.
 struct TrainingRouting {
-  at::Tensor gates;          ///< [tokens, experts] f32, zero outside the picks, rows sum to 1
+  at::Tensor ids;            ///< [tokens, k] i32, best first; -1 where a token takes fewer
+  at::Tensor weights;        ///< [tokens, k] f32, 0 in such a slot, rows sum to 1
   at::Tensor probabilities;  ///< [tokens, experts] f32
   at::Tensor picked;         ///< [tokens, experts] f32 of 0 and 1, no gradient
 };

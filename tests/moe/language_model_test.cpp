@@ -27,25 +27,25 @@ ModelConfig tiny() {
 
 at::Tensor some_bytes() { return at::randint(0, 32, {2, 12}, at::kLong); }
 
-TEST(LanguageModel, TheWideMaskedForwardEqualsExpertsOneByOne) {
+TEST(LanguageModel, ALayersForwardEqualsExpertsOneByOne) {
   torch::manual_seed(1);
   SimpleMoELayer layer(tiny());
   const at::NoGradGuard no_grad;
   const at::Tensor x = at::randn({5, 16});
   TrainingRouting routing;
-  const at::Tensor wide = layer->forward(x, {}, routing);
+  const at::Tensor all = layer->forward(x, {}, routing);
   const auto named = layer->named_parameters();
   at::Tensor one_by_one = at::zeros_like(x);
   for (int t = 0; t < 5; ++t) {
-    for (int e = 0; e < 8; ++e) {
-      const double weight = routing.gates[t][e].item<double>();
-      if (weight == 0.0) continue;
+    for (int slot = 0; slot < routing.ids.size(1); ++slot) {
+      const int e = routing.ids[t][slot].item<int>();
+      const double weight = routing.weights[t][slot].item<double>();
       const at::Tensor hidden =
           at::silu(at::mv(named["gate"][e], x[t])) * at::mv(named["up"][e], x[t]);
       one_by_one[t] += weight * at::mv(named["down"][e], hidden);
     }
   }
-  EXPECT_TRUE(at::allclose(wide, one_by_one, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(all, one_by_one, 1e-4, 1e-5));
 }
 
 TEST(LanguageModel, ALaterByteChangesNothingBeforeIt) {
@@ -97,7 +97,8 @@ TEST(TrainingRouting, RowsHoldTheKBestAndSumToOne) {
   torch::manual_seed(4);
   const TrainingRouting routing = route_for_training(at::randn({20, 8}), 3, {});
   EXPECT_TRUE(at::equal(routing.picked.sum(-1), at::full({20}, 3.0)));
-  EXPECT_TRUE(at::allclose(routing.gates.sum(-1), at::ones({20})));
+  EXPECT_TRUE(at::allclose(routing.weights.sum(-1), at::ones({20})));
+  EXPECT_TRUE(at::all(routing.picked.gather(1, routing.ids.to(at::kLong)) == 1.0).item<bool>());
   const at::Tensor worst_kept =
       at::where(routing.picked > 0, routing.probabilities, at::ones({1})).amin(-1);
   const at::Tensor best_left =
@@ -110,6 +111,9 @@ TEST(TrainingRouting, ElasticTokensTakeTheirOwnK) {
   const at::Tensor k = at::tensor({1, 2, 3, 2}, at::kLong);
   const TrainingRouting routing = route_for_training(at::randn({4, 8}), 3, k);
   EXPECT_TRUE(at::equal(routing.picked.sum(-1).to(at::kLong), k));
+  EXPECT_TRUE(at::equal(routing.ids.ge(0).sum(-1), k));
+  EXPECT_TRUE(at::equal(routing.weights.gt(0.0), routing.ids.ge(0)));
+  EXPECT_TRUE(at::allclose(routing.weights.sum(-1), at::ones({4})));
 }
 
 TEST(TrainingRouting, ABalancedRouterHasALoadBalanceLossOfOne) {

@@ -120,6 +120,17 @@ TEST_F(SimpleExpertTest, OnItsOwnTokensRowsIsTheWideFormWithTheSameGradients) {
   }
 }
 
+TEST_F(SimpleExpertTest, RowsThatTheGroupedProductDoesNotTakeGoTheWideWay) {
+  config_.d_ff = 47;
+  const SimpleExpert odd = SimpleExpert::random(config_);
+  routing_.indices[2][1] = -1;
+  gates_[2] = at::zeros({config_.experts})
+                  .scatter(0, routing_.indices[2].clamp_min(0).to(at::kLong), routing_.weights[2]);
+  gates_[2][0] = routing_.indices[2].eq(0).to(at::kFloat).dot(routing_.weights[2]);
+  EXPECT_TRUE(at::allclose(odd.forward(x_, routing_.indices, routing_.weights),
+                           odd.forward(x_, gates_), 1e-5, 1e-6));
+}
+
 TEST_F(SimpleExpertTest, OnItsOwnTokensRowsComputesInBf16WhereAsked) {
   const at::Tensor exact = experts_.forward(x_, routing_.indices, routing_.weights);
   const at::Tensor rounded =
