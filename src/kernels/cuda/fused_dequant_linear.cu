@@ -4,6 +4,7 @@
 #include "kernels/cuda/activations.cuh"
 #include "kernels/cuda/backends.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/int4_sums.cuh"
 #include "kernels/cuda/int4_unit.cuh"
 
 // One block a multiprocessor, each with a range of panels. A block keeps x in shared memory; its
@@ -16,9 +17,6 @@ namespace thermoe::cuda {
 namespace {
 
 constexpr int kMostWarps = 16;
-/// Floats from one token's sums of a panel to the next: 16 outputs, and room against bank
-/// conflicts.
-constexpr int kSumsRow = 20;
 
 template <int kMatrices>
 struct LinearCall {
@@ -97,22 +95,12 @@ class UnitStream {
   typename Int4Unit<kGroup>::Place place_;
 };
 
-/// Waits for the warps that share a panel. (Barrier 0 is the whole block's; there are 15 others,
-/// and at most 8 columns of several warps.)
-__device__ void sync_slices(int column, int slices) {
-  if (slices == 1) {
-    __syncwarp();
-  } else {
-    asm volatile("bar.sync %0, %1;" ::"r"(column + 1), "r"(slices * 32) : "memory");
-  }
-}
-
 /// A kernel may start while the one before it in the stream still runs; from here on that one has
 /// ended, and what it wrote can be read.
 __device__ void after_earlier_work() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
   asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
 
@@ -134,18 +122,6 @@ __device__ void request_x(uint4* to, const uint4* x, int tokens, int octets, int
 __device__ void permute_x(uint4* x, int count) {
   for (int i = static_cast<int>(threadIdx.x); i < count * 32; i += static_cast<int>(blockDim.x)) {
     x[i] = fragment_order(x[i]);
-  }
-}
-
-template <int kTiles>
-__device__ void store_sums(float* to, const PanelSums<kTiles>& sums, int lane) {
-  const int g = lane / 4;
-  const int t = lane % 4;
-#pragma unroll
-  for (int j = 0; j < kTiles; ++j) {
-    float* row = to + (8 * j + 2 * t) * kSumsRow + 2 * g;
-    *reinterpret_cast<float2*>(row) = {sums.value[j][0], sums.value[j][2]};
-    *reinterpret_cast<float2*>(row + kSumsRow) = {sums.value[j][1], sums.value[j][3]};
   }
 }
 
@@ -216,26 +192,26 @@ __global__ void __launch_bounds__(kMostWarps * 32, 1)
   // other for each round of panels.
   const int chunks = a.chunks();
   const auto x_of = [&](int turn) { return xs + (turn % 2) * a.chunk_units * kFragments * 32; };
-  const auto fragments = [&](int chunk) {
+  const auto fragments_of = [&](int chunk) {
     return min(a.chunk_units, units - chunk * a.chunk_units) * kFragments;
   };
   const auto request_chunk = [&](int turn, int chunk) {
     request_x<kTiles>(x_of(turn), x, tokens, octets, chunk * a.chunk_units * (kUnit / 8),
-                      fragments(chunk));
+                      fragments_of(chunk));
   };
   after_earlier_work();  // weights are nobody's output, x is
   request_chunk(0, 0);
   commit_copies();
   wait_copies<0>();
-  permute_x(x_of(0), fragments(0));
+  permute_x(x_of(0), fragments_of(0));
   __syncthreads();
 
   int stage = 0;
   int turn = 0;
   for (int panel = first_panel + column; panel - column < end_panel; panel += a.columns) {
-    PanelSums<kTiles> totals[kMatrices];
+    float totals[kMatrices][kTiles][4];
 #pragma unroll
-    for (auto& total : totals) total.clear();
+    for (auto& total : totals) clear(total);
     int u = slice;
     for (int chunk = 0; chunk < chunks; ++chunk) {
       const bool last = panel - column + a.columns >= end_panel && chunk + 1 == chunks;
@@ -248,15 +224,17 @@ __global__ void __launch_bounds__(kMostWarps * 32, 1)
           wait_copies<kStages - 2>();
           __syncwarp();
           request(ring + (stage == 0 ? kStages - 1 : stage - 1) * Shared::kStage);
-          add_unit<Operand, kGroup>(ring + stage * Shared::kStage, a.weights,
-                                    held + u * kFragments * 32, lane, totals);
+          const uint4* const fragments = held + u * kFragments * 32 + lane;
+          add_unit<Operand, kGroup, kTiles>(
+              ring + stage * Shared::kStage, a.weights,
+              [&](int c, int j) { return fragments[(c * kTiles + j) * 32]; }, lane, totals);
           stage = stage + 1 == kStages ? 0 : stage + 1;
         }
       }
       if (chunks > 1 && !last) {
         commit_copies();
         wait_copies<0>();
-        permute_x(x_of(turn + 1), fragments(next_chunk));
+        permute_x(x_of(turn + 1), fragments_of(next_chunk));
         __syncthreads();
         ++turn;
       }

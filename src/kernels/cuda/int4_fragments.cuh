@@ -62,4 +62,51 @@ __device__ inline uint4 fragment_order(uint4 x) {
           __byte_perm(x.y, x.w, 0x5410), __byte_perm(x.y, x.w, 0x7632)};
 }
 
+/// Zero points 0..15 of a lane's two outputs, for `unpack`.
+template <class Operand>
+__device__ inline uint2 zero_operands(uchar2 zero) {
+  return {Operand::kMagic | zero.x * 0x0001'0001U, Operand::kMagic | zero.y * 0x0001'0001U};
+}
+
+/// sums[j] += 32 inputs of a panel times 8 tokens each. `words`: the lane's octet of its two
+/// outputs; `x`: its octet of tokens 8j + g, in fragment order.
+template <class Operand, int kTiles>
+__device__ inline void multiply_step(const uint2& words, const uint2& zero,
+                                     const uint4 (&x)[kTiles], float (&sums)[kTiles][4]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const std::uint32_t a[4] = {unpack<Operand>(words.x, 2 * half, zero.x),
+                                unpack<Operand>(words.y, 2 * half, zero.y),
+                                unpack<Operand>(words.x, 2 * half + 1, zero.x),
+                                unpack<Operand>(words.y, 2 * half + 1, zero.y)};
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+      Operand::multiply_add(sums[j], a, half == 0 ? x[j].x : x[j].z, half == 0 ? x[j].y : x[j].w);
+    }
+  }
+}
+
+/// totals[j] += scale * sums[j], the end of a group; sums become zeros.
+template <int kTiles, int kMost>
+__device__ inline void add_group(const float2& scale, float (&sums)[kTiles][4],
+                                 float (&totals)[kMost][4]) {
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      totals[j][i] = __fmaf_rn(i < 2 ? scale.x : scale.y, sums[j][i], totals[j][i]);
+      sums[j][i] = 0.0F;
+    }
+  }
+}
+
+template <int kTiles>
+__device__ inline void clear(float (&sums)[kTiles][4]) {
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[j][i] = 0.0F;
+  }
+}
+
 }  // namespace thermoe::cuda

@@ -76,76 +76,42 @@ struct Int4Unit {
   }
 };
 
-/// Sums of a warp for 16 outputs and 8 * kTiles tokens.
-template <int kTiles>
-struct PanelSums {
-  float value[kTiles][4];
-
-  __device__ void clear() {
-#pragma unroll
-    for (auto& tile : value) {
-#pragma unroll
-      for (float& v : tile) v = 0.0F;
-    }
-  }
-};
-
 /// totals[m] += x . unit of matrix m, for kMatrices units that lie one after the other and are
-/// multiplied by the same inputs. x: those inputs in shared memory, [4][8 * kTiles tokens][4
-/// octets] of 16 bytes in fragment order. Within a group x * (q - zero) is summed by the tensor
+/// multiplied by the same inputs: x(c, j) is the lane's octet of inputs 32c .. 32c + 31 and tokens
+/// 8j .. 8j + 7, in fragment order. Within a group x * (q - zero) is summed by the tensor
 /// cores, then scale times that sum added (docs/adr/0006-int4-arithmetic.md).
-template <class Operand, int kGroup, int kMatrices, int kTiles>
+template <class Operand, int kGroup, int kTiles, int kMatrices, class Octets>
 __device__ inline void add_unit(const std::byte* unit, const Int4Matrix (&weights)[kMatrices],
-                                const uint4* x, int lane, PanelSums<kTiles> (&totals)[kMatrices]) {
+                                const Octets& x, int lane, float (&totals)[kMatrices][kTiles][4]) {
   using Unit = Int4Unit<kGroup>;
   constexpr int kSteps = kGroup / 32;
   const int g = lane / 4;
-  const std::byte* const words_of_lane = unit + Unit::chunk_at(lane % 4, g / 2) + g % 2 * 8;
-  PanelSums<kTiles> sums[kMatrices];
+  const std::byte* const words = unit + Unit::chunk_at(lane % 4, g / 2) + g % 2 * 8;
+  float sums[kMatrices][kTiles][4];
   uint2 zero[kMatrices];
+#pragma unroll
+  for (int m = 0; m < kMatrices; ++m) {
+    clear(sums[m]);
+    zero[m] = zero_operands<Operand>({Int4Weights::kMiddle, Int4Weights::kMiddle});
+  }
 #pragma unroll
   for (int c = 0; c < kUnit / 32; ++c) {
     const int group = c / kSteps;
-    uint4 b[kTiles];
+    uint4 step[kTiles];
 #pragma unroll
-    for (int j = 0; j < kTiles; ++j) b[j] = x[(c * kTiles + j) * 32 + lane];
+    for (int j = 0; j < kTiles; ++j) step[j] = x(c, j);
 #pragma unroll
     for (int m = 0; m < kMatrices; ++m) {
       const std::byte* const from = unit + m * Unit::kBytes;
-      if (c % kSteps == 0) {
-        sums[m].clear();
-        zero[m] = {Operand::kMagic | 0x0008'0008, Operand::kMagic | 0x0008'0008};
-        if (weights[m].zero_points) {
-          const auto z =
-              *reinterpret_cast<const uchar2*>(from + Unit::kZeroPoints + group * 16 + 2 * g);
-          zero[m] = {Operand::kMagic | z.x * 0x0001'0001U, Operand::kMagic | z.y * 0x0001'0001U};
-        }
+      if (c % kSteps == 0 && weights[m].zero_points) {
+        zero[m] = zero_operands<Operand>(
+            *reinterpret_cast<const uchar2*>(from + Unit::kZeroPoints + group * 16 + 2 * g));
       }
-      const auto words =
-          *reinterpret_cast<const uint2*>(words_of_lane + m * Unit::kBytes + c * 256);
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t a[4] = {unpack<Operand>(words.x, 2 * half, zero[m].x),
-                                    unpack<Operand>(words.y, 2 * half, zero[m].y),
-                                    unpack<Operand>(words.x, 2 * half + 1, zero[m].x),
-                                    unpack<Operand>(words.y, 2 * half + 1, zero[m].y)};
-#pragma unroll
-        for (int j = 0; j < kTiles; ++j) {
-          Operand::multiply_add(sums[m].value[j], a, half == 0 ? b[j].x : b[j].z,
-                                half == 0 ? b[j].y : b[j].w);
-        }
-      }
+      multiply_step<Operand>(*reinterpret_cast<const uint2*>(words + m * Unit::kBytes + c * 256),
+                             zero[m], step, sums[m]);
       if ((c + 1) % kSteps == 0) {
-        const auto scale =
-            *reinterpret_cast<const float2*>(from + Unit::kScales + group * 64 + 8 * g);
-#pragma unroll
-        for (int j = 0; j < kTiles; ++j) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            float& total = totals[m].value[j][i];
-            total = __fmaf_rn(i < 2 ? scale.x : scale.y, sums[m].value[j][i], total);
-          }
-        }
+        add_group(*reinterpret_cast<const float2*>(from + Unit::kScales + group * 64 + 8 * g),
+                  sums[m], totals[m]);
       }
     }
   }
