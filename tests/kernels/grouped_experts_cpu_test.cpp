@@ -63,6 +63,14 @@ TEST_P(CpuExpertsTest, RefusesBadArguments) {
   refuses([&](auto& a, Batch&) { --a.order.first[3]; });
   refuses([&](auto& a, Batch&) { a.order.pair[0] = 8; });
   refuses([&](auto& a, Batch&) { std::swap(a.order.pair[0], a.order.pair[5]); });
+  // Two picks of one expert, in the wrong order and the same one twice.
+  const auto busy = [](const auto& a) {
+    int e = 0;
+    while (a.order.first[e + 1] - a.order.first[e] < 2) ++e;
+    return a.order.pair + a.order.first[e];
+  };
+  refuses([&](auto& a, Batch&) { std::swap(busy(a)[0], busy(a)[1]); });
+  refuses([&](auto& a, Batch&) { busy(a)[1] = busy(a)[0]; });
 }
 
 TEST(ExpertOrder, RefusesIdsOfNoExpert) {

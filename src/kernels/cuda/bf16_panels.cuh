@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "kernels/cuda/expert_matrix.cuh"
+#include <cuda_bf16.h>
 
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/expert_bank_view.h"
+
+// bf16 panels as operands of tensor cores. mma.m16n8k16 multiplies 16 outputs of a panel (A) by 8
+// tokens (B). Row g of A is output 2g of the panel and row g + 8 output 2g + 1, so that a lane's
+// weights lie side by side: what it reads are fragments, as they lie in memory.
 namespace thermoe::cuda {
+
+/// Warps of a block, among which inputs are shared out in quarters.
+inline constexpr int kWarps = 4;
+
+/// Rows of the B operand: row[j] is where the lane's token of tile j starts, in elements of `data`.
+template <int kMost>
+struct TokenRows {
+  const __nv_bfloat16* data;
+  int stride;  ///< elements of a row that may be read
+  unsigned row[kMost];
+};
 
 /// sums += A B for 16 outputs, 8 tokens and 16 inputs.
 __device__ inline void mma_bf16(float (&sums)[4], const uint2& low, const uint2& high,
@@ -37,18 +56,17 @@ __device__ inline uint4 load_row(const __nv_bfloat16* from) {
 /// takes chunks of 64 inputs. Which inputs a fragment holds is free, as long as A and B agree: lane
 /// group t takes words 4t..4t+3 of each half of a chunk, so that a token's are 16 bytes.
 struct Bf16Panels {
-  /// Blocks a multiprocessor: as many as registers allow. Each keeps 4 to 8 KiB a warp under way.
-  template <int kMost>
-  struct Blocks {
-    static constexpr int kResident = kMost == 1 ? 4 : kMost == 2 ? 3 : 2;
-  };
   static constexpr int kChunkWords = 32;
 
   struct Panels {
     const uint2* words[2];  ///< the lane's
   };
-  struct Stage {
+  /// Two chunks of a pair of panels: one is multiplied while the other comes.
+  struct Chunk {
     uint2 a[2][8];
+  };
+  struct Stage {
+    Chunk chunks[2];
   };
 
   /// Of one launch: the pair is (gate, up) of a panel, or two panels of one matrix.
@@ -65,26 +83,37 @@ struct Bf16Panels {
     return {{at(0, first), at(1, second)}};
   }
 
+  /// Asks for the first weights of the warp's quarter.
   __device__ void start(Stage& stage, const Panels& panels, int inputs) const {
     const int words = (inputs + 1) / 2;
     const Quarter own = quarter(words);
-    if (own.first < own.end) load(stage, panels, own.first, words);
+    if (own.first < own.end) load(stage.chunks[0], panels, own.first, words);
+    if (own.first + 1 < own.end) load(stage.chunks[1], panels, own.first + 1, words);
   }
 
+  /// Adds the warp's quarter of the inputs: sums[m][j] are mma's accumulators of panel m and tokens
+  /// 8j .. 8j + 7.
   template <int kTiles, int kMost>
   __device__ void multiply(Stage& stage, const Panels& panels, const TokenRows<kMost>& rows,
                            int inputs, float (&sums)[2][kMost][4]) const {
     const int words = (inputs + 1) / 2;
     const Quarter own = quarter(words);
-    Stage other;
+    // Tokens are asked for a chunk ahead, unless they would take too many registers.
+    constexpr bool kAhead = kMost <= 2;
+    Tokens<kTiles> even;
+    Tokens<kTiles> odd;
+    if (kAhead && own.first < own.end) read(even, rows, own.first);
 #pragma unroll 1
     for (int c = own.first; c < own.end; c += 2) {
-      const bool more = c + 1 < own.end;
-      if (more) load(other, panels, c + 1, words);
-      add<kTiles>(stage, rows, c, sums);
-      if (!more) break;
-      if (c + 2 < own.end) load(stage, panels, c + 2, words);
-      add<kTiles>(other, rows, c + 1, sums);
+      if (!kAhead) read(even, rows, c);
+      if (kAhead && c + 1 < own.end) read(odd, rows, c + 1);
+      add(stage.chunks[0], even, sums);
+      if (c + 2 < own.end) load(stage.chunks[0], panels, c + 2, words);
+      if (c + 1 == own.end) break;
+      if (!kAhead) read(odd, rows, c + 1);
+      if (kAhead && c + 2 < own.end) read(even, rows, c + 2);
+      add(stage.chunks[1], odd, sums);
+      if (c + 3 < own.end) load(stage.chunks[1], panels, c + 3, words);
     }
   }
 
@@ -101,14 +130,14 @@ struct Bf16Panels {
     return {first, min(first + each, chunks)};
   }
 
-  __device__ static void load(Stage& stage, const Panels& panels, int chunk, int words) {
+  __device__ static void load(Chunk& to, const Panels& panels, int chunk, int words) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     if ((chunk + 1) * kChunkWords <= words) {
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
 #pragma unroll
         for (int m = 0; m < 2; ++m) {
-          stage.a[m][i] = load_weights(panels.words[m] + (chunk * kChunkWords + place(i)) * 8);
+          to.a[m][i] = load_weights(panels.words[m] + (chunk * kChunkWords + place(i)) * 8);
         }
       }
     } else {
@@ -117,8 +146,8 @@ struct Bf16Panels {
         const int word = chunk * kChunkWords + place(i);
 #pragma unroll
         for (int m = 0; m < 2; ++m) {
-          stage.a[m][i] = word + lane % 4 * 4 < words ? load_weights(panels.words[m] + word * 8)
-                                                      : make_uint2(0, 0);
+          to.a[m][i] = word + lane % 4 * 4 < words ? load_weights(panels.words[m] + word * 8)
+                                                   : make_uint2(0, 0);
         }
       }
     }
@@ -127,26 +156,39 @@ struct Bf16Panels {
   /// Of a chunk's words, the i-th of lane group 0.
   __device__ static constexpr int place(int i) { return i / 4 * 16 + i % 4; }
 
+  /// A chunk of the lane's tokens.
+  template <int kTiles>
+  struct Tokens {
+    uint4 x[kTiles][2];
+  };
   template <int kTiles, int kMost>
-  __device__ static void add(const Stage& stage, const TokenRows<kMost>& rows, int chunk,
-                             float (&sums)[2][kMost][4]) {
+  __device__ static void read(Tokens<kTiles>& to, const TokenRows<kMost>& rows, int chunk) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int input = chunk * kChunkWords * 2 + lane % 4 * 8;
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
-      const auto* row = rows.data + rows.row[j] + input;
-      uint4 x[2];
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        x[h] = make_uint4(0, 0, 0, 0);
-        if (input + h * 32 < rows.stride) x[h] = load_row(row + h * 32);
+        to.x[j][h] = make_uint4(0, 0, 0, 0);
+        if (input + h * 32 < rows.stride) {
+          to.x[j][h] = load_row(rows.data + rows.row[j] + input + h * 32);
+        }
       }
+    }
+  }
+
+  template <int kTiles, int kMost>
+  __device__ static void add(const Chunk& weights, const Tokens<kTiles>& tokens,
+                             float (&sums)[2][kMost][4]) {
 #pragma unroll
-      for (int m = 0; m < 2; ++m) {
+    for (int h = 0; h < 2; ++h) {
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          mma_bf16(sums[m][j], stage.a[m][4 * h], stage.a[m][4 * h + 1], x[h].x, x[h].y);
-          mma_bf16(sums[m][j], stage.a[m][4 * h + 2], stage.a[m][4 * h + 3], x[h].z, x[h].w);
+      for (int j = 0; j < kTiles; ++j) {
+        const uint4& x = tokens.x[j][h];
+#pragma unroll
+        for (int m = 0; m < 2; ++m) {
+          mma_bf16(sums[m][j], weights.a[m][4 * h], weights.a[m][4 * h + 1], x.x, x.y);
+          mma_bf16(sums[m][j], weights.a[m][4 * h + 2], weights.a[m][4 * h + 3], x.z, x.w);
         }
       }
     }

@@ -1,42 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-
+#include "kernels/cuda/bf16_panels.cuh"
 #include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/expert_output.cuh"
 
-// One matrix of every expert that has tokens, times its tokens, where these are few: reading the
-// weights is all that takes time. The frame holds for weights of any precision. Tensor cores
-// multiply 16 outputs of a panel (the A operand of mma.m16n8k16) by 8 tokens (B). The four warps of
-// a block share a unit's inputs, a quarter each; their sums are added in order, so that a token's
-// result depends neither on the batch nor on the schedule.
-//
-// `Weights` is the precision. It has
-//   struct Panels;  Panels panels(int expert, int first, int second) const;   a pair of panels
-//   struct Stage;   void start(Stage&, const Panels&, int inputs) const;  asks for the warp's first
-//   template <int kTiles, int kMost> void multiply(Stage&, const Panels&, const TokenRows<kMost>&,
-//       int inputs, float (&sums)[2][kMost][4]) const;              adds its quarter of the inputs
-//   template <int kMost> struct Blocks { kResident }                on a multiprocessor
-// and leaves sums[m][j] of panel m and tokens 8j..8j+7 as mma's accumulators, where row g of A is
-// output 2g of the panel and row g + 8 output 2g + 1: a lane's weights then lie side by side.
+// One bf16 matrix of every expert that has tokens, times its tokens, where these are few: reading
+// the weights is all that takes time, and as many bytes as registers hold are under way. The four
+// warps of a block take a quarter of a unit's inputs each; their sums are added in order, so that a
+// token's result depends neither on the batch nor on the schedule.
 namespace thermoe::cuda {
 
-inline constexpr int kWarps = 4;
 inline constexpr int kThreads = 32 * kWarps;
 
-/// Rows of the B operand: row[j] is where the lane's token of tile j starts, in elements of `data`.
+/// Blocks on a multiprocessor with room for so many tiles: as registers allow.
 template <int kMost>
-struct TokenRows {
-  const __nv_bfloat16* data;
-  int stride;  ///< elements of a row that may be read
-  unsigned row[kMost];
-};
+inline constexpr int kResidentBlocks = kMost == 1 ? 4 : 3;
 
-template <class Weights, bool kDown, int kMost>
+/// For units of up to kMost tiles of 8 tokens.
+template <bool kDown, int kMost>
 class ExpertMatrix {
  public:
-  __device__ ExpertMatrix(const ExpertMatrixArgs& args, const Weights& weights)
+  __device__ ExpertMatrix(const ExpertMatrixArgs& args, const Bf16Panels& weights)
       : a_(args),
         weights_(weights),
         gated_(!kDown && args.kind == ExpertKind::kSwiGlu),
@@ -46,8 +31,8 @@ class ExpertMatrix {
   /// All units of this block. What the kernel before writes is waited for as late as can be: the
   /// down matrices are read while the last activations are still under way. The picks are older.
   __device__ void run() {
-    let_next_start();
     if (!kDown) wait_for_previous();
+    let_next_start();  // not before: the next one takes the picks for written
     const int panel_pairs = gated_ ? a_.panels : (a_.panels + 1) / 2;
     schedule_.build(a_.picks, kMost * kTileTokens, panel_pairs);
     int u = static_cast<int>(blockIdx.x);
@@ -97,7 +82,7 @@ class ExpertMatrix {
         for (int i = 0; i < 4; ++i) sums[m][j][i] = 0.0F;
       }
     }
-    weights_.template multiply<kTiles>(stage_, panels_, rows_, a_.inputs, sums);
+    weights_.multiply<kTiles>(stage_, panels_, rows_, a_.inputs, sums);
     const ExpertUnit done = unit_;
     if (next < schedule_.units()) begin(next);
     __syncthreads();  // the sums of the unit before are read
@@ -143,22 +128,22 @@ class ExpertMatrix {
   }
 
   const ExpertMatrixArgs& a_;
-  const Weights& weights_;
+  const Bf16Panels& weights_;
   const bool gated_;
   const int warp_;
   const int lane_;
   ExpertSchedule schedule_;
   ExpertUnit unit_;
-  typename Weights::Panels panels_;
-  typename Weights::Stage stage_;
+  Bf16Panels::Panels panels_;
+  Bf16Panels::Stage stage_;
   TokenRows<kMost> rows_;
 };
 
-template <class Weights, bool kDown, int kMost>
-__global__ void __launch_bounds__(kThreads, Weights::template Blocks<kMost>::kResident)
+template <bool kDown, int kMost>
+__global__ void __launch_bounds__(kThreads, kResidentBlocks<kMost>)
     expert_matrix(const __grid_constant__ ExpertMatrixArgs args,
-                  const __grid_constant__ Weights weights) {
-  ExpertMatrix<Weights, kDown, kMost>(args, weights).run();
+                  const __grid_constant__ Bf16Panels weights) {
+  ExpertMatrix<kDown, kMost>(args, weights).run();
 }
 
 }  // namespace thermoe::cuda

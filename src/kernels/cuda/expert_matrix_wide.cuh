@@ -70,8 +70,8 @@ class WideExpertMatrix : WideTile {
         pair_(thread_ / 32 % 4) {}
 
   __device__ void run() {
-    let_next_start();
     wait_for_previous();
+    let_next_start();
     const int pairs = gated_ ? a_.panels : (a_.panels + 1) / 2;
     schedule_.build(a_.picks, kTokens, (pairs + kPanels / 2 - 1) / (kPanels / 2));
     asked_ = static_cast<int>(blockIdx.x);

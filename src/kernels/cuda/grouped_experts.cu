@@ -43,7 +43,7 @@ int multiprocessors() {
 }
 
 /// Picks an expert from which on arithmetic takes longer than reading its weights.
-constexpr int kWidePicks = 32;
+constexpr int kWidePicks = 64;
 
 class Launcher {
  public:
@@ -121,8 +121,8 @@ class Launcher {
 
   /// With room for as many tokens of an expert as there may be, up to 32: more registers a thread,
   /// but weights are read once.
-  template <bool kDown, class Weights>
-  void launch(const ExpertMatrixArgs& args, const Weights& weights) {
+  template <bool kDown>
+  void launch(const ExpertMatrixArgs& args, const Bf16Panels& weights) {
     if (a_.tokens <= 8) {
       launch_for<kDown, 1>(args, weights);
     } else if (a_.tokens <= 16) {
@@ -132,12 +132,11 @@ class Launcher {
     }
   }
 
-  template <bool kDown, int kMost, class Weights>
-  void launch_for(const ExpertMatrixArgs& args, const Weights& weights) {
-    const std::int64_t blocks =
-        std::min(tiles(kMost * kTileTokens) * args.panels,
-                 std::int64_t{multiprocessors_} * Weights::template Blocks<kMost>::kResident);
-    launch_dependent("expert_matrix", expert_matrix<Weights, kDown, kMost>,
+  template <bool kDown, int kMost>
+  void launch_for(const ExpertMatrixArgs& args, const Bf16Panels& weights) {
+    const std::int64_t blocks = std::min(tiles(kMost * kTileTokens) * args.panels,
+                                         std::int64_t{multiprocessors_} * kResidentBlocks<kMost>);
+    launch_dependent("expert_matrix", expert_matrix<kDown, kMost>,
                      {static_cast<unsigned>(blocks), kThreads}, stream_, args, weights);
   }
 
