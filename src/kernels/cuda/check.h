@@ -18,6 +18,15 @@ inline void check(cudaError_t result, const char* call) {
 /// After a launch: its own failure, not the kernel's, which shows later.
 inline void check_launch(const char* kernel) { check(cudaGetLastError(), kernel); }
 
+/// Of the current device.
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0;
+  int value = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
 inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
 
 }  // namespace thermoe::cuda

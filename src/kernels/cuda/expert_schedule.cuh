@@ -29,6 +29,8 @@ struct ExpertUnit {
 /// that all but the first find them in L2.
 class ExpertSchedule {
  public:
+  static constexpr int kSharedBytes = (2 * (kMaxExperts + 1) + 32) * 4;
+
   /// Called by all threads of the block, once.
   __device__ void build(const ExpertPicks& picks, int most_picks, int panel_pairs) {
     most_ = most_picks;
@@ -80,16 +82,29 @@ class ExpertSchedule {
         high = middle;
       }
     }
-    const int tiles = tile[low + 1] - tile[low];
-    const int own = u - tile[low] * pairs_;
-    const int pick = shared_first()[low] + own % tiles * most_;
-    return {.expert = low,
-            .pick = pick,
-            .count = min(most_, shared_first()[low + 1] - pick),
-            .panels = own / tiles};
+    return unit_of(low, u);
+  }
+
+  /// The same for who asks in ascending order: `expert` is an earlier unit's, or 0.
+  __device__ ExpertUnit unit_after(int expert, int u) const {
+    while (shared_tile()[expert + 1] * pairs_ <= u) ++expert;
+    return unit_of(expert, u);
   }
 
  private:
+  __device__ ExpertUnit unit_of(int expert, int u) const {
+    const int first = shared_first()[expert];
+    const int count = shared_first()[expert + 1] - first;
+    const int own = u - shared_tile()[expert] * pairs_;
+    const int tiles = shared_tile()[expert + 1] - shared_tile()[expert];
+    if (tiles == 1) return {.expert = expert, .pick = first, .count = count, .panels = own};
+    const int before = own % tiles * most_;
+    return {.expert = expert,
+            .pick = first + before,
+            .count = min(most_, count - before),
+            .panels = own / tiles};
+  }
+
   __device__ static int* shared_first() {
     __shared__ int first[kMaxExperts + 1];
     return first;

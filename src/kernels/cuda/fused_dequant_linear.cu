@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/activations.cuh"
 #include "kernels/cuda/backends.h"
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/int4_sums.cuh"
 #include "kernels/cuda/int4_unit.cuh"
 
@@ -95,15 +95,6 @@ class UnitStream {
   typename Int4Unit<kGroup>::Place place_;
 };
 
-/// A kernel may start while the one before it in the stream still runs; from here on that one has
-/// ended, and what it wrote can be read.
-__device__ void after_earlier_work() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
 /// Asks for x of a chunk of units: each thread for the octets that `permute_x` will have it put
 /// into fragment order. Tokens and inputs that there are not become zeros.
 template <int kTiles>
@@ -115,8 +106,9 @@ __device__ void request_x(uint4* to, const uint4* x, int tokens, int octets, int
     const int token = i % kTiles * 8 + lane / 4;
     const int octet = first_octet + i / kTiles * 4 + lane % 4;
     const bool valid = token < tokens && octet < octets;
-    copy_async(&to[i * 32 + lane],
-               x + (valid ? static_cast<std::ptrdiff_t>(token) * octets + octet : 0), valid);
+    copy_or_zeros_async(shared_address(&to[i * 32 + lane]),
+                        x + (valid ? static_cast<std::ptrdiff_t>(token) * octets + octet : 0),
+                        valid);
   }
 }
 __device__ void permute_x(uint4* x, int count) {
@@ -162,6 +154,7 @@ __global__ void __launch_bounds__(kMostWarps * 32, 1)
   auto* const all_sums = reinterpret_cast<std::byte*>(shared);
   auto* const column_sums = reinterpret_cast<float*>(all_sums + column * a.slices * Shared::kSums);
   std::byte* const ring = all_sums + a.warps() * Shared::kSums + warp * kStages * Shared::kStage;
+  const std::uint32_t ring_address = shared_address(ring);
   auto* const xs = reinterpret_cast<uint4*>(all_sums + a.warps() * Shared::kWarp);
 
   const int blocks = static_cast<int>(gridDim.x);
@@ -175,18 +168,19 @@ __global__ void __launch_bounds__(kMostWarps * 32, 1)
   const uint4* const x = a.x + static_cast<std::ptrdiff_t>(first_token) * octets;
 
   UnitStream<kGroup> next(first_panel + column, end_panel, a.columns, slice, a.slices, octets);
-  const auto request = [&](std::byte* stage) {
+  const auto request = [&](int stage) {
     if (!next.ended()) {
 #pragma unroll
       for (int m = 0; m < kMatrices; ++m) {
-        Int4Unit<kGroup>::request(stage + m * Int4Unit<kGroup>::kBytes, a.weights[m], next.place(),
-                                  lane);
+        Int4Unit<kGroup>::request(
+            ring_address + stage * Shared::kStage + m * Int4Unit<kGroup>::kBytes, a.weights[m],
+            next.place(), lane);
       }
       next.advance();
     }
     commit_copies();
   };
-  for (int stage = 0; stage < kStages - 1; ++stage) request(ring + stage * Shared::kStage);
+  for (int stage = 0; stage < kStages - 1; ++stage) request(stage);
 
   // x of a chunk of units, in the buffer of its turn. Where it is not all of x, chunks follow each
   // other for each round of panels.
@@ -199,7 +193,8 @@ __global__ void __launch_bounds__(kMostWarps * 32, 1)
     request_x<kTiles>(x_of(turn), x, tokens, octets, chunk * a.chunk_units * (kUnit / 8),
                       fragments_of(chunk));
   };
-  after_earlier_work();  // weights are nobody's output, x is
+  wait_for_previous();  // weights are nobody's output, x is
+  let_next_start();
   request_chunk(0, 0);
   commit_copies();
   wait_copies<0>();
@@ -223,7 +218,7 @@ __global__ void __launch_bounds__(kMostWarps * 32, 1)
         for (; u < end; u += a.slices) {
           wait_copies<kStages - 2>();
           __syncwarp();
-          request(ring + (stage == 0 ? kStages - 1 : stage - 1) * Shared::kStage);
+          request(stage == 0 ? kStages - 1 : stage - 1);
           const uint4* const fragments = held + u * kFragments * 32 + lane;
           add_unit<Operand, kGroup, kTiles>(
               ring + stage * Shared::kStage, a.weights,
@@ -261,14 +256,6 @@ void divide_block(LinearCall<kMatrices>& a, int blocks, int warps) {
   a.slices = std::min(warps / a.columns, a.units());
 }
 
-int device_attribute(cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
 /// Runs the call with tiles of 8 * kTiles tokens, or smaller ones where shared memory is short.
 template <class Operand, int kGroup, int kMatrices, int kTiles>
 void launch(LinearCall<kMatrices> a, Stream stream) {
@@ -294,16 +281,10 @@ void launch(LinearCall<kMatrices> a, Stream stream) {
   auto* const kernel = fused_dequant_linear_kernel<Operand, kGroup, kMatrices, kTiles>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shared::size(a)),
         "cudaFuncSetAttribute");
-  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-  early.val.programmaticStreamSerializationAllowed = 1;
-  const cudaLaunchConfig_t config{
-      .gridDim = dim3(blocks, (a.tokens + Shared::kTokens - 1) / Shared::kTokens),
-      .blockDim = dim3(a.warps() * 32),
-      .dynamicSmemBytes = static_cast<std::size_t>(Shared::size(a)),
-      .stream = native(stream),
-      .attrs = &early,
-      .numAttrs = 1};
-  check(cudaLaunchKernelEx(&config, kernel, a), "fused_dequant_linear");
+  const dim3 grid(blocks, (a.tokens + Shared::kTokens - 1) / Shared::kTokens);
+  launch_dependent("fused_dequant_linear", kernel,
+                   {grid, a.warps() * 32, static_cast<std::size_t>(Shared::size(a))},
+                   native(stream), a);
 }
 
 template <class Operand, int kGroup, int kMatrices>

@@ -7,6 +7,7 @@
 #include "kernels/cuda/expert_combine.cuh"
 #include "kernels/cuda/expert_matrix.cuh"
 #include "kernels/cuda/expert_matrix_wide.cuh"
+#include "kernels/cuda/int4_experts.cuh"
 
 namespace thermoe::cuda {
 namespace {
@@ -33,13 +34,10 @@ struct Workspace {
   }
 };
 
-int multiprocessors() {
-  int device = 0;
-  int count = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
-        "cudaDeviceGetAttribute");
-  return count;
+/// Warps that share a panel: so few that each still has some units of its inputs to stream.
+int int4_slices(int inputs, int matrices) {
+  const int units = (inputs + kUnit - 1) / kUnit * matrices;
+  return std::clamp(units / 8, 1, 8);
 }
 
 /// Picks an expert from which on arithmetic takes longer than reading its weights.
@@ -53,7 +51,7 @@ class Launcher {
         stream_(native(stream)),
         workspace_(args.workspace, shape_, args.tokens, args.slots),
         picks_(std::int64_t{args.tokens} * args.slots),
-        multiprocessors_(multiprocessors()) {}
+        multiprocessors_(device_attribute(cudaDevAttrMultiProcessorCount)) {}
 
   void run() {
     const auto [rows, stride] = hidden_rows();
@@ -117,6 +115,65 @@ class Launcher {
         launch_wide<kDown>(args, weights);
       }
     }
+    if (bank.has_int4() && (mixed || !bank.has_bf16())) {
+      args.picks.runs = 1;
+      if (kDown) {
+        launch_int4<true>(args, bank.int4.down);
+      } else if (bank.gated()) {
+        launch_int4<false>(args, bank.int4.gate, bank.int4.up);
+      } else {
+        launch_int4<false>(args, bank.int4.up);
+      }
+    }
+  }
+
+  template <bool kDown, class... Matrices>
+  void launch_int4(const ExpertMatrixArgs& args, const Int4Matrices& first,
+                   const Matrices&... second) {
+    constexpr int kMatrices = 1 + sizeof...(second);
+    const Int4ExpertsCall<kMatrices> call{
+        .args = args,
+        .weights = {Int4Matrix(first.first), Int4Matrix(second.first)...},
+        .octet_stride = static_cast<int>(first.word_stride / kPanel),
+        .group_stride = static_cast<int>(first.cell_stride / kPanel),
+        .slices = int4_slices(args.inputs, kMatrices)};
+    switch (first.first.group) {
+      case 32:
+        return launch_int4<kDown, 32>(call);
+      case 64:
+        return launch_int4<kDown, 64>(call);
+      default:
+        return launch_int4<kDown, 128>(call);
+    }
+  }
+
+  template <bool kDown, int kGroup, int kMatrices>
+  void launch_int4(const Int4ExpertsCall<kMatrices>& call) {
+    // Where experts have few tokens, a second tile's reading of the weights, from L2, costs less
+    // than the registers of two.
+    if (a_.tokens <= 16 || picks_ <= std::int64_t{5} * shape_.experts) {
+      launch_int4<kDown, kGroup, kMatrices, 1>(call);
+    } else {
+      launch_int4<kDown, kGroup, kMatrices, 4 / kMatrices>(call);
+    }
+  }
+
+  template <bool kDown, int kGroup, int kMatrices, int kMost>
+  void launch_int4(const Int4ExpertsCall<kMatrices>& call) {
+    using Shared = Int4ExpertsShared<kGroup, kMatrices, kMost>;
+    auto* const kernel = int4_experts<kGroup, kMatrices, kDown, kMost>;
+    const int room = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+    const int warps =
+        std::min(Shared::kMostWarps, (room - ExpertSchedule::kSharedBytes) / Shared::kWarp);
+    const int bytes = warps * Shared::kWarp;
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
+          "cudaFuncSetAttribute");
+    const std::int64_t blocks =
+        std::min<std::int64_t>(tiles(kMost * kTileTokens) * call.args.panels, multiprocessors_);
+    launch_dependent("int4_experts", kernel,
+                     {static_cast<unsigned>(blocks), static_cast<unsigned>(warps * 32),
+                      static_cast<std::size_t>(bytes)},
+                     stream_, call);
   }
 
   /// With room for as many tokens of an expert as there may be, up to 32: more registers a thread,
@@ -183,9 +240,6 @@ std::size_t grouped_experts_workspace(const ExpertLayerShape& shape, int tokens,
 
 void grouped_experts(const GroupedExpertsArgs& args, Stream stream) {
   if (args.tokens == 0) return;
-  if (args.bank.has_int4() && (args.variant || !args.bank.has_bf16())) {
-    throw UsageError("the cuda backend has no int4 experts yet");
-  }
   Launcher(args, stream).run();
 }
 

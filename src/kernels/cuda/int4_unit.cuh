@@ -13,10 +13,16 @@ namespace thermoe::cuda {
 /// Inputs that a warp takes from a panel at a time: a whole number of groups.
 inline constexpr int kUnit = 128;
 
-__device__ inline void copy_async(void* shared, const void* global, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                   static_cast<std::uint32_t>(__cvta_generic_to_shared(shared))),
-               "l"(global), "r"(valid ? 16 : 0)
+__device__ inline std::uint32_t shared_address(const void* shared) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+}
+/// Sixteen bytes to shared memory, asynchronously.
+__device__ inline void copy_async(std::uint32_t shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+}
+__device__ inline void copy_or_zeros_async(std::uint32_t shared, const void* global, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
+               "r"(valid ? 16 : 0)
                : "memory");
 }
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -59,19 +65,31 @@ struct Int4Unit {
     int octets_left;  // in the panel
   };
 
-  /// A warp asks for the unit at `place`; completes with the warp's other copies.
-  __device__ static void request(std::byte* unit, const Int4Matrix& w, const Place& place,
+  /// A warp asks for the unit at `place`, to shared address `unit`; completes with the warp's other
+  /// copies.
+  __device__ static void request(std::uint32_t unit, const Int4Matrix& w, const Place& place,
                                  int lane) {
-    const int row = lane / 4;
     const uint4* const words = w.words + place.octet * 4 + lane;
+    const uint4* const scales = w.scales + place.group * 4 + lane;
+    const uint4* const zeros = w.zero_points + place.group + lane;
+    const int row = lane / 4;
+    const std::uint32_t first = unit + chunk_at(row, lane % 4);
+    const std::uint32_t second = first + 8 * 64;
+    if (place.octets_left >= kOctets) {
+      copy_async(first, words);
+      copy_async(second, words + 32);
+      if (lane < 4 * kGroups) copy_async(unit + kScales + lane * 16, scales);
+      if (w.zero_points && lane < kGroups) copy_async(unit + kZeroPoints + lane * 16, zeros);
+      return;
+    }
     const int groups_left = place.octets_left / (kGroup / 8);
-    copy_async(unit + chunk_at(row, lane % 4), words, row < place.octets_left);
-    copy_async(unit + chunk_at(row + 8, lane % 4), words + 32, row + 8 < place.octets_left);
+    copy_or_zeros_async(first, words, row < place.octets_left);
+    copy_or_zeros_async(second, words + 32, row + 8 < place.octets_left);
     if (lane < 4 * kGroups) {
-      copy_async(unit + kScales + lane * 16, w.scales + place.group * 4 + lane, row < groups_left);
-    } else if (w.zero_points && lane >= 16 && lane < 16 + kGroups) {
-      copy_async(unit + kZeroPoints + (lane - 16) * 16, w.zero_points + place.group + lane - 16,
-                 lane - 16 < groups_left);
+      copy_or_zeros_async(unit + kScales + lane * 16, scales, row < groups_left);
+    }
+    if (w.zero_points && lane < kGroups) {
+      copy_or_zeros_async(unit + kZeroPoints + lane * 16, zeros, lane < groups_left);
     }
   }
 };
