@@ -164,31 +164,42 @@ class DeviceCall {
   GroupedExpertsArgs args_{};
 };
 
-TEST(CudaExperts, ACapturedGraphReplayedOnOtherPicksEqualsEagerCalls) {
-  for (const int tokens : {4, 16, 90}) {
-    const LayerWeights weights = weights_for(cuda(), kShape);
-    ExpertBank bank(kShape);
-    bank.load_f32(weights.tensors());
-    DeviceCall call(bank, batch_for(cuda(), kShape, tokens, 3));
-    cudaStream_t stream = nullptr;
-    ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
-    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
-    for (int i = 0; i < 3; ++i) call.run(Stream{stream});  // calls that follow each other closely
-    cudaGraph_t graph = nullptr;
-    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-    cudaGraphExec_t replay = nullptr;
-    ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
-    for (unsigned seed = 20; seed < 26; ++seed) {
-      const Batch batch = batch_for(cuda(), kShape, tokens, 3, seed, static_cast<int>(seed) % 12);
-      call.set(batch);
-      ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
-      ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
-      EXPECT_EQ(call.result(), thermoe::run(cuda(), bank, batch));
-    }
-    cudaGraphExecDestroy(replay);
-    cudaGraphDestroy(graph);
-    cudaStreamDestroy(stream);
+void expect_replays_equal_eager_calls(const ExpertBank& bank, int tokens) {
+  const ExpertLayerShape& shape = bank.shape();
+  DeviceCall call(bank, batch_for(cuda(), shape, tokens, 3));
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
+  for (int i = 0; i < 3; ++i) call.run(Stream{stream});  // calls that follow each other closely
+  cudaGraph_t graph = nullptr;
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  cudaGraphExec_t replay = nullptr;
+  ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
+  for (unsigned seed = 20; seed < 26; ++seed) {
+    const Batch batch = batch_for(cuda(), shape, tokens, 3, seed, static_cast<int>(seed) % 12);
+    call.set(batch);
+    ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
+    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(call.result(), thermoe::run(cuda(), bank, batch));
   }
+  cudaGraphExecDestroy(replay);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
+}
+
+TEST(CudaExperts, ACapturedGraphReplayedOnOtherPicksEqualsEagerCalls) {
+  const LayerWeights weights = weights_for(cuda(), kShape);
+  ExpertBank bank(kShape);
+  bank.load_f32(weights.tensors());
+  for (const int tokens : {4, 16, 90}) expect_replays_equal_eager_calls(bank, tokens);
+}
+
+TEST(CudaExperts, SoDoesOneOfInt4Experts) {
+  const ExpertLayerShape shape{.experts = 12, .d_model = 640, .d_ff = 96};
+  const LayerWeights weights = weights_for(cuda(), shape);
+  ExpertBank bank(shape);
+  bank.load_int4(weights.tensors(), {.group = 32, .with_zero_point = true});
+  for (const int tokens : {4, 16, 90}) expect_replays_equal_eager_calls(bank, tokens);
 }
 
 TEST(CudaExperts, RefuseWhatTheyCannotRun) {
