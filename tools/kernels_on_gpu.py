@@ -21,18 +21,21 @@ import time
 HERE = pathlib.Path(__file__).resolve().parents[1]
 # Sanitizers slow kernels down a hundred times: tests of this name are the small ones of each suite.
 SMALL = "*Sanitize*"
+# Rows whose joules are measured, a second and more each.
+ENERGY = r"grouped_experts|linear|topk_route.*experts:128.*plan:(none|priced)$"
 
 
-def steps(programs, parts, commit, energy, small):
+def steps(programs, commit, small):
     """Name, command and most seconds, in order."""
     tests, bench = find(programs, "kernels_gpu_tests"), find(programs, "gpu_bench")
+    energy = ["--energy", "1", "--energy-filter", ENERGY]
     sanitizer = ["compute-sanitizer", "--error-exitcode", "9", "--tool"]
     return [
         ("tests", [tests], 200),
         ("memcheck", [*sanitizer, "memcheck", tests, f"--gtest_filter={small}"], 120),
         ("racecheck", [*sanitizer, "racecheck", tests, f"--gtest_filter={small}"], 120),
-        ("bench", [bench, "--energy", energy, "--commit", commit, "--out", "gpu.json"], 240),
-        ("torch", [sys.executable, str(HERE / "bench/gpu/torch_rows.py"), "--energy", energy, "--out", "torch.json"], 240),
+        ("bench", [bench, *energy, "--commit", commit, "--out", "gpu.json"], 240),
+        ("torch", [sys.executable, str(HERE / "bench/gpu/torch_rows.py"), *energy, "--out", "torch.json"], 200),
     ]
 
 
@@ -87,7 +90,6 @@ def main(arguments):
     parser.add_argument("--programs", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--commit", required=True)
-    parser.add_argument("--energy", default="1", help="seconds a row over which joules are measured")
     parser.add_argument("--small", default=SMALL, help="gtest filter of what sanitizers run")
     parser.add_argument("--only", nargs="+", help="of tests, memcheck, racecheck, bench, torch")
     options = parser.parse_args(arguments)
@@ -95,7 +97,7 @@ def main(arguments):
     parts.mkdir(parents=True, exist_ok=True)
     name, version = device()
     result = {"schema": 1, "device": name, "driver": version, "commit": options.commit, "steps": []}
-    for step, command, seconds in steps(options.programs, parts, options.commit, options.energy, options.small):
+    for step, command, seconds in steps(options.programs, options.commit, options.small):
         if options.only and step not in options.only:
             continue
         result["steps"].append(run(step, command, seconds, parts))

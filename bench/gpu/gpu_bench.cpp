@@ -33,6 +33,7 @@ struct Flags {
   RunOptions options{};
   bool list = false;
   double energy_seconds = 0.0;
+  std::string energy_filter{};
   int calls = 0;  // only so many of each row; 0: times them
 };
 
@@ -53,6 +54,7 @@ void add_flags(CLI::App& app, Flags& flags) {
       ->expected(0, 1)
       ->default_str("1")
       ->check(real_number(0.1, 600.0));
+  app.add_option("--energy-filter", flags.energy_filter, "Joules of such rows only");
   app.add_option("--calls", flags.calls,
                  "Time nothing: only run so many calls of each row, for a profiler")
       ->check(whole_number(1, 1000000));
@@ -69,17 +71,20 @@ std::vector<Row> op_rows() {
   return all;
 }
 
+std::regex regex_of(const char* flag, const std::string& text) {
+  try {
+    return std::regex(text);
+  } catch (const std::regex_error& error) {
+    throw UsageError(fmt::format("{} {}: no regular expression: {}", flag, text, error.what()));
+  }
+}
+
 std::vector<Row> chosen_rows(const Flags& flags) {
   std::vector<Row> rows;
   if (flags.calls == 0) rows = read_rows();
-  try {
-    const std::regex wanted(flags.filter);
-    for (const Row& row : op_rows()) {
-      if (std::regex_search(name_of(row), wanted)) rows.push_back(row);
-    }
-  } catch (const std::regex_error& error) {
-    throw UsageError(
-        fmt::format("--filter {}: no regular expression: {}", flags.filter, error.what()));
+  const std::regex wanted = regex_of("--filter", flags.filter);
+  for (Row& row : op_rows()) {
+    if (std::regex_search(name_of(row), wanted)) rows.push_back(std::move(row));
   }
   return rows;
 }
@@ -150,6 +155,7 @@ int start(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kBadInput;
   }
   if (app.count("--energy") > 0) flags.options.energy_window = Seconds(flags.energy_seconds);
+  flags.options.energy_rows = regex_of("--energy-filter", flags.energy_filter);
   flags.facts.command = fmt::format("{}", fmt::join(argv, argv + argc, " "));
   const std::vector<Row> rows = chosen_rows(flags);
   if (!flags.list) return run(flags, rows);

@@ -10,6 +10,8 @@ namespace thermoe::bench {
 namespace {
 
 constexpr double kLongEnough = 1000.0;  // microseconds a replay
+constexpr double kTooLong = 30e3;
+constexpr int kFewCalls = 8;  // enough to tell how long a call takes
 constexpr int kMostCalls = 1024;
 
 struct Event {
@@ -43,11 +45,11 @@ void GraphChain::replay(cudaStream_t stream) const {
 
 GraphChain long_chain(const std::function<void(int call, Stream stream)>& enqueue, int least_calls,
                       cudaStream_t stream) {
-  GraphChain chain(enqueue, least_calls, stream);
-  const std::vector<double> us = time_replays(chain, 3, stream);  // the first ones warm up
-  const double calls = std::ceil(kLongEnough / std::max(us.back(), 0.1));
-  if (calls <= least_calls) return chain;
-  return {enqueue, static_cast<int>(std::min(calls, double{kMostCalls})), stream};
+  GraphChain few(enqueue, kFewCalls, stream);
+  const double us = std::max(time_replays(few, 3, stream).back(), 0.1);  // the first ones warm up
+  double calls = std::clamp(std::ceil(kLongEnough / us), double(least_calls), double{kMostCalls});
+  calls = std::clamp(std::floor(kTooLong / us), double{kFewCalls}, calls);
+  return {enqueue, static_cast<int>(calls), stream};
 }
 
 std::vector<double> time_replays(const GraphChain& chain, int times, cudaStream_t stream,

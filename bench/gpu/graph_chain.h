@@ -29,7 +29,8 @@ class GraphChain {
 };
 
 /// A chain of at least `least_calls`, and as many (up to 1024) as replay in a millisecond: the
-/// launch of the graph itself is then below a hundredth of what is timed.
+/// launch of the graph itself is then below a hundredth of what is timed. Fewer, 8 at least, where
+/// so many would take more than 30 ms.
 GraphChain long_chain(const std::function<void(int call, Stream stream)>& enqueue, int least_calls,
                       cudaStream_t stream);
 

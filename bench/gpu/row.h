@@ -24,7 +24,7 @@ struct Row {
   nlohmann::ordered_json shape = nlohmann::ordered_json::object();
   std::string impl{};  ///< "cuda", "triton", ...
   std::function<Work()> prepare{};
-  int least_calls = 128;  ///< that are captured into one graph; more where they are short
+  int least_calls = 128;  ///< that are captured into one graph; `long_chain` says how many are
 };
 
 /// "op/impl/key:value/...": what --filter matches and --list prints.

@@ -102,6 +102,7 @@ RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuM
   if (options.energy_window) {
     for (const ReadyRow& row : ready) {
       if (stop) break;
+      if (!std::regex_search(name_of(row.result->row), options.energy_rows)) continue;
       row.result->energy = call_energy(row.chain, *options.energy_window, meter, stream.get());
     }
   }

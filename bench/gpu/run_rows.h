@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <optional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace thermoe::bench {
 struct RunOptions {
   int rounds = 5;   ///< over all rows, in another order each, so that drift meets all alike
   int replays = 5;  ///< timed in each round, after one that is not
-  std::optional<Seconds> energy_window{};  ///< measures joules over at least so long a row
+  std::optional<Seconds> energy_window{};  ///< measures joules over at least so long a row, ...
+  std::regex energy_rows{};                ///< ... of those whose name matches
 };
 
 /// Of one call, while its row is replayed without a pause.

@@ -151,7 +151,6 @@ Row route_row(const Case& c) {
           .prepare = [c] { return prepare(c); }};
   if (c.order) row.shape["order"] = true;
   if (c.masked_logits) row.shape["masked_logits"] = true;
-  if (c.tokens > 4096) row.least_calls = 32;
   return row;
 }
 
@@ -171,14 +170,14 @@ std::vector<Row> topk_route_rows() {
   const std::span<const int> decode = all.first(4);
   for (const int experts : {64, 128, 256}) {
     for (const FloatType type : {FloatType::kF32, FloatType::kBf16}) {
-      for (const Plan plan : {Plan::kNone, Plan::kPriced}) {
-        add(all, {.router = softmax_of(experts), .type = type, .plan = plan});
-      }
+      add(all, {.router = softmax_of(experts), .type = type});
+      add(all.first(5), {.router = softmax_of(experts), .type = type, .plan = Plan::kPriced});
     }
   }
   for (const Plan plan : {Plan::kNone, Plan::kPriced}) {
     add(all.first(5), {.router = deepseek_v3(), .plan = plan});
-    add(all, {.router = softmax_of(128), .plan = plan, .order = true});
+    add(plan == Plan::kNone ? all : all.first(5),
+        {.router = softmax_of(128), .plan = plan, .order = true});
   }
   add(decode, {.router = softmax_of(128), .plan = Plan::kZeros});
   add(decode, {.router = softmax_of(128), .plan = Plan::kPriced, .masked_logits = true});

@@ -19,7 +19,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-LEAST_CALLS, MOST_CALLS, LONG_ENOUGH_US = 128, 1024, 1000.0
+FEW_CALLS, LEAST_CALLS, MOST_CALLS = 8, 128, 1024
+LONG_ENOUGH_US, TOO_LONG_US = 1e3, 30e3
 D_MODEL, D_FF, EXPERTS, TOP_K = 2048, 768, 128, 8     # Qwen3-30B-A3B
 OUTPUTS, INPUTS, GROUP = 14336, 4096, 128
 L2_BYTES = 50e6
@@ -28,8 +29,8 @@ L2_BYTES = 50e6
 class Row:
     """`make()` gives the function that enqueues call number i; `size` is what a call has to move, in bytes."""
 
-    def __init__(self, op, shape, impl, size, make, least_calls=LEAST_CALLS):
-        self.op, self.shape, self.impl, self.size, self.make, self.least_calls = op, shape, impl, size, make, least_calls
+    def __init__(self, op, shape, impl, size, make):
+        self.op, self.shape, self.impl, self.size, self.make = op, shape, impl, size, make
         self.us, self.energy, self.chain, self.calls = [], None, None, 0
 
     def name(self):
@@ -64,7 +65,7 @@ def route_rows():
                     return call
                 yield Row("topk_route", {"tokens": tokens, "experts": experts, "k": TOP_K, "logits": name,
                                          "router": "softmax", "plan": "none"}, "torch",
-                          size, make, least_calls=LEAST_CALLS if tokens < 65536 else 32)
+                          size, make)
 
 
 def linear_rows():
@@ -98,8 +99,7 @@ def linear_rows():
                 w = (q.to(torch.bfloat16) - 8) * scale
                 return F.linear(x, w.reshape(OUTPUTS, INPUTS))
             return call
-        yield Row("fused_dequant_linear", int4, "torch_dequantise", moved + packed + 2 * OUTPUTS * INPUTS // GROUP,
-                  make_unfused, least_calls=16)
+        yield Row("fused_dequant_linear", int4, "torch_dequantise", moved + packed + 2 * OUTPUTS * INPUTS // GROUP, make_unfused)
 
         def make_int4pack(tokens=tokens):
             words = [torch._convert_weight_to_int4pack(
@@ -166,7 +166,7 @@ def expert_rows():
             return call
         shape = {"tokens": tokens, "active": active, "experts": EXPERTS, "k": TOP_K, "d_model": D_MODEL, "d_ff": D_FF,
                  "weights": "bf16"}
-        yield Row("grouped_experts", shape, "torch_grouped_mm", size, make, least_calls=128 if tokens < 1024 else 32)
+        yield Row("grouped_experts", shape, "torch_grouped_mm", size, make)
 
 
 def permute_rows():
@@ -219,14 +219,12 @@ def time_replays(row, times, meanwhile=None):
 
 
 def make_ready(row):
+    """Captures at least 128 calls and as many as take a millisecond; fewer where they would take 30 ms."""
     call = row.make()
-    row.calls = row.least_calls
-    row.chain = capture(call, row.calls)
+    row.calls, row.chain = FEW_CALLS, capture(call, FEW_CALLS)
     us = time_replays(row, 3)[-1]
-    calls = int(min(LONG_ENOUGH_US / us + 1, MOST_CALLS))
-    if calls > row.calls:
-        row.calls = calls
-        row.chain = capture(call, calls)
+    row.calls = int(min(max(LONG_ENOUGH_US / us + 1, LEAST_CALLS), MOST_CALLS, max(TOO_LONG_US / us, FEW_CALLS)))
+    row.chain = capture(call, row.calls)
     row.call = call  # its tensors are the graph's
 
 
@@ -289,6 +287,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--replays", type=int, default=5)
     parser.add_argument("--energy", type=float, nargs="?", const=1.0, help="measure joules over so many seconds a row")
+    parser.add_argument("--energy-filter", default="", help="joules of such rows only")
     arguments = parser.parse_args()
 
     rows = [row for row in [*route_rows(), *linear_rows(), *expert_rows(), *permute_rows()] if re.search(arguments.filter, row.name())]
@@ -321,7 +320,7 @@ def main():
             row.us += time_replays(row, arguments.replays)
         write()
     counter = energy_counter() if arguments.energy else None
-    for row in ready if counter else []:
+    for row in [row for row in ready if counter and re.search(arguments.energy_filter, row.name())]:
         row.energy = measure_energy(row, arguments.energy, counter)
     write()
     for row in ready:
