@@ -19,8 +19,10 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
-# Sanitizers slow kernels down a hundred times: tests of this name are the small ones of each suite.
-SMALL = "*Sanitize*"
+# Sanitizers slow kernels down up to a hundred times, so they run all but the large tests; they take the refusal of an
+# allocation for an error, and graphs hold the kernels that calls run.
+SMALL = ("-*ManyTokens*:*Thousands*:*RandomProblems*:*EveryOutput*:*LargeBatch*:*NeverRise*:*LargerThan*:*WideExperts*:"
+         "*AnyNumber*:*MoreThanTheDevice*:*Graph*")
 # Rows whose joules are measured, a second and more each.
 ENERGY = r"grouped_experts|linear|topk_route.*experts:128.*plan:(none|priced)$"
 

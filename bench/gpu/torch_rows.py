@@ -99,7 +99,8 @@ def linear_rows():
                 w = (q.to(torch.bfloat16) - 8) * scale
                 return F.linear(x, w.reshape(OUTPUTS, INPUTS))
             return call
-        yield Row("fused_dequant_linear", int4, "torch_dequantise", moved + packed + 2 * OUTPUTS * INPUTS // GROUP, make_unfused)
+        yield Row("fused_dequant_linear", int4, "torch_dequantise", moved + packed + 2 * OUTPUTS * INPUTS // GROUP,
+                  make_unfused)
 
         def make_int4pack(tokens=tokens):
             words = [torch._convert_weight_to_int4pack(
@@ -139,8 +140,8 @@ def expert_rows():
 
     def make_banks():
         if not banks:
-            banks.extend((normal(EXPERTS, D_MODEL, 2 * D_FF, deviation=0.02), normal(EXPERTS, D_FF, D_MODEL, deviation=0.02))
-                         for _ in range(2))
+            banks.extend((normal(EXPERTS, D_MODEL, 2 * D_FF, deviation=0.02),
+                          normal(EXPERTS, D_FF, D_MODEL, deviation=0.02)) for _ in range(2))
         return banks
 
     grouped_mm = getattr(F, "grouped_mm", None) or torch._grouped_mm
@@ -176,7 +177,8 @@ def permute_rows():
 
         def inputs(tokens=tokens, cells=cells):
             order = torch.randperm(tokens * TOP_K, device="cuda")
-            return [(normal(tokens, D_MODEL), normal(tokens * TOP_K, D_MODEL)) for _ in range(sets_to_rotate(cells))], order
+            sets = sets_to_rotate(cells)
+            return [(normal(tokens, D_MODEL), normal(tokens * TOP_K, D_MODEL)) for _ in range(sets)], order
 
         def make_permute(inputs=inputs):
             sets, order = inputs()
@@ -290,7 +292,8 @@ def main():
     parser.add_argument("--energy-filter", default="", help="joules of such rows only")
     arguments = parser.parse_args()
 
-    rows = [row for row in [*route_rows(), *linear_rows(), *expert_rows(), *permute_rows()] if re.search(arguments.filter, row.name())]
+    rows = [row for row in [*route_rows(), *linear_rows(), *expert_rows(), *permute_rows()]
+            if re.search(arguments.filter, row.name())]
     if arguments.list:
         print("\n".join(row.name() for row in rows))
         return 0
