@@ -20,9 +20,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 # Sanitizers slow kernels down up to a hundred times, so they run all but the large tests; they take the refusal of an
-# allocation for an error, and graphs hold the kernels that calls run.
+# allocation for an error and need a stack of their own, and graphs hold the kernels that calls run.
 SMALL = ("-*ManyTokens*:*Thousands*:*RandomProblems*:*EveryOutput*:*LargeBatch*:*NeverRise*:*LargerThan*:*WideExperts*:"
-         "*AnyNumber*:*MoreThanTheDevice*:*Graph*")
+         "*AnyNumber*:*GroupLimited*:*EverySize*:*Finite*:*Repeat*:*MoreThanTheDevice*:*Graph*:*Stack*")
 # Rows whose joules are measured, a second and more each.
 ENERGY = r"grouped_experts|linear|topk_route.*experts:128.*plan:(none|priced)$"
 
