@@ -24,7 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 SMALL = ("-*ManyTokens*:*Thousands*:*RandomProblems*:*EveryOutput*:*LargeBatch*:*NeverRise*:*LargerThan*:*WideExperts*:"
          "*AnyNumber*:*GroupLimited*:*EverySize*:*Finite*:*Repeat*:*MoreThanTheDevice*:*Graph*:*Stack*")
 # Rows whose joules are measured, a second and more each.
-ENERGY = r"grouped_experts|linear|topk_route.*experts:128.*plan:(none|priced)$"
+ENERGY = (r"^grouped_experts|^linear|^fused_dequant_linear/(cuda|triton)/.*group:128$|"
+          r"^topk_route/cuda/tokens:(16|64|4096)/experts:128/.*f32.*plan:(none|priced)$")
 
 
 def steps(programs, commit, small):
@@ -34,10 +35,10 @@ def steps(programs, commit, small):
     sanitizer = ["compute-sanitizer", "--error-exitcode", "9", "--tool"]
     return [
         ("tests", [tests], 200),
-        ("memcheck", [*sanitizer, "memcheck", tests, f"--gtest_filter={small}"], 120),
-        ("racecheck", [*sanitizer, "racecheck", tests, f"--gtest_filter={small}"], 120),
         ("bench", [bench, *energy, "--commit", commit, "--out", "gpu.json"], 240),
         ("torch", [sys.executable, str(HERE / "bench/gpu/torch_rows.py"), *energy, "--out", "torch.json"], 200),
+        ("memcheck", [*sanitizer, "memcheck", tests, f"--gtest_filter={small}"], 120),
+        ("racecheck", [*sanitizer, "racecheck", tests, f"--gtest_filter={small}"], 120),
     ]
 
 
@@ -87,6 +88,14 @@ def device():
     return (name, version) if asked.returncode == 0 else (None, None)
 
 
+def join(parts, out):
+    """What was measured so far, as one result."""
+    measured = [str(parts / part) for part in ("gpu.json", "torch.json") if (parts / part).exists()]
+    if measured:
+        subprocess.run([sys.executable, str(HERE / "tools/kernel_results.py"), *measured, "--out",
+                        str(out / "kernels-h100")], check=True)
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=pathlib.Path, required=True)
@@ -105,10 +114,8 @@ def main(arguments):
         result["steps"].append(run(step, command, seconds, parts))
         print(json.dumps(result["steps"][-1]), flush=True)
         (options.out / "kernels_gpu_tests.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    measured = [parts / f"{part}.json" for part in ("gpu", "torch") if (parts / f"{part}.json").exists()]
-    if measured:
-        subprocess.run([sys.executable, str(HERE / "tools/kernel_results.py"), *map(str, measured), "--out",
-                        str(options.out / "kernels-h100")], check=True)
+        if step in ("bench", "torch"):
+            join(parts, options.out)
     return 0 if all(step["passed"] for step in result["steps"]) else 1
 
 
