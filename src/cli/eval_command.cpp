@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/eval_frontier.h"
+#include "cli/kernels_option.h"
 #include "cli/number_option.h"
 #include "cli/out_file.h"
 #include "cli/terminal_progress.h"
@@ -43,8 +44,10 @@ struct EvalOptions {
   std::string text = "data/text/heldout.bin";
   std::string index = "data/text/heldout.json";
   std::string experts{to_string(ExpertType::kSimple)};
-  std::string out{};  ///< file for the figures
-  bool json = false;  ///< figures as JSON on stdout, tables on stderr
+  std::string device = "cpu";
+  std::string kernels{};  ///< empty: the device's
+  std::string out{};      ///< file for the figures
+  bool json = false;      ///< figures as JSON on stdout, tables on stderr
   bool domains = true;
   bool policies = true;
   int rows = 16;
@@ -129,9 +132,12 @@ FrontierOptions frontier_options(const EvalOptions& o) {
 }
 
 void evaluate(const EvalOptions& o, const std::atomic<bool>& stop) {
+  const auto kernels = o.kernels.empty() ? std::optional<Backend>{} : checked_kernels(o.kernels);
   const auto load = [&](const std::string& denominator) {
     return SequenceScorer::load(o.model, {.experts = *expert_type_from(o.experts),
-                                          .denominator = weight_denominator_from(denominator)});
+                                          .denominator = weight_denominator_from(denominator),
+                                          .device = o.device,
+                                          .kernels = kernels});
   };
   if (!o.out.empty()) check_out_file(o.out);
   check(o, read_model_config(o.model));
@@ -188,6 +194,11 @@ void add_eval_command(CLI::App& app, const std::atomic<bool>& stop) {
           "mixed: those with odd ids in int4")
       ->capture_default_str()
       ->check(CLI::IsMember({"simple", "quantized", "mixed"}));
+  command
+      ->add_option("--device", o->device,
+                   "cpu, cuda or cuda:N (a CUDA device and a cuda-release build)")
+      ->capture_default_str();
+  add_kernels_option(*command, o->kernels)->default_str("the device's");
   command->add_option("--text", o->text, "Documents separated by 0x00")->capture_default_str();
   command->add_option("--index", o->index, "Index of the documents (JSON)")->capture_default_str();
   command->add_option("--out", o->out, "Also write the figures to this file, as JSON");

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/kernels_option.h"
 #include "cli/number_option.h"
 #include "cli/out_file.h"
 #include "cli/terminal_progress.h"
@@ -26,6 +27,7 @@ struct LogitsOptions {
   std::string text = "data/text/calibration.bin";
   std::string index = "data/text/calibration.json";
   std::string out{};
+  std::string kernels{to_string(Backend::kCpu)};
   int batch = 16;
   int samples = 64;
   std::uint64_t seed = 1;
@@ -33,7 +35,8 @@ struct LogitsOptions {
 
 void run(const LogitsOptions& options, const std::atomic<bool>& stop) {
   check_out_file(options.out);
-  ModelDecoder decoder(Decoder::load(options.model, {.streams = options.batch}));
+  ModelDecoder decoder(Decoder::load(
+      options.model, {.streams = options.batch, .kernels = checked_kernels(options.kernels)}));
   const DocumentText text = DocumentText::load(options.text, options.index);
   RouterLogits logits{.spec = decoder.router()};
   {
@@ -68,6 +71,7 @@ void add_logits_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_option("--samples", options->samples, "Decode steps to keep, every fourth one")
       ->check(whole_number(1, 4096))
       ->capture_default_str();
+  add_kernels_option(*command, options->kernels)->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of the order of texts")
       ->check(whole_number(0));
   command->footer(

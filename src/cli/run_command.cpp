@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/kernels_option.h"
 #include "cli/number_option.h"
 #include "cli/terminal_progress.h"
 #include "cli/version.h"
@@ -42,6 +43,7 @@ struct RunOptions {
   std::optional<std::uint64_t> seed{};
   std::vector<std::string> strategies{};
   std::optional<double> power_cap{};
+  std::string kernels{to_string(Backend::kCpu)};
   bool quick = false;
   bool json = false;
   bool no_report = false;
@@ -103,17 +105,24 @@ void report(const std::string& folder, bool json) {
 class ChosenDecoder {
  public:
   /// `inputs` must outlive this. Throws FormatError for what does not fit the experiment.
-  explicit ChosenDecoder(const ExperimentInputs& inputs) {
+  ChosenDecoder(const ExperimentInputs& inputs, Backend kernels) {
     const Experiment& e = inputs.experiment;
     if (inputs.trace) {
+      if (kernels != Backend::kCpu) {
+        throw UsageError(fmt::format(
+            "--kernels {}: {} replays a recorded router, which runs no model; leave it out",
+            to_string(kernels), e.name));
+      }
       check_experiment(inputs);
       steps_ = std::make_unique<TraceDecoder>(*inputs.trace, e.expert_type);
       return;
     }
     const std::string path = find_file(e, "/model", e.model);
     check_experiment(inputs, read_model_config(path));
-    model_ = std::make_unique<ModelDecoder>(Decoder::load(
-        path, {.streams = e.batch, .context = e.text.context, .experts = e.expert_type}));
+    model_ = std::make_unique<ModelDecoder>(Decoder::load(path, {.streams = e.batch,
+                                                                 .context = e.text.context,
+                                                                 .experts = e.expert_type,
+                                                                 .kernels = kernels}));
     const auto decoding = [&](const DocumentText& text) {
       return std::make_unique<ForcedDecode>(*model_, text, stream_options(e));
     };
@@ -133,9 +142,10 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
   // The adapter's tensors are small: handing them to a pool of threads costs several times the
   // work.
   at::set_num_threads(1);
+  const Backend kernels = checked_kernels(options.kernels);
   const Experiment experiment = chosen_experiment(options);
   const ExperimentInputs inputs = load_inputs(experiment);
-  ChosenDecoder decoder(inputs);
+  ChosenDecoder decoder(inputs, kernels);
   const std::string folder = make_run_folder(options.out, experiment.name, options.force);
   write_config(folder, inputs);
   RunResult result;
@@ -181,6 +191,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
       ->allow_extra_args(false);
   command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
       ->check(real_number(1.0, 1e5));
+  add_kernels_option(*command, options->kernels)->capture_default_str();
   command->add_flag("--quick", options->quick,
                     "At most 60 s of virtual time, BASELINE and KERNEL_AWARE_TTHA only");
   command->add_flag("--json", options->json, "Print the summary as JSON instead of a table");

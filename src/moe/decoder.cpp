@@ -2,12 +2,14 @@
 #include "moe/decoder.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/errors.h"
 #include "kernels/aligned_vector.h"
 #include "kernels/decode_attention.h"
 #include "kernels/grouped_experts.h"
 #include "kernels/linear.h"
+#include "moe/device_step.h"
 #include "moe/kv_cache.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
@@ -26,17 +28,23 @@ struct Block {
         qkv(w.qkv, 3 * c.d_model, c.d_model),
         attn_out(w.attn_out, c.d_model, c.d_model),
         router(w.router, c.experts, c.d_model),
-        experts(make_expert_bank(w, c, o.experts, o.int4_group)) {}
+        experts(make_expert_bank(w, c, o.experts, o.int4_group), o.kernels) {}
 
   std::vector<float> attn_norm;
   std::vector<float> moe_norm;
   LinearWeights qkv;
   LinearWeights attn_out;
   LinearWeights router;
-  ExpertBank experts;
+  LayerExperts experts;
 };
 
 const DecoderOptions& checked(const DecoderOptions& o, const ModelConfig& c) {
+  if (o.kernels == Backend::kTriton) {
+    throw UsageError("kernels triton: there are none for routing under a plan; use cuda or cpu");
+  }
+  if (const auto problem = backend_problem(o.kernels)) {
+    throw UsageError(fmt::format("kernels {}: {}", to_string(o.kernels), *problem));
+  }
   THERMOE_EXPECT(o.streams >= 1, "streams={} must be at least 1", o.streams);
   THERMOE_EXPECT(1 <= o.context && o.context <= c.context,
                  "context={} is not in 1..{}, the model's longest", o.context, c.context);
@@ -53,7 +61,10 @@ struct Decoder::Impl {
   Impl(ModelWeights&& weights, const DecoderOptions& decoder_options);
 
   void attend(int layer);
-  void run_experts(int layer, const RoutingPlan& plan);
+  void run_moe(int layer, const RoutingPlan& plan);
+  LayerRouting run_experts(int layer, const RoutingPlan& plan, std::span<const float> gate_logits);
+  LayerRouting run_experts_on_device(int layer, const RoutingPlan& plan,
+                                     std::span<const float> gate_logits);
   void multiply(const LinearWeights& weights, std::span<const float> rows,
                 std::span<float> out) const;
   void add_to_x();
@@ -67,6 +78,7 @@ struct Decoder::Impl {
   RotaryTable rotary;
   KvCache cache;
   AdaptiveRouter router;
+  std::optional<DeviceStep> device;    // where kernels are not the CPU's
   AlignedVector<std::byte> workspace;  // of the experts
   std::uint64_t steps = 0;
   std::vector<int> positions;  // [streams]
@@ -117,8 +129,12 @@ Decoder::Impl::Impl(ModelWeights&& w, const DecoderOptions& decoder_options)
       result{.logits = logits, .stats = stats, .sample = sample, .routing = step_routing.layers()} {
   for (LayerWeights& layer : w.layers) blocks.emplace_back(std::move(layer), config, options);
   const int slots = std::min(config.top_k + 1, config.experts);  // a mixed k takes one more
-  workspace.resize(grouped_experts_workspace(Backend::kCpu, blocks.front().experts.shape(),
-                                             options.streams, slots));
+  const ExpertLayerShape shape = blocks.front().experts.view().shape;
+  if (options.kernels == Backend::kCpu) {
+    workspace.resize(grouped_experts_workspace(Backend::kCpu, shape, options.streams, slots));
+  } else {
+    device.emplace(router.router(), shape, config.layers, options.streams);
+  }
 }
 
 /// out = rows Wᵀ, a row a stream.
@@ -161,21 +177,27 @@ void Decoder::Impl::attend(int l) {
 }
 
 /// x += experts(norm(x)), the batch routed as one decode step under the plan's row.
-void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
-  const Block& block = blocks[l];
-  rms_norm_rows(x.data(), options.streams, config.d_model, block.moe_norm.data(), config.norm_eps,
-                normed.data());
+void Decoder::Impl::run_moe(int l, const RoutingPlan& plan) {
+  rms_norm_rows(x.data(), options.streams, config.d_model, blocks[l].moe_norm.data(),
+                config.norm_eps, normed.data());
   const std::size_t size = cells(options.streams, config.experts);
   const std::span<float> gate_logits = std::span(sample.logits).subspan(size * l, size);
-  multiply(block.router, normed, gate_logits);
-  const LayerRouting routing = router.route(gate_logits, options.streams, plan, l, steps);
+  multiply(blocks[l].router, normed, gate_logits);
+  const LayerRouting routing =
+      device ? run_experts_on_device(l, plan, gate_logits) : run_experts(l, plan, gate_logits);
   std::copy(routing.counts.begin(), routing.counts.end(),
             stats.counts.begin() + static_cast<std::ptrdiff_t>(cells(l, config.experts)));
   for (const float m : routing.kept_mass) kept.add(m);
   step_routing.keep(l, routing);
+  add_to_x();
+}
+
+LayerRouting Decoder::Impl::run_experts(int l, const RoutingPlan& plan,
+                                        std::span<const float> gate_logits) {
+  const LayerRouting routing = router.route(gate_logits, options.streams, plan, l, steps);
   const bool mixed = options.experts == ExpertType::kMixed;
   grouped_experts(Backend::kCpu,
-                  {.bank = block.experts.view(),
+                  {.bank = blocks[l].experts.view(),
                    .hidden = normed.data(),
                    .tokens = options.streams,
                    .expert = routing.expert.data(),
@@ -187,7 +209,19 @@ void Decoder::Impl::run_experts(int l, const RoutingPlan& plan) {
                    .workspace_size = workspace.size(),
                    .out = update.data()},
                   Stream{nullptr});
-  add_to_x();
+  return routing;
+}
+
+LayerRouting Decoder::Impl::run_experts_on_device(int l, const RoutingPlan& plan,
+                                                  std::span<const float> gate_logits) {
+  if (l == 0) device->begin(plan, steps);
+  return device->run({.layer = l,
+                      .experts = blocks[l].experts.view(),
+                      .by_variant = options.experts == ExpertType::kMixed,
+                      .slots = router.slots(plan, l),
+                      .logits = gate_logits,
+                      .hidden = normed,
+                      .out = update});
 }
 
 Decoder::Decoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -235,7 +269,7 @@ const DecodeStep& Decoder::step(std::span<const std::uint8_t> bytes, const Routi
   m.kept = {};
   for (int l = 0; l < m.config.layers; ++l) {
     m.attend(l);
-    m.run_experts(l, plan);
+    m.run_moe(l, plan);
   }
   m.stats.kept_mass = m.kept.mean();
   m.stats.quality_loss = m.kept.quality_loss();

@@ -10,6 +10,7 @@
 #include "core/logit_sample.h"
 #include "core/routing_plan.h"
 #include "core/routing_stats.h"
+#include "kernels/backend.h"
 #include "moe/adaptive_router.h"
 #include "moe/expert_type.h"
 #include "moe/model_config.h"
@@ -23,6 +24,9 @@ struct DecoderOptions {
   int int4_group =
       32;  ///< inputs that share a scale in quantised experts; divides d_model and d_ff
   std::optional<WeightDenominator> denominator{};  ///< instead of the checkpoint's
+  /// Of routing and experts; the rest is always the CPU's. kCuda copies to the device and back and
+  /// waits in every layer; it runs bf16 and int4 experts, their activations rounded to bf16.
+  Backend kernels = Backend::kCpu;
 };
 
 /// One decoded step. Views: valid until the next call of `step`.
@@ -39,7 +43,8 @@ struct DecodeStep {
 /// in a step. Single-threaded and without shared state: several decoders may run side by side.
 class Decoder {
  public:
-  /// Loads a checkpoint. Throws FormatError naming file, tensor and what was expected.
+  /// Loads a checkpoint. Throws FormatError naming file, tensor and what was expected; UsageError
+  /// where the kernels cannot run here, or not these experts.
   static std::unique_ptr<Decoder> load(const std::string& safetensors_path,
                                        const DecoderOptions& options);
   ~Decoder();

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/errors.h"
+#include "kernels/backend.h"
 
 namespace thermoe {
 namespace {
@@ -30,6 +31,9 @@ at::Device torch_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
   if (name != "cuda" && name.rfind("cuda:", 0) != 0) {
     throw UsageError(fmt::format("device \"{}\": must be cpu, cuda or cuda:N", name));
+  }
+  if (const auto problem = backend_problem(Backend::kCuda)) {
+    throw UsageError(fmt::format("device cuda: {}", *problem));
   }
   load_cuda_half();
   if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) {

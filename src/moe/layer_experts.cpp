@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moe/layer_experts.h"
 
+#include <utility>
+
 #include "core/errors.h"
 
 namespace thermoe {
@@ -23,5 +25,20 @@ ExpertBank make_expert_bank(const LayerWeights& weights, const ModelConfig& c, E
   }
   return bank;
 }
+
+LayerExperts::LayerExperts(ExpertBank bank, Backend backend) {
+  if (backend == Backend::kCpu) {
+    host_ = std::move(bank);
+    return;
+  }
+  if (bank.has_f32() && !bank.f32_is_bf16()) {
+    throw UsageError(
+        "kernels cuda run bf16 and int4 experts; these weights are f32 and not exact in bf16: use "
+        "--experts quantized, or --kernels cpu");
+  }
+  device_ = DeviceExpertBank(bank.view());
+}
+
+ExpertBankView LayerExperts::view() const { return host_ ? host_->view() : device_.view(); }
 
 }  // namespace thermoe

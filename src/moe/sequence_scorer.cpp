@@ -8,35 +8,51 @@
 
 #include "core/errors.h"
 #include "core/routing_stats.h"
-#include "kernels/aligned_vector.h"
-#include "kernels/grouped_experts.h"
+#include "moe/device.h"
 #include "moe/layer_experts.h"
 #include "moe/model_weights.h"
+#include "moe/tensor_experts.h"
 #include "moe/tensor_routing.h"
 #include "moe/transformer_tensors.h"
 
 namespace thermoe {
 namespace {
 
-at::Tensor copied(const std::vector<float>& values, at::IntArrayRef shape) {
-  return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat).clone();
+at::Tensor copied(const std::vector<float>& values, at::IntArrayRef shape, at::Device device) {
+  return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat)
+      .to(at::TensorOptions().device(device), /*non_blocking=*/false, /*copy=*/true);
+}
+
+/// Where the kernels' backend reads tensors: beside the others if it can.
+at::Device kernel_device(const ScorerOptions& o, at::Device device) {
+  switch (o.kernels.value_or(device.is_cuda() ? Backend::kCuda : Backend::kCpu)) {
+    case Backend::kCpu:
+      return at::kCPU;
+    case Backend::kCuda:
+      return device.is_cuda() ? device : torch_device("cuda");
+    case Backend::kTriton:
+      break;
+  }
+  throw UsageError("kernels triton: there are none for routing under a plan; use cuda or cpu");
 }
 
 struct Block {
-  Block(const LayerWeights& w, const ModelConfig& c, const ScorerOptions& o)
-      : attn_norm(copied(w.attn_norm, {c.d_model})),
-        qkv(copied(w.qkv, {3 * c.d_model, c.d_model})),
-        attn_out(copied(w.attn_out, {c.d_model, c.d_model})),
-        moe_norm(copied(w.moe_norm, {c.d_model})),
-        router(copied(w.router, {c.experts, c.d_model})),
-        experts(make_expert_bank(w, c, o.experts, o.int4_group)) {}
+  Block(const LayerWeights& w, const ModelConfig& c, const ScorerOptions& o, at::Device device,
+        at::Device kernels)
+      : attn_norm(copied(w.attn_norm, {c.d_model}, device)),
+        qkv(copied(w.qkv, {3 * c.d_model, c.d_model}, device)),
+        attn_out(copied(w.attn_out, {c.d_model, c.d_model}, device)),
+        moe_norm(copied(w.moe_norm, {c.d_model}, device)),
+        router(copied(w.router, {c.experts, c.d_model}, device)),
+        experts(make_expert_bank(w, c, o.experts, o.int4_group),
+                kernels.is_cuda() ? Backend::kCuda : Backend::kCpu) {}
 
   at::Tensor attn_norm;
   at::Tensor qkv;
   at::Tensor attn_out;
   at::Tensor moe_norm;
   at::Tensor router;
-  ExpertBank experts;
+  LayerExperts experts;
 };
 
 /// Sums of a forward pass over layers.
@@ -73,6 +89,8 @@ struct SequenceScorer::Impl {
 
   ModelConfig config;
   ScorerOptions options;
+  at::Device device;
+  at::Device kernels;  // of routing and experts
   at::Tensor embed;
   at::Tensor final_norm;
   at::Tensor head;
@@ -83,18 +101,22 @@ struct SequenceScorer::Impl {
 SequenceScorer::Impl::Impl(const ModelWeights& w, const ScorerOptions& o)
     : config(w.config),
       options(o),
-      embed(copied(w.embed, {config.vocab, config.d_model})),
-      final_norm(copied(w.final_norm, {config.d_model})),
-      head(copied(w.head, {config.vocab, config.d_model})),
-      threads(at::get_num_threads()) {
-  for (const LayerWeights& layer : w.layers) blocks.emplace_back(layer, config, options);
+      device(torch_device(o.device)),
+      kernels(kernel_device(o, device)),
+      embed(copied(w.embed, {config.vocab, config.d_model}, device)),
+      final_norm(copied(w.final_norm, {config.d_model}, device)),
+      head(copied(w.head, {config.vocab, config.d_model}, device)),
+      threads(device.is_cuda() || kernels.is_cuda() ? 1 : at::get_num_threads()) {
+  for (const LayerWeights& layer : w.layers) {
+    blocks.emplace_back(layer, config, options, device, kernels);
+  }
 }
 
 /// x [length * batch, d], tokens of one position beside each other.
 at::Tensor SequenceScorer::Impl::attention(const Block& block, const at::Tensor& x, int batch,
                                            int length) const {
   const std::int64_t hd = config.head_dim();
-  const RotaryAngles angles = rotary_angles(length, hd, config.rope_base, at::kCPU);
+  const RotaryAngles angles = rotary_angles(length, hd, config.rope_base, device);
   const auto parts = at::linear(rms_norm(x, block.attn_norm, config.norm_eps), block.qkv)
                          .view({length, batch, 3, config.heads, hd})
                          .permute({2, 1, 3, 0, 4})  // 3 x [batch, heads, length, hd]
@@ -111,42 +133,20 @@ at::Tensor SequenceScorer::Impl::experts(const at::Tensor& x, int layer, int bat
   const Block& block = blocks[layer];
   const at::Tensor hidden = rms_norm(x, block.moe_norm, config.norm_eps).contiguous();
   const Routing routing =
-      route_batches(router, at::linear(hidden, block.router), batch, plan, layer);
+      route_batches(router, at::linear(hidden, block.router).to(kernels), batch, plan, layer);
   sums.active += static_cast<double>(routing.counts.gt(0).sum().item<std::int64_t>()) /
                  static_cast<double>(routing.counts.size(0));
   const at::Tensor kept = routing.kept_mass.to(at::kDouble);
   sums.kept_mass += kept.mean().item<double>();
   sums.quality_loss -= kept.clamp_min(kLeastKeptMass).log().mean().item<double>();
 
-  const at::Tensor total = routing.counts.sum(0).to(at::kInt);
-  const auto* received = total.const_data_ptr<std::int32_t>();
+  const at::Tensor total = routing.counts.sum(0).to(at::kCPU);
+  const auto* received = total.const_data_ptr<std::int64_t>();
   sums.expert_tokens.insert(sums.expert_tokens.end(), received, received + total.numel());
   const bool mixed = options.experts == ExpertType::kMixed;
-  const at::Tensor out = at::empty_like(hidden);
-  const ExpertBankView bank = block.experts.view();
-  const auto tokens = static_cast<int>(hidden.size(0));
-  const auto slots = static_cast<int>(routing.indices.size(1));
-  const auto* expert = routing.indices.const_data_ptr<std::int32_t>();
-  std::vector<std::int32_t> first(static_cast<std::size_t>(config.experts) + 1);
-  std::vector<std::int32_t> pair(static_cast<std::size_t>(routing.indices.numel()));
-  const ExpertOrder order{first.data(), pair.data()};
-  order_by_expert(expert, tokens, slots, config.experts, order);
-  AlignedVector<std::byte> workspace(
-      grouped_experts_workspace(Backend::kCpu, bank.shape, tokens, slots));
-  grouped_experts(Backend::kCpu,
-                  {.bank = bank,
-                   .hidden = hidden.const_data_ptr<float>(),
-                   .tokens = tokens,
-                   .expert = expert,
-                   .weight = routing.weights.const_data_ptr<float>(),
-                   .slots = slots,
-                   .order = order,
-                   .variant = mixed ? plan.variant(layer).data() : nullptr,
-                   .workspace = workspace.data(),
-                   .workspace_size = workspace.size(),
-                   .out = out.mutable_data_ptr<float>()},
-                  Stream{nullptr});
-  return out;
+  return run_experts(block.experts.view(), hidden.to(kernels), routing,
+                     mixed ? plan.variant(layer) : std::span<const std::uint8_t>{})
+      .to(device);
 }
 
 /// Logits [length * batch, vocab], position by position. Row b of `bytes` starts at b * stride.
@@ -168,7 +168,7 @@ at::Tensor SequenceScorer::Impl::forward(std::span<const std::uint8_t> bytes, in
     }
   }
   AdaptiveRouter router(router_spec(config, options.denominator), batch);
-  at::Tensor x = embed.index_select(0, ids.view(-1));
+  at::Tensor x = embed.index_select(0, ids.view(-1).to(device));
   for (int l = 0; l < config.layers; ++l) {
     x = x + attention(blocks[l], x, batch, length);
     x = x + experts(x, l, batch, plan, router, sums);
@@ -210,9 +210,11 @@ SequenceScore SequenceScorer::score(std::span<const std::uint8_t> bytes, int bat
       target[p - 1][b] = bytes[static_cast<std::size_t>(b) * length + p];
   }
   const at::Tensor bits =
-      (at::log_softmax(predicted, -1).gather(1, next.view({-1, 1})) * (-1.0 / std::log(2.0)))
+      (at::log_softmax(predicted, -1).gather(1, next.view({-1, 1}).to(impl_->device)) *
+       (-1.0 / std::log(2.0)))
           .view({length - 1, batch})
           .t()
+          .to(at::kCPU)
           .contiguous();
   const float* bit = bits.const_data_ptr<float>();
   return {.targets = bits.numel(),
@@ -234,6 +236,7 @@ std::vector<float> SequenceScorer::logits(std::span<const std::uint8_t> bytes, i
   const at::Tensor out = impl_->forward(bytes, batch, length, length, plan, sums)
                              .view({length, batch, config().vocab})
                              .transpose(0, 1)
+                             .to(at::kCPU)
                              .contiguous();
   const float* data = out.const_data_ptr<float>();
   return {data, data + out.numel()};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/routing_plan.h"
+#include "kernels/backend.h"
 #include "moe/expert_type.h"
 #include "moe/model_config.h"
 
@@ -30,16 +31,21 @@ struct ScorerOptions {
   ExpertType experts = ExpertType::kSimple;
   int int4_group = 32;
   std::optional<WeightDenominator> denominator{};  ///< absent: the model's own
+  std::string device = "cpu";                      ///< of all tensors: cpu, cuda or cuda:N
+  /// Of routing and experts; absent: the device's own. Another than that costs copies. kCuda runs
+  /// bf16 and int4 experts, their activations rounded to bf16.
+  std::optional<Backend> kernels{};
 };
 
 /// Scores sequences under a plan as `Decoder` would decode them as one batch, but all positions at
 /// once: attention is causal, and routing takes the tokens of one position across the batch as a
 /// decode batch. Equal to decoding up to rounding, several times faster; for sweeps and evaluation.
-/// A call runs on the calling thread alone; several threads may call at once, and what a call gives
-/// does not depend on the others.
+/// On the CPU a call runs on the calling thread alone; several threads may call at once, and what a
+/// call gives does not depend on the others.
 class SequenceScorer {
  public:
-  /// Loads a checkpoint. Throws FormatError as `Decoder::load` does.
+  /// Loads a checkpoint. Throws FormatError as `Decoder::load` does, UsageError where this program
+  /// or machine has no such device, or it cannot run the experts.
   static std::unique_ptr<SequenceScorer> load(const std::string& safetensors_path,
                                               const ScorerOptions& options = {});
   ~SequenceScorer();
@@ -47,7 +53,8 @@ class SequenceScorer {
   SequenceScorer& operator=(const SequenceScorer&) = delete;
 
   const ModelConfig& config() const;
-  /// How many threads are worth calling at once (LibTorch's choice, which OMP_NUM_THREADS sets).
+  /// How many threads are worth calling at once (LibTorch's choice, which OMP_NUM_THREADS sets; one
+  /// where a GPU does the work).
   int threads() const;
   /// The model's own routing, with the variants of mixed experts where they were asked for.
   RoutingPlan baseline() const;

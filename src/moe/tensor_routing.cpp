@@ -4,26 +4,81 @@
 #include <algorithm>
 
 #include "core/errors.h"
+#include "moe/tensor_backend.h"
 
 namespace thermoe {
+namespace {
+
+Routing empty_routing(std::int64_t batches, std::int64_t batch_size, std::int64_t slots,
+                      std::int64_t experts, const at::Tensor& beside) {
+  const auto f32 = beside.options().dtype(at::kFloat);
+  const auto i32 = beside.options().dtype(at::kInt);
+  const std::int64_t tokens = batches * batch_size;
+  return {.indices = at::empty({tokens, slots}, i32),
+          .weights = at::empty({tokens, slots}, f32),
+          .counts = at::empty({batches, experts}, i32),
+          .kept_mass = at::empty({tokens}, f32)};
+}
+
+/// A copy on the device of what lies in the host's memory.
+template <class T>
+at::Tensor on_device_of(const at::Tensor& beside, std::span<const T> values) {
+  const auto bytes = std::as_bytes(values);
+  return at::from_blob(const_cast<std::byte*>(bytes.data()),
+                       {static_cast<std::int64_t>(bytes.size())}, at::kByte)
+      .to(beside.device());
+}
+
+/// All batches in one call, where the logits lie.
+void route_on_device(const RouterSpec& router, const at::Tensor& logits, const RoutingPlan& plan,
+                     int layer, Routing& routing) {
+  const auto batches = static_cast<int>(routing.counts.size(0));
+  const auto tokens = static_cast<int>(logits.size(0) / batches);
+  const auto slots = static_cast<int>(routing.indices.size(1));
+  const at::Tensor plan_bytes = on_device_of(logits, plan.bytes());
+  at::Tensor bias;
+  if (!router.selection_bias.empty()) bias = on_device_of(logits, router.layer_bias(layer));
+  const RouterView view(
+      router, bias.defined() ? static_cast<const float*>(bias.const_data_ptr()) : nullptr);
+  const std::size_t size = topk_route_workspace(Backend::kCuda, view, tokens, slots);
+  const at::Tensor workspace =
+      at::empty({static_cast<std::int64_t>(size)}, logits.options().dtype(at::kByte));
+  const auto* base = static_cast<const std::byte*>(plan_bytes.const_data_ptr());
+  topk_route(Backend::kCuda,
+             {.logits = logits.const_data_ptr<float>(),
+              .tokens = tokens,
+              .batches = batches,
+              .router = view,
+              .plan = plan.view_at(base, layer),
+              .expert = routing.indices.mutable_data_ptr<std::int32_t>(),
+              .weight = routing.weights.mutable_data_ptr<float>(),
+              .slots = slots,
+              .counts = routing.counts.mutable_data_ptr<std::int32_t>(),
+              .kept_mass = routing.kept_mass.mutable_data_ptr<float>(),
+              .workspace = static_cast<std::byte*>(workspace.mutable_data_ptr()),
+              .workspace_size = size},
+             stream_of(logits));
+}
+
+}  // namespace
 
 Routing route_batches(AdaptiveRouter& router, const at::Tensor& gate_logits,
                       std::int64_t batch_size, const RoutingPlan& plan, int layer) {
   const std::int64_t experts = router.experts();
   THERMOE_EXPECT(gate_logits.dim() == 2 && gate_logits.size(1) == experts,
                  "gate logits must be [tokens, {}]", experts);
-  THERMOE_EXPECT(gate_logits.device().is_cpu() && gate_logits.scalar_type() == at::kFloat,
-                 "gate logits must be f32 on the CPU");
+  THERMOE_EXPECT(gate_logits.scalar_type() == at::kFloat, "gate logits must be f32");
   const std::int64_t tokens = gate_logits.size(0);
   THERMOE_EXPECT(batch_size >= 1 && tokens % batch_size == 0,
                  "{} tokens are no whole number of batches of {}", tokens, batch_size);
   const at::Tensor logits = gate_logits.detach().contiguous();
   const std::int64_t slots = router.slots(plan, layer);
   const std::int64_t batches = tokens / batch_size;
-  Routing routing{.indices = at::empty({tokens, slots}, at::kInt),
-                  .weights = at::empty({tokens, slots}, at::kFloat),
-                  .counts = at::empty({batches, experts}, at::kInt),
-                  .kept_mass = at::empty({tokens}, at::kFloat)};
+  Routing routing = empty_routing(batches, batch_size, slots, experts, logits);
+  if (backend_of(logits) == Backend::kCuda) {
+    if (tokens > 0) route_on_device(router.router(), logits, plan, layer, routing);
+    return routing;
+  }
   for (std::int64_t b = 0; b < batches; ++b) {
     const LayerRouting part =
         router.route(std::span(logits.const_data_ptr<float>() + b * batch_size * experts,

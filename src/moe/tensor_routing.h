@@ -18,9 +18,10 @@ struct Routing {
   at::Tensor kept_mass;  ///< [tokens] f32: kept share of the mass of the model's own picks
 };
 
-/// The router on tensors. gate_logits [tokens, experts] f32 on the CPU. Each run of `batch_size`
-/// tokens is one decode step, the first of them step 0: prices act on the experts that a batch
-/// needs together. Requires tokens to be a multiple of batch_size, at most the router's tokens.
+/// The router on tensors. gate_logits [tokens, experts] f32, on the CPU or a CUDA device, where the
+/// result lies too. Each run of `batch_size` tokens is one decode step, the first of them step 0:
+/// prices act on the experts that a batch needs together. Requires tokens to be a multiple of
+/// batch_size, at most the router's tokens. On CUDA nothing waits for the device.
 Routing route_batches(AdaptiveRouter& router, const at::Tensor& gate_logits,
                       std::int64_t batch_size, const RoutingPlan& plan, int layer);
 
