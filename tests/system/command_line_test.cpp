@@ -56,6 +56,26 @@ TEST(CommandLine, BadInputExitsWithTwoAndOneLine) {
   }
 }
 
+TEST(CommandLine, WithoutACudaDeviceOrItsKernelsItIsToldAndExitsWithTwo) {
+  ::setenv("CUDA_VISIBLE_DEVICES", "", 1);  // also where there is one
+  const std::vector<std::vector<std::string>> asking = {
+      {"eval", "--device", "cuda", "--no-domains"},
+      {"eval", "--kernels", "cuda", "--no-domains"},
+      {"run", "experiments/demo.json", "--kernels", "cuda"},
+      {"logits", "--out", "x", "--kernels", "cuda"}};
+  for (const auto& arguments : asking) {
+    SCOPED_TRACE(testing::PrintToString(arguments));
+    const ProcessResult result = thermoe_process(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, testing::MatchesRegex("thermoe: .*cuda: .*(cuda-release|no CUDA).*\n"));
+    EXPECT_EQ(result.out, "");
+  }
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  const ProcessResult triton = thermoe_process({"eval", "--kernels", "triton"});
+  EXPECT_EQ(triton.exit_code, 2);
+  EXPECT_THAT(triton.err, HasSubstr("use cuda or cpu"));
+}
+
 TEST(CommandLine, AMistypedStrategyIsCorrected) {
   EXPECT_THAT(thermoe_process({"run", "experiments/demo.json", "--strategy", "REDUCEDK"}).err,
               HasSubstr("did you mean REDUCED_K?"));
