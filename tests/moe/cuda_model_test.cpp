@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "core/errors.h"
 #include "moe/decoder.h"
@@ -66,6 +67,20 @@ TEST_F(CudaModel, ScoresAsOnTheCpuWhateverPartRunsThere) {
       EXPECT_LT(plan == &priced_ ? got.kept_mass : 0.0, 0.999);
       EXPECT_EQ(got.bits.size(), want.bits.size());
     }
+  }
+}
+
+TEST_F(CudaModel, RunsInt4ExpertsThereToo) {
+  const std::vector<std::uint8_t> text = random_bytes(kBatch * kLength, 8);
+  for (const ExpertType type : {ExpertType::kQuantized, ExpertType::kMixed}) {
+    const auto host = SequenceScorer::load(path_, {.experts = type});
+    const auto device = SequenceScorer::load(path_, {.experts = type, .device = "cuda"});
+    const double want = host->score(text, kBatch, kLength, host->baseline()).bits_per_byte;
+    const double got = device->score(text, kBatch, kLength, device->baseline()).bits_per_byte;
+    EXPECT_NEAR(got, want, 0.01 * want);
+    const auto simple = SequenceScorer::load(path_);
+    EXPECT_GT(std::abs(simple->score(text, kBatch, kLength, baseline_).bits_per_byte - want),
+              std::abs(got - want));  // it is the rounded weights that run
   }
 }
 
