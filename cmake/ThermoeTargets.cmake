@@ -138,7 +138,8 @@ function(thermoe_bench name)
 endfunction()
 
 # Every tests/tools/*_test.py as one ctest test, run by Python's own unittest. THERMOE tells them the
-# program of this build, which is not there without LibTorch.
+# program of this build, which is not there without LibTorch; THERMOE_TRITON where Triton is, if there is
+# one; THERMOE_CPU_REFERENCE the CPU's ops.
 function(thermoe_python_tests)
   if(NOT Python3_Interpreter_FOUND)
     message(STATUS "No python3: the tests under tests/tools are left out")
@@ -146,6 +147,8 @@ function(thermoe_python_tests)
   endif()
   file(GLOB scripts CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/tests/tools"
        "${PROJECT_SOURCE_DIR}/tests/tools/*_test.py")
+  set(triton "THERMOE_TRITON=${THERMOE_TRITON}"
+             "THERMOE_CPU_REFERENCE=${PROJECT_BINARY_DIR}/tests/kernels/kernels_cpu_reference")
   foreach(script IN LISTS scripts)
     get_filename_component(module "${script}" NAME_WE)
     add_test(NAME "tools.${module}"
@@ -153,6 +156,6 @@ function(thermoe_python_tests)
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/tests/tools")
     set_tests_properties("tools.${module}" PROPERTIES TIMEOUT 300 LABELS tools
                          ENVIRONMENT
-                         "PYTHONDONTWRITEBYTECODE=1;THERMOE=${PROJECT_BINARY_DIR}/src/cli/thermoe")
+                         "PYTHONDONTWRITEBYTECODE=1;THERMOE=${PROJECT_BINARY_DIR}/src/cli/thermoe;${triton}")
   endforeach()
 endfunction()
