@@ -24,6 +24,7 @@ function(thermoe_embed target header)
     string(APPEND definitions
       "__asm__(\n"
       "    \".pushsection .rodata\\n\"\n"
+      "    \".balign 64\\n\"\n"
       "    \".global ${begin}\\n\"\n"
       "    \".global ${end}\\n\"\n"
       "    \"${begin}:\\n\"\n"

@@ -3,6 +3,7 @@
 
 #include "core/named_values.h"
 #include "kernels/device_memory.h"
+#include "kernels/triton/backends.h"
 
 namespace thermoe {
 namespace {
@@ -21,7 +22,7 @@ std::optional<Backend> backend_from(std::string_view name) { return value_of(kBa
 
 std::optional<std::string> backend_problem(Backend backend) {
   if (backend == Backend::kCpu) return std::nullopt;
-  return device_problem();
+  return backend == Backend::kTriton ? triton::problem() : device_problem();
 }
 
 }  // namespace thermoe

@@ -13,7 +13,7 @@ namespace thermoe {
 enum class Backend : std::uint8_t {
   kCpu,     ///< single-threaded, on the calling thread
   kCuda,    ///< CUDA C++ (kernels/cuda); in the presets with THERMOE_CUDA only
-  kTriton,  ///< Triton kernels compiled ahead of time; in the same presets
+  kTriton,  ///< Triton kernels compiled ahead of time, of two ops; with Triton, in the same presets
 };
 /// "cpu", "cuda", "triton".
 std::string_view to_string(Backend backend);

@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cuda/backends.h"
+#include "kernels/triton/backends.h"
 
 namespace thermoe {
 namespace {
@@ -36,17 +37,27 @@ void check(const FusedDequantLinearArgs& a) {
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
-void check_for_cuda(const FusedDequantLinearArgs& a) {
+void check_for_device(const FusedDequantLinearArgs& a) {
   THERMOE_EXPECT(a.x_type != FloatType::kF32,
                  "on CUDA x of fused_dequant_linear is bf16 or f16, not f32");
-  THERMOE_EXPECT(a.epilogue != Epilogue::kSiluMul || a.up.group == a.weights.group,
-                 "on CUDA both weights of silu-mul have one int4 group, not {} and {}",
-                 a.weights.group, a.up.group);
   THERMOE_EXPECT(aligned(a.x), "x is not aligned to 16 bytes");
   for (const Int4View& w : {a.weights, a.up}) {
     THERMOE_EXPECT(aligned(w.words) && aligned(w.scales) && aligned(w.zero_points),
                    "int4 weights are not aligned to 16 bytes");
   }
+}
+
+void check_for_cuda(const FusedDequantLinearArgs& a) {
+  check_for_device(a);
+  THERMOE_EXPECT(a.epilogue != Epilogue::kSiluMul || a.up.group == a.weights.group,
+                 "on CUDA both weights of silu-mul have one int4 group, not {} and {}",
+                 a.weights.group, a.up.group);
+}
+
+void check_for_triton(const FusedDequantLinearArgs& a) {
+  check_for_device(a);
+  THERMOE_EXPECT(a.epilogue != Epilogue::kSiluMul,
+                 "the backend triton has no silu-mul epilogue; use the backend cuda");
 }
 
 }  // namespace
@@ -62,7 +73,8 @@ void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, S
       check_for_cuda(args);
       return cuda::fused_dequant_linear(args, stream);
     case Backend::kTriton:
-      throw UsageError("fused_dequant_linear has no Triton kernel in this program");
+      check_for_triton(args);
+      return triton::fused_dequant_linear(args, stream);
   }
 }
 

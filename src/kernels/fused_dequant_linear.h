@@ -38,7 +38,7 @@ struct FusedDequantLinearArgs {
 /// kCpu: x and out f32; inputs in order; up to 0.4 MiB of stack. kCuda: x bf16 or f16, out of any
 /// type, one group for both weights of kSiluMul; asynchronous, capturable. From compute capability
 /// 9.0 on, weights may be read while the kernel before this one in the stream still runs: they must
-/// not be what it writes.
+/// not be what it writes. kTriton: as kCuda, without kSiluMul.
 void fused_dequant_linear(Backend backend, const FusedDequantLinearArgs& args, Stream stream);
 
 }  // namespace thermoe

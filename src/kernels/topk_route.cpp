@@ -7,6 +7,7 @@
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/workspace_rows.h"
 #include "kernels/cuda/backends.h"
+#include "kernels/triton/backends.h"
 
 namespace thermoe {
 namespace {
@@ -31,7 +32,7 @@ void check_shape(Backend backend, const TopkRouteArgs& a) {
                  a.batches);
   THERMOE_EXPECT(a.slots >= 1, "slots={} must be 1 or more", a.slots);
   const bool any = a.tokens > 0 && a.batches > 0;
-  THERMOE_EXPECT(a.counts, "counts is null");
+  THERMOE_EXPECT(a.counts || backend == Backend::kTriton, "counts is null");
   THERMOE_EXPECT(!any || (a.logits.data && a.expert && a.weight),
                  "logits, expert or weight is null");
   THERMOE_EXPECT(!any || !a.order.first || a.order.pair, "an order needs both first and pair");
@@ -59,6 +60,25 @@ void check_host_values(const TopkRouteArgs& a) {
   }
 }
 
+/// It routes each token by the model alone.
+void check_for_triton(const TopkRouteArgs& a) {
+  const auto lacks = [](bool wanted, const char* what) {
+    THERMOE_EXPECT(!wanted, "topk_route of the backend triton has no {}; use the backend cuda",
+                   what);
+  };
+  lacks(a.router.group_limited(), "groups of experts");
+  lacks(a.plan.row || a.plan.selection_bias || a.plan.activation_price, "plan (k, bias, prices)");
+  lacks(a.step, "step state (padding, phase)");
+  lacks(a.counts, "counts");
+  lacks(a.kept_mass, "kept mass");
+  lacks(a.masked_logits, "masked logits");
+  lacks(a.order.first, "expert order");
+  lacks(a.fill_slots, "filled slots");
+  THERMOE_EXPECT(a.slots <= triton::kMaxSlots && a.router.k <= a.slots,
+                 "k={} exceeds slots={}, or these exceed the {} of the backend triton", a.router.k,
+                 a.slots, triton::kMaxSlots);
+}
+
 }  // namespace
 
 RouterView::RouterView(const RouterSpec& spec, const float* layer_bias)
@@ -77,6 +97,7 @@ RouterView::RouterView(const RouterSpec& spec, int layer)
 
 std::size_t topk_route_workspace(Backend backend, const RouterView& router, int tokens, int slots) {
   if (backend == Backend::kCpu) return cpu::WorkspaceRows::byte_size(router.experts);
+  if (backend == Backend::kTriton) return 0;
   return cuda::topk_route_workspace(router, tokens, slots);
 }
 
@@ -90,7 +111,8 @@ void topk_route(Backend backend, const TopkRouteArgs& args, Stream stream) {
     case Backend::kCuda:
       return cuda::topk_route(args, stream);
     case Backend::kTriton:
-      throw UsageError("topk_route: the backend triton is not built into this program");
+      check_for_triton(args);
+      return triton::topk_route(args, stream);
   }
 }
 

@@ -123,6 +123,10 @@ std::size_t topk_route_workspace(Backend backend, const RouterView& router, int 
 /// `slots` for `slots`. All backends do the same arithmetic in the same order (exp by the same
 /// polynomial, no contraction, sums over slots, tokens and lanes in a fixed order): what they give
 /// is equal bit for bit.
+///
+/// kTriton is plain: ids and weights by the model alone, k and slots up to 32. It refuses groups,
+/// plan, step, filled slots and all other outputs, `counts` among them, which are to be null. Its
+/// exp is the device's: ids may differ where p + beta of two experts are within 1e-6 of each other.
 void topk_route(Backend backend, const TopkRouteArgs& args, Stream stream);
 
 }  // namespace thermoe

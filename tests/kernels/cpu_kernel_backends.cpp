@@ -18,4 +18,6 @@ std::vector<KernelBackend> kernel_backends() {
   return all;
 }
 
+std::vector<KernelBackend> linear_backends() { return kernel_backends(); }
+
 }  // namespace thermoe

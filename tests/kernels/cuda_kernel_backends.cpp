@@ -11,10 +11,31 @@ std::vector<KernelBackend> kernel_backends() {
            .multiplies_bf16 = true,
            .reads_host_memory = false,
            .topk_route = topk_route_on_device,
-           .fused_dequant_linear = fused_dequant_linear_on_device,
+           .fused_dequant_linear =
+               [](const FusedDequantLinearArgs& a) {
+                 fused_dequant_linear_on_device(Backend::kCuda, a);
+               },
            .grouped_experts = grouped_experts_on_device,
            .linear = nullptr,
            .decode_attention = nullptr}};
+}
+
+std::vector<KernelBackend> linear_backends() {
+  std::vector<KernelBackend> all = kernel_backends();
+  all.push_back({.name = "triton",
+                 .multiplies_bf16 = true,
+                 .reads_host_memory = false,
+                 .topk_route = nullptr,
+                 .fused_dequant_linear =
+                     [](const FusedDequantLinearArgs& a) {
+                       fused_dequant_linear_on_device(Backend::kTriton, a);
+                     },
+                 .grouped_experts = nullptr,
+                 .linear = nullptr,
+                 .decode_attention = nullptr,
+                 .gates = false,
+                 .needs = Backend::kTriton});
+  return all;
 }
 
 }  // namespace thermoe

@@ -47,11 +47,11 @@ struct Layer {
             .bias = bias.data(),
             .epilogue = Epilogue::kGelu};
   }
-  std::vector<float> run() const {
+  std::vector<float> run(Backend backend) const {
     std::vector<float> out(static_cast<std::size_t>(tokens) * kOutputs);
     FusedDequantLinearArgs a = args();
     a.out = out.data();
-    fused_dequant_linear_on_device(a);
+    fused_dequant_linear_on_device(backend, a);
     return out;
   }
 
@@ -61,28 +61,37 @@ struct Layer {
   Int4Weights weights;
 };
 
-TEST(CudaDequantLinear, GivesBf16AndF16AsTheRoundedF32) {
+class DeviceDequantLinear : public ::testing::TestWithParam<Backend> {
+  void SetUp() override {
+    if (const auto problem = backend_problem(GetParam())) GTEST_SKIP() << *problem;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(FusedDequantLinear, DeviceDequantLinear,
+                         ::testing::Values(Backend::kCuda, Backend::kTriton),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
+
+TEST_P(DeviceDequantLinear, GivesBf16AndF16AsTheRoundedF32) {
   const Layer layer(13);
-  const std::vector<float> exact = layer.run();
+  const std::vector<float> exact = layer.run(GetParam());
   for (const FloatType type : {FloatType::kBf16, FloatType::kF16}) {
     std::vector<std::uint16_t> out(exact.size());
     FusedDequantLinearArgs args = layer.args();
     args.out = out.data();
     args.out_type = type;
-    fused_dequant_linear_on_device(args);
+    fused_dequant_linear_on_device(GetParam(), args);
     EXPECT_EQ(out, as_bits(type, exact));
   }
 }
 
-TEST(CudaDequantLinear, RepeatsItselfBitForBit) {
+TEST_P(DeviceDequantLinear, RepeatsItselfBitForBit) {
   for (const int tokens : {1, 16, 40, 300}) {
     const Layer layer(tokens);
-    const std::vector<float> once = layer.run();
-    for (int i = 0; i < 5; ++i) EXPECT_EQ(layer.run(), once);
+    const std::vector<float> once = layer.run(GetParam());
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(layer.run(GetParam()), once);
   }
 }
 
-TEST(CudaDequantLinear, ACapturedGraphReplayedOnOtherTokensEqualsEagerCalls) {
+TEST_P(DeviceDequantLinear, ACapturedGraphReplayedOnOtherTokensEqualsEagerCalls) {
   for (const int tokens : {3, 16, 90}) {
     const Layer first(tokens);
     const DeviceInt4Weights weights(first.weights.view());
@@ -99,7 +108,7 @@ TEST(CudaDequantLinear, ACapturedGraphReplayedOnOtherTokensEqualsEagerCalls) {
     ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
     // Calls that follow each other closely.
-    for (int i = 0; i < 3; ++i) fused_dequant_linear(Backend::kCuda, args, Stream{stream});
+    for (int i = 0; i < 3; ++i) fused_dequant_linear(GetParam(), args, Stream{stream});
     cudaGraph_t graph = nullptr;
     ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
     cudaGraphExec_t replay = nullptr;
@@ -114,7 +123,7 @@ TEST(CudaDequantLinear, ACapturedGraphReplayedOnOtherTokensEqualsEagerCalls) {
       std::vector<float> replayed(cells);
       const std::vector<std::byte> bytes = out.bytes();
       std::memcpy(replayed.data(), bytes.data(), bytes.size());
-      EXPECT_EQ(replayed, layer.run());
+      EXPECT_EQ(replayed, layer.run(GetParam()));
     }
     cudaGraphExecDestroy(replay);
     cudaGraphDestroy(graph);
@@ -123,7 +132,7 @@ TEST(CudaDequantLinear, ACapturedGraphReplayedOnOtherTokensEqualsEagerCalls) {
 }
 
 // Refused before anything is read, so host memory will do.
-TEST(CudaDequantLinear, RefusesWhatItCannotRun) {
+TEST_P(DeviceDequantLinear, RefusesWhatItCannotRun) {
   const Layer layer(2);
   const Int4Weights other(kOutputs, kInputs, {.group = 32});
   std::vector<float> out(2 * kOutputs);
@@ -131,7 +140,7 @@ TEST(CudaDequantLinear, RefusesWhatItCannotRun) {
     FusedDequantLinearArgs bad = layer.args();
     bad.out = out.data();
     spoil(bad);
-    EXPECT_THROW(fused_dequant_linear(Backend::kCuda, bad, Stream{nullptr}), PreconditionError);
+    EXPECT_THROW(fused_dequant_linear(GetParam(), bad, Stream{nullptr}), PreconditionError);
   };
   refuses([](auto& a) { a.x_type = FloatType::kF32; });
   refuses([](auto& a) { a.x = static_cast<const std::uint16_t*>(a.x) + 1; });

@@ -17,7 +17,7 @@ DeviceInt4Weights copy_of(const Int4View& host) {
 
 }  // namespace
 
-void fused_dequant_linear_on_device(const FusedDequantLinearArgs& host) {
+void fused_dequant_linear_on_device(Backend backend, const FusedDequantLinearArgs& host) {
   const auto tokens = static_cast<std::size_t>(host.tokens);
   const auto outputs = static_cast<std::size_t>(host.weights.outputs);
   const auto inputs = static_cast<std::size_t>(host.weights.inputs);
@@ -36,7 +36,7 @@ void fused_dequant_linear_on_device(const FusedDequantLinearArgs& host) {
   device.bias = bias.as<const float>();
   device.up_bias = up_bias.as<const float>();
   device.out = out.data();
-  fused_dequant_linear(Backend::kCuda, device, Stream{nullptr});
+  fused_dequant_linear(backend, device, Stream{nullptr});
   const std::vector<std::byte> result = out.bytes();
   if (!result.empty()) std::memcpy(host.out, result.data(), result.size());
 }

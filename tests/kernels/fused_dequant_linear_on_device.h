@@ -5,8 +5,8 @@
 
 namespace thermoe {
 
-/// The CUDA backend on host memory: copies the arguments to the device, runs the op and copies the
-/// result back. The output holds NaN before, and nothing behind it may change.
-void fused_dequant_linear_on_device(const FusedDequantLinearArgs& host);
+/// A backend of the device on host memory: copies the arguments to the device, runs the op and
+/// copies the result back. The output holds NaN before, and nothing behind it may change.
+void fused_dequant_linear_on_device(Backend backend, const FusedDequantLinearArgs& host);
 
 }  // namespace thermoe

@@ -21,6 +21,9 @@ struct KernelBackend {
   void (*grouped_experts)(const GroupedExpertsArgs&);
   void (*linear)(const LinearArgs&);
   void (*decode_attention)(const DecodeAttentionArgs&);
+  /// Its linear layer has the epilogue kSiluMul.
+  bool gates = true;
+  Backend needs = Backend::kCpu;  ///< tests are skipped where that has a problem
 };
 
 inline void PrintTo(const KernelBackend& backend, std::ostream* out) { *out << backend.name; }
@@ -54,6 +57,8 @@ KernelBackend cpu_backend(const char* name) {
 /// Backends that this program tests: the CPU's by instruction set in kernels_tests, those of a CUDA
 /// device (which copy there and back) in kernels_gpu_tests.
 std::vector<KernelBackend> kernel_backends();
+/// These and those that only have `fused_dequant_linear`.
+std::vector<KernelBackend> linear_backends();
 
 /// Names the tests of a backend: TopkRoute/TopkRouteTest.X/cpu.
 struct BackendName {
