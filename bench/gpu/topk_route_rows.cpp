@@ -51,6 +51,7 @@ struct Case {
   Plan plan = Plan::kNone;
   bool order = false;          ///< writes the picks by expert too
   bool masked_logits = false;  ///< and logits for an engine's own top-k
+  Backend backend = Backend::kCuda;
 };
 
 /// What the calls of a row work on.
@@ -131,7 +132,8 @@ Work prepare(const Case& c) {
     TopkRouteArgs args = data->args;
     args.logits = c.type == FloatType::kF32 ? GateLogits(logits.as<float>())
                                             : GateLogits::bf16(logits.as<std::uint16_t>());
-    topk_route(Backend::kCuda, args, stream);
+    if (c.backend == Backend::kTriton) args.counts = nullptr;
+    topk_route(c.backend, args, stream);
   };
   const std::size_t bytes = logits_size(c) + data->bias.size() + data->plan.size() +
                             data->expert.size() + data->weight.size() + data->counts.size() +
@@ -147,7 +149,7 @@ Row route_row(const Case& c) {
                     {"logits", c.type == FloatType::kF32 ? "f32" : "bf16"},
                     {"router", c.router.name},
                     {"plan", to_string(c.plan)}},
-          .impl = "cuda",
+          .impl = std::string(to_string(c.backend)),
           .prepare = [c] { return prepare(c); }};
   if (c.order) row.shape["order"] = true;
   if (c.masked_logits) row.shape["masked_logits"] = true;
@@ -179,6 +181,7 @@ std::vector<Row> topk_route_rows() {
     add(plan == Plan::kNone ? all : all.first(5),
         {.router = softmax_of(128), .plan = plan, .order = true});
   }
+  add(all, {.router = softmax_of(128), .backend = Backend::kTriton});
   add(decode, {.router = softmax_of(128), .plan = Plan::kZeros});
   add(decode, {.router = softmax_of(128), .plan = Plan::kPriced, .masked_logits = true});
   for (const Plan plan : {Plan::kNone, Plan::kPriced}) {
