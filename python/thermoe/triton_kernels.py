@@ -13,11 +13,11 @@ import triton.language as tl
 def sqrt_softplus(x):
     """sqrt(ln(1 + e^x)). ln(1 + y) = 2 artanh(s), s = y / (2 + y): no digits are lost for small y = e^-|x|."""
     y = tl.exp(-tl.abs(x))
-    s = y / (2.0 + y)
+    s = tl.div_rn(y, 2.0 + y)
     q = s * s
     series = 1.0 / 11.0 + q * (1.0 / 13.0 + q * (1.0 / 15.0))
     series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * series))))
-    return tl.sqrt(tl.minimum(tl.maximum(x, 0.0), 3.4028234e38) + 2.0 * s * series)
+    return tl.sqrt_rn(tl.minimum(tl.maximum(x, 0.0), 3.4028234e38) + 2.0 * s * series)
 
 
 @triton.jit
@@ -47,7 +47,7 @@ def custom_topk_kernel(logits, beta, expert, weight, experts, k, slots, score, h
         p = tl.where(x == highest, 1.0, tl.exp(tl.where(x == highest, 0.0, x - highest)))
         whole = tl.sum(tl.where(valid, p, 0.0), 0)
     if score == 1:
-        p = 1.0 / (1.0 + tl.exp(-x))
+        p = tl.div_rn(tl.full((EXPERTS,), 1.0, tl.float32), 1.0 + tl.exp(-x))
     if score == 2:
         p = sqrt_softplus(x)
     p = tl.where(valid, p, 0.0)
@@ -78,7 +78,7 @@ def custom_topk_kernel(logits, beta, expert, weight, experts, k, slots, score, h
 
     unit = tl.where(divide != 0, total, whole)
     share = tl.where(divide != 0, 1.0 / tl.maximum(found, 1).to(tl.float32), 0.0)
-    mass = scale * tl.where(unit > 0.0, mass / tl.where(unit > 0.0, unit, 1.0), share)
+    mass = scale * tl.where(unit > 0.0, tl.div_rn(mass, tl.where(unit > 0.0, unit, 1.0)), share)
     at = token * slots + slot
     tl.store(expert + at, picks, mask=slot < slots)
     tl.store(weight + at, tl.where(picks >= 0, mass, 0.0), mask=slot < slots)
@@ -111,8 +111,8 @@ def columns_mod_8(x):
 
 @triton.jit
 def differences(q, zero, TYPE: tl.constexpr):
-    """q - zero, for q and zero in 0..15, in a 16-bit type. A number whose last digit is worth 1 has q in its lowest bits:
-    no conversion of integers, which is a quarter as fast."""
+    """q - zero, for q and zero in 0..15, in a 16-bit type. A number whose last digit is worth 1 has q in its lowest
+    bits: no conversion of integers, which is a quarter as fast."""
     ONES: tl.constexpr = 0x4300 if TYPE == tl.bfloat16 else 0x6400  # 128 or 1024
     return (q | ONES).to(tl.uint16).to(TYPE, bitcast=True) - (zero | ONES).to(tl.uint16).to(TYPE, bitcast=True)
 

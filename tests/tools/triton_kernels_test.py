@@ -22,6 +22,7 @@ except ImportError as error:
     MISSING = f"{error}; tools/setup --triton installs Triton and NumPy"
 
 REFERENCE = os.environ.get("THERMOE_CPU_REFERENCE", "")
+NO_REFERENCE = "THERMOE_CPU_REFERENCE names no program; build the target kernels_cpu_reference"
 F32, BF16, F16 = range(3)
 NONE, RELU, GELU = range(3)
 
@@ -75,12 +76,12 @@ def route_by_triton(shape, logits, beta):
 
 
 @unittest.skipIf(MISSING, MISSING)
-@unittest.skipUnless(os.path.exists(REFERENCE), "THERMOE_CPU_REFERENCE names no program; build the target kernels_cpu_reference")
+@unittest.skipUnless(os.path.exists(REFERENCE), NO_REFERENCE)
 class CustomTopk(unittest.TestCase):
     def expect_same(self, logits, kind=F32, beta=None, **shape):
         tokens, experts = logits.shape
-        shape = {"op": "topk_route", "tokens": tokens, "experts": experts, "k": 4, "type": kind, "score": 0, "divide": True,
-                 "scale": 1.0, "has_beta": beta is not None, **shape}
+        shape = {"op": "topk_route", "tokens": tokens, "experts": experts, "k": 4, "type": kind, "score": 0,
+                 "divide": True, "scale": 1.0, "has_beta": beta is not None, **shape}
         shape.setdefault("slots", shape["k"])
         if kind == F16:
             logits = logits.astype(np.float16)
@@ -124,7 +125,7 @@ class CustomTopk(unittest.TestCase):
 
 
 @unittest.skipIf(MISSING, MISSING)
-@unittest.skipUnless(os.path.exists(REFERENCE), "THERMOE_CPU_REFERENCE names no program; build the target kernels_cpu_reference")
+@unittest.skipUnless(os.path.exists(REFERENCE), NO_REFERENCE)
 class FusedDequantLinear(unittest.TestCase):
     def expect_same(self, tokens, outputs, inputs, group, zeros=False, bias=False, epilogue=NONE, tile=16):
         random = np.random.default_rng(tokens + outputs + group)
@@ -140,8 +141,8 @@ class FusedDequantLinear(unittest.TestCase):
         wanted = np.frombuffer(reference(shape, x.astype(np.float32), words, scales, zero_points, biases), np.float32)
         out = np.full((tokens, outputs), np.nan, np.float32)
         triton_kernels.fused_dequant_linear_kernel[(-(-outputs // 64), -(-tokens // tile))](
-            Tensor(x), Tensor(words), Tensor(scales), Tensor(zero_points), Tensor(biases), Tensor(out.view(np.int8)), tokens,
-            outputs, inputs, int(zeros), int(bias), epilogue, F32, GROUP=group, TOKENS=tile, OUTPUTS=64)
+            Tensor(x), Tensor(words), Tensor(scales), Tensor(zero_points), Tensor(biases), Tensor(out.view(np.int8)),
+            tokens, outputs, inputs, int(zeros), int(bias), epilogue, F32, GROUP=group, TOKENS=tile, OUTPUTS=64)
         np.testing.assert_allclose(out.ravel(), wanted, rtol=1e-5, atol=1e-4, err_msg=str(shape))
 
     def test_every_format_and_epilogue(self):
