@@ -109,8 +109,10 @@ __global__ void pick_tokens(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const RouteFlags flags{*w.flags};
   if (t >= valid) return write_padding(a, std::int64_t{batch} * a.tokens + t, lane);
   const TokenPlace at(a, batch, t, valid);
-  WarpToken<kPlaces> token(a, flags, lane);
+  WarpToken<kPlaces> token(a, lane);
+  token.set(flags);
   TokenState s = w.state(t);
+  token.load(at.row);
   pick_unpriced(a, flags, at, token, ranks_of_warp<kPlaces>(), s);
   if (!flags.has(RouteFlags::kPriced)) return write_picks(a, at, s, lane);
   if (lane == 0) w.scalars[t] = {s.picked, s.top_mass, s.highest, s.whole};
@@ -124,7 +126,8 @@ __global__ void pick_tokens(const __grid_constant__ TopkRouteArgs a, Shared w, i
 template <int kPlaces>
 __device__ void read_again(const TopkRouteArgs& a, RouteFlags flags, const TokenPlace& at,
                            WarpToken<kPlaces>& token, TokenState& s) {
-  token.read(at, s, ranks_of_warp<kPlaces>());
+  token.load(at.row);
+  token.rank(s, ranks_of_warp<kPlaces>());
   if (flags.has(RouteFlags::kPlanBias)) token.lower_by_bias(s);
 }
 
@@ -134,9 +137,11 @@ __global__ void find_losses(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const RouteFlags flags{*w.flags};
   const int valid = valid_tokens(a);
   if (t >= valid || !flags.has(RouteFlags::kPriced) || !flags.has(RouteFlags::kFinitePrice)) return;
-  WarpToken<kPlaces> token(a, flags, lane_of_thread());
+  WarpToken<kPlaces> token(a, lane_of_thread());
+  token.set(flags);
   TokenState s = w.saved(t);
   read_again(a, flags, TokenPlace(a, batch, t, valid), token, s);
+  token.recall_picks(s);
   token.find_losses([&](int e) { return has_bit(w.in_union, e); }, s);
 }
 
@@ -172,10 +177,11 @@ __global__ void pick_active(const __grid_constant__ TopkRouteArgs a, Shared w, i
   bool lost = false;
   for (int n = lane; n < s.picked; n += kWarp) lost |= !has_bit(w.active, s.id[n]);
   if (__any_sync(kAllLanes, lost)) {
-    WarpToken<kPlaces> token(a, flags, lane);
+    WarpToken<kPlaces> token(a, lane);
+    token.set(flags);
     read_again(a, flags, at, token, s);
     token.pick(
-        at.k, [&](int e) { return has_bit(w.active, e); }, s);
+        at.k, at.k, [&](int e) { return has_bit(w.active, e); }, s);
   }
   write_picks(a, at, s, lane);
 }

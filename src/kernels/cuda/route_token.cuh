@@ -29,11 +29,11 @@ __device__ inline unsigned flags_of(const TopkRouteArgs& a, int e) {
   unsigned flags = 0;
   if (a.router.bias && a.router.bias[e] != 0.0F) flags |= RouteFlags::kModelBias;
   if (a.plan.selection_bias && a.plan.selection_bias[e] != 0.0F) flags |= RouteFlags::kPlanBias;
-  if (a.plan.activation_price && !(a.step && a.step->phase == StepState::kPrefill)) {
-    const float price = a.plan.activation_price[e];
-    if (price != 0.0F) flags |= RouteFlags::kPriced;
-    if (price != infinity()) flags |= RouteFlags::kFinitePrice;
-  }
+  // Neither read waits for the other.
+  const float price = a.plan.activation_price ? a.plan.activation_price[e] : 0.0F;
+  const bool prefill = a.step && a.step->phase == StepState::kPrefill;
+  if (price != 0.0F && !prefill) flags |= RouteFlags::kPriced;
+  if (price != infinity() && !prefill) flags |= RouteFlags::kFinitePrice;
   return flags;
 }
 
@@ -73,29 +73,45 @@ struct TokenState {
   float whole = 0.0F;
 };
 
-/// A token's experts: lane l has l + 32 j at place j.
-template <int kPlaces>
+/// Softmax over all experts and no beta, as most routers are: a kernel for these alone is a tenth
+/// of the code, and fetching code is what short kernels spend their time on.
+inline bool is_plain(const RouterView& router) {
+  return router.score == ScoreFunction::kSoftmax &&
+         router.denominator != WeightDenominator::kNone && !router.bias && !router.group_limited();
+}
+
+/// A token's experts: lane l has l + 32 j at place j. `kPlain`: of routers that are.
+template <int kPlaces, bool kPlain = false>
 class WarpToken {
  public:
-  __device__ WarpToken(const TopkRouteArgs& args, RouteFlags flags, int lane)
-      : a_(args), flags_(flags), lane_(lane) {}
+  __device__ WarpToken(const TopkRouteArgs& args, int lane) : a_(args), lane_(lane) {}
+  __device__ void set(RouteFlags flags) { flags_ = flags; }
 
-  /// Reads the logits; keys are those of the model alone. `ranks`: [experts] floats of scratch of
-  /// this warp, for routers with groups.
-  __device__ void read(const TokenPlace& at, TokenState& s, float* ranks) {
-    first_ = at.row * a_.router.experts;
-    std::uint32_t best = 0;
+  /// Reads the logits of a row of the call.
+  __device__ void load(std::int64_t row) {
+    first_ = row * a_.router.experts;
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
       const int e = j * kWarp + lane_;
       x_[j] = e < a_.router.experts ? logit(a_.logits, first_ + e) : nan_value();
+    }
+  }
+
+  /// Keys of the loaded logits, those of the model alone. `ranks`: [experts] floats of scratch of
+  /// this warp, for routers with groups.
+  __device__ void rank(TokenState& s, float* ranks) {
+    std::uint32_t best = 0;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
       key_[j] = key_of(x_[j]);
       best = max(best, key_[j]);
     }
     best = __reduce_max_sync(kAllLanes, best);
     const float highest = best == 0 ? 0.0F : value_of(best);
     s.highest = highest >= -3.402823466e+38F ? highest : 0.0F;
-    const bool biased = flags_.has(RouteFlags::kModelBias);
+    s.whole = 1.0F;
+    if constexpr (kPlain) return;
+    const bool biased = has_model_bias();
     const bool sums = a_.router.score == ScoreFunction::kSoftmax &&
                       (biased || a_.router.denominator == WeightDenominator::kNone);
     s.whole = sums ? whole_mass(s.highest) : 1.0F;
@@ -104,7 +120,7 @@ class WarpToken {
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
       const int e = j * kWarp + lane_;
-      float score = mass_of(a_.router.score, x_[j], s.highest);
+      float score = mass(x_[j], s.highest);
       if (biased && e < a_.router.experts) score = score + a_.router.bias[e] * s.whole;
       score_[j] = score;
     }
@@ -119,67 +135,77 @@ class WarpToken {
     for (int j = 0; j < kPlaces; ++j) {
       const int e = j * kWarp + lane_;
       if (e >= a_.router.experts) continue;
-      const float score = flags_.has(RouteFlags::kModelBias)
-                              ? score_[j]
-                              : mass_of(a_.router.score, x_[j], s.highest);
+      const float score = has_model_bias() ? score_[j] : mass(x_[j], s.highest);
       key_[j] = key_of(score - a_.plan.selection_bias[e] * s.top_mass);
     }
   }
 
-  /// The k best experts that `allowed(e)` lets through, into s.id; their masses beside them.
+  /// The k best experts that `allowed(e)` lets through, into s.id; their masses beside them. The
+  /// first `keep` of them are the token's picks.
   template <class Allowed>
-  __device__ void pick(int k, Allowed allowed, TokenState& s) {
+  __device__ void pick(int k, int keep, Allowed allowed, TokenState& s) {
     std::uint32_t left[kPlaces];
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
       left[j] = key_[j] != 0 && allowed(j * kWarp + lane_) ? key_[j] : 0;
     }
+    picks_ = 0;
     int n = 0;
     Best own(left, lane_);
+#pragma unroll 1
     for (; n < k; ++n) {
       const std::uint32_t best = __reduce_max_sync(kAllLanes, own.key);
       if (best == 0) break;
-      const unsigned winner = __reduce_min_sync(kAllLanes, own.key == best ? own.id : ~0U);
-      if (lane_ == 0) s.id[n] = static_cast<std::int32_t>(winner);
-      if (own.id != winner) continue;
+      bool wins = own.key == best;
+      if (__popc(__ballot_sync(kAllLanes, wins)) > 1) {
+        wins = own.id == __reduce_min_sync(kAllLanes, wins ? own.id : ~0U);
+      }
+      if (!wins) continue;
+      s.id[n] = static_cast<std::int32_t>(own.id);
+      if (n < keep) picks_ |= 1U << own.id / kWarp;
 #pragma unroll
       for (int j = 0; j < kPlaces; ++j) {
-        if (static_cast<unsigned>(j * kWarp + lane_) == winner) left[j] = 0;
+        if (static_cast<unsigned>(j * kWarp + lane_) == own.id) left[j] = 0;
       }
       own = Best(left, lane_);
     }
     s.picked = n;
     __syncwarp();
+#pragma unroll 1
     for (int i = lane_; i < n; i += kWarp) {
-      s.mass[i] = mass_of(a_.router.score, logit(a_.logits, first_ + s.id[i]), s.highest);
+      s.mass[i] = mass(logit(a_.logits, first_ + s.id[i]), s.highest);
     }
     __syncwarp();
+  }
+
+  /// The picks of s, of a token that was loaded anew.
+  __device__ void recall_picks(const TokenState& s) {
+    picks_ = 0;
+    for (int n = 0; n < s.picked; ++n) {
+      if (s.id[n] % kWarp == lane_) picks_ |= 1U << s.id[n] / kWarp;
+    }
   }
 
   /// What the token would lose with each of its picks: the best expert that `in_union(e)` and that
   /// it did not pick would take its place.
   template <class InUnion>
   __device__ void find_losses(InUnion in_union, TokenState& s) {
-    unsigned picks = 0;  // places of this lane that the token picked
-    for (int n = 0; n < s.picked; ++n) {
-      if (s.id[n] % kWarp == lane_) picks |= 1U << s.id[n] / kWarp;
-    }
     std::uint32_t left[kPlaces];
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
-      const bool other = key_[j] != 0 && (picks >> j & 1U) == 0 && in_union(j * kWarp + lane_);
+      const bool other = key_[j] != 0 && (picks_ >> j & 1U) == 0 && in_union(j * kWarp + lane_);
       left[j] = other ? key_[j] : 0;
     }
     const Best own(left, lane_);
     const std::uint32_t next_key = __reduce_max_sync(kAllLanes, own.key);
     const unsigned next = __reduce_min_sync(kAllLanes, own.key == next_key ? own.id : ~0U);
-    const bool biased =
-        flags_.has(RouteFlags::kModelBias) && a_.router.loss_scores == LossScores::kBiased;
+    const bool biased = has_model_bias() && a_.router.loss_scores == LossScores::kBiased;
     float fallback = 0.0F;
     if (next_key != 0) {
-      fallback = mass_of(a_.router.score, logit(a_.logits, first_ + next), s.highest);
+      fallback = mass(logit(a_.logits, first_ + next), s.highest);
       if (biased) fallback = fallback + a_.router.bias[next] * s.whole;
     }
+#pragma unroll 1
     for (int i = lane_; i < s.picked; i += kWarp) {
       float score = s.mass[i];
       if (biased) score = score + a_.router.bias[s.id[i]] * s.whole;
@@ -189,6 +215,11 @@ class WarpToken {
   }
 
  private:
+  __device__ bool has_model_bias() const { return !kPlain && flags_.has(RouteFlags::kModelBias); }
+  __device__ float mass(float x, float highest) const {
+    return mass_of(kPlain ? ScoreFunction::kSoftmax : a_.router.score, x, highest);
+  }
+
   /// The best of a lane's keys; of equal ones the lowest id. Key 0: there is none.
   struct Best {
     __device__ Best(const std::uint32_t (&keys)[kPlaces], int lane) : key(keys[0]), id(lane) {
@@ -206,7 +237,7 @@ class WarpToken {
     float total = 0.0F;
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
-      const float own = x_[j] == x_[j] ? mass_of(a_.router.score, x_[j], highest) : 0.0F;
+      const float own = x_[j] == x_[j] ? mass(x_[j], highest) : 0.0F;
       const float behind = __shfl_xor_sync(kAllLanes, own, 16);
       total = total + own;
       total = total + behind;
@@ -234,6 +265,7 @@ class WarpToken {
       rank[j] = g < a_.router.groups ? key_of(group_rank(ranks + g * size, size)) : 0;
     }
     __syncwarp();
+#pragma unroll 1
     for (int n = 0; n < a_.router.groups_kept; ++n) {
       const Best own(rank, lane_);
       const std::uint32_t best = __reduce_max_sync(kAllLanes, own.key);
@@ -258,6 +290,7 @@ class WarpToken {
   __device__ static float group_rank(const float* score, int size) {
     float first = -infinity();
     float second = -infinity();
+#pragma unroll 1
     for (int e = 0; e < size; ++e) {
       const float x = score[e];
       const float smaller = x > first ? first : x;
@@ -268,12 +301,13 @@ class WarpToken {
   }
 
   const TopkRouteArgs& a_;
-  RouteFlags flags_;
+  RouteFlags flags_{};
   int lane_;
   std::int64_t first_ = 0;
   float x_[kPlaces];
   float score_[kPlaces];
   std::uint32_t key_[kPlaces];
+  unsigned picks_ = 0;  // places of this lane that the token picked
 };
 
 /// Calls launch(places) with the experts a lane must hold, as a constant.
@@ -293,18 +327,18 @@ __device__ inline float sum_of_masses(const TokenState& s, int most) {
   return sum;
 }
 
-/// Picks before any price; leaves s complete but for its losses.
-template <int kPlaces>
+/// Picks among the loaded logits before any price; leaves s complete but for its losses.
+template <class Token>
 __device__ void pick_unpriced(const TopkRouteArgs& a, RouteFlags flags, const TokenPlace& at,
-                              WarpToken<kPlaces>& token, float* ranks, TokenState& s) {
+                              Token& token, float* ranks, TokenState& s) {
   const auto any = [](int) { return true; };
-  token.read(at, s, ranks);
-  token.pick(max(at.k, a.router.k), any, s);
+  token.rank(s, ranks);
+  token.pick(max(at.k, a.router.k), at.k, any, s);
   s.top_mass = sum_of_masses(s, min(s.picked, a.router.k));
   s.picked = min(s.picked, at.k);
   if (!flags.has(RouteFlags::kPlanBias)) return;
   token.lower_by_bias(s);
-  token.pick(at.k, any, s);
+  token.pick(at.k, at.k, any, s);
 }
 
 /// Ids, weights and kept mass of a token's picks, by one warp.
@@ -315,6 +349,7 @@ __device__ inline void write_picks(const TopkRouteArgs& a, const TokenPlace& at,
   if (a.router.denominator == WeightDenominator::kReference) unit = s.top_mass;
   if (a.router.denominator == WeightDenominator::kNone) unit = s.whole == 0.0F ? 1.0F : s.whole;
   const float scale = a.router.routed_scale;
+#pragma unroll 1
   for (int n = lane; n < a.slots; n += kWarp) {
     const bool used = n < s.picked;
     float weight = 0.0F;
@@ -331,6 +366,7 @@ __device__ inline void write_picks(const TopkRouteArgs& a, const TokenPlace& at,
 
 /// A padding row, by one warp.
 __device__ inline void write_padding(const TopkRouteArgs& a, std::int64_t row, int lane) {
+#pragma unroll 1
   for (int n = lane; n < a.slots; n += kWarp) {
     a.expert[row * a.slots + n] = -1;
     a.weight[row * a.slots + n] = 0.0F;
@@ -346,10 +382,12 @@ __device__ inline void finish_row(const TopkRouteArgs& a, std::int64_t row,
   std::int32_t* ids = a.expert + row * a.slots;
   if (a.masked_logits) {
     float* masked = a.masked_logits + row * experts;
+#pragma unroll 1
     for (int e = lane; e < experts; e += kWarp) {
       masked[e] = counts[e] > 0 ? kMaskedLogit / 2 : kMaskedLogit;
     }
     __syncwarp();
+#pragma unroll 1
     for (int n = lane; n < a.slots; n += kWarp) {
       if (ids[n] < 0) continue;
       const float x = logit(a.logits, row * experts + ids[n]);
@@ -359,6 +397,7 @@ __device__ inline void finish_row(const TopkRouteArgs& a, std::int64_t row,
   if (a.fill_slots) {
     const std::int32_t best = ids[0];
     __syncwarp();
+#pragma unroll 1
     for (int n = lane; n < a.slots; n += kWarp) {
       if (ids[n] < 0) ids[n] = best >= 0 ? best : lowest;
     }
