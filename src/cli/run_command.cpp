@@ -155,6 +155,7 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
                             {.decoder = decoder.steps(),
                              .calibration = decoder.calibration(),
                              .make_controller = make_controller,
+                             .make_machine = simulated_machines(inputs, decoder.steps().baseline()),
                              .reset_peak_memory = reset_peak_memory,
                              .peak_memory_bytes = peak_memory_bytes,
                              .progress = progress,

@@ -146,8 +146,8 @@ void SimulatedGpu::govern_temperature(Seconds dt, Celsius ambient_offset) {
       std::clamp(thermal_clock_ - kGovernorGain * excess.value * dt.value, kLowestClock, 1.0);
 }
 
-TickOutcome SimulatedGpu::advance(Seconds dt, const GpuWork& work,
-                                  const GpuDisturbance& disturbance) {
+TickReport SimulatedGpu::advance(Seconds dt, const GpuWork& work,
+                                 const GpuDisturbance& disturbance) {
   validate(dt, work, disturbance);
   const std::lock_guard lock(mutex_);
   const Seconds begin = now_;
@@ -174,17 +174,18 @@ TickOutcome SimulatedGpu::advance(Seconds dt, const GpuWork& work,
 
   const Seconds step_time =
       totals.steps > 0.0 ? totals.stepping / totals.steps : rates(work, disturbance).step_time;
-  return {.step_time = step_time,
-          .step_period = step_time > Seconds(0) ? std::max(step_time, work.period) : Seconds(0),
-          .steps = totals.steps,
-          .energy = totals.energy,
-          .mean_power = totals.energy / dt,
-          .temperature = thermal_.temperature() + disturbance.ambient_offset,
-          .memory_temperature = memory_thermal_.temperature() + disturbance.ambient_offset,
-          .utilisation = std::min(totals.busy / dt, 1.0),
-          .memory_utilisation = std::min(totals.memory_busy / dt, 1.0),
-          .sm_clock = (totals.clock_seconds / dt.value) * config_.sm_clock,
-          .throttled = totals.throttled};
+  return {
+      .step_time = step_time,
+      .step_period = step_time > Seconds(0) ? std::max(step_time, work.period) : Seconds(0),
+      .steps = totals.steps,
+      .truth = {.energy = totals.energy,
+                .mean_power = totals.energy / dt,
+                .temperature = thermal_.temperature() + disturbance.ambient_offset,
+                .memory_temperature = memory_thermal_.temperature() + disturbance.ambient_offset,
+                .utilisation = std::min(totals.busy / dt, 1.0),
+                .memory_utilisation = std::min(totals.memory_busy / dt, 1.0),
+                .sm_clock = (totals.clock_seconds / dt.value) * config_.sm_clock,
+                .throttled = totals.throttled}};
 }
 
 GpuReading SimulatedGpu::readings(Seconds now) const {

@@ -5,7 +5,7 @@
 
 #include "core/gpu_disturbance.h"
 #include "core/snapshot.h"
-#include "core/tick_outcome.h"
+#include "core/tick_report.h"
 #include "core/units.h"
 #include "machine/simulated_gpu_config.h"
 #include "machine/simulated_sensors.h"
@@ -31,7 +31,7 @@ class SimulatedGpu {
 
   /// Lets `dt` pass. Requires dt > 0, finite values >= 0, bandwidth_share < 1 and a step time of 0
   /// (no work) or at least 1 us.
-  TickOutcome advance(Seconds dt, const GpuWork& work, const GpuDisturbance& disturbance = {});
+  TickReport advance(Seconds dt, const GpuWork& work, const GpuDisturbance& disturbance = {});
 
   /// What the sensors show at `now` (no later than the end of the last tick, to be sure of it).
   GpuReading readings(Seconds now) const;

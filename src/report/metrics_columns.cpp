@@ -26,6 +26,7 @@ Number number(Quantity<Tag> quantity) {
 }
 Number number(std::uint64_t value) { return static_cast<double>(value); }
 Number flag(bool yes) { return yes ? 1.0 : 0.0; }
+Number flag(std::optional<bool> yes) { return yes ? flag(*yes) : std::nullopt; }
 
 template <class T>
 Number sensed(Row row, Reading<T> GpuReading::*sensor) {
@@ -59,9 +60,9 @@ constexpr std::array<MetricsColumn, kMetrics> kColumns = {
       [](Row r) { return number(r.truth.temperature); }},
      {Metric::kMemoryTemperature, "memory_temperature_true_c",
       [](Row r) { return number(r.truth.memory_temperature); }},
-     {Metric::kGpuUtilisation, "gpu_util_true", [](Row r) { return number(r.truth.utilisation); }},
+     {Metric::kGpuUtilisation, "gpu_util_true", [](Row r) { return r.truth.utilisation; }},
      {Metric::kMemoryUtilisation, "mem_util_true",
-      [](Row r) { return number(r.truth.memory_utilisation); }},
+      [](Row r) { return r.truth.memory_utilisation; }},
      {Metric::kSmClock, "sm_clock_true_mhz", [](Row r) { return number(r.truth.sm_clock); }},
      {Metric::kThrottled, "throttled", [](Row r) { return flag(r.truth.throttled); }},
      {Metric::kSensedInstantPower, "power_instant_w",

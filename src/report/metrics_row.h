@@ -11,7 +11,7 @@
 #include "core/snapshot.h"
 #include "core/step_metrics.h"
 #include "core/targets.h"
-#include "core/tick_outcome.h"
+#include "core/tick_report.h"
 #include "core/units.h"
 
 namespace thermoe {
@@ -32,8 +32,8 @@ struct MetricsRow {
   bool simulated = true;  ///< the hardware of this row
   Seconds at{};           ///< end of the tick
   const Targets& targets;
-  TickOutcome truth{};  ///< what the hardware did, as opposed to what its sensors said
-  Watts power_1s{};     ///< mean of `truth`'s power over the last second
+  TrueHardware truth{};             ///< what the hardware did, as opposed to what its sensors said
+  std::optional<Watts> power_1s{};  ///< mean of `truth`'s power over the last second
   const GpuReading* sensed = nullptr;  ///< null where telemetry gave no GPU
   GpuDisturbance disturbance{};
   bool sensor_fault = false;

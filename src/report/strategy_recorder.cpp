@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report/strategy_recorder.h"
 
+#include <cmath>
+#include <limits>
+
 namespace thermoe {
 
 StrategyRecorder::StrategyRecorder(RecorderOptions options)
@@ -14,10 +17,13 @@ StrategyRecorder::StrategyRecorder(RecorderOptions options)
 }
 
 void StrategyRecorder::add(MetricsRow& row) {
-  row.power_1s = Watts(power_1s_.add(row.truth.mean_power.value));
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  const auto& power = row.truth.mean_power;
+  const double last_second = power_1s_.add(power ? power->value : kUnknown);
+  row.power_1s = std::isnan(last_second) ? std::nullopt : std::optional(Watts(last_second));
   row.violation = false;
   for (auto& [target, mean] : watched_) {
-    const double value = target.unit * metrics_column(target.metric).number(row).value();
+    const double value = target.unit * metrics_column(target.metric).number(row).value_or(kUnknown);
     row.violation |= mean.add(value) > upper_limit(target.kind, target.value);
   }
   ticks_.add(row);

@@ -41,7 +41,7 @@ void StrategyTicks::add(const MetricsRow& row) {
   for (const Metric metric : kKept) {
     column(metric).push_back(metrics_column(metric).number(row).value_or(kAbsent));
   }
-  energy.push_back(row.truth.energy.value);
+  energy.push_back(row.truth.energy ? row.truth.energy->value : kAbsent);
   fallbacks.add(row.control.fallback);
 }
 

@@ -29,7 +29,7 @@ struct Fallbacks {
 struct StrategyTicks {
   std::string name{};
   std::array<std::vector<double>, kMetrics> columns{};
-  std::vector<double> energy{};  ///< J of each tick
+  std::vector<double> energy{};  ///< J of each tick, NaN where nobody counted them
   Fallbacks fallbacks{};
 
   /// The metrics that are kept.

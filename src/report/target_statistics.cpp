@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "core/errors.h"
 
@@ -24,7 +23,14 @@ MovingMean::MovingMean(Seconds window, Seconds tick) : length_(ticks_in(window, 
 double MovingMean::add(double value) {
   values_.push_back(value);
   if (values_.size() > length_) values_.pop_front();
-  return std::accumulate(values_.begin(), values_.end(), 0.0) / static_cast<double>(values_.size());
+  double sum = 0.0;
+  std::size_t known = 0;
+  for (const double v : values_) {
+    if (std::isnan(v)) continue;
+    sum += v;
+    ++known;
+  }
+  return known > 0 ? sum / static_cast<double>(known) : value;
 }
 
 std::vector<double> moving_mean(std::span<const double> signal, Seconds window, Seconds tick) {
@@ -36,10 +42,12 @@ std::vector<double> moving_mean(std::span<const double> signal, Seconds window, 
 }
 
 std::optional<double> share_above(std::span<const double> signal, double limit) {
-  if (signal.empty()) return std::nullopt;
+  const auto known =
+      std::count_if(signal.begin(), signal.end(), [](double v) { return !std::isnan(v); });
+  if (known == 0) return std::nullopt;
   const auto above =
       std::count_if(signal.begin(), signal.end(), [&](double v) { return v > limit; });
-  return static_cast<double>(above) / static_cast<double>(signal.size());
+  return static_cast<double>(above) / static_cast<double>(known);
 }
 
 std::optional<Seconds> settling_time(std::span<const double> signal, Seconds tick, double low,

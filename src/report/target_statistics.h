@@ -19,7 +19,8 @@ class MovingMean {
  public:
   /// Requires 0 < tick <= window.
   MovingMean(Seconds window, Seconds tick);
-  /// Adds a tick's mean and returns the window's.
+  /// Adds a tick's mean, or NaN where nobody knows it, and returns the mean of the window's known
+  /// ones (NaN where there are none).
   double add(double value);
 
  private:
@@ -31,7 +32,8 @@ class MovingMean {
 /// tick.
 std::vector<double> moving_mean(std::span<const double> signal, Seconds window, Seconds tick);
 
-/// Share of the ticks whose value exceeds `limit`. Absent for an empty signal.
+/// Share of the ticks whose value exceeds `limit`. NaN does not count; absent
+/// where nothing else is there.
 std::optional<double> share_above(std::span<const double> signal, double limit);
 
 /// Time from `start` to the first tick end from which `signal` stays within [low, high] for `hold`.

@@ -73,7 +73,7 @@ RunTexts load_texts(const Experiment& e) {
 ExperimentInputs load_inputs(const Experiment& e) {
   SimulatedGpuConfig gpu = gpu_of(e);
   // Not nested in what is returned: gcc 12 destroys it twice where a file further below is missing.
-  MachineIdentity machine{.device = gpu.name, .simulated = true};
+  MachineDescription machine{.device = gpu.name, .simulated = true};
   ExperimentInputs inputs{
       .experiment = e,
       .machine = std::move(machine),
@@ -88,6 +88,10 @@ ExperimentInputs load_inputs(const Experiment& e) {
     inputs.texts = load_texts(e);
   }
   return inputs;
+}
+
+double layer_repeat(const ExperimentInputs& inputs, int layers) {
+  return static_cast<double>(inputs.experiment.costed_as.layers) / layers;
 }
 
 int calibration_samples(const ExperimentInputs& inputs) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cost/kernel_cost_model.h"
+#include "machine/machine.h"
 #include "machine/simulated_gpu_config.h"
 #include "moe/router_logits.h"
 #include "run/document_text.h"
@@ -13,12 +14,6 @@
 #include "run/text_streams.h"
 
 namespace thermoe {
-
-/// What the words about a run's figures are made from: whoever makes the machine says it.
-struct MachineIdentity {
-  std::string device{};
-  bool simulated = false;
-};
 
 /// What a model decodes.
 struct RunTexts {
@@ -29,7 +24,7 @@ struct RunTexts {
 /// Everything an experiment reads, but the model: loaded and checked before anything is written.
 struct ExperimentInputs {
   Experiment experiment{};              ///< of a trace: its batch is that of the samples
-  MachineIdentity machine{};            ///< that runs it
+  MachineDescription machine{};         ///< that runs it
   KernelCostModel costs;                ///< the controller's
   KernelCostModel plant_costs;          ///< the plant's, energy_scale applied
   SimulatedGpuConfig gpu{};             ///< the plant's overrides applied
@@ -40,6 +35,9 @@ struct ExperimentInputs {
 
 /// Throws FormatError or UsageError.
 ExperimentInputs load_inputs(const Experiment& experiment);
+
+/// How many charged layers each of the `layers` that the model routes stands for.
+double layer_repeat(const ExperimentInputs& inputs, int layers);
 
 /// The streams that every strategy of the experiment decodes.
 TextStreamOptions stream_options(const Experiment& experiment);

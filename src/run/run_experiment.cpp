@@ -6,6 +6,7 @@
 
 #include "control/pricing.h"
 #include "core/errors.h"
+#include "machine/simulated_machine.h"
 #include "run/provenance.h"
 #include "run/sample_logits.h"
 #include "run/strategy_run.h"
@@ -88,12 +89,28 @@ double baseline_active(const RunResult& result, const ControllerConfig& config) 
 
 }  // namespace
 
+MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline) {
+  const double repeat = layer_repeat(inputs, baseline.layers());
+  return [&inputs, repeat] {
+    const Experiment& e = inputs.experiment;
+    return std::make_unique<SimulatedMachine>(
+        SimulatedMachineOptions{.gpu = inputs.gpu,
+                                .charge = {.costs = inputs.plant_costs,
+                                           .shape = e.costed_as,
+                                           .dtypes = inputs.dtypes,
+                                           .layer_repeat = repeat},
+                                .step_noise = e.plant.step_noise,
+                                .decode_steps_per_tick = e.decode_steps_per_tick,
+                                .disturbances = e.disturbances});
+  };
+}
+
 RunResult run_experiment(const ExperimentInputs& inputs, const std::string& folder,
                          const RunServices& services) {
   const Experiment& e = inputs.experiment;
   const RoutingPlan baseline = services.decoder.baseline();
-  const StepCost costs =
-      inputs.costs.step_cost(e.costed_as, inputs.dtypes, e.batch, layer_repeat(inputs, baseline));
+  const StepCost costs = inputs.costs.step_cost(e.costed_as, inputs.dtypes, e.batch,
+                                                layer_repeat(inputs, baseline.layers()));
   const std::vector<Strategy> strategies = baseline_first(e.strategies);
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
@@ -114,10 +131,12 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
     const bool own_peak = services.reset_peak_memory();
     config.strategy = strategy;
     const std::unique_ptr<Controller> controller = services.make_controller(config);
+    const std::unique_ptr<Machine> machine = services.make_machine();
     StrategyRun run(strategy, {.inputs = inputs,
                                .costs = costs,
                                .decoder = services.decoder,
                                .controller = *controller,
+                               .machine = *machine,
                                .reference = reference,
                                .logger = logger,
                                .progress = services.progress,

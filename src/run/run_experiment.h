@@ -9,6 +9,7 @@
 #include <string>
 
 #include "control/controller_config.h"
+#include "machine/machine.h"
 #include "report/summary.h"
 #include "run/experiment_inputs.h"
 #include "run/progress.h"
@@ -16,11 +17,17 @@
 
 namespace thermoe {
 
+/// Makes a machine of a strategy's own, idle.
+using MachineFactory = std::function<std::unique_ptr<Machine>()>;
+/// The experiment's simulated GPU, under its disturbances. `inputs` must outlive the machines.
+MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline);
+
 /// What the run needs from outside: the parts that use LibTorch, and the process's edges.
 struct RunServices {
   StepDecoder& decoder;      ///< what every strategy decodes
   StepDecoder& calibration;  ///< what controllers are calibrated on; may be the same
   std::function<std::unique_ptr<Controller>(const ControllerConfig&)> make_controller;
+  MachineFactory make_machine;
   /// The peak of the process's memory since `reset_peak_memory`, which says whether it can.
   std::function<bool()> reset_peak_memory;
   std::function<std::optional<std::uint64_t>()> peak_memory_bytes;
@@ -36,8 +43,8 @@ struct RunResult {
 /// Runs every strategy on the same steps and writes metrics.csv, expert_usage.csv and, when all are
 /// done, details.json and summary.json into `folder`, which must exist. BASELINE goes first: the
 /// others are compared with its predictions. Where it is not asked for, it is decoded alone,
-/// without a plant, for that comparison (unless kl_every is 0). Throws UsageError for a model that
-/// does not fit the experiment, WriteError.
+/// without a machine, for that comparison (unless kl_every is 0). Throws UsageError for a model
+/// that does not fit the experiment, WriteError.
 RunResult run_experiment(const ExperimentInputs& inputs, const std::string& folder,
                          const RunServices& services);
 

@@ -5,18 +5,10 @@
 #include <cmath>
 
 #include "core/errors.h"
-#include "machine/faulty_source.h"
-#include "machine/simulated_source.h"
+#include "machine/disturbance.h"
 
 namespace thermoe {
 namespace {
-
-std::unique_ptr<Source> sensors(const Plant& plant, const std::vector<Disturbance>& disturbances) {
-  auto source = std::make_unique<SimulatedSource>(plant.gpu());
-  std::vector<SensorFault> faults = sensor_faults(disturbances);
-  if (faults.empty()) return source;
-  return std::make_unique<FaultySource>(std::move(source), std::move(faults));
-}
 
 RecorderOptions recorder_options(Strategy strategy, const Experiment& experiment,
                                  const RoutingPlan& plan) {
@@ -57,21 +49,11 @@ StepQuality mean_quality(const std::vector<StepQuality>& steps) {
 
 }  // namespace
 
-double layer_repeat(const ExperimentInputs& inputs, const RoutingPlan& plan) {
-  return static_cast<double>(inputs.experiment.costed_as.layers) / plan.layers();
-}
-
 StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
     : strategy_(strategy),
       stages_(stages),
       experiment_(stages.inputs.experiment),
-      plant_(stages.inputs.gpu,
-             {.costs = stages.inputs.plant_costs,
-              .shape = stages.inputs.experiment.costed_as,
-              .dtypes = stages.inputs.dtypes,
-              .layer_repeat = layer_repeat(stages.inputs, stages.decoder.baseline())},
-             experiment_.step_period(), experiment_.plant.step_noise),
-      monitor_(sensors(plant_, experiment_.disturbances), clock_, {.period = experiment_.tick}),
+      monitor_(stages.machine.open_sensors(), stages.machine.clock(), {.period = experiment_.tick}),
       plans_(stages.decoder.baseline()),
       recorder_(recorder_options(strategy, experiment_, stages.decoder.baseline())) {}
 
@@ -83,28 +65,28 @@ std::optional<StrategySummary> StrategyRun::run() {
   for (int tick = 0; tick < ticks; ++tick) {
     const Snapshot snapshot = monitor_.latest();
     const StepCost costs = costs_now(snapshot);
-    plans_.publish(stages_.controller.decide({.now = clock_.now(),
+    plans_.publish(stages_.controller.decide({.now = now(),
                                               .snapshot = snapshot,
                                               .stats = step_->stats,
                                               .sample = step_->sample,
                                               .metrics = metrics_,
                                               .costs = costs}));
-    const RoutingPlan& plan = plans_.acquire();
-    const Decoded decoded = decode(plan);
-    const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, clock_.now());
-    if (decoded.charge.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
-    const TickOutcome outcome = plant_.advance(experiment_.tick, decoded.charge.cost, disturbance);
-    clock_.advance_to((tick + 1) * experiment_.tick);
+    const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, now());
+    qualities_.clear();
+    const TickReport ran = stages_.machine.run_tick(
+        (tick + 1) * experiment_.tick, experiment_.step_period(), [this] { return decode(); });
+    if (ran.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
     monitor_.poll();
-    metrics_ = {.at = clock_.now(),
+    const StepQuality quality = mean_quality(qualities_);
+    metrics_ = {.at = now(),
                 .tick = experiment_.tick,
-                .step_time = outcome.step_time,
-                .step_period = outcome.step_period,
-                .steps = outcome.steps,
-                .tokens = outcome.steps * experiment_.batch,
-                .kl_to_baseline = decoded.quality.kl_to_baseline};
-    log(decoded, plan, outcome, disturbance, monitor_.latest());
-    report(outcome);
+                .step_time = ran.step_time,
+                .step_period = ran.step_period,
+                .steps = ran.steps,
+                .tokens = ran.steps * experiment_.batch,
+                .kl_to_baseline = quality.kl_to_baseline};
+    log(ran, disturbance, quality);
+    report(ran);
     if (stages_.stop.load()) return std::nullopt;
   }
   stages_.logger.finish_strategy();
@@ -127,20 +109,13 @@ void StrategyRun::warm_up() {
   }
 }
 
-StrategyRun::Decoded StrategyRun::decode(const RoutingPlan& plan) {
-  Decoded mean;
-  const int steps = experiment_.decode_steps_per_tick;
-  std::vector<StepQuality> qualities;
-  for (int i = 0; i < steps; ++i, ++decoded_) {
-    const RoutedStep step = stages_.decoder.next(plan);
-    step_.emplace(step);
-    qualities.push_back(quality_of(step));
-    const Lookup charge = step_charge(plant_.charge(), step.stats, plan);
-    mean.charge.cost += (1.0 / steps) * charge.cost;
-    mean.charge.basis = weaker(mean.charge.basis, charge.basis);
-  }
-  mean.quality = mean_quality(qualities);
-  return mean;
+StepLoads StrategyRun::decode() {
+  plan_ = &plans_.acquire();
+  const RoutedStep step = stages_.decoder.next(*plan_);
+  step_.emplace(step);
+  qualities_.push_back(quality_of(step));
+  ++decoded_;
+  return {.plan = *plan_, .stats = step.stats, .sample = step.sample};
 }
 
 StepQuality StrategyRun::quality_of(const RoutedStep& step) {
@@ -164,43 +139,46 @@ StepCost StrategyRun::costs_now(const Snapshot& snapshot) const {
 // Before the first tick nothing has run for any time: the machine is idle, and its sensors say so.
 StepMetrics StrategyRun::metrics_before_start() const {
   const Seconds time = stages_.costs.step(step_->stats).latency;
-  return {.at = clock_.now(),
-          .step_time = time,
-          .step_period = std::max(time, experiment_.step_period())};
+  return {.at = now(), .step_time = time, .step_period = std::max(time, experiment_.step_period())};
 }
 
-void StrategyRun::log(const Decoded& decoded, const RoutingPlan& plan, const TickOutcome& outcome,
-                      const GpuDisturbance& disturbance, const Snapshot& snapshot) {
+void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
+                      const StepQuality& quality) {
+  const Snapshot snapshot = monitor_.latest();
   MetricsRow row{.strategy = to_string(strategy_),
-                 .at = clock_.now(),
+                 .simulated = stages_.inputs.machine.simulated,
+                 .at = now(),
                  .targets = experiment_.targets,
-                 .truth = outcome,
+                 .truth = tick.truth,
                  .sensed = snapshot.gpus.empty() ? nullptr : &snapshot.gpus.front(),
                  .disturbance = disturbance,
-                 .sensor_fault = sensors_faulty_at(experiment_.disturbances, clock_.now()),
+                 .sensor_fault = sensors_faulty_at(experiment_.disturbances, now()),
                  .step = metrics_,
                  .stats = step_->stats,
-                 .plan = &plan,
-                 .quality = decoded.quality,
+                 .plan = plan_,
+                 .quality = quality,
                  .control = stages_.controller.state()};
   recorder_.add(row);
   stages_.logger.add(row);
 }
 
-void StrategyRun::report(const TickOutcome& outcome) {
+void StrategyRun::report(const TickReport& tick) {
   const std::string& reason = stages_.controller.state().fallback;
   if (reason != fallback_) {
-    stages_.progress.note(reason.empty()
-                              ? fmt::format("{} at {:.1f} s: in control again",
-                                            to_string(strategy_), clock_.now().value)
-                              : fmt::format("{} at {:.1f} s: fell back to {}", to_string(strategy_),
-                                            clock_.now().value, reason));
+    stages_.progress.note(reason.empty() ? fmt::format("{} at {:.1f} s: in control again",
+                                                       to_string(strategy_), now().value)
+                                         : fmt::format("{} at {:.1f} s: fell back to {}",
+                                                       to_string(strategy_), now().value, reason));
   }
   fallback_ = reason;
-  stages_.progress.update(to_string(strategy_), clock_.now(), experiment_.duration,
-                          fmt::format("{:3.0f} W{}, {:2.0f} experts", outcome.mean_power.value,
-                                      stages_.inputs.machine.simulated ? " (simulated)" : "",
-                                      step_->stats.mean_active()));
+  const auto& power = tick.truth.mean_power;
+  stages_.progress.update(
+      to_string(strategy_), now(), experiment_.duration,
+      fmt::format("{}{:2.0f} experts",
+                  power ? fmt::format("{:3.0f} W{}, ", power->value,
+                                      stages_.inputs.machine.simulated ? " (simulated)" : "")
+                        : "",
+                  step_->stats.mean_active()));
 }
 
 }  // namespace thermoe

@@ -4,11 +4,11 @@
 #include <atomic>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/controller.h"
-#include "core/clock.h"
 #include "core/plan_buffer.h"
-#include "machine/plant.h"
+#include "machine/machine.h"
 #include "report/metrics_logger.h"
 #include "report/strategy_recorder.h"
 #include "run/baseline_reference.h"
@@ -26,13 +26,14 @@ struct StrategyStages {
   const StepCost& costs;  ///< the controller's
   StepDecoder& decoder;   ///< rewound at the start
   Controller& controller;
+  Machine& machine;  ///< as it was made: idle
   BaselineReference& reference;
   MetricsLogger& logger;
   Progress& progress;
   const std::atomic<bool>& stop;
 };
 
-/// One strategy on its own simulated machine, from idle, on virtual time.
+/// One strategy on a machine of its own, from idle.
 class StrategyRun {
  public:
   StrategyRun(Strategy strategy, const StrategyStages& stages);
@@ -42,37 +43,29 @@ class StrategyRun {
   std::optional<StrategySummary> run();
 
  private:
-  struct Decoded {
-    Lookup charge{};  ///< of a step, on the plant
-    StepQuality quality{};
-  };
-
   void warm_up();
-  Decoded decode(const RoutingPlan& plan);
+  StepLoads decode();
   StepQuality quality_of(const RoutedStep& step);
   StepCost costs_now(const Snapshot& snapshot) const;
   StepMetrics metrics_before_start() const;
-  void log(const Decoded& decoded, const RoutingPlan& plan, const TickOutcome& outcome,
-           const GpuDisturbance& disturbance, const Snapshot& snapshot);
-  void report(const TickOutcome& outcome);
+  void log(const TickReport& tick, const GpuDisturbance& disturbance, const StepQuality& quality);
+  void report(const TickReport& tick);
+  Seconds now() const { return stages_.machine.clock().now(); }
 
   Strategy strategy_;
   StrategyStages stages_;
   const Experiment& experiment_;
-  VirtualClock clock_{};
-  Plant plant_;
   GpuSystemMonitor monitor_;
   PlanBuffer plans_;
   StrategyRecorder recorder_;
   TextPieces pieces_{};
-  std::optional<RoutedStep> step_{};  // the newest
-  StepMetrics metrics_{};             // of the newest tick
-  std::size_t decoded_ = 0;           // steps since time 0
+  std::optional<RoutedStep> step_{};      // the newest
+  StepMetrics metrics_{};                 // of the newest tick
+  std::size_t decoded_ = 0;               // steps since time 0
+  const RoutingPlan* plan_ = nullptr;     // of the newest
+  std::vector<StepQuality> qualities_{};  // of the tick's steps
   int extrapolated_ticks_ = 0;
   std::string fallback_{};
 };
-
-/// How many charged layers each layer of the model stands for.
-double layer_repeat(const ExperimentInputs& inputs, const RoutingPlan& plan);
 
 }  // namespace thermoe

@@ -30,7 +30,7 @@ GpuWork decode() {
 struct Sum {
   double steps = 0.0;
   Joules energy{};
-  TickOutcome last{};
+  TickReport last{};
 };
 
 Sum run(SimulatedGpu& gpu, int ticks, const GpuWork& work, const GpuDisturbance& disturbance = {}) {
@@ -38,18 +38,18 @@ Sum run(SimulatedGpu& gpu, int ticks, const GpuWork& work, const GpuDisturbance&
   for (int i = 0; i < ticks; ++i) {
     sum.last = gpu.advance(kTick, work, disturbance);
     sum.steps += sum.last.steps;
-    sum.energy += sum.last.energy;
+    sum.energy += sum.last.truth.energy.value();
   }
   return sum;
 }
 
 TEST(SimulatedGpu, IdleDrawsActiveIdleAndStaysSettled) {
   SimulatedGpu gpu(config());
-  const TickOutcome tick = gpu.advance(kTick, {});
-  EXPECT_NEAR(tick.mean_power.value, 130.0, 1e-9);
-  EXPECT_NEAR(tick.temperature.value, 40.0 + 0.035 * 130.0, 1e-9);
+  const TickReport tick = gpu.advance(kTick, {});
+  EXPECT_NEAR(tick.truth.mean_power.value().value, 130.0, 1e-9);
+  EXPECT_NEAR(tick.truth.temperature.value().value, 40.0 + 0.035 * 130.0, 1e-9);
   EXPECT_EQ(tick.steps, 0.0);
-  EXPECT_EQ(tick.utilisation, 0.0);
+  EXPECT_EQ(tick.truth.utilisation.value(), 0.0);
 }
 
 TEST(SimulatedGpu, AFixedRateDoesOneStepAPeriodAndCarriesThePhaseFromTickToTick) {
@@ -67,9 +67,9 @@ TEST(SimulatedGpu, EnergyIsIdlePlusStepsWhateverTheTicks) {
   double energy = 0.0;
   double time = 0.0;
   for (const double dt : {0.1, 0.0137, 0.25, 0.0004, 0.1}) {
-    const TickOutcome tick = gpu.advance(Seconds(dt), decode());
-    EXPECT_NEAR(tick.mean_power.value * dt, tick.energy.value, 1e-9);
-    steps += tick.steps, energy += tick.energy.value, time += dt;
+    const TickReport tick = gpu.advance(Seconds(dt), decode());
+    EXPECT_NEAR(tick.truth.mean_power.value().value * dt, tick.truth.energy.value().value, 1e-9);
+    steps += tick.steps, energy += tick.truth.energy.value().value, time += dt;
   }
   EXPECT_NEAR(energy, 130.0 * time + 5.4 * steps, 1e-9);
   EXPECT_NEAR(gpu.now().value, time, 1e-12);
@@ -81,8 +81,8 @@ TEST(SimulatedGpu, ASaturatedLoadRunsStepsBackToBack) {
   work.period = Seconds(0.0);
   const Sum sum = run(gpu, 51, work);  // 5.1 s: 400 steps
   EXPECT_NEAR(sum.steps, 400.0, 1e-6);
-  EXPECT_NEAR(sum.last.mean_power.value, 130.0 + 5.4 / 0.01275, 1e-6);
-  EXPECT_NEAR(sum.last.utilisation, 1.0, 1e-9);
+  EXPECT_NEAR(sum.last.truth.mean_power.value().value, 130.0 + 5.4 / 0.01275, 1e-6);
+  EXPECT_NEAR(sum.last.truth.utilisation.value(), 1.0, 1e-9);
   EXPECT_NEAR(sum.last.step_period.value, 0.01275, 1e-12);
 }
 
@@ -102,7 +102,7 @@ TEST(SimulatedGpu, TheTenantAddsItsWatts) {
   const Sum b = run(shared, 80, decode(), {.background_power = Watts(60.0)});
   EXPECT_NEAR((b.energy - a.energy).value, 60.0 * 8.0, 1e-6);
   EXPECT_NEAR(a.steps, b.steps, 1e-9);
-  EXPECT_GT(b.last.temperature, a.last.temperature);
+  EXPECT_GT(b.last.truth.temperature.value(), a.last.truth.temperature.value());
 }
 
 TEST(SimulatedGpu, LostBandwidthStretchesStepsAndLeavesTheirEnergyAlone) {
@@ -118,20 +118,20 @@ TEST(SimulatedGpu, ThePowerLimitStretchesStepsAndIsNeverExceeded) {
   const GpuWork heavy{
       .step_time = Seconds(0.010), .step_energy = Joules(9.5), .period = Seconds(0)};
   for (int i = 0; i < 30; ++i) {
-    const TickOutcome tick = gpu.advance(kTick, heavy);  // 130 + 950 W are asked for
-    EXPECT_LE(tick.mean_power.value, 700.0 + 1e-9);
-    EXPECT_NEAR(tick.mean_power.value, 700.0, 1e-9);
+    const TickReport tick = gpu.advance(kTick, heavy);  // 130 + 950 W are asked for
+    EXPECT_LE(tick.truth.mean_power.value().value, 700.0 + 1e-9);
+    EXPECT_NEAR(tick.truth.mean_power.value().value, 700.0, 1e-9);
     EXPECT_NEAR(tick.step_time.value, 9.5 / 570.0, 1e-9);
-    EXPECT_TRUE(tick.throttled);
-    EXPECT_NEAR(tick.sm_clock.value, 1980.0 * 570.0 / 950.0, 1e-6);
+    EXPECT_TRUE(tick.truth.throttled.value());
+    EXPECT_NEAR(tick.truth.sm_clock.value().value, 1980.0 * 570.0 / 950.0, 1e-6);
   }
   EXPECT_EQ(gpu.readings(Seconds(3.0)).throttle_reasons.value, 0x4U);
 }
 
 TEST(SimulatedGpu, ThePowerLimitHoldsWithATenantThatAloneExceedsIt) {
   SimulatedGpu gpu(config());
-  const TickOutcome tick = gpu.advance(kTick, decode(), {.background_power = Watts(900.0)});
-  EXPECT_NEAR(tick.mean_power.value, 700.0, 1e-9);
+  const TickReport tick = gpu.advance(kTick, decode(), {.background_power = Watts(900.0)});
+  EXPECT_NEAR(tick.truth.mean_power.value().value, 700.0, 1e-9);
   EXPECT_GT(tick.step_time, decode().step_time);
 }
 
@@ -140,19 +140,20 @@ TEST(SimulatedGpu, AHotGpuLowersItsClocksUntilTheThermalLimitHolds) {
   GpuWork work = decode();
   work.period = Seconds(0.0);
   const Sum sum = run(gpu, 1200, work, {.ambient_offset = Celsius(32.0)});  // would settle at 91.4
-  EXPECT_NEAR(sum.last.temperature.value, 87.0, 0.2);
-  EXPECT_TRUE(sum.last.throttled);
-  EXPECT_LT(sum.last.sm_clock.value, 1980.0);
+  EXPECT_NEAR(sum.last.truth.temperature.value().value, 87.0, 0.2);
+  EXPECT_TRUE(sum.last.truth.throttled.value());
+  EXPECT_LT(sum.last.truth.sm_clock.value().value, 1980.0);
   EXPECT_GT(sum.last.step_time, work.step_time);
   EXPECT_EQ(gpu.readings(Seconds(120.0)).throttle_reasons.value, 0x20U);
 }
 
 TEST(SimulatedGpu, AmbientMovesBothTemperaturesAtOnce) {
   SimulatedGpu gpu(config());
-  const TickOutcome cool = gpu.advance(kTick, {});
-  const TickOutcome warm = gpu.advance(kTick, {}, {.ambient_offset = Celsius(5.0)});
-  EXPECT_NEAR((warm.temperature - cool.temperature).value, 5.0, 1e-9);
-  EXPECT_NEAR((warm.memory_temperature - cool.memory_temperature).value, 5.0, 1e-9);
+  const TickReport cool = gpu.advance(kTick, {});
+  const TickReport warm = gpu.advance(kTick, {}, {.ambient_offset = Celsius(5.0)});
+  EXPECT_NEAR((warm.truth.temperature.value() - cool.truth.temperature.value()).value, 5.0, 1e-9);
+  EXPECT_NEAR((warm.truth.memory_temperature.value() - cool.truth.memory_temperature.value()).value,
+              5.0, 1e-9);
 }
 
 TEST(SimulatedGpu, WorkThatChangesMidStepKeepsTheProgressMade) {
@@ -160,19 +161,20 @@ TEST(SimulatedGpu, WorkThatChangesMidStepKeepsTheProgressMade) {
   const GpuWork slow{.step_time = Seconds(0.2), .step_energy = Joules(20.0), .period = Seconds(0)};
   const GpuWork fast{.step_time = Seconds(0.1), .step_energy = Joules(10.0), .period = Seconds(10)};
   EXPECT_NEAR(gpu.advance(kTick, slow).steps, 0.5, 1e-9);
-  const TickOutcome rest = gpu.advance(kTick, fast);  // half a step left: 50 ms, then idle
+  const TickReport rest = gpu.advance(kTick, fast);  // half a step left: 50 ms, then idle
   EXPECT_NEAR(rest.steps, 0.5, 1e-9);
-  EXPECT_NEAR(rest.energy.value, 13.0 + 5.0, 1e-9);
-  EXPECT_NEAR(rest.utilisation, 0.5, 1e-9);
+  EXPECT_NEAR(rest.truth.energy.value().value, 13.0 + 5.0, 1e-9);
+  EXPECT_NEAR(rest.truth.utilisation.value(), 0.5, 1e-9);
 }
 
 TEST(SimulatedGpu, UtilisationIsTheShareOfTimeThatAKernelRuns) {
   SimulatedGpu gpu(config());
   double busy = 0.0;
-  for (int i = 0; i < 80; ++i) busy += gpu.advance(kTick, decode()).utilisation / 80.0;
+  for (int i = 0; i < 80; ++i)
+    busy += gpu.advance(kTick, decode()).truth.utilisation.value() / 80.0;
   EXPECT_NEAR(busy, 12.75 / 16.0, 1e-6);
-  const TickOutcome tenant = gpu.advance(kTick, {}, {.background_power = Watts(60.0)});
-  EXPECT_NEAR(tenant.utilisation, 1.0, 1e-9);
+  const TickReport tenant = gpu.advance(kTick, {}, {.background_power = Watts(60.0)});
+  EXPECT_NEAR(tenant.truth.utilisation.value(), 1.0, 1e-9);
 }
 
 TEST(SimulatedGpu, WhatMakesNoSenseIsRefused) {
@@ -189,9 +191,9 @@ TEST(SimulatedGpu, WhatMakesNoSenseIsRefused) {
 TEST(SimulatedGpu, TheFittedPlantWarmsUnderTheMeasuredLoadAsItDidInAnotherSession) {
   SimulatedGpuConfig plant = read_plant(THERMOE_SOURCE_DIR "/data/h100/plant.json");
   SimulatedGpu gpu(plant);
-  const Celsius before = gpu.advance(kTick, {}).temperature;
+  const Celsius before = gpu.advance(kTick, {}).truth.temperature.value();
   const Sum sum = run(gpu, 150, decode());  // measured: 31 to 41 degrees in 15 s
-  EXPECT_NEAR((sum.last.temperature - before).value, 10.0, 1.5);
+  EXPECT_NEAR((sum.last.truth.temperature.value() - before).value, 10.0, 1.5);
 }
 
 }  // namespace

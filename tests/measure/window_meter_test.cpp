@@ -80,10 +80,10 @@ TEST(WindowMeter, ASimulatedGpusJoulesAreItsTrueOnes) {
       .step_time = Seconds(10e-3), .step_energy = Joules(2.2), .period = Seconds(10e-3)};
   Joules truth{};
   const auto tick = [&] {
-    const TickOutcome outcome = simulated.advance(Seconds(0.1), work);
+    const TickReport outcome = simulated.advance(Seconds(0.1), work);
     meter.add(
         {.at = simulated.now(), .simulated = true, .gpus = {simulated.readings(simulated.now())}});
-    return outcome.energy;
+    return outcome.truth.energy.value();
   };
   for (int i = 0; i < 20; ++i) tick();
   meter.open(simulated.now());

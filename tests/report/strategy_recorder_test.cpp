@@ -28,7 +28,7 @@ StrategySummary record(const Targets& targets, Seconds disturbed_at, int ticks,
                    .stats = stats,
                    .quality = {.bits_per_byte = 1.5}};
     shape(i, row);
-    row.truth.energy = row.truth.mean_power * kTick;
+    row.truth.energy = *row.truth.mean_power * kTick;
     recorder.add(row);
   }
   return recorder.summary();
@@ -73,7 +73,7 @@ TEST(StrategyRecorder, WhatSettlesOnlyWhenTheDisturbanceIsGoneHasNotSettled) {
   for (int i = 0; i < 400; ++i) {
     MetricsRow row{.strategy = "S", .at = (i + 1) * kTick, .targets = targets, .stats = stats};
     row.truth.mean_power = Watts(i >= 100 && i < 200 ? 360 : 300);
-    row.truth.energy = row.truth.mean_power * kTick;
+    row.truth.energy = *row.truth.mean_power * kTick;
     recorder.add(row);
   }
   EXPECT_FALSE(recorder.summary().targets.front().settling.has_value());

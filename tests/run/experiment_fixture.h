@@ -101,14 +101,17 @@ class RunExperiment : public testing::Test {
   }
 
   RunResult run_on(const ExperimentInputs& inputs, StepDecoder& decoder, StepDecoder& calibration) {
-    return run_experiment(inputs, folder_,
-                          {.decoder = decoder,
-                           .calibration = calibration,
-                           .make_controller = make_controller_,
-                           .reset_peak_memory = [this] { return memory_.reset(); },
-                           .peak_memory_bytes = [this] { return memory_.peak(); },
-                           .progress = notes_,
-                           .stop = stop_});
+    return run_experiment(
+        inputs, folder_,
+        {.decoder = decoder,
+         .calibration = calibration,
+         .make_controller = make_controller_,
+         .make_machine =
+             make_machine_ ? make_machine_ : simulated_machines(inputs, decoder.baseline()),
+         .reset_peak_memory = [this] { return memory_.reset(); },
+         .peak_memory_bytes = [this] { return memory_.peak(); },
+         .progress = notes_,
+         .stop = stop_});
   }
 
   static const StrategySummary& named(const RunResult& result, const std::string& name) {
@@ -135,6 +138,7 @@ class RunExperiment : public testing::Test {
 
   std::function<std::unique_ptr<Controller>(const ControllerConfig&)> make_controller_ =
       controller_without_adapter;
+  MachineFactory make_machine_{};  ///< empty: the simulated one
   Notes notes_{};
   Memory memory_{};
   SyntheticDecoder::Shape decoder_{};

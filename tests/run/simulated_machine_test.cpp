@@ -11,7 +11,7 @@
 namespace thermoe {
 namespace {
 
-class SimulatedMachine : public RunExperiment {
+class MachineOfAnExperiment : public RunExperiment {
  protected:
   /// BASELINE, which looks at no sensor, for a few seconds without a tenant.
   RunResult baseline(const std::string& changes) {
@@ -27,7 +27,7 @@ class SimulatedMachine : public RunExperiment {
   Watts idle_ = load_inputs(experiment()).gpu.idle_active;
 };
 
-TEST_F(SimulatedMachine, AnEnergyScaleScalesEveryTrueWattAboveIdle) {
+TEST_F(MachineOfAnExperiment, AnEnergyScaleScalesEveryTrueWattAboveIdle) {
   const Watts plain = baseline_power("{}") - idle_;
   ASSERT_GT(plain, Watts(200));
   for (const double scale : {0.85, 1.15}) {
@@ -37,13 +37,13 @@ TEST_F(SimulatedMachine, AnEnergyScaleScalesEveryTrueWattAboveIdle) {
   }
 }
 
-TEST_F(SimulatedMachine, AnIdleOffsetIsAddedToEveryTrueWatt) {
+TEST_F(MachineOfAnExperiment, AnIdleOffsetIsAddedToEveryTrueWatt) {
   const Watts plain = baseline_power("{}");
   EXPECT_NEAR((baseline_power(R"({"plant": {"idle_offset_w": 20}})") - plain).value, 20, 1e-9);
   EXPECT_NEAR((baseline_power(R"({"plant": {"idle_offset_w": -20}})") - plain).value, -20, 1e-9);
 }
 
-TEST_F(SimulatedMachine, ASensorDelayMovesWhatSensorsSayAndSoWhatControlDoes) {
+TEST_F(MachineOfAnExperiment, ASensorDelayMovesWhatSensorsSayAndSoWhatControlDoes) {
   baseline("{}");  // the plant file's 0.1 s
   const std::vector<double> truth = column("BASELINE", Metric::kPower);
   const std::vector<double> prompt = column("BASELINE", Metric::kSensedEnergy);
@@ -63,7 +63,7 @@ TEST_F(SimulatedMachine, ASensorDelayMovesWhatSensorsSayAndSoWhatControlDoes) {
   EXPECT_NE(column("KERNEL_AWARE_TTHA", Metric::kPower), held);
 }
 
-TEST_F(SimulatedMachine, TokensAreStepsTimesTheBatchAndJoulesATokenWattsOverTokens) {
+TEST_F(MachineOfAnExperiment, TokensAreStepsTimesTheBatchAndJoulesATokenWattsOverTokens) {
   const RunResult result = baseline(R"({"duration_s": 8})");
   const StrategySummary& s = named(result, "BASELINE");
   EXPECT_NEAR(s.tokens_per_second, 1000, 5) << "the rate that the experiment asks for";
@@ -73,14 +73,14 @@ TEST_F(SimulatedMachine, TokensAreStepsTimesTheBatchAndJoulesATokenWattsOverToke
   for (std::size_t i = 0; i < steps.size(); ++i) EXPECT_NEAR(tokens[i], 16 * steps[i], 1e-4);
 }
 
-TEST_F(SimulatedMachine, SeveralDecodeStepsATickAreChargedAsTheirMean) {
+TEST_F(MachineOfAnExperiment, SeveralDecodeStepsATickAreChargedAsTheirMean) {
   const StrategySummary one = named(baseline("{}"), "BASELINE");
   const StrategySummary four = named(baseline(R"({"decode_steps_per_tick": 4})"), "BASELINE");
   EXPECT_NEAR(four.p50_step / one.p50_step, 1.0, 0.05);
   EXPECT_NEAR(four.mean_power / one.mean_power, 1.0, 0.05);
 }
 
-TEST_F(SimulatedMachine, WhatSettlesOnlyAfterTheTenantHasLeftHasNotSettled) {
+TEST_F(MachineOfAnExperiment, WhatSettlesOnlyAfterTheTenantHasLeftHasNotSettled) {
   // The tenant is gone before 5 s within the band could pass.
   const auto ttha = [&](int leaves) {
     const RunResult result = run(experiment(fmt::format(
@@ -94,7 +94,7 @@ TEST_F(SimulatedMachine, WhatSettlesOnlyAfterTheTenantHasLeftHasNotSettled) {
   EXPECT_TRUE(ttha(20).has_value()) << "where it stays, there is something to settle to";
 }
 
-TEST_F(SimulatedMachine, TicksBeyondTheProfiledTableAreCounted) {
+TEST_F(MachineOfAnExperiment, TicksBeyondTheProfiledTableAreCounted) {
   EXPECT_EQ(named(baseline("{}"), "BASELINE").extrapolated_share, 0.0);
   const RunResult beyond = baseline(R"({"batch": 100, "duration_s": 1})");  // the table ends at 64
   EXPECT_EQ(named(beyond, "BASELINE").extrapolated_share, 1.0);
@@ -117,7 +117,7 @@ class Listener final : public Controller {
   std::vector<StepCost>& told_;
 };
 
-TEST_F(SimulatedMachine, TheControllersCostsArePerturbedByWhatSensorsSay) {
+TEST_F(MachineOfAnExperiment, TheControllersCostsArePerturbedByWhatSensorsSay) {
   nlohmann::json costs =
       read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/kernel_cost_model.json");
   costs["perturbation"] = {{"thermal", {{"reference_c", 45}, {"energy_per_c", 0.02}}}};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/plant.h"
+#include "machine/step_charge.h"
 
-#include <cmath>
 #include <numeric>
 
 #include "core/errors.h"
@@ -39,26 +38,6 @@ Lookup step_charge(const PlantCharge& charge, const RoutingStats& stats, const R
     }
   }
   return total;
-}
-
-Plant::Plant(const SimulatedGpuConfig& gpu, PlantCharge charge, Seconds period, double step_noise)
-    : gpu_(gpu),
-      charge_(std::move(charge)),
-      period_(period),
-      step_noise_(step_noise),
-      random_(gpu.seed + 0x5deece66dULL) {  // not the sensors' sequence
-  THERMOE_EXPECT(step_noise >= 0.0 && step_noise <= 1.0, "step noise {} must lie in [0, 1]",
-                 step_noise);
-}
-
-TickOutcome Plant::advance(Seconds tick, const Cost& step, const GpuDisturbance& disturbance) {
-  Seconds time = step.latency;
-  if (step_noise_ > 0.0) {
-    // Log-normal of mean 1: never negative, and the mean step is the charged one.
-    time *= std::exp(step_noise_ * normal_(random_) - 0.5 * step_noise_ * step_noise_);
-  }
-  return gpu_.advance(tick, {.step_time = time, .step_energy = step.energy, .period = period_},
-                      disturbance);
 }
 
 }  // namespace thermoe

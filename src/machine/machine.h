@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/clock.h"
+#include "core/logit_sample.h"
+#include "core/routing_plan.h"
+#include "core/routing_stats.h"
+#include "core/tick_report.h"
+#include "telemetry/source.h"
+
+namespace thermoe {
+
+/// What the words about a run's figures are made from: whoever makes the machine says it.
+struct MachineDescription {
+  std::string device{};
+  std::string driver{};    ///< empty where there is none
+  bool simulated = false;  ///< its time is virtual, its watts are made up
+};
+
+/// A decode step that was routed, for the machine to run. Views: valid until the next one is asked
+/// for.
+struct StepLoads {
+  const RoutingPlan& plan;    ///< whose version says which it was
+  const RoutingStats& stats;  ///< tokens of each expert
+  const LogitSample& sample;  ///< gate logits, for a machine that routes them itself
+};
+/// Decodes the next step under the newest plan.
+using NextStep = std::function<StepLoads()>;
+
+/// What burns the watts: a simulated GPU, or a real one under the load that the decisions make.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+  /// The machine's time: 0 when it was made, idle.
+  virtual const Clock& clock() const = 0;
+  /// What a controller may see of it. The machine must outlive the source.
+  virtual std::unique_ptr<Source> open_sensors() = 0;
+  /// Runs decode steps until the clock shows `until`, a step each `period` (0: the next at once),
+  /// and returns then. It asks `next`, on the caller's thread, for as many as it likes: those stand
+  /// for all steps of the tick. Requires until > now.
+  virtual TickReport run_tick(Seconds until, Seconds period, const NextStep& next) = 0;
+};
+
+}  // namespace thermoe
