@@ -8,24 +8,10 @@
 #include <utility>
 
 #include "control/plan_writer.h"
+#include "control/safe_plan.h"
 #include "core/errors.h"
 
 namespace thermoe {
-namespace {
-
-/// A price may be infinite: nothing is worth it.
-bool sound(const RoutingPlan& plan) {
-  for (int l = 0; l < plan.layers(); ++l) {
-    const auto bias = plan.selection_bias(l);
-    const auto price = plan.activation_price(l);
-    if (!std::ranges::all_of(bias, [](float x) { return std::isfinite(x); })) return false;
-    if (std::ranges::any_of(price, [](float x) { return std::isnan(x); })) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
 AdaptiveTick::AdaptiveTick(const ControllerConfig& config)
     : config_(config),
       calibration_(calibrate(config)),
@@ -61,8 +47,8 @@ TickView AdaptiveTick::begin(const Observation& o) {
 Fault AdaptiveTick::fault_of(const Observation& o, const TickView& view, const Intent& intent) {
   Fault fault = view.fault;
   if (!fault && !intent.fault.empty()) fault = {PlanKind::kLastSound, intent.fault};
-  if (!fault && !sound(intent.plan)) {
-    fault = {PlanKind::kLastSound, "the new plan holds NaN"};
+  if (const auto problem = find_problem(intent.plan); !fault && problem) {
+    fault = {PlanKind::kLastSound, fmt::format("the new plan cannot run: {}", *problem)};
   }
   // While BASELINE runs it loses nothing: judge what would run instead, in ticks that tell.
   const bool shadow = health_.acting().remedy == PlanKind::kBaseline;
@@ -76,10 +62,7 @@ Fault AdaptiveTick::fault_of(const Observation& o, const TickView& view, const I
 
 PlanKind AdaptiveTick::at_hand(PlanKind wanted) const {
   if (wanted == PlanKind::kLastSound && !sound_) wanted = PlanKind::kStatic;
-  if (wanted != PlanKind::kStatic) return wanted;
-  const bool can =
-      config_.guard.fallback == SensorFallback::kStatic && !config_.calibration.empty();
-  return can ? PlanKind::kStatic : PlanKind::kBaseline;
+  return wanted == PlanKind::kStatic ? safe_kind(config_) : wanted;
 }
 
 AdaptiveTick::Published AdaptiveTick::published(PlanKind kind, Intent intent) const {
@@ -89,7 +72,7 @@ AdaptiveTick::Published AdaptiveTick::published(PlanKind kind, Intent intent) co
     case PlanKind::kLastSound:
       return *sound_;
     case PlanKind::kStatic:
-      return {.plan = priced_plan(config_, calibration_.parameters, calibration_.lambda),
+      return {.plan = static_plan(config_, calibration_),
               .demand = calibration_.demand,
               .lambda = calibration_.lambda,
               .saturated = !calibration_.reached};
@@ -102,9 +85,9 @@ AdaptiveTick::Published AdaptiveTick::published(PlanKind kind, Intent intent) co
           .saturated = intent.saturated};
 }
 
-RoutingPlan AdaptiveTick::finish(const Observation& o, const TickView& view, Intent intent) {
+Decision AdaptiveTick::finish(const Observation& o, const TickView& view, Intent intent) {
   Fault fault = fault_of(o, view, intent);
-  if (!health_.acting() && !view.fault && intent.demand && sound(intent.plan)) {
+  if (!health_.acting() && !view.fault && intent.demand && !find_problem(intent.plan)) {
     sound_ = published(PlanKind::kStrategy, intent);
   }
   const PlanKind wanted = fault.remedy;
@@ -123,7 +106,7 @@ RoutingPlan AdaptiveTick::finish(const Observation& o, const TickView& view, Int
   tracker_.expect(out.demand ? std::optional(out.demand->cost) : std::nullopt);
   state_.bias_norm = bias_norm(out.plan);
   describe(out.demand);
-  return std::move(out.plan);
+  return decision_of(config_, o.now, std::move(out.plan));
 }
 
 void AdaptiveTick::describe(const std::optional<Demand>& demand) {

@@ -39,7 +39,7 @@ class AdaptiveTick {
   explicit AdaptiveTick(const ControllerConfig& config);
 
   TickView begin(const Observation& observation);
-  RoutingPlan finish(const Observation& observation, const TickView& view, Intent intent);
+  Decision finish(const Observation& observation, const TickView& view, Intent intent);
 
   const HardwareTracker& tracker() const { return tracker_; }
   /// What the static plan is made of; without calibration samples, of nothing.

@@ -9,7 +9,7 @@ namespace thermoe {
 class BaselineController final : public Controller {
  public:
   explicit BaselineController(const ControllerConfig& config);
-  RoutingPlan decide(const Observation& observation) override;
+  Decision decide(const Observation& observation) override;
   const ControllerState& state() const override { return state_; }
 
  private:

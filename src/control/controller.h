@@ -33,6 +33,16 @@ struct Observation {
   const StepCost& costs;       ///< the controller's cost model (not the plant's)
 };
 
+/// What a controller decides for the time ahead. The plan goes to the data plane, the rest stays on
+/// the host.
+struct Decision {
+  RoutingPlan plan{};
+  Seconds step_period{};  ///< shortest time from one step's start to the next; 0: the next at once
+  /// From then on a safe plan runs, unless there is a newer decision. Absent: the plan listens to
+  /// nothing and cannot grow old.
+  std::optional<Seconds> valid_until{};
+};
+
 /// As a sentence calls it: "the calibrated static plan", "BASELINE".
 std::string_view to_string(PlanKind kind);
 
@@ -41,8 +51,8 @@ std::string_view to_string(PlanKind kind);
 class Controller {
  public:
   virtual ~Controller() = default;
-  /// The plan for the next tick.
-  virtual RoutingPlan decide(const Observation& observation) = 0;
+  /// The decision for the next tick. One that is late repeats its last.
+  virtual Decision decide(const Observation& observation) = 0;
   /// Beliefs and acts of the last `decide`.
   virtual const ControllerState& state() const = 0;
 };

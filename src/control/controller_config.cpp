@@ -96,6 +96,9 @@ void check(const ControllerConfig& c) {
   check_positive("guard.quality_window", c.guard.quality_window.value);
   check_positive("guard.stale_after", c.guard.stale_after.value);
   need(c.guard.recover_after.value >= 0.0, "guard.recover_after must be >= 0");
+  need(c.guard.valid_ticks >= 1,
+       fmt::format("guard.valid_ticks={} must be at least 1", c.guard.valid_ticks));
+  check_positive("tick", c.tick.value);
   need(std::isfinite(c.lag.delay.value) && c.lag.delay.value >= 0.0,
        fmt::format("lag.delay is {}, must be a number >= 0", c.lag.delay.value));
   check_positive("lag.window", c.lag.window.value);

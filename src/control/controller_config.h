@@ -37,6 +37,7 @@ struct GuardRails {
   Seconds stale_after{1.5};  ///< oldest usable reading; longest stillness where it should move
   SensorFallback fallback = SensorFallback::kStatic;  ///< BASELINE would break a cap at once
   Seconds recover_after{2.0};  ///< health must last this long before control resumes
+  int valid_ticks = 10;        ///< a plan older than so many ticks gives way to the safe one
 };
 
 /// How the controller believes that power sensors lag behind the work (docs/theory.md section 5).
@@ -65,6 +66,7 @@ struct ControllerConfig {
   RouterSpec router{};          ///< of the model that is controlled
   int k_min = 1;                ///< each token's k_min best experts are never priced out
   Seconds step_period{};        ///< a step starts each period; 0 = saturated
+  Seconds tick{0.1};            ///< between two decisions
   FirstOrderThermal thermal{};  ///< the controller's model, not the plant's
   SensorLag lag{};
   GuardRails guard{};

@@ -73,7 +73,7 @@ RoutingPlan ExpertCountController::plan(double count) const {
                                                  : opportunistic_plan(config_, count);
 }
 
-RoutingPlan ExpertCountController::decide(const Observation& o) {
+Decision ExpertCountController::decide(const Observation& o) {
   const TickView view = tick_.begin(o);
   if (view.utilities) {
     recent_.push_back(demands(view));

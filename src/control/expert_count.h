@@ -16,7 +16,7 @@ class ExpertCountController final : public Controller {
  public:
   /// Requires one of these two strategies.
   explicit ExpertCountController(const ControllerConfig& config);
-  RoutingPlan decide(const Observation& observation) override;
+  Decision decide(const Observation& observation) override;
   const ControllerState& state() const override { return tick_.state(); }
 
  private:

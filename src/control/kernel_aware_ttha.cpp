@@ -86,7 +86,7 @@ void KernelAwareTtha::learn_samples(const TickView& view) {
   if (adapter_) adapted_.add(view.utilities);
 }
 
-RoutingPlan KernelAwareTtha::decide(const Observation& o) {
+Decision KernelAwareTtha::decide(const Observation& o) {
   const TickView view = tick_.begin(o);
   learn_samples(view);
   if (model_.empty()) {  // nothing is known of the router yet

@@ -18,7 +18,7 @@ namespace thermoe {
 class KernelAwareTtha final : public Controller {
  public:
   KernelAwareTtha(const ControllerConfig& config, std::unique_ptr<PlanAdapter> adapter);
-  RoutingPlan decide(const Observation& observation) override;
+  Decision decide(const Observation& observation) override;
   const ControllerState& state() const override { return tick_.state(); }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace thermoe {
 
@@ -45,6 +46,12 @@ RoutingPlan opportunistic_plan(const ControllerConfig& config, double keep) {
   RoutingPlan plan = baseline_plan_of(config);
   if (keep < config.router.k) plan.set_opportunistic(keep);
   return plan;
+}
+
+Decision decision_of(const ControllerConfig& config, Seconds now, RoutingPlan plan) {
+  return {.plan = std::move(plan),
+          .step_period = config.step_period,
+          .valid_until = now + config.guard.valid_ticks * config.tick};
 }
 
 double bias_norm(const RoutingPlan& plan) {

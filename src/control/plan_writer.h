@@ -23,6 +23,9 @@ RoutingPlan reduced_plan(const ControllerConfig& config, double k);
 /// is BASELINE.
 RoutingPlan opportunistic_plan(const ControllerConfig& config, double keep);
 
+/// The decision of a controller that listens: valid for the guard's number of ticks from `now` on.
+Decision decision_of(const ControllerConfig& config, Seconds now, RoutingPlan plan);
+
 /// L2 norm of all selection biases.
 double bias_norm(const RoutingPlan& plan);
 

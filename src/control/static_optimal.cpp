@@ -2,12 +2,13 @@
 #include "control/static_optimal.h"
 
 #include "control/plan_writer.h"
+#include "control/safe_plan.h"
 
 namespace thermoe {
 
 StaticOptimalController::StaticOptimalController(const ControllerConfig& config) {
   const Calibration c = calibrate(config);
-  plan_ = priced_plan(config, c.parameters, c.lambda);
+  decision_ = {.plan = static_plan(config, c), .step_period = config.step_period};
   const Watts power = mean_power(c.demand.cost, config.step_period, config.costs.active_idle);
   state_.lambda = c.lambda;
   state_.saturated = !c.reached;
@@ -16,9 +17,9 @@ StaticOptimalController::StaticOptimalController(const ControllerConfig& config)
   state_.predicted_temperature = config.thermal.steady(power);
   state_.predicted_active = c.demand.active;
   state_.predicted_kept_mass = c.demand.kept_mass;
-  state_.bias_norm = bias_norm(plan_);
+  state_.bias_norm = bias_norm(decision_.plan);
 }
 
-RoutingPlan StaticOptimalController::decide(const Observation& /*observation*/) { return plan_; }
+Decision StaticOptimalController::decide(const Observation& /*observation*/) { return decision_; }
 
 }  // namespace thermoe

@@ -10,11 +10,11 @@ namespace thermoe {
 class StaticOptimalController final : public Controller {
  public:
   explicit StaticOptimalController(const ControllerConfig& config);
-  RoutingPlan decide(const Observation& observation) override;
+  Decision decide(const Observation& observation) override;
   const ControllerState& state() const override { return state_; }
 
  private:
-  RoutingPlan plan_;
+  Decision decision_;
   ControllerState state_{};
 };
 

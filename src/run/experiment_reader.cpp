@@ -174,6 +174,8 @@ ControlSpec read_control(JsonObject object) {
       Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
   guard.recover_after =
       Seconds(object.number_or("recover_after_s", guard.recover_after.value, 0.0, 3600.0));
+  guard.valid_ticks =
+      static_cast<int>(object.integer_or("valid_ticks", guard.valid_ticks, 1, 1000000));
   object.finish();
   return control;
 }

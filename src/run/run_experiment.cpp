@@ -65,6 +65,7 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   config.router = decoder.router();
   config.k_min = e.control.k_min;
   config.step_period = e.step_period();
+  config.tick = e.tick;
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
   config.lag = e.control.lag;
   config.guard = e.control.guard;
@@ -122,6 +123,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
     record_baseline(inputs, services, reference);
   }
 
+  const SafePlan safe = safe_plan(config);
   RunResult result;
   result.summary = {
       .device = inputs.machine.device, .simulated = inputs.machine.simulated, .seed = e.seed};
@@ -136,6 +138,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                                .costs = costs,
                                .decoder = services.decoder,
                                .controller = *controller,
+                               .safe = safe,
                                .machine = *machine,
                                .reference = reference,
                                .logger = logger,

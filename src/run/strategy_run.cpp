@@ -65,16 +65,17 @@ std::optional<StrategySummary> StrategyRun::run() {
   for (int tick = 0; tick < ticks; ++tick) {
     const Snapshot snapshot = monitor_.latest();
     const StepCost costs = costs_now(snapshot);
-    plans_.publish(stages_.controller.decide({.now = now(),
-                                              .snapshot = snapshot,
-                                              .stats = step_->stats,
-                                              .sample = step_->sample,
-                                              .metrics = metrics_,
-                                              .costs = costs}));
+    const Decision decision = stages_.controller.decide({.now = now(),
+                                                         .snapshot = snapshot,
+                                                         .stats = step_->stats,
+                                                         .sample = step_->sample,
+                                                         .metrics = metrics_,
+                                                         .costs = costs});
+    put_in_force(decision);
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, now());
     qualities_.clear();
     const TickReport ran = stages_.machine.run_tick(
-        (tick + 1) * experiment_.tick, experiment_.step_period(), [this] { return decode(); });
+        (tick + 1) * experiment_.tick, decision.step_period, [this] { return decode(); });
     if (ran.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
     monitor_.poll();
     const StepQuality quality = mean_quality(qualities_);
@@ -107,6 +108,19 @@ void StrategyRun::warm_up() {
   for (int i = 0; i < experiment_.warmup_steps; ++i) {
     step_.emplace(stages_.decoder.next(stages_.decoder.baseline()));
   }
+}
+
+// A slow or dead controller costs quality of control, and no cap.
+void StrategyRun::put_in_force(const Decision& decision) {
+  constexpr Seconds kSlack{1e-9};  // ticks are sums of 0.1 s
+  const bool outlived = decision.valid_until && now() + kSlack >= *decision.valid_until;
+  plans_.publish(outlived ? stages_.safe.plan : decision.plan);
+  control_ = stages_.controller.state();
+  if (!outlived) return;
+  control_ = {
+      .plan = stages_.safe.kind,
+      .fallback = fmt::format("{}: no decision followed the one that was valid until {:.1f} s",
+                              to_string(stages_.safe.kind), decision.valid_until->value)};
 }
 
 StepLoads StrategyRun::decode() {
@@ -157,13 +171,13 @@ void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
                  .stats = step_->stats,
                  .plan = plan_,
                  .quality = quality,
-                 .control = stages_.controller.state()};
+                 .control = control_};
   recorder_.add(row);
   stages_.logger.add(row);
 }
 
 void StrategyRun::report(const TickReport& tick) {
-  const std::string& reason = stages_.controller.state().fallback;
+  const std::string& reason = control_.fallback;
   if (reason != fallback_) {
     stages_.progress.note(reason.empty() ? fmt::format("{} at {:.1f} s: in control again",
                                                        to_string(strategy_), now().value)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/controller.h"
+#include "control/safe_plan.h"
 #include "core/plan_buffer.h"
 #include "machine/machine.h"
 #include "report/metrics_logger.h"
@@ -26,7 +27,8 @@ struct StrategyStages {
   const StepCost& costs;  ///< the controller's
   StepDecoder& decoder;   ///< rewound at the start
   Controller& controller;
-  Machine& machine;  ///< as it was made: idle
+  const SafePlan& safe;  ///< runs where the controller's decision has outlived its time
+  Machine& machine;      ///< as it was made: idle
   BaselineReference& reference;
   MetricsLogger& logger;
   Progress& progress;
@@ -44,6 +46,7 @@ class StrategyRun {
 
  private:
   void warm_up();
+  void put_in_force(const Decision& decision);
   StepLoads decode();
   StepQuality quality_of(const RoutedStep& step);
   StepCost costs_now(const Snapshot& snapshot) const;
@@ -57,6 +60,7 @@ class StrategyRun {
   const Experiment& experiment_;
   GpuSystemMonitor monitor_;
   PlanBuffer plans_;
+  ControllerState control_{};  // behind the newest plan
   StrategyRecorder recorder_;
   TextPieces pieces_{};
   std::optional<RoutedStep> step_{};      // the newest

@@ -140,7 +140,8 @@ TEST(Calibration, TheDualPricesWhatTheCalibrationWouldHaveSpared) {
                                           .stats = stats,
                                           .sample = sample,
                                           .metrics = metrics,
-                                          .costs = c.costs});
+                                          .costs = c.costs})
+                                 .plan;
     EXPECT_EQ(plan.layer(0).k_min, c.k_min);
     return;
   }

@@ -99,12 +99,14 @@ inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerC
                               .step_time = Seconds(step_time),
                               .step_period = Seconds(period),
                               .steps = kTick / period};
-    plan = controller.decide({.now = Seconds(now),
-                              .snapshot = snapshot,
-                              .stats = stats,
-                              .sample = sample,
-                              .metrics = metrics,
-                              .costs = config.costs});
+    plan = controller
+               .decide({.now = Seconds(now),
+                        .snapshot = snapshot,
+                        .stats = stats,
+                        .sample = sample,
+                        .metrics = metrics,
+                        .costs = config.costs})
+               .plan;
     log.push_back({now, power, temperature, step_time, stats.mean_active(), stats.kept_mass,
                    controller.state()});
   }

@@ -126,12 +126,14 @@ TEST(KernelAwareTtha, RunsNoProposalThatMissesTheTargetsHoweverMuchItKeeps) {
                               .tick = Seconds(0.1),
                               .step_time = cost.latency,
                               .step_period = config.step_period};
-    plan = controller.decide({.now = now,
-                              .snapshot = snapshot,
-                              .stats = stats,
-                              .sample = sample,
-                              .metrics = metrics,
-                              .costs = config.costs});
+    plan = controller
+               .decide({.now = now,
+                        .snapshot = snapshot,
+                        .stats = stats,
+                        .sample = sample,
+                        .metrics = metrics,
+                        .costs = config.costs})
+               .plan;
     EXPECT_EQ(plan.selection_bias(0)[0], 0.0F) << "tick " << i;
     EXPECT_FALSE(controller.state().saturated) << "the dual alone reaches the cap";
     EXPECT_LT(controller.state().predicted_active, 1.5);

@@ -55,7 +55,8 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
       {"kind": "sensor_nan", "from_s": 1, "to_s": 2}],
     "control": {"mode": "adapter_only", "k_min": 2, "sensor_delay_s": 0.25,
                 "sensor_window_s": 0.05, "bias_clamp": 0.2, "max_quality_loss": 0.5,
-                "fallback": "baseline", "stale_after_s": 2.5, "recover_after_s": 4},
+                "fallback": "baseline", "stale_after_s": 2.5, "recover_after_s": 4,
+                "valid_ticks": 5},
     "duration_s": 30, "tick_s": 0.2, "decode_steps_per_tick": 3, "warmup_steps": 5,
     "calibration_samples": 7, "kl_every": 2, "seed": 42})";
   const Experiment e = parse(text);

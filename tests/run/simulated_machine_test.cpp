@@ -106,7 +106,7 @@ class Listener final : public Controller {
  public:
   Listener(std::unique_ptr<Controller> inner, std::vector<StepCost>& told)
       : inner_(std::move(inner)), told_(told) {}
-  RoutingPlan decide(const Observation& observation) override {
+  Decision decide(const Observation& observation) override {
     told_.push_back(observation.costs);
     return inner_->decide(observation);
   }
