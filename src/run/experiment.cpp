@@ -21,6 +21,7 @@ Experiment quick(Experiment e) {
       d.to *= factor;
     }
   }
+  e.rounds = 1;
   std::vector<Strategy> kept;
   for (const Strategy s : e.strategies) {
     if (s == Strategy::kBaseline || s == Strategy::kKernelAwareTtha) kept.push_back(s);

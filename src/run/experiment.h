@@ -78,6 +78,7 @@ struct Experiment {
   int warmup_steps = 32;          ///< decoded under BASELINE before time 0, not measured
   int calibration_samples = 64;
   int kl_every = 1;  ///< decode steps between two samples of KL to BASELINE; 0 = none
+  int rounds = 1;    ///< turns of every strategy
   std::uint64_t seed = 1;
 
   /// Time from one step's start to the next; 0 = saturated.
@@ -91,8 +92,8 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path);
 /// All fields, defaults filled in: `experiment_from` reads it back.
 nlohmann::json to_json(const Experiment& experiment);
 
-/// A shorter run of the same shape: at most 60 s, disturbances moved along, BASELINE and
-/// KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has neither).
+/// A shorter run of the same shape: one round of at most 60 s, disturbances moved along, BASELINE
+/// and KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has neither).
 Experiment quick(Experiment experiment);
 
 /// Where a file named in the experiment is: relative to the current directory first, then to the

@@ -236,6 +236,7 @@ void read_run_lengths(JsonObject& object, Experiment& e) {
   e.calibration_samples =
       static_cast<int>(object.integer_or("calibration_samples", e.calibration_samples, 1, 10000));
   e.kl_every = static_cast<int>(object.integer_or("kl_every", e.kl_every, 0, 100000));
+  e.rounds = static_cast<int>(object.integer_or("rounds", e.rounds, 1, 100));
   e.seed = static_cast<std::uint64_t>(object.integer_or("seed", 1, 0, INT64_MAX));
 }
 

@@ -95,6 +95,7 @@ nlohmann::json to_json(const Experiment& e) {
               {"warmup_steps", e.warmup_steps},
               {"calibration_samples", e.calibration_samples},
               {"kl_every", e.kl_every},
+              {"rounds", e.rounds},
               {"seed", e.seed}};
   if (e.trace) {
     out["trace"] = {{"file", e.trace->file}};

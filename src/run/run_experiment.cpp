@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/run_experiment.h"
 
-#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "control/pricing.h"
 #include "core/errors.h"
 #include "machine/simulated_machine.h"
 #include "run/provenance.h"
 #include "run/sample_logits.h"
+#include "run/schedule.h"
 #include "run/strategy_run.h"
 
 namespace thermoe {
 namespace {
-
-std::vector<Strategy> baseline_first(std::vector<Strategy> strategies) {
-  std::stable_partition(strategies.begin(), strategies.end(),
-                        [](Strategy s) { return s == Strategy::kBaseline; });
-  return strategies;
-}
 
 /// Gate logits under BASELINE. A trace's steps need no context to fill up, and each is a sample.
 std::vector<LogitSample> calibration(const ExperimentInputs& inputs, const RunServices& services) {
@@ -92,10 +87,12 @@ double baseline_active(const RunResult& result, const ControllerConfig& config) 
 
 MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline) {
   const double repeat = layer_repeat(inputs, baseline.layers());
-  return [&inputs, repeat] {
+  return [&inputs, repeat](int round) {
     const Experiment& e = inputs.experiment;
+    SimulatedGpuConfig gpu = inputs.gpu;
+    gpu.seed += static_cast<std::uint64_t>(round);
     return std::make_unique<SimulatedMachine>(
-        SimulatedMachineOptions{.gpu = inputs.gpu,
+        SimulatedMachineOptions{.gpu = std::move(gpu),
                                 .charge = {.costs = inputs.plant_costs,
                                            .shape = e.costed_as,
                                            .dtypes = inputs.dtypes,
@@ -112,14 +109,14 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
   const RoutingPlan baseline = services.decoder.baseline();
   const StepCost costs = inputs.costs.step_cost(e.costed_as, inputs.dtypes, e.batch,
                                                 layer_repeat(inputs, baseline.layers()));
-  const std::vector<Strategy> strategies = baseline_first(e.strategies);
+  const std::vector<Turn> turns = schedule(e.rounds, e.strategies, e.seed);
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
   ControllerConfig config =
       controller_config(inputs, services.decoder, costs, calibration(inputs, services));
   BaselineReference reference(e.kl_every);
   // A recorded router predicts nothing to compare: its losses are of router mass, and BASELINE's 0.
-  if (strategies.front() != Strategy::kBaseline && e.kl_every > 0 && !inputs.trace) {
+  if (turns.front().strategy != Strategy::kBaseline && e.kl_every > 0 && !inputs.trace) {
     record_baseline(inputs, services, reference);
   }
 
@@ -127,23 +124,23 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
   RunResult result;
   result.summary = {
       .device = inputs.machine.device, .simulated = inputs.machine.simulated, .seed = e.seed};
-  for (const Strategy strategy : strategies) {
+  for (const Turn& turn : turns) {
     if (services.stop.load()) return result;
     // A peak that the process already had says nothing of this strategy.
     const bool own_peak = services.reset_peak_memory();
-    config.strategy = strategy;
+    config.strategy = turn.strategy;
     const std::unique_ptr<Controller> controller = services.make_controller(config);
-    const std::unique_ptr<Machine> machine = services.make_machine();
-    StrategyRun run(strategy, {.inputs = inputs,
-                               .costs = costs,
-                               .decoder = services.decoder,
-                               .controller = *controller,
-                               .safe = safe,
-                               .machine = *machine,
-                               .reference = reference,
-                               .logger = logger,
-                               .progress = services.progress,
-                               .stop = services.stop});
+    const std::unique_ptr<Machine> machine = services.make_machine(turn.round);
+    StrategyRun run(turn, {.inputs = inputs,
+                           .costs = costs,
+                           .decoder = services.decoder,
+                           .controller = *controller,
+                           .safe = safe,
+                           .machine = *machine,
+                           .reference = reference,
+                           .logger = logger,
+                           .progress = services.progress,
+                           .stop = services.stop});
     std::optional<StrategySummary> summary = run.run();
     if (!summary) return result;
     if (own_peak) summary->peak_memory_bytes = services.peak_memory_bytes();

@@ -17,9 +17,10 @@
 
 namespace thermoe {
 
-/// Makes a machine of a strategy's own, idle.
-using MachineFactory = std::function<std::unique_ptr<Machine>()>;
-/// The experiment's simulated GPU, under its disturbances. `inputs` must outlive the machines.
+/// Makes a machine for a strategy's turn in this round, idle.
+using MachineFactory = std::function<std::unique_ptr<Machine>(int round)>;
+/// The experiment's simulated GPU, under its disturbances; each round has a seed of its own.
+/// `inputs` must outlive the machines.
 MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline);
 
 /// What the run needs from outside: the parts that use LibTorch, and the process's edges.
@@ -40,11 +41,11 @@ struct RunResult {
   bool complete = false;  ///< false when stopped: no summary.json was written
 };
 
-/// Runs every strategy on the same steps and writes metrics.csv, expert_usage.csv and, when all are
-/// done, details.json and summary.json into `folder`, which must exist. BASELINE goes first: the
-/// others are compared with its predictions. Where it is not asked for, it is decoded alone,
-/// without a machine, for that comparison (unless kl_every is 0). Throws UsageError for a model
-/// that does not fit the experiment, WriteError.
+/// Runs every strategy on the same steps, as `schedule` has them take turns, and writes
+/// metrics.csv, expert_usage.csv and, when all are done, details.json and summary.json into
+/// `folder`, which must exist. BASELINE goes first: the others are compared with its predictions.
+/// Where it is not asked for, it is decoded alone, without a machine, for that comparison (unless
+/// kl_every is 0). Throws UsageError for a model that does not fit the experiment, WriteError.
 RunResult run_experiment(const ExperimentInputs& inputs, const std::string& folder,
                          const RunServices& services);
 

@@ -10,9 +10,9 @@
 namespace thermoe {
 namespace {
 
-RecorderOptions recorder_options(Strategy strategy, const Experiment& experiment,
+RecorderOptions recorder_options(const Turn& turn, const Experiment& experiment,
                                  const RoutingPlan& plan) {
-  RecorderOptions options{.name = std::string(to_string(strategy)),
+  RecorderOptions options{.name = turn.name(),
                           .summary = {.targets = experiment.targets,
                                       .tick = experiment.tick,
                                       .disturbed_at = Seconds(0)},
@@ -49,13 +49,14 @@ StepQuality mean_quality(const std::vector<StepQuality>& steps) {
 
 }  // namespace
 
-StrategyRun::StrategyRun(Strategy strategy, const StrategyStages& stages)
-    : strategy_(strategy),
+StrategyRun::StrategyRun(const Turn& turn, const StrategyStages& stages)
+    : strategy_(turn.strategy),
+      name_(turn.name()),
       stages_(stages),
       experiment_(stages.inputs.experiment),
       monitor_(stages.machine.open_sensors(), stages.machine.clock(), {.period = experiment_.tick}),
       plans_(stages.decoder.baseline()),
-      recorder_(recorder_options(strategy, experiment_, stages.decoder.baseline())) {}
+      recorder_(recorder_options(turn, experiment_, stages.decoder.baseline())) {}
 
 std::optional<StrategySummary> StrategyRun::run() {
   warm_up();
@@ -136,7 +137,10 @@ StepQuality StrategyRun::quality_of(const RoutedStep& step) {
   if (!step.prediction) return {};
   const auto& [logits, targets, restarts] = *step.prediction;
   const std::vector<double> nats = target_nats(logits, targets);
-  if (strategy_ == Strategy::kBaseline) stages_.reference.record(logits, nats, restarts);
+  // A later round predicts the same.
+  if (strategy_ == Strategy::kBaseline && decoded_ == stages_.reference.steps()) {
+    stages_.reference.record(logits, nats, restarts);
+  }
   pieces_.add(restarts, nats);
   return stages_.reference.compare(decoded_, logits, nats);
 }
@@ -159,7 +163,7 @@ StepMetrics StrategyRun::metrics_before_start() const {
 void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
                       const StepQuality& quality) {
   const Snapshot snapshot = monitor_.latest();
-  MetricsRow row{.strategy = to_string(strategy_),
+  MetricsRow row{.strategy = name_,
                  .simulated = stages_.inputs.machine.simulated,
                  .at = now(),
                  .targets = experiment_.targets,
@@ -179,15 +183,15 @@ void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
 void StrategyRun::report(const TickReport& tick) {
   const std::string& reason = control_.fallback;
   if (reason != fallback_) {
-    stages_.progress.note(reason.empty() ? fmt::format("{} at {:.1f} s: in control again",
-                                                       to_string(strategy_), now().value)
-                                         : fmt::format("{} at {:.1f} s: fell back to {}",
-                                                       to_string(strategy_), now().value, reason));
+    stages_.progress.note(
+        reason.empty()
+            ? fmt::format("{} at {:.1f} s: in control again", name_, now().value)
+            : fmt::format("{} at {:.1f} s: fell back to {}", name_, now().value, reason));
   }
   fallback_ = reason;
   const auto& power = tick.truth.mean_power;
   stages_.progress.update(
-      to_string(strategy_), now(), experiment_.duration,
+      name_, now(), experiment_.duration,
       fmt::format("{}{:2.0f} experts",
                   power ? fmt::format("{:3.0f} W{}, ", power->value,
                                       stages_.inputs.machine.simulated ? " (simulated)" : "")

@@ -15,6 +15,7 @@
 #include "run/baseline_reference.h"
 #include "run/experiment_inputs.h"
 #include "run/progress.h"
+#include "run/schedule.h"
 #include "run/step_decoder.h"
 #include "run/text_pieces.h"
 #include "telemetry/gpu_system_monitor.h"
@@ -35,10 +36,10 @@ struct StrategyStages {
   const std::atomic<bool>& stop;
 };
 
-/// One strategy on a machine of its own, from idle.
+/// A strategy's turn: on a machine of its own, from idle.
 class StrategyRun {
  public:
-  StrategyRun(Strategy strategy, const StrategyStages& stages);
+  StrategyRun(const Turn& turn, const StrategyStages& stages);
 
   /// Runs to the end. Nothing when `stop` was raised: the tick under way is finished and logged
   /// first.
@@ -56,6 +57,7 @@ class StrategyRun {
   Seconds now() const { return stages_.machine.clock().now(); }
 
   Strategy strategy_;
+  std::string name_;  // of the turn
   StrategyStages stages_;
   const Experiment& experiment_;
   GpuSystemMonitor monitor_;

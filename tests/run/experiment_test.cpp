@@ -58,7 +58,7 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
                 "fallback": "baseline", "stale_after_s": 2.5, "recover_after_s": 4,
                 "valid_ticks": 5},
     "duration_s": 30, "tick_s": 0.2, "decode_steps_per_tick": 3, "warmup_steps": 5,
-    "calibration_samples": 7, "kl_every": 2, "seed": 42})";
+    "calibration_samples": 7, "kl_every": 2, "rounds": 3, "seed": 42})";
   const Experiment e = parse(text);
   EXPECT_EQ(e.step_period(), Seconds(0));
   EXPECT_NEAR(e.targets.step_time->value, 0.0075, 1e-12);
