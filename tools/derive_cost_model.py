@@ -20,6 +20,9 @@ import sys
 from pathlib import Path
 
 SCHEMA = 1
+# Models whose layers the expert tables stand for; what is published of how many experts a batch activates.
+MODELS = [{"name": "Qwen3-30B-A3B", "layers": 48, "shape": [128, 8, 2048, 768],
+           "published_active_experts": [{"tokens": 16, "active_experts": 48.8, "source": "arXiv 2511.02237"}]}]
 LAYERS = 48                      # Qwen3-30B-A3B; the measured steps ran 48 layers
 EXPERTS = [128, 8, 2048, 768]    # experts, top_k, d_model, d_ff
 IDLE_ACTIVE_W = 130.0            # clocks up, no work, die at 48 C (thermal_trace.csv, idle3)
@@ -320,6 +323,7 @@ def header(data, purpose):
     if fitted is not None:
         out["thermal"] = fitted
     out["perturbation"] = perturbation(data)
+    out["models"] = MODELS
     return out
 
 
@@ -341,6 +345,8 @@ def to_text(model):
     bare = {**model, "entries": [{**e, "rows": [f"@{i}.{j}@" for j, _ in enumerate(e["rows"])]}
                                  for i, e in enumerate(model["entries"])]}
     text = json.dumps(bare, indent=1)
+    for m in model.get("models", []):
+        text = text.replace(json.dumps(m["shape"], indent=1).replace("\n", "\n   "), json.dumps(m["shape"]))
     for i, e in enumerate(model["entries"]):
         for j, r in enumerate(e["rows"]):
             text = text.replace(f'"@{i}.{j}@"', json.dumps(r), 1)

@@ -7,6 +7,7 @@
 #include "control/controller.h"
 #include "core/logit_sample.h"
 #include "core/router_spec.h"
+#include "core/sensor_lag.h"
 #include "core/step_cost.h"
 #include "core/targets.h"
 #include "core/thermal_model.h"
@@ -38,12 +39,6 @@ struct GuardRails {
   SensorFallback fallback = SensorFallback::kStatic;  ///< BASELINE would break a cap at once
   Seconds recover_after{2.0};  ///< health must last this long before control resumes
   int valid_ticks = 10;        ///< a plan older than so many ticks gives way to the safe one
-};
-
-/// How the controller believes that power sensors lag behind the work (docs/theory.md section 5).
-struct SensorLag {
-  Seconds delay{0.1};     ///< from the work to the reading that shows it
-  Seconds window{0.025};  ///< the reading is the mean over this much time
 };
 
 /// Weights and pace of the test-time adaptation (docs/theory.md eq. (16)).

@@ -13,8 +13,11 @@ struct FirstOrderThermal {
   Celsius ambient{25.0};
   KelvinPerWatt resistance{0.05};
   Seconds time_constant{20.0};
+  bool operator==(const FirstOrderThermal&) const = default;
 
   Celsius steady(Watts power) const { return ambient + resistance * power; }
+  /// Immediate rise of so many joules.
+  Celsius heat(Joules energy) const { return resistance * (energy / time_constant); }
   /// Temperature after `dt` at constant power (exact, stable for any dt).
   Celsius after(Celsius from, Watts power, Seconds dt) const {
     const double keep = std::exp(-dt.value / time_constant.value);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
@@ -85,6 +86,47 @@ Perturbation read_perturbation(JsonObject object) {
   return p;
 }
 
+SensorLag read_sensors(JsonObject object) {
+  SensorLag lag;
+  lag.delay = Seconds(object.number("delay_s", 0.0, 1.0));
+  lag.window = Seconds(object.number("window_s", 1e-3, 1.0));
+  object.ignore("method");
+  object.finish();
+  return lag;
+}
+
+void read_sizes(JsonObject& object, ExpertShape& shape) {
+  const nlohmann::json& sizes = object.array("shape");
+  int* const places[] = {&shape.experts, &shape.top_k, &shape.d_model, &shape.d_ff};
+  bool sound = sizes.size() == std::size(places);
+  for (std::size_t i = 0; sound && i < sizes.size(); ++i) {
+    sound = sizes[i].is_number_integer() && sizes[i] >= 1 && sizes[i] <= 1 << 24;
+    if (sound) *places[i] = sizes[i].get<int>();
+  }
+  if (!sound) {
+    throw FormatError(object.path(), object.key("shape"),
+                      fmt::format("is {}, must be [experts, top_k, d_model, d_ff], four whole "
+                                  "numbers",
+                                  sizes.dump().substr(0, 60)));
+  }
+}
+
+std::vector<ExpertShape> read_models(JsonObject& root) {
+  std::vector<ExpertShape> models;
+  const nlohmann::json& list = root.array("models");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string key = fmt::format("{}/{}", root.key("models"), i);
+    models.push_back(read_expert_shape(JsonObject(list[i], root.path(), key)));
+    for (std::size_t j = 0; j < i; ++j) {
+      if (models[j].name != models[i].name) continue;
+      throw FormatError(
+          root.path(), key + "/name",
+          fmt::format("repeats \"{}\" of {}/{}; keep one", models[i].name, root.key("models"), j));
+    }
+  }
+  return models;
+}
+
 /// The spec of the entry's op, with the shape checked against it.
 OpKey read_key(JsonObject& entry) {
   std::vector<std::string> names;
@@ -137,8 +179,7 @@ CostRow read_row(JsonObject row, const OpKey& key, const CostModelHeader& header
   if (energy) r.energy = Joules(1e-6 * *energy);
   if (const auto heat = row.optional_number("heat_uk", 0.0, 1e12)) r.heat = Celsius(1e-6 * *heat);
   if (!r.heat && r.energy && header.thermal) {
-    const FirstOrderThermal& thermal = *header.thermal;
-    r.heat = thermal.resistance * (*r.energy / thermal.time_constant);
+    r.heat = header.thermal->heat(*r.energy);
   }
   if (row.has("samples")) r.samples = static_cast<int>(row.integer("samples", 1, 1 << 30));
   r.spread = row.optional_number("spread", 0.0, 10.0);
@@ -196,6 +237,27 @@ void check_schema(JsonObject& root) {
 
 }  // namespace
 
+ExpertShape read_expert_shape(JsonObject object) {
+  ExpertShape shape{.name = object.string("name")};
+  shape.layers = static_cast<int>(object.integer("layers", 1, 10000));
+  shape.gated = object.boolean_or("gated", true);
+  read_sizes(object, shape);
+  if (object.given("published_active_experts")) {
+    const nlohmann::json& list = object.array("published_active_experts");
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      JsonObject published(list[i], object.path(),
+                           fmt::format("{}/{}", object.key("published_active_experts"), i));
+      shape.published.push_back(
+          {.tokens = static_cast<int>(published.integer("tokens", 1, 1 << 20)),
+           .active_experts = published.number("active_experts", 0.0, shape.experts),
+           .source = published.string("source")});
+      published.finish();
+    }
+  }
+  object.finish();
+  return shape;
+}
+
 CostModelHeader read_cost_header(const nlohmann::json& json, const std::string& path) {
   JsonObject root(json, path);
   check_schema(root);
@@ -210,6 +272,8 @@ CostModelHeader read_cost_header(const nlohmann::json& json, const std::string& 
   if (root.has("thermal")) header.thermal = read_thermal(root.object("thermal"));
   if (root.has("perturbation"))
     header.perturbation = read_perturbation(root.object("perturbation"));
+  if (root.given("sensors")) header.sensors = read_sensors(root.object("sensors"));
+  if (root.given("models")) header.models = read_models(root);
   root.ignore("entries");
   root.finish();
   return header;

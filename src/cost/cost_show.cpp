@@ -83,6 +83,14 @@ void add_header(const KernelCostModel& model, std::string& text) {
   } else {
     fmt::format_to(out, "  thermal   absent: temperatures cannot be predicted from this file\n");
   }
+  if (h.sensors) {
+    fmt::format_to(out, "  sensors   power {:g} s late, mean of {:g} s\n", h.sensors->delay.value,
+                   h.sensors->window.value);
+  }
+  for (const ExpertShape& s : h.models) {
+    fmt::format_to(out, "  model     {}: {} layers of {} experts of {} x {}, top-{}\n", s.name,
+                   s.layers, s.experts, s.d_model, s.d_ff, s.top_k);
+  }
   if (const auto& t = h.perturbation.thermal) {
     fmt::format_to(out, "  when hot  energy {:+.3g} % a degree above {:g} C\n",
                    100.0 * t->energy_per_c, t->reference.value);

@@ -43,6 +43,7 @@ struct CostRow {
   std::optional<double>
       spread{};  ///< relative half-width of the latency: (p90 - p10) / (2 * median)
   std::optional<double> energy_spread{};  ///< relative half-width of the energy, as far as known
+  bool operator==(const CostRow&) const = default;
 };
 
 /// What a lookup found: energy and heat are absent where the table's rows lack them.
@@ -78,6 +79,8 @@ class CostTable {
   std::vector<double> token_counts() const;
   /// Rows of one token count, in order of active experts.
   std::vector<CostRow> rows_at(double tokens) const;
+
+  bool operator==(const CostTable&) const = default;
 
   /// The same table with energy and heat multiplied.
   CostTable with_energy_scale(double factor) const;

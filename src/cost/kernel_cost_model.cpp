@@ -73,6 +73,13 @@ StepCostFit KernelCostModel::fit_step_cost(const ExpertShape& shape,
   return thermoe::fit_step_cost(tables, tokens, shape.top_k, layer_repeat, header_.active_idle);
 }
 
+const ExpertShape* KernelCostModel::find_shape(std::string_view name) const {
+  for (const ExpertShape& shape : header_.models) {
+    if (shape.name == name) return &shape;
+  }
+  return nullptr;
+}
+
 StepCost KernelCostModel::step_cost(const ExpertShape& shape,
                                     const std::vector<std::string>& dtypes, int tokens,
                                     double layer_repeat) const {

@@ -4,8 +4,10 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "core/sensor_lag.h"
 #include "core/step_cost.h"
 #include "core/thermal_model.h"
 #include "core/units.h"
@@ -35,6 +37,9 @@ struct CostModelHeader {
   Watts cold_idle{};
   std::optional<FirstOrderThermal> thermal{};
   Perturbation perturbation{};
+  std::optional<SensorLag> sensors{};  ///< of this device's power
+  std::vector<ExpertShape> models{};   ///< whose layers tables of the file stand for, by name
+  bool operator==(const CostModelHeader&) const = default;
 };
 
 /// What each kernel costs on one device, from a kernel_cost_model.json
@@ -71,6 +76,10 @@ class KernelCostModel {
   /// The table of an op, or null: unknown op, shape or dtype, or several group sizes to choose
   /// from.
   const CostTable* find(const OpKey& key) const;
+
+  /// The shape of a model that the file names, or null.
+  const ExpertShape* find_shape(std::string_view name) const;
+  bool operator==(const KernelCostModel&) const = default;
 
   /// The same model with every energy (and its heat) multiplied: a GPU that differs from its table.
   KernelCostModel with_energy_scale(double factor) const;

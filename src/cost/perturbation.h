@@ -12,6 +12,7 @@ namespace thermoe {
 struct ThermalPerturbation {
   Celsius reference{};
   double energy_per_c = 0.0;  ///< relative, per degree
+  bool operator==(const ThermalPerturbation&) const = default;
 };
 
 /// Near the power limit the clocks fall: latency * (1 + slope * max(0, P / limit - knee)).
@@ -19,6 +20,7 @@ struct PowerPerturbation {
   Watts limit{};
   double knee = 1.0;   ///< share of the limit at which clocks start to fall
   double slope = 0.0;  ///< relative slowdown per unit share of the limit
+  bool operator==(const PowerPerturbation&) const = default;
 };
 
 /// Multipliers of a cost. They depend on the load through temperature and power, so callers freeze
@@ -38,6 +40,7 @@ struct PerturbationFactors {
 struct Perturbation {
   std::optional<ThermalPerturbation> thermal{};
   std::optional<PowerPerturbation> power{};
+  bool operator==(const Perturbation&) const = default;
 
   /// Factors at the measured state; what was not measured or has no model changes nothing. The
   /// energy factor is at least 0.1, so that no reading can turn a cost around.

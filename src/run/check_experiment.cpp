@@ -53,7 +53,7 @@ void check_texts(const Experiment& e, const RunTexts& texts) {
 /// What holds whoever routes: `k` of the experts a token.
 void check_router(const ExperimentInputs& inputs, int experts, int k) {
   const Experiment& e = inputs.experiment;
-  const ExpertShape& shape = e.costed_as;
+  const ExpertShape& shape = inputs.shape;
   need(e.control.k_min <= k, e, "/control/k_min",
        fmt::format("is {}, must not exceed the {} experts per token", e.control.k_min, k));
   need(experts == shape.experts && k == shape.top_k, e, "/costed_as",

@@ -46,8 +46,16 @@ struct PlantSpec {
 struct ControlSpec {
   TthaMode mode = TthaMode::kBoth;
   int k_min = 1;
-  SensorLag lag{};  ///< as believed: the plant has its own
+  /// How power sensors lag, as believed: the plant has its own. Absent: as the controller's cost
+  /// model says; load_inputs fills them in.
+  std::optional<Seconds> sensor_delay{}, sensor_window{};
   GuardRails guard{};
+};
+
+/// A model whose layers are charged: by its name in the controller's cost model, or by its sizes.
+struct ChargedAs {
+  std::string name = "Qwen3-30B-A3B";
+  std::optional<ExpertShape> given{};
 };
 
 enum class Workload { kStandard, kHighComplexity, kSmallBatch, kLargeBatch };
@@ -69,7 +77,7 @@ struct Experiment {
   Targets targets{};
   std::string cost_model = "data/h100/kernel_cost_model.json";  ///< the controller's
   PlantSpec plant{};
-  ExpertShape costed_as{};  ///< the layers that the model's are charged as
+  ChargedAs costed_as{};  ///< the layers that the model's are charged as
   std::vector<Disturbance> disturbances{};
   ControlSpec control{};
   Seconds duration{240.0};

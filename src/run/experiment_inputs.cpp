@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/experiment_inputs.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "core/errors.h"
+#include "core/json_file.h"
 #include "machine/plant_config.h"
 
 namespace thermoe {
@@ -30,6 +33,34 @@ std::vector<std::string> dtypes_of(ExpertType type) {
       return {"bf16", "int4"};
   }
   return {};
+}
+
+/// By the names in either file: who brings a controller's costs of their own may leave them out.
+ExpertShape shape_of(const Experiment& e, const KernelCostModel& costs,
+                     const KernelCostModel& plant_costs) {
+  if (e.costed_as.given) return *e.costed_as.given;
+  std::vector<std::string> known;
+  for (const KernelCostModel* file : {&costs, &plant_costs}) {
+    if (const ExpertShape* shape = file->find_shape(e.costed_as.name)) return *shape;
+    for (const ExpertShape& shape : file->header().models) {
+      if (std::ranges::find(known, shape.name) == known.end()) known.push_back(shape.name);
+    }
+  }
+  const auto near = nearest_name(e.costed_as.name, known);
+  throw FormatError(
+      e.path, "/costed_as",
+      fmt::format("is \"{}\", which neither {} nor {} names{}; they name: {}. Choose one, or give "
+                  "{{\"name\", \"layers\", \"shape\"}} of a moe_experts table that both hold",
+                  e.costed_as.name, costs.header().path, plant_costs.header().path,
+                  near ? fmt::format(" (did you mean \"{}\"?)", *near) : "",
+                  known.empty() ? "no model" : fmt::format("{}", fmt::join(known, ", "))));
+}
+
+void fill_in_lag(ExperimentInputs& inputs) {
+  const SensorLag told = inputs.costs.header().sensors.value_or(SensorLag{});
+  ControlSpec& control = inputs.experiment.control;
+  if (!control.sensor_delay) control.sensor_delay = told.delay;
+  if (!control.sensor_window) control.sensor_window = told.window;
 }
 
 /// Tokens of each of the trace's samples: a batch.
@@ -74,14 +105,19 @@ ExperimentInputs load_inputs(const Experiment& e) {
   SimulatedGpuConfig gpu = gpu_of(e);
   // Not nested in what is returned: gcc 12 destroys it twice where a file further below is missing.
   MachineDescription machine{.device = gpu.name, .simulated = true};
-  ExperimentInputs inputs{
-      .experiment = e,
-      .machine = std::move(machine),
-      .costs = KernelCostModel::load(find_file(e, "/cost_model", e.cost_model)),
-      .plant_costs = KernelCostModel::load(find_file(e, "/plant/cost_model", e.plant.cost_model))
-                         .with_energy_scale(e.plant.energy_scale),
-      .gpu = std::move(gpu),
-      .dtypes = dtypes_of(e.expert_type)};
+  KernelCostModel costs = KernelCostModel::load(find_file(e, "/cost_model", e.cost_model));
+  KernelCostModel plant_costs =
+      KernelCostModel::load(find_file(e, "/plant/cost_model", e.plant.cost_model))
+          .with_energy_scale(e.plant.energy_scale);
+  ExpertShape shape = shape_of(e, costs, plant_costs);
+  ExperimentInputs inputs{.experiment = e,
+                          .shape = std::move(shape),
+                          .machine = std::move(machine),
+                          .costs = std::move(costs),
+                          .plant_costs = std::move(plant_costs),
+                          .gpu = std::move(gpu),
+                          .dtypes = dtypes_of(e.expert_type)};
+  fill_in_lag(inputs);
   if (e.trace) {
     load_trace(inputs);
   } else {
@@ -91,7 +127,7 @@ ExperimentInputs load_inputs(const Experiment& e) {
 }
 
 double layer_repeat(const ExperimentInputs& inputs, int layers) {
-  return static_cast<double>(inputs.experiment.costed_as.layers) / layers;
+  return static_cast<double>(inputs.shape.layers) / layers;
 }
 
 int calibration_samples(const ExperimentInputs& inputs) {

@@ -23,7 +23,9 @@ struct RunTexts {
 
 /// Everything an experiment reads, but the model: loaded and checked before anything is written.
 struct ExperimentInputs {
-  Experiment experiment{};              ///< of a trace: its batch is that of the samples
+  /// Of a trace: its batch is that of the samples. Its sensor lag is filled in.
+  Experiment experiment{};
+  ExpertShape shape{};                  ///< `costed_as`
   MachineDescription machine{};         ///< that runs it
   KernelCostModel costs;                ///< the controller's
   KernelCostModel plant_costs;          ///< the plant's, energy_scale applied

@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "cost/cost_schema.h"
 #include "run/experiment.h"
 #include "run/experiment_names.h"
 
@@ -159,9 +160,12 @@ ControlSpec read_control(JsonObject object) {
                                                  ttha_mode_names()))
                      .value();
   control.k_min = static_cast<int>(object.integer_or("k_min", control.k_min, 1, 1024));
-  SensorLag& lag = control.lag;
-  lag.delay = Seconds(object.number_or("sensor_delay_s", lag.delay.value, 0.0, 1.0));
-  lag.window = Seconds(object.number_or("sensor_window_s", lag.window.value, 1e-3, 1.0));
+  if (const auto s = object.optional_number("sensor_delay_s", 0.0, 1.0)) {
+    control.sensor_delay = Seconds(*s);
+  }
+  if (const auto s = object.optional_number("sensor_window_s", 1e-3, 1.0)) {
+    control.sensor_window = Seconds(*s);
+  }
   GuardRails& guard = control.guard;
   guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
   guard.max_quality_loss =
@@ -180,38 +184,11 @@ ControlSpec read_control(JsonObject object) {
   return control;
 }
 
-/// A shape by its name, or {"name", "layers", "shape": [experts, top_k, d_model, d_ff], "gated"} as
-/// the cost model's file has it.
-ExpertShape read_shape(JsonObject& object, const json& value) {
-  if (!value.is_object()) {
-    try {
-      return expert_shape(object.string("costed_as"));
-    } catch (const UsageError& error) {
-      throw FormatError(object.path(), object.key("costed_as"),
-                        fmt::format("{}; or give {{\"name\", \"layers\", \"shape\"}} of a "
-                                    "moe_experts table of the cost models",
-                                    error.what()));
-    }
-  }
-  JsonObject given = object.object("costed_as");
-  ExpertShape shape{.name = given.string("name")};
-  shape.layers = static_cast<int>(given.integer("layers", 1, 10000));
-  shape.gated = given.boolean_or("gated", true);
-  const json& sizes = given.array("shape");
-  int* const places[] = {&shape.experts, &shape.top_k, &shape.d_model, &shape.d_ff};
-  bool sound = sizes.size() == std::size(places);
-  for (std::size_t i = 0; sound && i < sizes.size(); ++i) {
-    sound = sizes[i].is_number_integer() && sizes[i] >= 1 && sizes[i] <= 1 << 24;
-    if (sound) *places[i] = sizes[i].get<int>();
-  }
-  if (!sound) {
-    throw FormatError(object.path(), given.key("shape"),
-                      fmt::format("is {}, must be [experts, top_k, d_model, d_ff], four whole "
-                                  "numbers",
-                                  sizes.dump().substr(0, 60)));
-  }
-  given.finish();
-  return shape;
+/// A name, or a shape as a cost model's "models" have it.
+ChargedAs read_charged(JsonObject& object, const json& value) {
+  if (!value.is_object()) return {.name = object.string("costed_as")};
+  const ExpertShape shape = read_expert_shape(object.object("costed_as"));
+  return {.name = shape.name, .given = shape};
 }
 
 int read_batch(JsonObject& object, Workload workload) {
@@ -266,7 +243,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   if (object.given("targets")) e.targets = read_targets(object.object("targets"));
   e.cost_model = object.string_or("cost_model", e.cost_model);
   if (object.given("plant")) e.plant = read_plant_spec(object.object("plant"));
-  if (object.given("costed_as")) e.costed_as = read_shape(object, json["costed_as"]);
+  if (object.given("costed_as")) e.costed_as = read_charged(object, json["costed_as"]);
   e.disturbances = read_disturbances(object);
   if (object.given("control")) e.control = read_control(object.object("control"));
   read_run_lengths(object, e);

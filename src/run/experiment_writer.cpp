@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 
+#include "cost/cost_writer.h"
 #include "run/experiment.h"
 #include "run/experiment_names.h"
 
@@ -47,14 +48,6 @@ json plant_json(const PlantSpec& plant) {
   return out;
 }
 
-json shape_json(const ExpertShape& s) {
-  if (s == ExpertShape{}) return s.name;
-  return {{"name", s.name},
-          {"layers", s.layers},
-          {"shape", {s.experts, s.top_k, s.d_model, s.d_ff}},
-          {"gated", s.gated}};
-}
-
 }  // namespace
 
 nlohmann::json to_json(const Experiment& e) {
@@ -65,38 +58,40 @@ nlohmann::json to_json(const Experiment& e) {
   json arrival = {{"kind", e.tokens_per_second ? "fixed_rate" : "saturated"}};
   if (e.tokens_per_second) arrival["tokens_per_second"] = *e.tokens_per_second;
   const GuardRails& guard = e.control.guard;
-  json out = {{"schema", 1},
-              {"name", e.name},
-              {"description", e.description},
-              {"decoder", kDecoders[e.trace ? 1 : 0]},
-              {"strategies", strategies},
-              {"arrival", arrival},
-              {"workload", kWorkloads[static_cast<std::size_t>(e.workload)]},
-              {"expert_type", kExpertTypes[static_cast<std::size_t>(e.expert_type)]},
-              {"targets", targets_json(e.targets)},
-              {"cost_model", e.cost_model},
-              {"plant", plant_json(e.plant)},
-              {"costed_as", shape_json(e.costed_as)},
-              {"disturbances", disturbances},
-              {"control",
-               {{"mode", to_string(e.control.mode)},
-                {"sensor_delay_s", e.control.lag.delay.value},
-                {"sensor_window_s", e.control.lag.window.value},
-                {"k_min", e.control.k_min},
-                {"bias_clamp", guard.bias_clamp},
-                {"max_quality_loss", guard.max_quality_loss},
-                {"fallback", to_string(guard.fallback)},
-                {"stale_after_s", guard.stale_after.value},
-                {"recover_after_s", guard.recover_after.value},
-                {"valid_ticks", guard.valid_ticks}}},
-              {"duration_s", e.duration.value},
-              {"tick_s", e.tick.value},
-              {"decode_steps_per_tick", e.decode_steps_per_tick},
-              {"warmup_steps", e.warmup_steps},
-              {"calibration_samples", e.calibration_samples},
-              {"kl_every", e.kl_every},
-              {"rounds", e.rounds},
-              {"seed", e.seed}};
+  json out = {
+      {"schema", 1},
+      {"name", e.name},
+      {"description", e.description},
+      {"decoder", kDecoders[e.trace ? 1 : 0]},
+      {"strategies", strategies},
+      {"arrival", arrival},
+      {"workload", kWorkloads[static_cast<std::size_t>(e.workload)]},
+      {"expert_type", kExpertTypes[static_cast<std::size_t>(e.expert_type)]},
+      {"targets", targets_json(e.targets)},
+      {"cost_model", e.cost_model},
+      {"plant", plant_json(e.plant)},
+      {"costed_as", e.costed_as.given ? json(to_json(*e.costed_as.given)) : json(e.costed_as.name)},
+      {"disturbances", disturbances},
+      {"control",
+       {{"mode", to_string(e.control.mode)},
+        {"k_min", e.control.k_min},
+        {"bias_clamp", guard.bias_clamp},
+        {"max_quality_loss", guard.max_quality_loss},
+        {"fallback", to_string(guard.fallback)},
+        {"stale_after_s", guard.stale_after.value},
+        {"recover_after_s", guard.recover_after.value},
+        {"valid_ticks", guard.valid_ticks}}},
+      {"duration_s", e.duration.value},
+      {"tick_s", e.tick.value},
+      {"decode_steps_per_tick", e.decode_steps_per_tick},
+      {"warmup_steps", e.warmup_steps},
+      {"calibration_samples", e.calibration_samples},
+      {"kl_every", e.kl_every},
+      {"rounds", e.rounds},
+      {"seed", e.seed}};
+  json& control = out["control"];
+  if (const auto& s = e.control.sensor_delay) control["sensor_delay_s"] = s->value;
+  if (const auto& s = e.control.sensor_window) control["sensor_window_s"] = s->value;
   if (e.trace) {
     out["trace"] = {{"file", e.trace->file}};
   } else {

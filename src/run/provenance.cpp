@@ -22,25 +22,28 @@ std::string decisions_line(const ExperimentInputs& inputs) {
 }
 
 std::string costs_line(const ExperimentInputs& inputs) {
-  const ExpertShape& shape = inputs.experiment.costed_as;
+  const ExpertShape& shape = inputs.shape;
   return fmt::format("{} shape ({} layers, {} experts of {} x {}, top-{}), {}; expert MLPs only",
                      shape.name, shape.layers, shape.experts, shape.d_model, shape.d_ff,
                      shape.top_k, inputs.machine.simulated ? "simulated" : "measured");
 }
 
 std::string breadth_line(const ExperimentInputs& inputs, double active) {
-  const ExpertShape& shape = inputs.experiment.costed_as;
+  const ExpertShape& shape = inputs.shape;
   const int tokens = inputs.experiment.batch;
   std::string line = fmt::format(
       "router: {:.1f} of {} experts a layer active for {} tokens under BASELINE, {:.0f} % of what "
       "uniform picks give",
       active, shape.experts, tokens,
       100.0 * active / uniform_active_experts(shape.experts, shape.top_k, tokens));
-  const auto published = published_active_experts(shape, tokens);
-  if (!published) return line;
-  line += fmt::format("; {:.1f} are published for the real {} (arXiv 2511.02237)", *published,
-                      shape.name);
-  if (active > 1.05 * *published) line += ": the watts are those of a larger batch of it";
+  for (const PublishedActive& published : shape.published) {
+    if (published.tokens != tokens) continue;
+    line += fmt::format("; {:.1f} are published for the real {} ({})", published.active_experts,
+                        shape.name, published.source);
+    if (active > 1.05 * published.active_experts) {
+      line += ": the watts are those of a larger batch of it";
+    }
+  }
   return line;
 }
 

@@ -62,7 +62,7 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   config.step_period = e.step_period();
   config.tick = e.tick;
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
-  config.lag = e.control.lag;
+  config.lag = {.delay = e.control.sensor_delay.value(), .window = e.control.sensor_window.value()};
   config.guard = e.control.guard;
   config.seed = e.seed;
   config.costs = costs;
@@ -94,7 +94,7 @@ MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingP
     return std::make_unique<SimulatedMachine>(
         SimulatedMachineOptions{.gpu = std::move(gpu),
                                 .charge = {.costs = inputs.plant_costs,
-                                           .shape = e.costed_as,
+                                           .shape = inputs.shape,
                                            .dtypes = inputs.dtypes,
                                            .layer_repeat = repeat},
                                 .step_noise = e.plant.step_noise,
@@ -107,7 +107,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                          const RunServices& services) {
   const Experiment& e = inputs.experiment;
   const RoutingPlan baseline = services.decoder.baseline();
-  const StepCost costs = inputs.costs.step_cost(e.costed_as, inputs.dtypes, e.batch,
+  const StepCost costs = inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch,
                                                 layer_repeat(inputs, baseline.layers()));
   const std::vector<Turn> turns = schedule(e.rounds, e.strategies, e.seed);
 

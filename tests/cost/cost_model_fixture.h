@@ -3,7 +3,17 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cost/expert_shape.h"
+
 namespace thermoe::testing {
+
+/// The shape of its expert table, and of the shipped files'.
+inline const ExpertShape kShape{.name = "Qwen3-30B-A3B",
+                                .experts = 128,
+                                .top_k = 8,
+                                .d_model = 2048,
+                                .d_ff = 768,
+                                .layers = 48};
 
 /// A small sound cost model, to be changed by the test that uses it. moe_experts costs are exactly
 /// 10 us + 3 us D + 0.01 us (8 T - D), and 1000 uJ + 100 uJ D + 1 uJ (8 T - D).

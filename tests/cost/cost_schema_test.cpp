@@ -178,5 +178,37 @@ TEST(CostSchema, RefusesATableThatStandsTwice) {
               AllOf(StartsWith("/entries/2: repeats moe_experts"), HasSubstr("/entries/0")));
 }
 
+TEST(CostSchema, ModelsAndSensorsThatCannotBeAreRefused) {
+  const auto model = [](const char* change) {
+    return refusal([=](nlohmann::json& json) {
+      json["models"] = {{{"name", "A"}, {"layers", 4}, {"shape", {128, 8, 2048, 768}}}};
+      json["models"][0].merge_patch(nlohmann::json::parse(change));
+    });
+  };
+  EXPECT_EQ(model("{}"), "accepted");
+  EXPECT_THAT(model(R"({"name": null})"), StartsWith("/models/0/name: is missing"));
+  EXPECT_THAT(model(R"({"layers": 0})"), StartsWith("/models/0/layers"));
+  EXPECT_THAT(model(R"({"shape": [128, 8, 2048]})"),
+              StartsWith("/models/0/shape: is [128,8,2048]"));
+  EXPECT_THAT(model(R"({"size": 1})"), StartsWith("/models/0/size"));
+  EXPECT_THAT(model(R"({"published_active_experts":
+                        [{"tokens": 16, "active_experts": 129, "source": "x"}]})"),
+              StartsWith("/models/0/published_active_experts/0/active_experts"));
+  EXPECT_THAT(
+      refusal([](nlohmann::json& json) {
+        const nlohmann::json one = {{"name", "A"}, {"layers", 4}, {"shape", {128, 8, 2048, 768}}};
+        json["models"] = {one, one};
+      }),
+      StartsWith("/models/1/name: repeats \"A\" of /models/0"));
+  EXPECT_THAT(refusal([](nlohmann::json& json) {
+                json["sensors"] = {{"delay_s", 0.1}};
+              }),
+              StartsWith("/sensors/window_s: is missing"));
+  EXPECT_THAT(refusal([](nlohmann::json& json) {
+                json["sensors"] = {{"delay_s", -0.1}, {"window_s", 0.1}};
+              }),
+              StartsWith("/sensors/delay_s"));
+}
+
 }  // namespace
 }  // namespace thermoe

@@ -7,9 +7,12 @@
 #include <cmath>
 
 #include "cost/kernel_cost_model.h"
+#include "cost_model_fixture.h"
 
 namespace thermoe {
 namespace {
+
+using testing::kShape;
 
 KernelCostModel shipped(const std::string& name) {
   return KernelCostModel::load(fmt::format("{}/data/h100/{}", THERMOE_SOURCE_DIR, name));
@@ -23,9 +26,20 @@ std::vector<std::int32_t> loads(int active, int picks) {
   return counts;
 }
 
+TEST(DerivedCostModel, BothFilesNameTheModelOfTheirExpertTables) {
+  for (const KernelCostModel& model : {controller(), plant()}) {
+    const ExpertShape* shape = model.find_shape("Qwen3-30B-A3B");
+    ASSERT_TRUE(shape);
+    ExpertShape bare = *shape;
+    bare.published.clear();
+    EXPECT_EQ(bare, kShape);
+    EXPECT_EQ(shape->published, (std::vector<PublishedActive>{{16, 48.8, "arXiv 2511.02237"}}));
+  }
+}
+
 TEST(DerivedCostModel, FortyEightLayersAtEightyTwoExpertsTakeAboutThirteenMilliseconds) {
   for (const KernelCostModel& model : {controller(), plant()}) {
-    const Lookup layer = model.layer(ExpertShape{}, "bf16", 16, 82);
+    const Lookup layer = model.layer(kShape, "bf16", 16, 82);
     EXPECT_EQ(layer.basis, Basis::kMeasured);
     EXPECT_NEAR(48 * layer.cost.latency.value, 12.7e-3, 0.1e-3);
   }
@@ -37,15 +51,15 @@ TEST(DerivedCostModel, ThePlantDrawsWhatTheGpuDrewAtAFixedRate) {
     double active, watts;
   } measured[] = {{82, 469.7}, {64, 397.6}, {40, 294.1}, {24, 222.8}};
   for (const auto& m : measured) {
-    const Cost step = 48.0 * model.layer(ExpertShape{}, "bf16", 16, m.active).cost;
+    const Cost step = 48.0 * model.layer(kShape, "bf16", 16, m.active).cost;
     EXPECT_NEAR(mean_power(step, Seconds(0.016), model.active_idle()).value, m.watts, 0.5);
   }
 }
 
 TEST(DerivedCostModel, TheControllerIsWrongAboutThePlantByAFewPercent) {
   for (const double active : {24.0, 40.0, 64.0, 82.0}) {
-    const Cost c = controller().layer(ExpertShape{}, "bf16", 16, active).cost;
-    const Cost p = plant().layer(ExpertShape{}, "bf16", 16, active).cost;
+    const Cost c = controller().layer(kShape, "bf16", 16, active).cost;
+    const Cost p = plant().layer(kShape, "bf16", 16, active).cost;
     EXPECT_NEAR(c.latency / p.latency, 1.0, 0.05) << active;
     EXPECT_GT(c.energy / p.energy, 1.02) << active;
     EXPECT_LT(c.energy / p.energy, 1.15) << active;
@@ -55,12 +69,12 @@ TEST(DerivedCostModel, TheControllerIsWrongAboutThePlantByAFewPercent) {
 TEST(DerivedCostModel, AStepCostsWhatTheTableSaysWithinTheResidualOfTheFit) {
   for (const char* dtype : {"bf16", "int4"}) {
     const KernelCostModel model = controller();
-    const StepCostFit fit = model.fit_step_cost(ExpertShape{}, {dtype}, 16, 1.0);
+    const StepCostFit fit = model.fit_step_cost(kShape, {dtype}, 16, 1.0);
     const FitReport& report = fit.reports[0];
     EXPECT_LT(report.latency_max, 0.06) << dtype;
     EXPECT_LT(report.energy_rms, 0.08) << dtype;
     for (const int active : {24, 40, 64, 82}) {
-      const Cost table = model.layer(ExpertShape{}, dtype, 16, active).cost;
+      const Cost table = model.layer(kShape, dtype, 16, active).cost;
       const Cost fitted = fit.step.layer(loads(active, 128));
       EXPECT_LE(std::abs(fitted.latency / table.latency - 1.0), report.latency_max + 1e-6);
       EXPECT_LE(std::abs(fitted.energy / table.energy - 1.0), report.energy_max + 1e-6);
@@ -69,7 +83,7 @@ TEST(DerivedCostModel, AStepCostsWhatTheTableSaysWithinTheResidualOfTheFit) {
 }
 
 TEST(DerivedCostModel, EveryActiveExpertCostsAboutThreeMicroseconds) {
-  const StepCost step = controller().step_cost(ExpertShape{}, {"bf16", "int4"}, 16, 12.0);
+  const StepCost step = controller().step_cost(kShape, {"bf16", "int4"}, 16, 12.0);
   EXPECT_NEAR(step.variants[0].activation().latency.value, 3.0e-6, 0.2e-6);
   EXPECT_LT(step.variants[1].activation().latency.value, 1.1e-6);
   EXPECT_LT(step.variants[1].activation().energy.value,

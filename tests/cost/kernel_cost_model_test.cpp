@@ -11,6 +11,7 @@ namespace thermoe {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::kShape;
 
 KernelCostModel model() { return KernelCostModel::from_json(testing::sound_model(), "test.json"); }
 const OpKey kLinear{.op = "linear", .shape = {1536, 2048}, .dtype = "bf16"};
@@ -58,16 +59,16 @@ TEST(KernelCostModel, HandsOutTheHeader) {
 }
 
 TEST(KernelCostModel, ALayerIsReadFromTheExpertTable) {
-  const Lookup at = model().layer(ExpertShape{}, "bf16", 16, 40);
+  const Lookup at = model().layer(kShape, "bf16", 16, 40);
   EXPECT_EQ(at.basis, Basis::kMeasured);
   EXPECT_NEAR(at.cost.latency.value, (10 + 120 + 0.88) * 1e-6, 1e-15);
-  EXPECT_EQ(model().layer(ExpertShape{}, "bf16", 16, 41.5).basis, Basis::kInterpolated);
-  EXPECT_EQ(model().layer(ExpertShape{}, "bf16", 16, 8).basis, Basis::kExtrapolated);
+  EXPECT_EQ(model().layer(kShape, "bf16", 16, 41.5).basis, Basis::kInterpolated);
+  EXPECT_EQ(model().layer(kShape, "bf16", 16, 8).basis, Basis::kExtrapolated);
 }
 
 TEST(KernelCostModel, ALayerThatNobodyProfiledIsRefusedByFileAndRemedy) {
   try {
-    model().layer(ExpertShape{}, "int4", 16, 40);
+    model().layer(kShape, "int4", 16, 40);
     FAIL();
   } catch (const UsageError& e) {
     EXPECT_THAT(e.what(),
@@ -75,7 +76,9 @@ TEST(KernelCostModel, ALayerThatNobodyProfiledIsRefusedByFileAndRemedy) {
                           "768] int4"));
     EXPECT_THAT(e.what(), HasSubstr("the file has: moe_experts [128, 8, 2048, 768] bf16"));
   }
-  EXPECT_THROW(model().step_cost(ExpertShape{.gated = false}, {"bf16"}, 16, 1.0), UsageError);
+  ExpertShape plain = kShape;
+  plain.gated = false;
+  EXPECT_THROW(model().step_cost(plain, {"bf16"}, 16, 1.0), UsageError);
 }
 
 TEST(KernelCostModel, SeveralGroupSizesMustBeToldApart) {
@@ -100,22 +103,40 @@ TEST(KernelCostModel, SeveralGroupSizesMustBeToldApart) {
 
 TEST(KernelCostModel, AScaledModelCostsMoreEnergyInTheSameTime) {
   const auto dearer = model().with_energy_scale(1.15);
-  const Lookup a = model().layer(ExpertShape{}, "bf16", 16, 40);
-  const Lookup b = dearer.layer(ExpertShape{}, "bf16", 16, 40);
+  const Lookup a = model().layer(kShape, "bf16", 16, 40);
+  const Lookup b = dearer.layer(kShape, "bf16", 16, 40);
   EXPECT_NEAR(b.cost.energy.value, 1.15 * a.cost.energy.value, 1e-12);
   EXPECT_EQ(b.cost.latency, a.cost.latency);
   EXPECT_EQ(dearer.active_idle(), Watts(130));
   EXPECT_THROW(model().with_energy_scale(0.0), PreconditionError);
 }
 
-TEST(ExpertShapeNames, KnowTheirModelsAndNameTheNearest) {
-  EXPECT_EQ(expert_shape("Qwen3-30B-A3B").d_ff, 768);
-  try {
-    expert_shape("Qwen3-30B-A3");
-    FAIL();
-  } catch (const UsageError& e) {
-    EXPECT_THAT(e.what(), HasSubstr("did you mean \"Qwen3-30B-A3B\"?"));
-  }
+TEST(KernelCostModel, NamesTheModelsThatItHoldsTablesFor) {
+  auto json = testing::sound_model();
+  EXPECT_EQ(KernelCostModel::from_json(json, "m.json").find_shape(kShape.name), nullptr);
+  json["models"] = {{{"name", "Qwen3-30B-A3B"}, {"layers", 48}, {"shape", {128, 8, 2048, 768}}},
+                    {{"name", "Plain"},
+                     {"layers", 3},
+                     {"shape", {4, 2, 64, 32}},
+                     {"gated", false},
+                     {"published_active_experts",
+                      {{{"tokens", 16}, {"active_experts", 3.5}, {"source", "a paper"}}}}}};
+  const auto named = KernelCostModel::from_json(json, "m.json");
+  ASSERT_TRUE(named.find_shape(kShape.name));
+  EXPECT_EQ(*named.find_shape(kShape.name), kShape);
+  ASSERT_TRUE(named.find_shape("Plain"));
+  EXPECT_FALSE(named.find_shape("Plain")->gated);
+  EXPECT_EQ(named.find_shape("Plain")->published,
+            (std::vector<PublishedActive>{{16, 3.5, "a paper"}}));
+  EXPECT_EQ(named.find_shape("plain"), nullptr);
+}
+
+TEST(KernelCostModel, KnowsItsSensorsLagWhereTheFileDoes) {
+  auto json = testing::sound_model();
+  EXPECT_FALSE(KernelCostModel::from_json(json, "m.json").header().sensors.has_value());
+  json["sensors"] = {{"delay_s", 0.2}, {"window_s", 0.05}, {"method", "steps of load"}};
+  EXPECT_EQ(KernelCostModel::from_json(json, "m.json").header().sensors,
+            (SensorLag{.delay = Seconds(0.2), .window = Seconds(0.05)}));
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 namespace thermoe {
 namespace {
 
+using testing::kShape;
+
 KernelCostModel model() { return KernelCostModel::from_json(testing::sound_model(), "test.json"); }
 
 /// Loads of `active` experts that together hold `picks` tokens.
@@ -23,7 +25,7 @@ std::vector<std::int32_t> loads(int active, int picks) {
 }
 
 TEST(StepCostFit, RecoversTheLineThatMadeTheTable) {
-  const StepCostFit fit = model().fit_step_cost(ExpertShape{}, {"bf16"}, 16, 12.0);
+  const StepCostFit fit = model().fit_step_cost(kShape, {"bf16"}, 16, 12.0);
   EXPECT_EQ(fit.step.layer_repeat, 12.0);
   EXPECT_EQ(fit.step.active_idle, Watts(130));
   EXPECT_NEAR(fit.step.layer_constant.latency.value, 10e-6, 1e-12);
@@ -37,18 +39,18 @@ TEST(StepCostFit, RecoversTheLineThatMadeTheTable) {
 }
 
 TEST(StepCostFit, AStepCostsWhatTheTableSaysHoweverTheTokensSpread) {
-  const StepCost step = model().step_cost(ExpertShape{}, {"bf16"}, 16, 1.0);
-  const Lookup table = model().layer(ExpertShape{}, "bf16", 16, 40);
+  const StepCost step = model().step_cost(kShape, {"bf16"}, 16, 1.0);
+  const Lookup table = model().layer(kShape, "bf16", 16, 40);
   EXPECT_NEAR(step.layer(loads(40, 128)).latency.value, table.cost.latency.value, 1e-11);
   EXPECT_NEAR(step.layer(loads(40, 128)).energy.value, table.cost.energy.value, 1e-11);
   EXPECT_NEAR(step.layer(loads(40, 128)).heat.value, table.cost.heat.value, 1e-12);
 }
 
 TEST(StepCostFit, ABatchBetweenTwoProfiledOnesIsInterpolated) {
-  const StepCostFit fit = model().fit_step_cost(ExpertShape{}, {"bf16"}, 32, 1.0);
+  const StepCostFit fit = model().fit_step_cost(kShape, {"bf16"}, 32, 1.0);
   EXPECT_EQ(fit.reports[0].basis, Basis::kInterpolated);
   EXPECT_NEAR(fit.step.layer(loads(40, 256)).latency.value, (10 + 120 + 0.01 * 216) * 1e-6, 1e-11);
-  EXPECT_EQ(model().fit_step_cost(ExpertShape{}, {"bf16"}, 128, 1.0).reports[0].basis,
+  EXPECT_EQ(model().fit_step_cost(kShape, {"bf16"}, 128, 1.0).reports[0].basis,
             Basis::kExtrapolated);
 }
 
@@ -71,11 +73,11 @@ TEST(StepCostFit, ReportsTheResidualOfATableThatIsNoLine) {
   auto& latency = json["entries"][0]["rows"][1]["latency_us"];
   latency = 1.2 * latency.get<double>();
   const auto bent = KernelCostModel::from_json(json, "test.json");
-  const StepCostFit fit = bent.fit_step_cost(ExpertShape{}, {"bf16"}, 16, 1.0);
+  const StepCostFit fit = bent.fit_step_cost(kShape, {"bf16"}, 16, 1.0);
   EXPECT_GT(fit.reports[0].latency_max, 0.03);
   EXPECT_LT(fit.reports[0].energy_max, 1e-9);
   for (const int active : {20, 40, 100}) {
-    const double table = bent.layer(ExpertShape{}, "bf16", 16, active).cost.latency.value;
+    const double table = bent.layer(kShape, "bf16", 16, active).cost.latency.value;
     const double error = std::abs(fit.step.layer(loads(active, 128)).latency.value / table - 1.0);
     EXPECT_LE(error, fit.reports[0].latency_max + 1e-9);
   }
@@ -89,7 +91,7 @@ TEST(StepCostFit, NeverTurnsACoefficientNegative) {
         100.0 * row["active_experts"].get<double>() - 900.0 - row["tokens"].get<double>();
   }
   const auto fit =
-      KernelCostModel::from_json(json, "test.json").fit_step_cost(ExpertShape{}, {"bf16"}, 16, 1.0);
+      KernelCostModel::from_json(json, "test.json").fit_step_cost(kShape, {"bf16"}, 16, 1.0);
   EXPECT_EQ(fit.step.layer_constant.energy, Joules(0));
   EXPECT_GT(fit.step.variants[0].activation().energy, Joules(0));
   EXPECT_EQ(fit.step.variants[0].marginal(2).energy, Joules(0));
@@ -103,7 +105,7 @@ TEST(StepCostFit, ACheaperVariantSharesTheLayerConstant) {
   for (auto& row : int4["rows"]) row["latency_us"] = 10.0 + row["active_experts"].get<double>();
   json["entries"].push_back(int4);
   const auto mixed = KernelCostModel::from_json(json, "test.json");
-  const StepCostFit fit = mixed.fit_step_cost(ExpertShape{}, {"bf16", "int4"}, 16, 1.0);
+  const StepCostFit fit = mixed.fit_step_cost(kShape, {"bf16", "int4"}, 16, 1.0);
   ASSERT_EQ(fit.step.variants.size(), 2u);
   EXPECT_NEAR(fit.step.layer_constant.latency.value, 10e-6, 1e-12);
   EXPECT_NEAR(fit.step.variants[1].activation().latency.value, 1e-6, 1e-12);

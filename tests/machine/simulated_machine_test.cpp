@@ -14,6 +14,9 @@ namespace {
 
 const std::string kData = std::string(THERMOE_SOURCE_DIR) + "/data/h100/";
 
+const ExpertShape kShape{
+    .name = "Qwen3-30B-A3B", .experts = 128, .top_k = 8, .d_model = 2048, .d_ff = 768};
+
 /// Two layers in which `active` experts each have a token or more.
 RoutingStats loads(int active) {
   RoutingStats stats{.layers = 2, .experts = 128, .tokens = 16};
@@ -28,14 +31,15 @@ class MachineOfTheH100 : public testing::Test {
  protected:
   Cost cost(const RoutingStats& stats, std::vector<std::string> dtypes,
             const RoutingPlan& plan) const {
-    return step_charge({.costs = costs_, .dtypes = std::move(dtypes), .layer_repeat = 24}, stats,
-                       plan)
+    return step_charge(
+               {.costs = costs_, .shape = kShape, .dtypes = std::move(dtypes), .layer_repeat = 24},
+               stats, plan)
         .cost;
   }
   SimulatedMachineOptions options(double noise = 0.0, std::uint64_t seed = 1) const {
     SimulatedMachineOptions options{
         .gpu = read_plant(kData + "plant.json"),
-        .charge = {.costs = costs_, .dtypes = {"bf16"}, .layer_repeat = 24},
+        .charge = {.costs = costs_, .shape = kShape, .dtypes = {"bf16"}, .layer_repeat = 24},
         .step_noise = noise};
     options.gpu.seed = seed;
     return options;

@@ -96,6 +96,54 @@ TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   }
 }
 
+TEST_F(CheckExperiment, AModelIsChargedByTheNameThatTheCostModelGivesIt) {
+  nlohmann::json costs =
+      read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/kernel_cost_model.json");
+  costs["models"] = {{{"name", "Half"}, {"layers", 24}, {"shape", {128, 8, 2048, 768}}},
+                     {{"name", "Twice"}, {"layers", 96}, {"shape", {128, 8, 2048, 768}}}};
+  const std::string file = folder_ + "/costs.json";
+  std::ofstream(file) << costs;
+  const auto named = [&](const std::string& name) {
+    return load_inputs(
+        experiment(fmt::format(R"({{"cost_model": "{}", "costed_as": "{}"}})", file, name)));
+  };
+  EXPECT_EQ(named("Half").shape.layers, 24);
+  EXPECT_EQ(layer_repeat(named("Twice"), 2), 48.0);
+  check_experiment(named("Half"), {});
+  EXPECT_EQ(named("Qwen3-30B-A3B").shape.layers, 48) << "the plant's file names it";
+  try {
+    named("Halv");
+    FAIL();
+  } catch (const FormatError& error) {
+    EXPECT_EQ(error.key(), "/costed_as");
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("plant_cost_model.json names (did you mean "
+                                   "\"Half\"?); they name: Half, Twice, Qwen3-30B-A3B"));
+  }
+}
+
+TEST_F(CheckExperiment, SensorLagIsTheCostModelsUnlessTheExperimentSaysOtherwise) {
+  EXPECT_EQ(load_inputs(experiment()).experiment.control.sensor_delay, Seconds(0.1));
+  EXPECT_EQ(load_inputs(experiment()).experiment.control.sensor_window, Seconds(0.025));
+  nlohmann::json costs =
+      read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/kernel_cost_model.json");
+  costs["sensors"] = {{"delay_s", 0.3}, {"window_s", 0.05}};
+  const std::string file = folder_ + "/costs.json";
+  std::ofstream(file) << costs;
+  std::vector<SensorLag> told;
+  make_controller_ = [&](const ControllerConfig& config) {
+    told.push_back(config.lag);
+    return controller_without_adapter(config);
+  };
+  const std::string changes = R"({{"duration_s": 1, "disturbances": null,
+                                   "strategies": ["BASELINE"], "cost_model": "{}"{}}})";
+  run(experiment(fmt::format(fmt::runtime(changes), file, "")));
+  run(experiment(
+      fmt::format(fmt::runtime(changes), file, R"(, "control": {"sensor_delay_s": 0.2})")));
+  EXPECT_THAT(told, testing::ElementsAre(SensorLag{Seconds(0.3), Seconds(0.05)},
+                                         SensorLag{Seconds(0.2), Seconds(0.05)}));
+}
+
 TEST_F(CheckExperiment, AModelOfOtherNumbersThanTheChargedShapeIsRefused) {
   const Experiment e = experiment();
   try {

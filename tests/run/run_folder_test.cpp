@@ -64,7 +64,7 @@ TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
   write_config(root_.string(), inputs);
   const auto config = read_json_file(path("config.json"));
   EXPECT_EQ(config["simulated"], true);
-  EXPECT_EQ(to_json(experiment_from(config["experiment"], "e.json")), to_json(e));
+  EXPECT_EQ(to_json(experiment_from(config["experiment"], "e.json")), to_json(inputs.experiment));
   EXPECT_EQ(config["costs"].get<std::string>(),
             "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert "
             "MLPs only");

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/units.h"
+
+namespace thermoe {
+
+/// How power sensors lag behind the work, as a controller believes (docs/theory.md section 5).
+struct SensorLag {
+  Seconds delay{0.1};     ///< from the work to the reading that shows it
+  Seconds window{0.025};  ///< the reading is the mean over this much time
+  bool operator==(const SensorLag&) const = default;
+};
+
+}  // namespace thermoe
