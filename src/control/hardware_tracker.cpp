@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/controlled_gpu.h"
+
 namespace thermoe {
 namespace {
 
@@ -92,7 +94,8 @@ void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted)
     last_step_time_residual_ = o.metrics.step_time - ran.latency;
   }
   std::optional<Celsius> reading;
-  if (trusted && !o.snapshot.gpus.empty()) reading = o.snapshot.gpus.front().temperature.value;
+  const GpuReading* gpu = controlled_gpu(o.snapshot);
+  if (trusted && gpu != nullptr) reading = gpu->temperature.value;
   observer_.update(past_.back().power + Watts(residual_.value()), reading, o.metrics.tick);
 }
 

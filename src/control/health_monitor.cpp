@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/controlled_gpu.h"
+
 namespace thermoe {
 namespace {
 
@@ -53,8 +55,8 @@ std::string HealthMonitor::telemetry_fault(const Observation& o, const PowerSens
   }
   if (!fault.empty() || !targets_.temperature) return fault;
   // A temperature of whole degrees may rightly stand still for minutes: only its age is judged.
-  const Reading<Celsius>* temperature =
-      o.snapshot.gpus.empty() ? nullptr : &o.snapshot.gpus.front().temperature;
+  const GpuReading* gpu = controlled_gpu(o.snapshot);
+  const Reading<Celsius>* temperature = gpu == nullptr ? nullptr : &gpu->temperature;
   fault = absence("temperature", temperature, last_temperature_, o.now, guard_.stale_after);
   if (!fault.empty() || temperature == nullptr) return fault;
   return age_fault("temperature", *temperature, o.now, guard_.stale_after);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/controlled_gpu.h"
+
 namespace thermoe {
 namespace {
 
@@ -21,10 +23,10 @@ constexpr double kUnknownStart = 0.25;  // what a model may be wrong by before i
 }  // namespace
 
 PowerReading power_reading(const Snapshot& snapshot) {
-  if (snapshot.gpus.empty()) return {};
-  const GpuReading& gpu = snapshot.gpus.front();
-  if (gpu.power_instant.value || !gpu.power_average.value) return {&gpu.power_instant, false};
-  return {&gpu.power_average, true};
+  const GpuReading* gpu = controlled_gpu(snapshot);
+  if (gpu == nullptr) return {};
+  if (gpu->power_instant.value || !gpu->power_average.value) return {&gpu->power_instant, false};
+  return {&gpu->power_average, true};
 }
 
 void PowerSensor::observe(const PowerReading& power, Seconds now, std::optional<Watts> modelled) {

@@ -9,7 +9,7 @@
 
 namespace thermoe {
 
-/// Power of the first GPU: field 186 where there is one, else the 1 s average.
+/// Power of the controlled GPU: field 186 where there is one, else the 1 s average.
 struct PowerReading {
   const Reading<Watts>* reading = nullptr;  ///< null: there is no GPU in the snapshot
   bool averaged = false;                    ///< mean over the last second

@@ -9,6 +9,10 @@
 
 namespace thermoe {
 
+MachineDescription description_of(const SimulatedGpuConfig& gpu) {
+  return {.device = gpu.name, .simulated = true};
+}
+
 SimulatedMachine::SimulatedMachine(SimulatedMachineOptions options)
     : options_(std::move(options)),
       gpu_(options_.gpu),

@@ -13,6 +13,9 @@
 
 namespace thermoe {
 
+/// Of a machine around such a GPU.
+MachineDescription description_of(const SimulatedGpuConfig& gpu);
+
 struct SimulatedMachineOptions {
   SimulatedGpuConfig gpu{};
   PlantCharge charge;             ///< whose costs must outlive the machine

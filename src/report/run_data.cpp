@@ -135,7 +135,8 @@ void summarise_interrupted(RunData& run) {
   const RunTicks& ticks = *run.ticks;
   run.interrupted = true;
   run.summary.simulated = ticks.simulated;
-  run.summary.device = ticks.simulated ? "simulated GPU" : "";
+  run.summary.device = text(member(run.config, "machine"), "device");
+  if (run.summary.device.empty() && ticks.simulated) run.summary.device = "simulated GPU";
   run.summary.seed =
       static_cast<std::uint64_t>(std::max(0.0, number(member(run.config, "experiment"), "seed")));
   run.summary.costs = text(run.config, "costs");

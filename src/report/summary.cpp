@@ -187,10 +187,11 @@ std::vector<std::string> notes(const Summary& summary) {
                       s.name, s.tokens_per_second, *s.wanted_tokens_per_second));
     }
     if (s.extrapolated_share > 0.01) {
-      lines.push_back(fmt::format(
-          "{}: {:.0f} % of the ticks ran at loads beyond the simulated machine's profiled table: "
-          "their costs are extrapolated",
-          s.name, 100 * s.extrapolated_share));
+      lines.push_back(
+          fmt::format("{}: {:.0f} % of the ticks ran at loads beyond the {}machine's profiled "
+                      "table: their costs "
+                      "are extrapolated",
+                      s.name, 100 * s.extrapolated_share, summary.simulated ? "simulated " : ""));
     }
     if (s.fallbacks == 0) continue;
     lines.push_back(fmt::format("{}: fell back {} time{}, {:.1f} % of the run, to {}", s.name,

@@ -67,7 +67,7 @@ struct StrategySummary {
   int fallbacks = 0;                                 ///< times the controller fell back
   double fallback_share = 0.0;                       ///< share of the ticks spent fallen back
   std::vector<std::string> fallback_reasons{};       ///< distinct, in order of appearance
-  /// Share of the ticks whose loads lie beyond the simulated machine's profiled table.
+  /// Share of the ticks whose loads lie beyond the machine's profiled table.
   double extrapolated_share = 0.0;
   std::optional<double> wanted_tokens_per_second{};  ///< of a fixed rate
   std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first

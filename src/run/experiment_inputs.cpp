@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "machine/plant_config.h"
+#include "machine/simulated_machine.h"
 
 namespace thermoe {
 namespace {
@@ -104,7 +105,7 @@ RunTexts load_texts(const Experiment& e) {
 ExperimentInputs load_inputs(const Experiment& e) {
   SimulatedGpuConfig gpu = gpu_of(e);
   // Not nested in what is returned: gcc 12 destroys it twice where a file further below is missing.
-  MachineDescription machine{.device = gpu.name, .simulated = true};
+  MachineDescription machine = description_of(gpu);
   KernelCostModel costs = KernelCostModel::load(find_file(e, "/cost_model", e.cost_model));
   KernelCostModel plant_costs =
       KernelCostModel::load(find_file(e, "/plant/cost_model", e.plant.cost_model))

@@ -72,9 +72,12 @@ std::string make_run_folder(const std::optional<std::string>& out, const std::st
 void write_config(const std::string& folder, const ExperimentInputs& inputs) {
   const Experiment& e = inputs.experiment;
   const bool simulated = inputs.machine.simulated;
+  nlohmann::json machine = {{"device", inputs.machine.device}};
+  if (!inputs.machine.driver.empty()) machine["driver"] = inputs.machine.driver;
   const nlohmann::json config = {
       {"schema", 1},
       {"simulated", simulated},
+      {"machine", machine},
       {"time", simulated ? "virtual: a simulated machine's, not this one's" : "this machine's"},
       {"decisions",
        fmt::format("{}, {} {} step(s) of {} {} a tick of {} s stand for all steps of the "

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/controlled_gpu.h"
 #include "core/errors.h"
 #include "machine/disturbance.h"
 
@@ -147,10 +148,10 @@ StepQuality StrategyRun::quality_of(const RoutedStep& step) {
 
 // The perturbation factors are frozen at the measured state (docs/theory.md, "Traps").
 StepCost StrategyRun::costs_now(const Snapshot& snapshot) const {
-  if (snapshot.gpus.empty()) return stages_.costs;
-  const GpuReading& gpu = snapshot.gpus.front();
+  const GpuReading* gpu = controlled_gpu(snapshot);
+  if (gpu == nullptr) return stages_.costs;
   return stages_.inputs.costs.perturbation()
-      .factors(gpu.temperature.value, gpu.power_instant.value)
+      .factors(gpu->temperature.value, gpu->power_instant.value)
       .apply(stages_.costs);
 }
 
@@ -168,7 +169,7 @@ void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
                  .at = now(),
                  .targets = experiment_.targets,
                  .truth = tick.truth,
-                 .sensed = snapshot.gpus.empty() ? nullptr : &snapshot.gpus.front(),
+                 .sensed = controlled_gpu(snapshot),
                  .disturbance = disturbance,
                  .sensor_fault = sensors_faulty_at(experiment_.disturbances, now()),
                  .step = metrics_,

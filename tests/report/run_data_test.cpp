@@ -87,6 +87,7 @@ TEST_F(RunFolder, AKilledRunIsReadUpToItsTornLineAndSummedUp) {
   EXPECT_THAT(run.notes, testing::Contains(HasSubstr("cut short")));
   ASSERT_EQ(run.summary.strategies.size(), 3U);
   EXPECT_EQ(run.summary.seed, 7U);
+  EXPECT_EQ(run.summary.device, "simulated test GPU");
 }
 
 TEST_F(RunFolder, FiguresFromTheTicksAreThoseOfTheSummary) {

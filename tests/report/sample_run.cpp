@@ -84,6 +84,7 @@ nlohmann::json config(const SampleRun& sample, const std::string& name) {
   const double end = sample.ticks * kTick.value;
   nlohmann::json out = {{"schema", 1},
                         {"costs", sample.hostile ? kHostile : "made up for a test"},
+                        {"machine", {{"device", "simulated test GPU"}}},
                         {"experiment",
                          {{"name", name},
                           {"duration_s", end},

@@ -68,13 +68,17 @@ TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
   EXPECT_EQ(config["costs"].get<std::string>(),
             "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert "
             "MLPs only");
-  inputs.machine.simulated = false;
+  EXPECT_EQ(config["machine"]["device"], inputs.machine.device);
+  EXPECT_FALSE(config["machine"].contains("driver")) << "a simulated machine has none";
+  inputs.machine = {.device = "Lent GPU", .driver = "580.1", .simulated = false};
   write_config(root_.string(), inputs);
   EXPECT_THAT(read_json_file(path("config.json")).dump(),
               testing::Not(testing::AnyOf(testing::HasSubstr("simulated\":true"),
                                           testing::HasSubstr(", simulated"),
                                           testing::HasSubstr("virtual"))))
       << "the words come from the machine";
+  EXPECT_EQ(read_json_file(path("config.json"))["machine"],
+            (nlohmann::json{{"device", "Lent GPU"}, {"driver", "580.1"}}));
 }
 
 }  // namespace
