@@ -26,9 +26,10 @@ struct SimpleExpert {
                      at::ScalarType compute = at::kFloat) const;
 
   /// The same from picks: ids [tokens, slots] i32, -1 where a token takes fewer, and their weights
-  /// [tokens, slots] f32. Computes each expert on its own tokens' rows (moe/expert_rows.h): k / E of
-  /// the wide form's work, which it falls back to where rows are no whole 16 bytes. On CUDA nothing
-  /// waits for the device in bf16; in f32 LibTorch's grouped product fetches the experts' counts.
+  /// [tokens, slots] f32. Computes each expert on its own tokens' rows (moe/expert_rows.h): k / E
+  /// of the wide form's work, which it falls back to where rows are no whole 16 bytes. On CUDA
+  /// nothing waits for the device in bf16; in f32 LibTorch's grouped product fetches the experts'
+  /// counts.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& ids, const at::Tensor& weights,
                      at::ScalarType compute = at::kFloat) const;
 };
