@@ -3,6 +3,8 @@
 
 #include <cuda_bf16.h>
 
+#include <algorithm>
+
 #include "kernels/cuda/backends.h"
 #include "kernels/cuda/check.h"
 
@@ -55,13 +57,15 @@ __global__ void permute_rows(PermuteArgs a) {
   for (int i = threadIdx.x * N; i < a.width; i += kWarp * N) store(row + i, load<T, N>(x + i));
 }
 
+/// Warp t of each column of blocks has a part of row t: a row's sum is one load after the other.
 template <class T, int N>
 __global__ void combine_rows(CombineArgs a) {
   const int t = warp_index();
   if (t >= a.tokens) return;
   const auto width = static_cast<std::int64_t>(a.width);
   const int first = t * a.slots;
-  for (int i = threadIdx.x * N; i < a.width; i += kWarp * N) {
+  const int columns = gridDim.y * kWarp * N;
+  for (int i = (blockIdx.y * kWarp + threadIdx.x) * N; i < a.width; i += columns) {
     float sum[N] = {};
     for (int pick = first; pick < first + a.slots; ++pick) {
       const int row = a.row[pick];
@@ -116,9 +120,11 @@ bool in_sixteens(std::size_t row_bytes, Pointers... pointers) {
 }
 
 template <class Args>
-void launch(void (*kernel)(Args), const Args& args, int warps, Stream stream, const char* name) {
+void launch(void (*kernel)(Args), const Args& args, int warps, Stream stream, const char* name,
+            int parts = 1) {
+  const dim3 grid((warps + kWarps - 1) / kWarps, parts);
   const dim3 block(kWarp, kWarps);
-  kernel<<<(warps + kWarps - 1) / kWarps, block, 0, native(stream)>>>(args);
+  kernel<<<grid, block, 0, native(stream)>>>(args);
   check_launch(name);
 }
 
@@ -139,7 +145,9 @@ void combine(const CombineArgs& a, Stream stream) {
   const auto kernel =
       f32 ? (wide ? combine_rows<float, 4> : combine_rows<float, 1>)
           : (wide ? combine_rows<__nv_bfloat16, 8> : combine_rows<__nv_bfloat16, 1>);
-  launch(kernel, a, a.tokens, stream, "combine");
+  const int piece = kWarp * (!wide ? 1 : f32 ? 4 : 8);
+  const int parts = std::clamp((a.width + piece - 1) / piece, 1, 8);
+  launch(kernel, a, a.tokens, stream, "combine", parts);
 }
 
 void combine_backward(const CombineBackwardArgs& a, Stream stream) {

@@ -226,14 +226,7 @@ constexpr int kMostTokens = 64;
 constexpr int kMostKept = 255;
 constexpr std::size_t kMostShared = 200 << 10;
 
-int compute_capability() {
-  int device = 0;
-  int major = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-        "cudaDeviceGetAttribute");
-  return major;
-}
+int compute_capability() { return device_attribute(cudaDevAttrComputeCapabilityMajor); }
 
 ClusterShape shape_of(const RouterView& router, int tokens, int capability) {
   const int most_blocks = capability >= 9 ? ClusterShape::kMostBlocks : 1;
