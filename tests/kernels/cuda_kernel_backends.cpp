@@ -15,9 +15,7 @@ std::vector<KernelBackend> kernel_backends() {
                [](const FusedDequantLinearArgs& a) {
                  fused_dequant_linear_on_device(Backend::kCuda, a);
                },
-           .grouped_experts = grouped_experts_on_device,
-           .linear = nullptr,
-           .decode_attention = nullptr}};
+           .grouped_experts = grouped_experts_on_device}};
 }
 
 std::vector<KernelBackend> linear_backends() {
@@ -25,14 +23,10 @@ std::vector<KernelBackend> linear_backends() {
   all.push_back({.name = "triton",
                  .multiplies_bf16 = true,
                  .reads_host_memory = false,
-                 .topk_route = nullptr,
                  .fused_dequant_linear =
                      [](const FusedDequantLinearArgs& a) {
                        fused_dequant_linear_on_device(Backend::kTriton, a);
                      },
-                 .grouped_experts = nullptr,
-                 .linear = nullptr,
-                 .decode_attention = nullptr,
                  .gates = false,
                  .needs = Backend::kTriton});
   return all;

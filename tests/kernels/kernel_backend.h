@@ -16,11 +16,11 @@ struct KernelBackend {
   bool multiplies_bf16;
   /// It can look at plan and step before it runs, and refuse them.
   bool reads_host_memory;
-  void (*topk_route)(const TopkRouteArgs&);
-  void (*fused_dequant_linear)(const FusedDequantLinearArgs&);
-  void (*grouped_experts)(const GroupedExpertsArgs&);
-  void (*linear)(const LinearArgs&);
-  void (*decode_attention)(const DecodeAttentionArgs&);
+  void (*topk_route)(const TopkRouteArgs&) = nullptr;  // null: it has none
+  void (*fused_dequant_linear)(const FusedDequantLinearArgs&) = nullptr;
+  void (*grouped_experts)(const GroupedExpertsArgs&) = nullptr;
+  void (*linear)(const LinearArgs&) = nullptr;
+  void (*decode_attention)(const DecodeAttentionArgs&) = nullptr;
   /// Its linear layer has the epilogue kSiluMul.
   bool gates = true;
   Backend needs = Backend::kCpu;  ///< tests are skipped where that has a problem
