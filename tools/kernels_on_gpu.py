@@ -6,7 +6,8 @@
 
 --programs is searched for kernels_gpu_tests and gpu_bench; they may have been built on a machine without a GPU. Writes
 OUT/kernels-h100.json and .md (what was timed) and OUT/kernels_gpu_tests.json (what passed); logs and parts go to
-OUT/parts. Ends with 1 if anything failed. --only picks steps.
+OUT/parts. Ends with 1 if anything failed; tests that skip because there is no GPU count as failed. --only picks steps.
+Wants compute-sanitizer in PATH (the CUDA toolkit has it) and a python3 with torch for CUDA.
 """
 import argparse
 import json
@@ -23,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 # allocation for an error and need a stack of their own, and graphs hold the kernels that calls run.
 SMALL = ("-*ManyTokens*:*Thousands*:*RandomProblems*:*EveryOutput*:*LargeBatch*:*NeverRise*:*LargerThan*:*WideExperts*:"
          "*AnyNumber*:*GroupLimited*:*EverySize*:*Finite*:*Repeat*:*MoreThanTheDevice*:*Graph*:*Stack*")
+STEPS = ("tests", "bench", "torch", "memcheck", "racecheck")
 # Rows whose joules are measured, a second and more each.
 ENERGY = (r"^grouped_experts|^linear|^fused_dequant_linear/(cuda|triton)/.*group:128$|"
           r"^topk_route/cuda/tokens:(16|64|4096)/experts:128/.*f32.*plan:(none|priced)$")
@@ -63,8 +65,11 @@ def run(name, command, seconds, parts):
             code = 127
         log.seek(0)
         output = log.read()
+    # gtest calls a program passed whose tests were all skipped for want of a device.
+    skipped = re.search(r"needs_cuda_device\.cpp:\d+: Skipped\n(.*)", output)
     words = [os.path.basename(word) if word.startswith("/") else word for word in command]
-    return {"name": name, "command": " ".join(words), "passed": code == 0, "exit_code": code, **figures(output),
+    return {"name": name, "command": " ".join(words), "passed": code == 0 and not skipped, "exit_code": code,
+            **({"skipped": skipped.group(1)} if skipped else figures(output)),
             "seconds": round(time.monotonic() - start, 1)}
 
 
@@ -98,11 +103,11 @@ def join(parts, out):
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--programs", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--commit", required=True)
+    parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of the build")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
+    parser.add_argument("--commit", required=True, help="what was built")
     parser.add_argument("--small", default=SMALL, help="gtest filter of what sanitizers run")
-    parser.add_argument("--only", nargs="+", help="of tests, memcheck, racecheck, bench, torch")
+    parser.add_argument("--only", nargs="+", choices=STEPS, metavar="STEP", help="of " + ", ".join(STEPS))
     options = parser.parse_args(arguments)
     parts = options.out / "parts"
     parts.mkdir(parents=True, exist_ok=True)
@@ -113,6 +118,8 @@ def main(arguments):
             continue
         result["steps"].append(run(step, command, seconds, parts))
         print(json.dumps(result["steps"][-1]), flush=True)
+        if not result["steps"][-1]["passed"]:
+            print(f"kernels_on_gpu: {step} failed; {parts / step}.log says how", file=sys.stderr)
         (options.out / "kernels_gpu_tests.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         if step in ("bench", "torch"):
             join(parts, options.out)
