@@ -17,6 +17,12 @@ std::optional<std::string> device_problem() {
   const cudaError_t result = cudaGetDeviceCount(&devices);
   if (result != cudaSuccess) {
     cudaGetLastError();  // or the next call would report it again
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
+      // CUDA calls this a driver that is too old.
+      return "no CUDA device can be used: there is no NVIDIA driver here; `thermoe doctor` says "
+             "more";
+    }
     return fmt::format("no CUDA device can be used: {}; `thermoe doctor` says more",
                        cudaGetErrorString(result));
   }

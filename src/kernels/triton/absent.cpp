@@ -8,8 +8,7 @@ namespace {
 
 constexpr const char* kAbsent =
     "the Triton kernels are not built into this program; run `tools/setup --triton`, then build "
-    "with "
-    "the preset cuda-release";
+    "with the preset cuda-release";
 
 }  // namespace
 
