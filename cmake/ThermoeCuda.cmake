@@ -9,8 +9,8 @@ if(THERMOE_CUDA)
       message(FATAL_ERROR
         "THERMOE_CUDA is ON, but there is no nvcc in PATH, $CUDA_HOME/bin or /usr/local/cuda/bin.\n"
         "Install the CUDA toolkit (12.8 or later), or name its compiler with "
-        "-DCMAKE_CUDA_COMPILER=/path/to/nvcc, or use the cpu-release preset: the same binary, "
-        "CPU backends and the simulated GPU.")
+        "-DCMAKE_CUDA_COMPILER=/path/to/nvcc (or $CUDACXX), or use the cpu-release preset: the same "
+        "programs with CPU backends and the simulated GPU.")
     endif()
     set(CMAKE_CUDA_COMPILER "${THERMOE_NVCC}" CACHE FILEPATH "CUDA compiler")
   endif()
@@ -18,6 +18,10 @@ if(THERMOE_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING "CUDA architectures")
   endif()
   enable_language(CUDA)
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+    message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} is nvcc ${CMAKE_CUDA_COMPILER_VERSION}; 12.8 or later "
+                        "is needed. Name another with -DCMAKE_CUDA_COMPILER=/path/to/nvcc.")
+  endif()
   # CMake 3.25 does not know that nvcc speaks C++20.
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")

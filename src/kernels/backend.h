@@ -19,8 +19,14 @@ enum class Backend : std::uint8_t {
 std::string_view to_string(Backend backend);
 std::optional<Backend> backend_from(std::string_view name);
 
-/// A `cudaStream_t`; an op of kCuda or kTriton runs in its order and does not synchronise. The CPU
-/// backend has no use for it.
+/// A `cudaStream_t`, null for CUDA's default stream; an op of kCuda or kTriton runs in its order
+/// and does not synchronise. The CPU backend has no use for it.
+///
+/// Of every op: a workspace holds nothing from one call to the next, so calls in one stream may
+/// share it, and outputs may be written anew by the next layer's call. Beside what an op's header
+/// says it throws UsageError for a backend that this program was built without, and CudaError
+/// (kernels/device_memory.h) where CUDA refuses a call or there is no device. What a kernel does
+/// wrong shows later, in `synchronise`.
 struct Stream {
   void* handle;
 };

@@ -24,7 +24,8 @@ class DevicePlan {
   /// after the new one, nothing half of each. Returns at once, without waiting for the device;
   /// false where the copies of the last few updates are still waiting there: nothing was done, try
   /// again with the next step. Throws PreconditionError for another shape, or for values that
-  /// `find_problem` refuses. All updates come from one thread.
+  /// `find_problem` refuses. All updates come from one thread, none into a
+  /// stream that is being captured: a plan goes in before a replay, not in the graph.
   bool update(const RoutingPlan& plan, Stream stream);
 
   /// Of the plan on the device; for ops of Backend::kCuda and kTriton only.

@@ -14,7 +14,7 @@ namespace thermoe {
 /// One layer's experts on one batch. Pointers are to host memory for Backend::kCpu, to device
 /// memory otherwise.
 struct GroupedExpertsArgs {
-  ExpertBankView bank{};
+  ExpertBankView bank{};         ///< ExpertBank's, on a device DeviceExpertBank's
   const void* hidden = nullptr;  ///< [tokens, d_model] row-major, aligned to 16 bytes
   FloatType hidden_type = FloatType::kF32;
   int tokens = 0;                        ///< >= 0
@@ -22,11 +22,12 @@ struct GroupedExpertsArgs {
   const float* weight = nullptr;         ///< [tokens, slots]
   int slots = 0;
   ExpertOrder order{};                    ///< of `expert`; read
-  const std::uint8_t* variant = nullptr;  ///< [experts], 0 = f32 or bf16, 1 = int4; null: all the
-                                          ///< bank's first (variant 0 if it has it)
-  std::byte* workspace = nullptr;         ///< scratch memory, aligned to 64 bytes
-  std::size_t workspace_size = 0;         ///< at least grouped_experts_workspace(...)
-  void* out = nullptr;  ///< [tokens, d_model], overwritten; may not overlap hidden
+  const std::uint8_t* variant = nullptr;  ///< [experts], 0 = f32 or bf16, 1 = int4, as a plan's
+                                          ///< view has it; null: all the bank's first (variant 0 if
+                                          ///< it has it)
+  std::byte* workspace = nullptr;  ///< scratch memory, aligned to 64 bytes
+  std::size_t workspace_size = 0;  ///< at least grouped_experts_workspace(...)
+  void* out = nullptr;             ///< [tokens, d_model], overwritten; may not overlap hidden
   FloatType out_type = FloatType::kF32;
 };
 
@@ -47,6 +48,7 @@ std::size_t grouped_experts_workspace(Backend backend, const ExpertLayerShape& s
 /// an expert's activations between its matrices are; sums are f32. Asynchronous, allocates nothing,
 /// capturable. What the host cannot read it does not check: ids and order must be topk_route's
 /// (without fill_slots), and an expert whose variant the bank does not hold runs in the other one.
+/// kTriton has none: PreconditionError.
 void grouped_experts(Backend backend, const GroupedExpertsArgs& args, Stream stream);
 
 }  // namespace thermoe

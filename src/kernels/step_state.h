@@ -6,7 +6,9 @@
 namespace thermoe {
 
 /// What a step is, for ops that read it where they run: on a device it lies at a fixed address, so
-/// that a captured graph sees each step's own.
+/// that a captured graph sees each step's own: copied there in the stream before each replay.
+/// `copy_to_device` from pageable memory may wait for the stream; from pinned memory it does not,
+/// which then must stay as it is until the copy has run.
 struct StepState {
   static constexpr std::int32_t kAllTokens = -1;
   static constexpr std::int32_t kDecode = 0;

@@ -38,7 +38,8 @@ struct RouterView {
   RouterView() = default;
   /// `bias` [experts] is beta of the layer where the op reads it; null: the router has none.
   RouterView(const RouterSpec& spec, const float* bias);
-  /// Of a spec in host memory, with its own beta of the layer.
+  /// Of a spec in host memory, with its own beta of the layer: for kCpu. On a device beta is a copy
+  /// there, for the constructor above.
   RouterView(const RouterSpec& spec, int layer);
 
   int experts = 0;  ///< 1..kMaxExperts
@@ -83,7 +84,8 @@ struct TopkRouteArgs {
   std::size_t workspace_size = 0;  ///< at least topk_route_workspace(...)
 };
 
-/// Bytes of scratch memory for calls of so many tokens a batch and slots, or fewer of either.
+/// Bytes of scratch memory for calls of so many tokens a batch and slots, or fewer of either. Often
+/// 0. kCuda: for the current device, CudaError where there is none.
 std::size_t topk_route_workspace(Backend backend, const RouterView& router, int tokens, int slots);
 
 /// Picks k experts a token and gives them mixing weights (docs/theory.md, routing and activation
