@@ -177,6 +177,9 @@ def main(arguments):
     parser.add_argument("results", nargs="+", type=pathlib.Path, help="of gpu_bench, then of torch_rows.py")
     parser.add_argument("--out", type=pathlib.Path, help="writes OUT.json and OUT.md; else the Markdown is printed")
     options = parser.parse_args(arguments)
+    for path in options.results:
+        if not path.is_file():
+            raise SystemExit(f"kernel_results: there is no {path}; gpu_bench and torch_rows.py write such with --out")
     result = joined(*(json.loads(path.read_text(encoding="utf-8")) for path in options.results))
     text = "\n".join(markdown(result))
     if options.out is None:
