@@ -25,9 +25,9 @@ struct GroupedExpertsArgs {
   const std::uint8_t* variant = nullptr;  ///< [experts], 0 = f32 or bf16, 1 = int4, as a plan's
                                           ///< view has it; null: all the bank's first (variant 0 if
                                           ///< it has it)
-  std::byte* workspace = nullptr;  ///< scratch memory, aligned to 64 bytes
-  std::size_t workspace_size = 0;  ///< at least grouped_experts_workspace(...)
-  void* out = nullptr;             ///< [tokens, d_model], overwritten; may not overlap hidden
+  std::byte* workspace = nullptr;         ///< scratch memory, aligned to 64 bytes
+  std::size_t workspace_size = 0;         ///< at least grouped_experts_workspace(...)
+  void* out = nullptr;  ///< [tokens, d_model], overwritten; may not overlap hidden
   FloatType out_type = FloatType::kF32;
 };
 
