@@ -30,9 +30,10 @@ struct RunView {
   std::string waiting_for{};  ///< the file, while waiting
   std::string experiment{};
   bool simulated = false;
-  std::string strategy{};
-  int strategy_number = 0;  ///< counted from 1; 0 = unknown
+  std::string strategy{};   ///< "BASELINE"; "BASELINE #2" in the second round
+  int strategy_number = 0;  ///< counted from 1; 0 = unknown, and in a run of several rounds
   int strategies = 0;
+  int rounds = 1;
   Seconds at{};
   std::optional<Seconds> duration{};
   std::optional<Seconds> quiet_for{};  ///< since the last new row, when that is long

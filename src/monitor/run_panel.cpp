@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/terminal_text.h"
+#include "core/turn_name.h"
 #include "monitor/gauges.h"
 #include "monitor/panels.h"
 #include "monitor/reading_words.h"
@@ -45,12 +46,16 @@ Item strategy(const RunView& run) {
   if (run.strategy_number > 0) {
     item.push_back({fmt::format(" {} of {}", run.strategy_number, run.strategies), Style::kDim});
   }
+  if (run.rounds > 1) {
+    item.push_back(
+        {fmt::format(" round {} of {}", turn_named(run.strategy).round, run.rounds), Style::kDim});
+  }
   return item;
 }
 
 /// Of the method's initials, where there is room: this may be where somebody meets them first.
 Item meaning(const RunView& run, Detail detail) {
-  if (!shows_trends(detail) || !run.strategy.ends_with("TTHA")) return {};
+  if (!shows_trends(detail) || !turn_named(run.strategy).strategy.ends_with("TTHA")) return {};
   return {{"TTHA: test-time hardware-efficiency adaptation", Style::kDim}};
 }
 

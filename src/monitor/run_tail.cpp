@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -120,6 +121,7 @@ void RunTail::read_config() {
     if (strategy.is_string()) strategies_.push_back(strategy.get<std::string>());
   }
   view_.strategies = static_cast<int>(strategies_.size());
+  view_.rounds = static_cast<int>(experiment.integer_or("rounds", 1, 1, INT_MAX));
   configured_ = true;
 }
 
@@ -199,8 +201,9 @@ void RunTail::take_row(std::string_view line) {
   if (strategy != view_.strategy) {
     view_.strategy = strategy;
     const auto place = std::ranges::find(strategies_, strategy);
-    view_.strategy_number =
-        place == strategies_.end() ? 0 : static_cast<int>(place - strategies_.begin()) + 1;
+    // Each round has an order of its own.
+    const bool counted = view_.rounds == 1 && place != strategies_.end();
+    view_.strategy_number = counted ? static_cast<int>(place - strategies_.begin()) + 1 : 0;
     view_.lambda_series.clear();
     view_.active_series.clear();
     gpu_.reset();

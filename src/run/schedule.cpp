@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/schedule.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <random>
 #include <utility>
 
 #include "core/errors.h"
+#include "core/turn_name.h"
 
 namespace thermoe {
 namespace {
@@ -22,8 +21,7 @@ void shuffle(std::vector<Strategy>& order, std::mt19937_64& random) {
 }  // namespace
 
 std::string Turn::name() const {
-  return round == 0 ? std::string(to_string(strategy))
-                    : fmt::format("{} #{}", to_string(strategy), round + 1);
+  return to_string(TurnName{.strategy = std::string(to_string(strategy)), .round = round + 1});
 }
 
 std::vector<Turn> schedule(int rounds, const std::vector<Strategy>& strategies,

@@ -315,6 +315,16 @@ TEST(MonitorRender, TheMethodsInitialsAreExplainedWhereThereIsRoom) {
   EXPECT_THAT(text(view), Not(HasSubstr("TTHA")));
 }
 
+TEST(MonitorRender, ARunOfSeveralRoundsSaysWhichOneItIsIn) {
+  MonitorView view = full_view();
+  view.run->strategy_number = 0;
+  view.run->rounds = 3;
+  EXPECT_THAT(text(view), HasSubstr("KERNEL_AWARE_TTHA round 1 of 3  █"));
+  view.run->strategy += " #2";
+  EXPECT_THAT(text(view), HasSubstr("KERNEL_AWARE_TTHA #2 round 2 of 3  █"));
+  EXPECT_THAT(text(view), HasSubstr("TTHA: test-time hardware-efficiency adaptation"));
+}
+
 TEST(MonitorRender, TheSelectionOfGpusIsSaidUnderTheTitle) {
   MonitorView view = view_of(busy_gpu(3));
   view.selection = "1 of 8 GPUs (CUDA_VISIBLE_DEVICES)";

@@ -98,6 +98,21 @@ TEST_F(RunTailTest, ShowsTheNewestRow) {
   EXPECT_EQ(tail.gpu()->power.samples().size(), 2U);
 }
 
+TEST_F(RunTailTest, OfSeveralRoundsNoStrategyIsCountedAsIfThereWereOne) {
+  std::string config = kConfig;
+  config.insert(config.find("\"duration_s\""), "\"rounds\": 3, ");
+  write("config.json", config);
+  append(kHeader + row("BASELINE", 0.1, 460));
+  RunTail tail(folder_);
+  tail.update(Seconds(0));
+  EXPECT_EQ(tail.view().rounds, 3);
+  EXPECT_EQ(tail.view().strategy_number, 0);
+  append(row("KERNEL_AWARE_TTHA #2", 0.1, 340));
+  tail.update(Seconds(1));
+  EXPECT_EQ(tail.view().strategy, "KERNEL_AWARE_TTHA #2");
+  EXPECT_EQ(tail.view().strategy_number, 0);
+}
+
 TEST_F(RunTailTest, ByteOrderMarkBlankLinesAndCarriageReturnsDoNotCount) {
   write("config.json", kConfig);
   std::string lines = kHeader + ("\n" + row("BASELINE", 0.1, 460));
