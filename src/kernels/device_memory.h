@@ -27,6 +27,7 @@ class DeviceMemory {
   DeviceMemory() = default;
   /// Uninitialised, aligned to 256 bytes. 0 bytes: no memory, data() is null.
   explicit DeviceMemory(std::size_t bytes);
+  // NOLINTNEXTLINE(performance-trivially-destructible): in programs with CUDA it frees.
   ~DeviceMemory();
   DeviceMemory(DeviceMemory&& other) noexcept;
   DeviceMemory& operator=(DeviceMemory&& other) noexcept;

@@ -95,7 +95,7 @@ struct Combine final : torch::autograd::Function<Combine> {
 
 }  // namespace
 
-ExpertRows::ExpertRows(at::Tensor ids, std::int64_t experts)
+ExpertRows::ExpertRows(const at::Tensor& ids, std::int64_t experts)
     : ids_(ids.contiguous()),
       first_(at::empty({experts + 1}, ids.options())),
       pair_(at::empty({ids.numel()}, ids.options())),

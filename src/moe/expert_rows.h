@@ -10,7 +10,7 @@ namespace thermoe {
 class ExpertRows {
  public:
   /// ids [tokens, slots] i32, -1 where a token takes fewer.
-  ExpertRows(at::Tensor ids, std::int64_t experts);
+  ExpertRows(const at::Tensor& ids, std::int64_t experts);
 
   /// [tokens * slots, width]: the row of x [tokens, width] of each pick, an expert's beside each
   /// other; then zeros. x f32 or bf16.

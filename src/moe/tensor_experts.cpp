@@ -58,7 +58,7 @@ at::Tensor run_experts(const ExpertBankView& bank, const at::Tensor& hidden, con
                    .to(hidden.device());
   }
   const Scratch workspace(hidden, grouped_experts_workspace(backend, bank.shape, tokens, slots));
-  const at::Tensor out = at::empty_like(hidden);
+  at::Tensor out = at::empty_like(hidden);
   grouped_experts(
       backend,
       {.bank = bank,
