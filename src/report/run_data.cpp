@@ -7,6 +7,7 @@
 
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/turn_name.h"
 #include "report/expert_load.h"
 #include "report/summarise.h"
 #include "report/summary_reader.h"
@@ -16,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+
+constexpr double kMostRounds = 100;  // of an experiment
 
 /// A member of the config, or null. The report shows the config as it is; only what it draws from
 /// is looked at here, and a config of another shape draws nothing.
@@ -72,8 +75,13 @@ void read_config(RunData& run) {
   if (const double planned = number(experiment, "duration_s"); planned > 0) {
     run.planned_seconds = planned;
   }
-  for (const json& strategy : member(experiment, "strategies")) {
-    if (strategy.is_string()) run.planned.push_back(strategy.get<std::string>());
+  const int rounds = static_cast<int>(std::clamp(number(experiment, "rounds"), 1.0, kMostRounds));
+  for (int round = 1; round <= rounds; ++round) {
+    for (const json& strategy : member(experiment, "strategies")) {
+      if (!strategy.is_string()) continue;
+      run.planned.push_back(
+          to_string(TurnName{.strategy = strategy.get<std::string>(), .round = round}));
+    }
   }
   for (const json& d : member(experiment, "disturbances")) {
     if (const DisturbedTime time = disturbed_time(d); time.to > time.from) {

@@ -29,7 +29,7 @@ struct RunData {
   std::vector<std::string> notes{};         ///< what a reader must not miss
   bool interrupted = false;                 ///< there is no summary.json
   std::optional<double> planned_seconds{};  ///< duration of each strategy, from the config
-  std::vector<std::string> planned{};       ///< the strategies of the config
+  std::vector<std::string> planned{};       ///< every turn of the config, round by round
   std::optional<RunTicks> ticks{};          ///< absent where there is no metrics.csv
   std::vector<StrategyTimeline> usage{};
   std::vector<StrategyTimeline> bias{};

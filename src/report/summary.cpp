@@ -7,6 +7,7 @@
 
 #include "core/atomic_file.h"
 #include "core/json_file.h"
+#include "core/turn_name.h"
 
 namespace thermoe {
 namespace {
@@ -111,7 +112,7 @@ const TargetOutcome* StrategySummary::target(TargetOutcome::Kind kind) const {
 }
 
 std::optional<Interval> StrategySummary::shown_interval() const {
-  return name == "BASELINE" ? std::nullopt : loss_interval;
+  return turn_named(name).strategy == "BASELINE" ? std::nullopt : loss_interval;
 }
 
 std::optional<double> StrategySummary::loss_percent() const {

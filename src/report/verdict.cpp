@@ -7,11 +7,15 @@
 #include <cctype>
 #include <cmath>
 
+#include "core/turn_name.h"
+
 namespace thermoe {
 namespace {
 
 using Kind = TargetOutcome::Kind;
 using Strategies = std::vector<const StrategySummary*>;
+
+constexpr std::size_t kMostNamed = 4;  // of the turns that an interrupted run did not reach
 
 std::string with_unit(Kind kind, double value, int digits) {
   switch (kind) {
@@ -138,11 +142,16 @@ std::string without_target(const RunData& run) {
   std::string text =
       fmt::format("no target was set; {} used the least energy, {:.3f} J/token, at {}",
                   cheapest->name, cheapest->joules_per_token, loss(*cheapest));
-  const StrategySummary& first = strategies.front();
-  if (&first != &*cheapest && first.joules_per_token > 0) {
-    text +=
-        fmt::format(" ({:+.1f} % energy against {})",
-                    100 * (cheapest->joules_per_token / first.joules_per_token - 1), first.name);
+  // A machine may drift from round to round.
+  const auto beside =
+      std::ranges::find(strategies,
+                        to_string(TurnName{.strategy = strategies.front().name,
+                                           .round = turn_named(cheapest->name).round}),
+                        &StrategySummary::name);
+  if (beside != strategies.end() && beside != cheapest && beside->joules_per_token > 0) {
+    text += fmt::format(" ({:+.1f} % energy against {})",
+                        100 * (cheapest->joules_per_token / beside->joules_per_token - 1),
+                        beside->name);
   }
   return sentence(run, text);
 }
@@ -162,7 +171,11 @@ std::string of_interrupted(const RunData& run) {
       missing.push_back(name);
     }
   }
-  if (!missing.empty()) text += fmt::format(", before {}", list(missing));
+  if (missing.size() > kMostNamed) {
+    text += fmt::format(", before {} more of its {} turns", missing.size(), run.planned.size());
+  } else if (!missing.empty()) {
+    text += fmt::format(", before {}", list(missing));
+  }
   return text + fmt::format(": this is what it measured until then{}, and no verdict.",
                             run.summary.simulated ? " (simulated)" : "");
 }

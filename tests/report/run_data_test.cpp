@@ -90,6 +90,16 @@ TEST_F(RunFolder, AKilledRunIsReadUpToItsTornLineAndSummedUp) {
   EXPECT_EQ(run.summary.device, "simulated test GPU");
 }
 
+TEST_F(RunFolder, EveryTurnOfEveryRoundIsPlanned) {
+  write_sample_run(folder_, {.ticks = 20});
+  EXPECT_THAT(read_run(folder_).planned,
+              testing::ElementsAre("BASELINE", "STATIC_OPTIMAL", "KERNEL_AWARE_TTHA"));
+  replace("config.json", "\"strategies\"", "\"rounds\": 2, \"strategies\"");
+  EXPECT_THAT(read_run(folder_).planned,
+              testing::ElementsAre("BASELINE", "STATIC_OPTIMAL", "KERNEL_AWARE_TTHA", "BASELINE #2",
+                                   "STATIC_OPTIMAL #2", "KERNEL_AWARE_TTHA #2"));
+}
+
 TEST_F(RunFolder, FiguresFromTheTicksAreThoseOfTheSummary) {
   write_sample_run(folder_, {.ticks = 100});
   const RunData run = read_run(folder_);

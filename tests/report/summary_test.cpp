@@ -131,6 +131,8 @@ TEST(Summary, TheTablesIntervalOfBaselineAgainstItselfIsADash) {
       1.2;
   summary.strategies.front().loss_interval = Interval{.low = 0.0, .high = 0.0};
   EXPECT_THAT(summary_table(summary), testing::ContainsRegex("BASELINE .* \\+0.00 % +-  "));
+  summary.strategies.front().name = "BASELINE #2";
+  EXPECT_THAT(summary_table(summary), testing::ContainsRegex("BASELINE #2 .* \\+0.00 % +-  "));
 }
 
 TEST(Summary, WhereNoTextWasDecodedTheTableHasKeptMassAndNats) {

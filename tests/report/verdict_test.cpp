@@ -84,6 +84,18 @@ TEST(Verdict, WithoutATargetComparesEnergy) {
             "J/token, at +0.26 % bits/byte (-25.0 % energy against BASELINE).");
 }
 
+TEST(Verdict, EnergyIsComparedWithinTheRound) {
+  RunData run =
+      run_of({strategy("BASELINE", 0, 480, 1.4277), strategy("REDUCED_K", 0, 370, 1.43),
+              strategy("REDUCED_K #2", 0, 360, 1.43), strategy("BASELINE #2", 0, 450, 1.4277)});
+  for (StrategySummary& s : run.summary.strategies) s.targets.clear();
+  EXPECT_THAT(verdict(run), HasSubstr("REDUCED_K #2 used the least energy"));
+  EXPECT_THAT(verdict(run), HasSubstr("(-20.0 % energy against BASELINE #2)"));
+  run.summary.strategies.back().joules_per_token = 0.3;
+  EXPECT_THAT(verdict(run), HasSubstr("BASELINE #2 used the least energy"));
+  EXPECT_THAT(verdict(run), Not(HasSubstr("against")));
+}
+
 TEST(Verdict, HoldingSeveralTargetsMeansAllOfThem) {
   StrategySummary s = strategy("KERNEL_AWARE_TTHA", 0.01, 348, 1.4313);
   s.targets.push_back({.kind = TargetOutcome::Kind::kStepTime,
@@ -119,6 +131,26 @@ TEST(Verdict, OfAnInterruptedRunSaysHowFarItCameAndJudgesNothing) {
       verdict(run),
       "The run was interrupted 37.3 s of 240 s into STATIC_OPTIMAL, before REDUCED_K: this is "
       "what it measured until then (simulated), and no verdict.");
+}
+
+TEST(Verdict, OfManyTurnsThatAnInterruptedRunDidNotReachThereIsTheNumber) {
+  RunData run = run_of({});
+  run.interrupted = true;
+  run.planned_seconds = 240;
+  run.planned = {"BASELINE",     "REDUCED_K",   "BASELINE #2",
+                 "REDUCED_K #2", "BASELINE #3", "REDUCED_K #3"};
+  run.ticks.emplace();
+  const auto reach = [&](const char* name) {
+    StrategyTicks& ticks = run.ticks->strategies.emplace_back(StrategyTicks{.name = name});
+    for (auto& column : ticks.columns) column = {37.3};
+  };
+  reach("BASELINE");
+  EXPECT_THAT(verdict(run), HasSubstr("into BASELINE, before 5 more of its 6 turns: this"));
+  reach("REDUCED_K");
+  reach("REDUCED_K #2");
+  EXPECT_THAT(
+      verdict(run),
+      HasSubstr("into REDUCED_K #2, before BASELINE #2, BASELINE #3 and REDUCED_K #3: this"));
 }
 
 }  // namespace
