@@ -60,7 +60,7 @@ class ReportPageTest(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory(prefix="report_page.")
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.folder = Path(cls.scratch.name)
-        for kind in ("plain", "other", "trace", "hostile", "killed"):
+        for kind in ("plain", "other", "trace", "rounds", "hostile", "killed"):
             write("sample", kind, cls.folder / kind)
             write("report", cls.folder / f"{kind}.html", cls.folder / kind)
         write("report", cls.folder / "comparison.html", cls.folder / "plain", cls.folder / "other")
@@ -123,6 +123,19 @@ class ReportPageTest(unittest.TestCase):
                 self.assertEqual(page.evaluate(axis), "loss, nats")
                 page.screenshot(SCREENSHOTS / f"report_trace_{width}.png")
                 self.assert_quiet(page)
+
+    def test_a_strategy_looks_alike_in_every_round_and_its_rounds_are_told_apart(self):
+        page = self.open("rounds")
+        self.assert_drawn(page)
+        looks = page.evaluate("state.strategies.map((s) => [s.name, s.look.colour, s.look.symbol, s.dash])")
+        first, second = looks[:3], looks[3:]
+        self.assertEqual([name for name, *_ in second], [name + " #2" for name, *_ in first])
+        self.assertEqual([look for _, *look, _ in second], [look for _, *look, _ in first])
+        self.assertEqual([dash for *_, dash in looks], ["solid"] * 3 + ["dot"] * 3)
+        words = page.evaluate("document.getElementById('summary').textContent")
+        self.assertEqual(words.count("prices that follow what is measured"), 1)
+        page.screenshot(SCREENSHOTS / "report_rounds.png")
+        self.assert_quiet(page)
 
     def test_a_run_of_text_and_one_of_a_recorded_router_compare(self):
         page = self.open("unlike")

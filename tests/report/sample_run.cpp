@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "core/errors.h"
+#include "core/turn_name.h"
 #include "report/metrics_logger.h"
 #include "report/strategy_recorder.h"
 
@@ -98,6 +100,7 @@ nlohmann::json config(const SampleRun& sample, const std::string& name) {
                              {"bandwidth_share", 0.15}}}}}}};
   if (sample.power_cap > 0) out["experiment"]["targets"]["power_w"] = sample.power_cap;
   if (sample.hostile) out["experiment"]["description"] = kHostile;
+  if (sample.rounds > 1) out["experiment"]["rounds"] = sample.rounds;
   return out;
 }
 
@@ -112,8 +115,9 @@ SampleRun sample_run_named(const std::string& kind) {
   if (kind == "other") return {.name = "other", .power_cap = 320, .energy_scale = 0.9};
   if (kind == "hostile") return {.name = kHostile, .hostile = true};
   if (kind == "trace") return {.name = "trace", .routed_only = true};
+  if (kind == "rounds") return {.name = "rounds", .rounds = 2};
   if (kind == "killed") return {.name = "killed", .killed = true};
-  throw UsageError(fmt::format("{}: is not plain, other, trace, hostile or killed", kind));
+  throw UsageError(fmt::format("{}: is not plain, other, trace, rounds, hostile or killed", kind));
 }
 
 void write_sample_run(const std::string& folder, const SampleRun& sample) {
@@ -122,10 +126,17 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
   Targets targets;
   if (sample.power_cap > 0) targets.power = Watts(sample.power_cap);
   Summary summary{.device = "simulated test GPU", .seed = 7, .costs = "made up for a test"};
-  const std::vector<Made> all = {
+  std::vector<Made> all = {
       {.strategy = "BASELINE", .power = 480},
       {.strategy = "STATIC_OPTIMAL", .power = 345},
       {.strategy = sample.hostile ? kHostile : "KERNEL_AWARE_TTHA", .power = 346, .adapts = true}};
+  const std::vector<Made> first = all;
+  for (int round = 2; round <= sample.rounds; ++round) {
+    for (Made made : first) {
+      made.strategy = to_string(TurnName{.strategy = made.strategy, .round = round});
+      all.push_back(std::move(made));
+    }
+  }
   {
     MetricsLogger logger(folder, kLayers, kExperts);
     for (const Made& made : all) {

@@ -14,9 +14,11 @@ struct SampleRun {
   bool hostile = false;      ///< names and texts hold HTML and quotes
   bool killed = false;       ///< no summary.json, and the last line is torn
   bool routed_only = false;  ///< a recorded router: no text was decoded
+  int rounds = 1;
 };
 
-/// `plain`, `other` (another cap and scale), `trace` (a recorded router), `hostile`, `killed`.
+/// `plain`, `other` (another cap and scale), `trace` (a recorded router), `rounds` (two of them),
+/// `hostile`, `killed`.
 SampleRun sample_run_named(const std::string& kind);
 
 /// Writes config.json, metrics.csv, expert_usage.csv, expert_bias.csv, details.json, summary.json.

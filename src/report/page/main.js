@@ -5,8 +5,10 @@ function strategiesOf(data) {
   const others = [];
   const compared = data.runs.length === 2;
   const all = data.runs.flatMap((run, r) => run.strategies.map((strategy) => {
-    if (!KNOWN_STRATEGIES[strategy.name] && !others.includes(strategy.name)) others.push(strategy.name);
-    return { ...strategy, run: r, dash: RUN_DASHES[r], look: lookOf(strategy.name, others.indexOf(strategy.name)),
+    const turn = turnOf(strategy.name);
+    if (!KNOWN_STRATEGIES[turn.strategy] && !others.includes(turn.strategy)) others.push(turn.strategy);
+    return { ...strategy, run: r, dash: compared ? RUN_DASHES[r] : ROUND_DASHES[(turn.round - 1) % ROUND_DASHES.length],
+             look: lookOf(turn.strategy, others.indexOf(turn.strategy)),
              label: compared ? `${"AB"[r]}: ${strategy.name}` : strategy.name };
   }));
   all.forEach((strategy, index) => { strategy.index = index; });

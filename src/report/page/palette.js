@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a strategy looks (a colour, a marker, and in a comparison a dash for the run) and what it does.
+// How a strategy looks (a colour, a marker, and a dash: in a comparison for the run, else for the round) and what it does.
 
 const KNOWN_STRATEGIES = {
   BASELINE: { colour: "--s-baseline", symbol: "square", words: "plain top-k" },
@@ -12,9 +12,17 @@ const KNOWN_STRATEGIES = {
 };
 const OTHER_SYMBOLS = ["star", "x", "cross", "pentagon"];
 const RUN_DASHES = ["solid", "dot"];
+const ROUND_DASHES = ["solid", "dot", "dash", "dashdot", "longdash"];  // and from the first again
+const SWATCH_DASHES = { dot: "3 3", dash: "6 3", dashdot: "7 2 2 2", longdash: "10 3" };
 
 function css(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+// "BASELINE #2" is the strategy BASELINE in the second round.
+function turnOf(name) {
+  const [, strategy, round] = /^(.*?)(?: #([2-9]|[1-9]\d+))?$/s.exec(name);
+  return { strategy, round: Number(round || 1) };
 }
 
 // The look of the strategy `name`, which is the `other`-th of those that are not known.
@@ -45,7 +53,8 @@ function swatch(strategy) {
   const line = document.createElementNS(space, "path");
   line.setAttribute("d", "M0 7h26");
   line.setAttribute("style", `stroke: var(${strategy.look.colour}); stroke-width: 2.5`);
-  if (strategy.dash === "dot") line.setAttribute("stroke-dasharray", "3 3");
+  const dashes = SWATCH_DASHES[strategy.dash];
+  if (dashes) line.setAttribute("stroke-dasharray", dashes);
   const mark = document.createElementNS(space, "path");
   mark.setAttribute("d", MARKS[strategy.look.symbol]);
   mark.setAttribute("style", `fill: var(${strategy.look.colour})`);

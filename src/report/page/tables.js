@@ -147,7 +147,7 @@ const MASS_WORDS = "Kept mass: the share of a token's own top-k router probabili
 
 // What each strategy does that the readers of the table may not know.
 function strategyWords(strategies) {
-  const known = [...new Set(strategies.map((s) => s.name))].filter((name) => KNOWN_STRATEGIES[name]);
+  const known = [...new Set(strategies.map((s) => turnOf(s.name).strategy))].filter((name) => KNOWN_STRATEGIES[name]);
   return element("p", { class: "below" }, known.map((name) => `${name}: ${KNOWN_STRATEGIES[name].words}.`).join(" "));
 }
 
