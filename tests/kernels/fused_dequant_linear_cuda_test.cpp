@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What only a CUDA device does: types of outputs, captured graphs, and what it refuses.
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <vector>
 
+#include "captured_graph.h"
 #include "core/errors.h"
 #include "device_copy.h"
 #include "fused_dequant_linear_on_device.h"
@@ -104,30 +104,20 @@ TEST_P(DeviceDequantLinear, ACapturedGraphReplayedOnOtherTokensEqualsEagerCalls)
     args.weights = weights.view();
     args.bias = bias.as<const float>();
     args.out = out.data();
-    cudaStream_t stream = nullptr;
-    ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
-    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
-    // Calls that follow each other closely.
-    for (int i = 0; i < 3; ++i) fused_dequant_linear(GetParam(), args, Stream{stream});
-    cudaGraph_t graph = nullptr;
-    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-    cudaGraphExec_t replay = nullptr;
-    ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
+    const CapturedGraph graph([&](Stream stream) {  // calls that follow each other closely
+      for (int i = 0; i < 3; ++i) fused_dequant_linear(GetParam(), args, stream);
+    });
     for (const float speed : {0.2F, 0.5F, 0.9F}) {
       Layer layer = first;
       layer.x = Layer(tokens, speed).x;
       copy_to_device(x.data(), std::as_bytes(std::span(layer.x)), Stream{nullptr});
       out.poison();
-      ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
-      ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+      graph.replay();
       std::vector<float> replayed(cells);
       const std::vector<std::byte> bytes = out.bytes();
       std::memcpy(replayed.data(), bytes.data(), bytes.size());
       EXPECT_EQ(replayed, layer.run(GetParam()));
     }
-    cudaGraphExecDestroy(replay);
-    cudaGraphDestroy(graph);
-    cudaStreamDestroy(stream);
   }
 }
 

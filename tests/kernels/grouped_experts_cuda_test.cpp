@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What only a CUDA device does: types of activations, captured graphs, and what it refuses.
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <bit>
 #include <cstring>
 #include <vector>
 
+#include "captured_graph.h"
 #include "core/errors.h"
 #include "device_copy.h"
 #include "grouped_experts_on_device.h"
@@ -167,24 +167,15 @@ class DeviceCall {
 void expect_replays_equal_eager_calls(const ExpertBank& bank, int tokens) {
   const ExpertLayerShape& shape = bank.shape();
   DeviceCall call(bank, batch_for(cuda(), shape, tokens, 3));
-  cudaStream_t stream = nullptr;
-  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
-  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
-  for (int i = 0; i < 3; ++i) call.run(Stream{stream});  // calls that follow each other closely
-  cudaGraph_t graph = nullptr;
-  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-  cudaGraphExec_t replay = nullptr;
-  ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
+  const CapturedGraph graph([&](Stream stream) {  // calls that follow each other closely
+    for (int i = 0; i < 3; ++i) call.run(stream);
+  });
   for (unsigned seed = 20; seed < 26; ++seed) {
     const Batch batch = batch_for(cuda(), shape, tokens, 3, seed, static_cast<int>(seed) % 12);
     call.set(batch);
-    ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
-    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    graph.replay();
     EXPECT_EQ(call.result(), thermoe::run(cuda(), bank, batch));
   }
-  cudaGraphExecDestroy(replay);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
 }
 
 TEST(CudaExperts, ACapturedGraphReplayedOnOtherPicksEqualsEagerCalls) {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cuda_runtime_api.h>
-
-#include "kernels/cuda/check.h"
+#include "captured_graph.h"
 #include "permute_combine_problem.h"
 
 namespace thermoe {
@@ -39,22 +37,9 @@ TEST(CudaPermuteCombine, AgreesWithTheCpuBitForBitButForADotProductsOrder) {
 TEST(CudaPermuteCombine, ACapturedGraphDoesWhatTheCallsDo) {
   const PermuteProblem problem(kShape);
   PermuteCombineRun run(Backend::kCuda, problem, FloatType::kF32);
-  cudaStream_t stream = nullptr;
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t ready = nullptr;
-  cuda::check(cudaStreamCreate(&stream), "cudaStreamCreate");
-  cuda::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "begin capture");
-  run.run(Stream{stream});
-  cuda::check(cudaStreamEndCapture(stream, &graph), "end capture");
-  cuda::check(cudaGraphInstantiate(&ready, graph, 0), "cudaGraphInstantiate");
-  for (int replay = 0; replay < 3; ++replay) {
-    cuda::check(cudaGraphLaunch(ready, stream), "cudaGraphLaunch");
-  }
-  synchronise(Stream{stream});
+  const CapturedGraph graph([&](Stream stream) { run.run(stream); });
+  for (int i = 0; i < 3; ++i) graph.replay();
   expect_same(run.result(), run_permute_combine(Backend::kCuda, problem, FloatType::kF32));
-  cuda::check(cudaGraphExecDestroy(ready), "cudaGraphExecDestroy");
-  cuda::check(cudaGraphDestroy(graph), "cudaGraphDestroy");
-  cuda::check(cudaStreamDestroy(stream), "cudaStreamDestroy");
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routing and experts one after the other on a device, as a decode step has them.
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <bit>
 #include <cstring>
 #include <vector>
 
+#include "captured_graph.h"
 #include "device_copy.h"
 #include "grouped_experts_problem.h"
 #include "kernels/device_expert_bank.h"
@@ -129,14 +129,7 @@ TEST(RouteAndExperts, AReplayedStepGivesWhatTheCpusPicksGive) {
   bank.load_f32(weights.tensors());
   const std::vector<float> hidden = batch_for(cuda, kShape, kTokens, kTopk).hidden;
   DeviceStep step(bank, hidden);
-  cudaStream_t stream = nullptr;
-  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
-  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
-  step.enqueue(Stream{stream});
-  cudaGraph_t graph = nullptr;
-  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-  cudaGraphExec_t replay = nullptr;
-  ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
+  const CapturedGraph graph([&](Stream stream) { step.enqueue(stream); });
   for (unsigned round = 0; round < 20; ++round) {
     std::vector<std::vector<float>> logits;
     for (unsigned l = 0; l < kLayers; ++l) {
@@ -144,16 +137,12 @@ TEST(RouteAndExperts, AReplayedStepGivesWhatTheCpusPicksGive) {
       step.set_logits(static_cast<int>(l), logits.back());
     }
     synchronise(Stream{nullptr});
-    ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
-    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    graph.replay();
     for (int l = 0; l < kLayers; ++l) {
       ASSERT_EQ(step.result(l), run(cuda, bank, routed(logits[l], hidden)))
           << "round " << round << ", layer " << l;
     }
   }
-  cudaGraphExecDestroy(replay);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // topk_route on a CUDA device beside the CPU's: one arithmetic, so the same bits.
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 
+#include "captured_graph.h"
 #include "device_copy.h"
-#include "kernels/cuda/check.h"
 #include "kernels/device_plan.h"
 #include "topk_route_problems.h"
 
@@ -118,35 +118,27 @@ class Captured {
     const RouterSpec spec = p.router();
     const RouterView router(spec, nullptr);
     workspace_ = DeviceMemory(topk_route_workspace(Backend::kCuda, router, p.tokens, slots_));
-    cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
-    cuda::check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capture");
-    topk_route(Backend::kCuda,
-               {.logits = logits_.as<const float>(),
-                .tokens = p.tokens,
-                .router = router,
-                .plan = plan.view(0),
-                .step = step_.as<const StepState>(),
-                .expert = expert_.as<std::int32_t>(),
-                .weight = weight_.as<float>(),
-                .slots = slots_,
-                .counts = counts_.as<std::int32_t>(),
-                .workspace = workspace_.data(),
-                .workspace_size = workspace_.size()},
-               stream());
-    cudaGraph_t graph = nullptr;
-    cuda::check(cudaStreamEndCapture(stream_, &graph), "end of capture");
-    cuda::check(cudaGraphInstantiate(&replay_, graph, 0), "cudaGraphInstantiate");
-    cudaGraphDestroy(graph);
-  }
-  ~Captured() {
-    cudaGraphExecDestroy(replay_);
-    cudaStreamDestroy(stream_);
+    graph_.emplace([&](Stream stream) {
+      topk_route(Backend::kCuda,
+                 {.logits = logits_.as<const float>(),
+                  .tokens = p.tokens,
+                  .router = router,
+                  .plan = plan.view(0),
+                  .step = step_.as<const StepState>(),
+                  .expert = expert_.as<std::int32_t>(),
+                  .weight = weight_.as<float>(),
+                  .slots = slots_,
+                  .counts = counts_.as<std::int32_t>(),
+                  .workspace = workspace_.data(),
+                  .workspace_size = workspace_.size()},
+                 stream);
+    });
   }
 
-  Stream stream() const { return Stream{stream_}; }
+  Stream stream() const { return graph_->stream(); }
   RouteResult replay(const StepState& step, int experts, int tokens) {
     copy_to_device(step_.data(), std::as_bytes(std::span(&step, 1)), stream());
-    cuda::check(cudaGraphLaunch(replay_, stream_), "cudaGraphLaunch");
+    graph_->replay();
     RouteResult r{.expert = std::vector<std::int32_t>(static_cast<std::size_t>(tokens) * slots_),
                   .weight = std::vector<float>(static_cast<std::size_t>(tokens) * slots_),
                   .counts = std::vector<std::int32_t>(static_cast<std::size_t>(experts))};
@@ -160,8 +152,7 @@ class Captured {
  private:
   int slots_;
   DeviceMemory logits_, step_, expert_, weight_, counts_, workspace_{};
-  cudaStream_t stream_ = nullptr;
-  cudaGraphExec_t replay_ = nullptr;
+  std::optional<CapturedGraph> graph_{};
 };
 
 TEST(TopkRouteCuda, AGraphReplayedOverChangingPlansAndStepsEqualsCallsOfTheirOwn) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain routing by the backend triton against the float64 oracle.
-#include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include "captured_graph.h"
 #include "device_copy.h"
 #include "kernels/triton/backends.h"
 #include "topk_route_problems.h"
@@ -165,23 +165,12 @@ TEST_F(TritonTopkRoute, ACapturedGraphRepeatsEagerCallsBitForBit) {
   const RouteProblem problem = plain(64, 128, 7, random);
   const Picks eager = route_plainly(problem);
   OnDevice device(problem);
-  cudaStream_t stream = nullptr;
-  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
-  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
-  device.run(Stream{stream});
-  cudaGraph_t graph = nullptr;
-  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-  cudaGraphExec_t replay = nullptr;
-  ASSERT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
+  const CapturedGraph graph([&](Stream stream) { device.run(stream); });
   for (int i = 0; i < 3; ++i) {
     device.poison();
-    ASSERT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
-    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    graph.replay();
     EXPECT_EQ(device.picks(), eager);
   }
-  cudaGraphExecDestroy(replay);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
 }
 
 }  // namespace
