@@ -105,20 +105,17 @@ ExpertRows::ExpertRows(const at::Tensor& ids, std::int64_t experts)
   const auto tokens = static_cast<int>(ids_.size(0));
   const auto slots = static_cast<int>(ids_.size(1));
   const Backend backend = backend_of(ids_);
-  const std::size_t bytes =
-      order_by_expert_workspace(backend, tokens, slots, static_cast<int>(experts));
-  const at::Tensor workspace =
-      at::empty({static_cast<std::int64_t>(bytes)}, ids_.options().dtype(at::kByte));
-  order_by_expert(
-      backend,
-      {.expert = ids_.const_data_ptr<std::int32_t>(),
-       .tokens = tokens,
-       .slots = slots,
-       .experts = static_cast<int>(experts),
-       .order = {ids_in(first_), ids_in(pair_)},
-       .workspace = reinterpret_cast<std::byte*>(workspace.mutable_data_ptr<std::uint8_t>()),
-       .workspace_size = bytes},
-      stream_of(ids_));
+  const TensorScratch workspace(
+      ids_, order_by_expert_workspace(backend, tokens, slots, static_cast<int>(experts)));
+  order_by_expert(backend,
+                  {.expert = ids_.const_data_ptr<std::int32_t>(),
+                   .tokens = tokens,
+                   .slots = slots,
+                   .experts = static_cast<int>(experts),
+                   .order = {ids_in(first_), ids_in(pair_)},
+                   .workspace = workspace.data(),
+                   .workspace_size = workspace.size()},
+                  stream_of(ids_));
 }
 
 at::Tensor ExpertRows::permute(const at::Tensor& x) const {

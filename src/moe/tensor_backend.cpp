@@ -31,4 +31,13 @@ FloatType float_type_of(const at::Tensor& tensor) {
   }
 }
 
+at::Tensor beside(const at::Tensor& tensor, std::span<const std::byte> bytes) {
+  return at::from_blob(const_cast<std::byte*>(bytes.data()),
+                       {static_cast<std::int64_t>(bytes.size())}, at::kByte)
+      .to(tensor.device());
+}
+
+TensorScratch::TensorScratch(const at::Tensor& tensor, std::size_t bytes)
+    : memory_(at::empty({static_cast<std::int64_t>(bytes)}, tensor.options().dtype(at::kByte))) {}
+
 }  // namespace thermoe

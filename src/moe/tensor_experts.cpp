@@ -7,23 +7,6 @@
 #include "moe/tensor_backend.h"
 
 namespace thermoe {
-namespace {
-
-/// Scratch memory beside a tensor, aligned to 64 bytes as LibTorch allocates everything.
-class Scratch {
- public:
-  Scratch(const at::Tensor& beside, std::size_t bytes)
-      : memory_(at::empty({static_cast<std::int64_t>(bytes)}, beside.options().dtype(at::kByte))) {}
-
-  std::byte* data() const { return static_cast<std::byte*>(memory_.mutable_data_ptr()); }
-  std::size_t size() const { return static_cast<std::size_t>(memory_.numel()); }
-
- private:
-  at::Tensor memory_;
-};
-
-}  // namespace
-
 at::Tensor run_experts(const ExpertBankView& bank, const at::Tensor& hidden, const Routing& routing,
                        std::span<const std::uint8_t> variant) {
   THERMOE_EXPECT(hidden.dim() == 2 && hidden.size(1) == bank.shape.d_model &&
@@ -39,8 +22,8 @@ at::Tensor run_experts(const ExpertBankView& bank, const at::Tensor& hidden, con
   const at::Tensor pair = at::empty({routing.indices.numel()}, ids);
   const ExpertOrder order{first.mutable_data_ptr<std::int32_t>(),
                           pair.mutable_data_ptr<std::int32_t>()};
-  const Scratch sorting(hidden,
-                        order_by_expert_workspace(backend, tokens, slots, bank.shape.experts));
+  const TensorScratch sorting(
+      hidden, order_by_expert_workspace(backend, tokens, slots, bank.shape.experts));
   order_by_expert(backend,
                   {.expert = expert,
                    .tokens = tokens,
@@ -52,12 +35,9 @@ at::Tensor run_experts(const ExpertBankView& bank, const at::Tensor& hidden, con
                   stream);
 
   at::Tensor variants;
-  if (!variant.empty()) {
-    variants = at::from_blob(const_cast<std::uint8_t*>(variant.data()),
-                             {static_cast<std::int64_t>(variant.size())}, at::kByte)
-                   .to(hidden.device());
-  }
-  const Scratch workspace(hidden, grouped_experts_workspace(backend, bank.shape, tokens, slots));
+  if (!variant.empty()) variants = beside(hidden, std::as_bytes(variant));
+  const TensorScratch workspace(hidden,
+                                grouped_experts_workspace(backend, bank.shape, tokens, slots));
   at::Tensor out = at::empty_like(hidden);
   grouped_experts(
       backend,

@@ -10,23 +10,14 @@ namespace thermoe {
 namespace {
 
 Routing empty_routing(std::int64_t batches, std::int64_t batch_size, std::int64_t slots,
-                      std::int64_t experts, const at::Tensor& beside) {
-  const auto f32 = beside.options().dtype(at::kFloat);
-  const auto i32 = beside.options().dtype(at::kInt);
+                      std::int64_t experts, const at::Tensor& logits) {
+  const auto f32 = logits.options().dtype(at::kFloat);
+  const auto i32 = logits.options().dtype(at::kInt);
   const std::int64_t tokens = batches * batch_size;
   return {.indices = at::empty({tokens, slots}, i32),
           .weights = at::empty({tokens, slots}, f32),
           .counts = at::empty({batches, experts}, i32),
           .kept_mass = at::empty({tokens}, f32)};
-}
-
-/// A copy on the device of what lies in the host's memory.
-template <class T>
-at::Tensor on_device_of(const at::Tensor& beside, std::span<const T> values) {
-  const auto bytes = std::as_bytes(values);
-  return at::from_blob(const_cast<std::byte*>(bytes.data()),
-                       {static_cast<std::int64_t>(bytes.size())}, at::kByte)
-      .to(beside.device());
 }
 
 /// All batches in one call, where the logits lie.
@@ -35,14 +26,14 @@ void route_on_device(const RouterSpec& router, const at::Tensor& logits, const R
   const auto batches = static_cast<int>(routing.counts.size(0));
   const auto tokens = static_cast<int>(logits.size(0) / batches);
   const auto slots = static_cast<int>(routing.indices.size(1));
-  const at::Tensor plan_bytes = on_device_of(logits, plan.bytes());
+  const at::Tensor plan_bytes = beside(logits, plan.bytes());
   at::Tensor bias;
-  if (!router.selection_bias.empty()) bias = on_device_of(logits, router.layer_bias(layer));
+  if (!router.selection_bias.empty()) {
+    bias = beside(logits, std::as_bytes(router.layer_bias(layer)));
+  }
   const RouterView view(
       router, bias.defined() ? static_cast<const float*>(bias.const_data_ptr()) : nullptr);
-  const std::size_t size = topk_route_workspace(Backend::kCuda, view, tokens, slots);
-  const at::Tensor workspace =
-      at::empty({static_cast<std::int64_t>(size)}, logits.options().dtype(at::kByte));
+  const TensorScratch workspace(logits, topk_route_workspace(Backend::kCuda, view, tokens, slots));
   const auto* base = static_cast<const std::byte*>(plan_bytes.const_data_ptr());
   topk_route(Backend::kCuda,
              {.logits = logits.const_data_ptr<float>(),
@@ -55,8 +46,8 @@ void route_on_device(const RouterSpec& router, const at::Tensor& logits, const R
               .slots = slots,
               .counts = routing.counts.mutable_data_ptr<std::int32_t>(),
               .kept_mass = routing.kept_mass.mutable_data_ptr<float>(),
-              .workspace = static_cast<std::byte*>(workspace.mutable_data_ptr()),
-              .workspace_size = size},
+              .workspace = workspace.data(),
+              .workspace_size = workspace.size()},
              stream_of(logits));
 }
 
