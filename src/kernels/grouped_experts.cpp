@@ -93,7 +93,7 @@ void grouped_experts(Backend backend, const GroupedExpertsArgs& args, Stream str
       check_cuda(args);
       return cuda::grouped_experts(args, stream);
     case Backend::kTriton:
-      THERMOE_EXPECT(false, "the triton backend has no grouped experts");
+      throw UsageError("grouped_experts has no Triton kernel; use the backend cuda");
   }
 }
 

@@ -48,7 +48,7 @@ std::size_t grouped_experts_workspace(Backend backend, const ExpertLayerShape& s
 /// an expert's activations between its matrices are; sums are f32. Asynchronous, allocates nothing,
 /// capturable. What the host cannot read it does not check: ids and order must be topk_route's
 /// (without fill_slots), and an expert whose variant the bank does not hold runs in the other one.
-/// kTriton has none: PreconditionError.
+/// UsageError for kTriton, which has none.
 void grouped_experts(Backend backend, const GroupedExpertsArgs& args, Stream stream);
 
 }  // namespace thermoe

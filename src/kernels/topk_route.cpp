@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/topk_route.h"
 
-#include <cmath>
-
 #include "core/errors.h"
 #include "kernels/cpu/backends.h"
 #include "kernels/cpu/workspace_rows.h"

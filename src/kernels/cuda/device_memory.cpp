@@ -27,14 +27,8 @@ std::optional<std::string> device_problem() {
                        cudaGetErrorString(result));
   }
   if (devices == 0) return "this machine has no CUDA device";
-  int device = 0;
-  int major = 0;
-  int minor = 0;
-  cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-              "cudaDeviceGetAttribute");
-  cuda::check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
-              "cudaDeviceGetAttribute");
+  const int major = cuda::device_attribute(cudaDevAttrComputeCapabilityMajor);
+  const int minor = cuda::device_attribute(cudaDevAttrComputeCapabilityMinor);
   if (major >= kLeastMajor) return std::nullopt;
   return fmt::format("the CUDA device has compute capability {}.{}; the kernels need {}.0", major,
                      minor, kLeastMajor);

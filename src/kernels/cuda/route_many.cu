@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/backends.h"
 #include "kernels/cuda/check.h"
-#include "kernels/cuda/route_token.cuh"
+#include "kernels/cuda/route_outputs.cuh"
 
 // A warp a token, and what tokens tell each other in the workspace. Losses are summed by a warp an
 // expert, which reads all picks in the order of tokens.

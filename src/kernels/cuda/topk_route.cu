@@ -8,6 +8,7 @@
 #include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/route_cluster.cuh"
 #include "kernels/cuda/route_many.h"
+#include "kernels/cuda/route_outputs.cuh"
 
 // One cluster of blocks routes a decode batch of up to 64 tokens: the sets of the pricing rule are
 // bits in its shared memory, and one thread an expert sums losses in token order. Larger batches,

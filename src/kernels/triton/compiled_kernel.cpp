@@ -56,14 +56,8 @@ const Functions& functions() {
 
 std::optional<std::string> problem() {
   if (auto reason = device_problem()) return reason;
-  int device = 0;
-  int major = 0;
-  int minor = 0;
-  cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-              "cudaDeviceGetAttribute");
-  cuda::check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
-              "cudaDeviceGetAttribute");
+  const int major = cuda::device_attribute(cudaDevAttrComputeCapabilityMajor);
+  const int minor = cuda::device_attribute(cudaDevAttrComputeCapabilityMinor);
   if (major == 9 && minor == 0) return std::nullopt;
   return fmt::format(
       "the Triton kernels are compiled for compute capability 9.0, the CUDA device has {}.{}; use "
