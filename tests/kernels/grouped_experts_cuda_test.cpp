@@ -218,7 +218,7 @@ TEST(CudaExperts, RefuseWhatTheyCannotRun) {
   refuses([](auto& a) { a.order.first = nullptr; });
   refuses([](auto& a) { a.hidden = static_cast<const float*>(a.hidden) + 1; });
   refuses([](auto& a) { a.bank.shape.experts = 2000; });
-  EXPECT_THROW(grouped_experts(Backend::kTriton, call.args, Stream{nullptr}), PreconditionError);
+  EXPECT_THROW(grouped_experts(Backend::kTriton, call.args, Stream{nullptr}), UsageError);
 }
 
 }  // namespace
