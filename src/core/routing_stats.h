@@ -39,6 +39,7 @@ class KeptMass {
 
 /// What the router did in one decode step: tokens an expert received, by layer.
 struct RoutingStats {
+  std::uint64_t step = 0;  ///< of its decoder, from 0: rotated the tokens of a plan's two shares
   int layers = 0;
   int experts = 0;
   int tokens = 0;

@@ -276,7 +276,7 @@ const DecodeStep& Decoder::step(std::span<const std::uint8_t> bytes, const Routi
   rms_norm_rows(m.x.data(), streams, d, m.final_norm.data(), m.config.norm_eps, m.normed.data());
   m.multiply(m.head, m.normed, m.logits);
   for (int& position : m.positions) ++position;
-  ++m.steps;
+  m.stats.step = m.steps++;
   return m.result;
 }
 

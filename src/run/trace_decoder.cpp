@@ -36,7 +36,7 @@ RoutedStep TraceDecoder::next(const RoutingPlan& plan) {
   }
   stats_.kept_mass = kept.mean();
   stats_.quality_loss = kept.quality_loss();
-  ++steps_;
+  stats_.step = steps_++;
   return {.stats = stats_, .sample = sample};
 }
 

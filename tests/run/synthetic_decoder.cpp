@@ -89,7 +89,7 @@ DecodeStep SyntheticDecoder::step(std::span<const std::uint8_t> bytes, const Rou
   stats_.kept_mass = sum;
   stats_.quality_loss = all.quality_loss();
   for (int s = 0; s < shape_.streams; ++s) predict(s, kept[static_cast<std::size_t>(s)]);
-  ++steps_;
+  stats_.step = steps_++;
   return {.logits = logits_, .stats = stats_, .sample = sample_};
 }
 
