@@ -63,6 +63,11 @@ Calibration calibrate(const ControllerConfig& c) {
   DemandModel model = demand_of(c.calibration, c.router, c.variant);
   const LoadCosts costs(c.costs, largest_batch(c.calibration), c.variant);
   model.price(best.parameters);
+  if (c.price) {
+    best.lambda = *c.price;
+    best.demand = model.at(*c.price, costs);
+    return best;
+  }
   const std::vector<double> slopes = envelope_slopes(c.costs, mean_load(c, model, costs));
 
   // A plain search over few values: no fixed-point iteration between b and lambda, which cycles.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "control/controller.h"
@@ -58,11 +59,12 @@ struct ControllerConfig {
   TthaMode mode = TthaMode::kBoth;
   Targets targets{};
   int layers = 0;
-  RouterSpec router{};          ///< of the model that is controlled
-  int k_min = 1;                ///< each token's k_min best experts are never priced out
-  Seconds step_period{};        ///< a step starts each period; 0 = saturated
-  Seconds tick{0.1};            ///< between two decisions
-  FirstOrderThermal thermal{};  ///< the controller's model, not the plant's
+  RouterSpec router{};            ///< of the model that is controlled
+  int k_min = 1;                  ///< each token's k_min best experts are never priced out
+  std::optional<double> price{};  ///< lambda of STATIC_OPTIMAL; absent: as calibrated
+  Seconds step_period{};          ///< a step starts each period; 0 = saturated
+  Seconds tick{0.1};              ///< between two decisions
+  FirstOrderThermal thermal{};    ///< the controller's model, not the plant's
   SensorLag lag{};
   GuardRails guard{};
   AdapterOptions adapter{};

@@ -18,7 +18,9 @@ namespace thermoe {
 struct MachineDescription {
   std::string device{};
   std::string driver{};    ///< empty where there is none
-  bool simulated = false;  ///< its time is virtual, its watts are made up
+  bool simulated = false;  ///< its watts are made up
+  /// Its time passes by itself and waits for no controller; a simulated machine's is virtual.
+  bool real_time = false;
 };
 
 /// A decode step that was routed, for the machine to run. Views: valid until the next one is asked

@@ -22,6 +22,7 @@ Experiment quick(Experiment e) {
     }
   }
   e.rounds = 1;
+  e.round.reset();
   std::vector<Strategy> kept;
   for (const Strategy s : e.strategies) {
     if (s == Strategy::kBaseline || s == Strategy::kKernelAwareTtha) kept.push_back(s);

@@ -42,10 +42,19 @@ struct PlantSpec {
   double step_noise = 0.0;                ///< relative deviation of a tick's step time
 };
 
+/// The real GPU, where the experiment runs on one.
+struct GpuSpec {
+  /// Charged layers with weights of their own; absent: all. Fewer where memory is short: several
+  /// layers then share one's.
+  std::optional<int> distinct_layers{};
+  Seconds cool_down{30.0};  ///< longest wait before a turn for the first one's temperature
+};
+
 /// Options of the controllers.
 struct ControlSpec {
   TthaMode mode = TthaMode::kBoth;
   int k_min = 1;
+  std::optional<double> price{};  ///< lambda of STATIC_OPTIMAL, instead of a calibrated one
   /// How power sensors lag, as believed: the plant has its own. Absent: as the controller's cost
   /// model says; load_inputs fills them in.
   std::optional<Seconds> sensor_delay{}, sensor_window{};
@@ -58,6 +67,7 @@ struct ChargedAs {
   std::optional<ExpertShape> given{};
 };
 
+enum class MachineKind { kSimulated, kGpu };
 enum class Workload { kStandard, kHighComplexity, kSmallBatch, kLargeBatch };
 
 /// An experiment as a file under experiments/ describes it; docs/experiments.md documents each
@@ -66,6 +76,7 @@ struct Experiment {
   std::string path{};  ///< the file it was read from
   std::string name{};
   std::string description{};
+  MachineKind machine = MachineKind::kSimulated;
   std::string model = "model/thermoe-e128.safetensors";
   TextSpec text{};
   std::optional<TraceSpec> trace{};  ///< in the place of model and text
@@ -77,6 +88,7 @@ struct Experiment {
   Targets targets{};
   std::string cost_model = "data/h100/kernel_cost_model.json";  ///< the controller's
   PlantSpec plant{};
+  GpuSpec gpu{};
   ChargedAs costed_as{};  ///< the layers that the model's are charged as
   std::vector<Disturbance> disturbances{};
   ControlSpec control{};
@@ -85,8 +97,9 @@ struct Experiment {
   int decode_steps_per_tick = 1;  ///< real steps that stand for all steps of a tick
   int warmup_steps = 32;          ///< decoded under BASELINE before time 0, not measured
   int calibration_samples = 64;
-  int kl_every = 1;  ///< decode steps between two samples of KL to BASELINE; 0 = none
-  int rounds = 1;    ///< turns of every strategy
+  int kl_every = 1;            ///< decode steps between two samples of KL to BASELINE; 0 = none
+  int rounds = 1;              ///< turns of every strategy
+  std::optional<int> round{};  ///< only this one of them, from 1: others run apart
   std::uint64_t seed = 1;
 
   /// Time from one step's start to the next; 0 = saturated.

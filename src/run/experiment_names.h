@@ -13,6 +13,7 @@ inline const std::vector<std::string> kWorkloads = {"standard", "high_complexity
 inline const std::vector<std::string> kDisturbances = {"background", "ambient", "sensor_dropout",
                                                        "sensor_freeze", "sensor_nan"};
 inline const std::vector<std::string> kDecoders = {"model", "trace"};
+inline const std::vector<std::string> kMachines = {"simulated", "gpu"};
 inline const std::vector<std::string> kArrivals = {"fixed_rate", "saturated"};
 
 }  // namespace thermoe

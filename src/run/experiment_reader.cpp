@@ -120,6 +120,16 @@ PlantSpec read_plant_spec(JsonObject object) {
   return plant;
 }
 
+GpuSpec read_gpu_spec(JsonObject object) {
+  GpuSpec gpu;
+  if (object.given("distinct_layers")) {
+    gpu.distinct_layers = static_cast<int>(object.integer_or("distinct_layers", 1, 1, 1024));
+  }
+  gpu.cool_down = Seconds(object.number_or("cool_down_s", gpu.cool_down.value, 0.0, 600.0));
+  object.finish();
+  return gpu;
+}
+
 Disturbance read_disturbance(JsonObject object) {
   Disturbance d;
   const std::string kind = object.choice("kind", kDisturbances);
@@ -160,6 +170,7 @@ ControlSpec read_control(JsonObject object) {
                                                  ttha_mode_names()))
                      .value();
   control.k_min = static_cast<int>(object.integer_or("k_min", control.k_min, 1, 1024));
+  control.price = object.optional_number("price", 0.0, 1e6);
   if (const auto s = object.optional_number("sensor_delay_s", 0.0, 1.0)) {
     control.sensor_delay = Seconds(*s);
   }
@@ -214,6 +225,9 @@ void read_run_lengths(JsonObject& object, Experiment& e) {
       static_cast<int>(object.integer_or("calibration_samples", e.calibration_samples, 1, 10000));
   e.kl_every = static_cast<int>(object.integer_or("kl_every", e.kl_every, 0, 100000));
   e.rounds = static_cast<int>(object.integer_or("rounds", e.rounds, 1, 100));
+  if (object.given("round")) {
+    e.round = static_cast<int>(object.integer_or("round", 1, 1, e.rounds));
+  }
   e.seed = static_cast<std::uint64_t>(object.integer_or("seed", 1, 0, INT64_MAX));
 }
 
@@ -232,6 +246,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
     throw FormatError(path, "/name", "names the run's folder: must not be empty or hold a slash");
   }
   e.description = object.string_or("description", "");
+  e.machine = choose(object, "machine", e.machine, kMachines);
   e.model = object.string_or("model", e.model);
   if (object.given("text")) read_text(object.object("text"), e.text);
   e.strategies = read_strategies(object);
@@ -243,6 +258,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   if (object.given("targets")) e.targets = read_targets(object.object("targets"));
   e.cost_model = object.string_or("cost_model", e.cost_model);
   if (object.given("plant")) e.plant = read_plant_spec(object.object("plant"));
+  if (object.given("gpu")) e.gpu = read_gpu_spec(object.object("gpu"));
   if (object.given("costed_as")) e.costed_as = read_charged(object, json["costed_as"]);
   e.disturbances = read_disturbances(object);
   if (object.given("control")) e.control = read_control(object.object("control"));

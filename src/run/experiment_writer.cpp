@@ -48,6 +48,12 @@ json plant_json(const PlantSpec& plant) {
   return out;
 }
 
+json gpu_json(const GpuSpec& gpu) {
+  json out = {{"cool_down_s", gpu.cool_down.value}};
+  if (gpu.distinct_layers) out["distinct_layers"] = *gpu.distinct_layers;
+  return out;
+}
+
 }  // namespace
 
 nlohmann::json to_json(const Experiment& e) {
@@ -62,6 +68,7 @@ nlohmann::json to_json(const Experiment& e) {
       {"schema", 1},
       {"name", e.name},
       {"description", e.description},
+      {"machine", kMachines[static_cast<std::size_t>(e.machine)]},
       {"decoder", kDecoders[e.trace ? 1 : 0]},
       {"strategies", strategies},
       {"arrival", arrival},
@@ -70,6 +77,7 @@ nlohmann::json to_json(const Experiment& e) {
       {"targets", targets_json(e.targets)},
       {"cost_model", e.cost_model},
       {"plant", plant_json(e.plant)},
+      {"gpu", gpu_json(e.gpu)},
       {"costed_as", e.costed_as.given ? json(to_json(*e.costed_as.given)) : json(e.costed_as.name)},
       {"disturbances", disturbances},
       {"control",
@@ -90,6 +98,8 @@ nlohmann::json to_json(const Experiment& e) {
       {"rounds", e.rounds},
       {"seed", e.seed}};
   json& control = out["control"];
+  if (e.control.price) control["price"] = *e.control.price;
+  if (e.round) out["round"] = *e.round;
   if (const auto& s = e.control.sensor_delay) control["sensor_delay_s"] = s->value;
   if (const auto& s = e.control.sensor_window) control["sensor_window_s"] = s->value;
   if (e.trace) {

@@ -59,6 +59,7 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   config.layers = baseline.layers();
   config.router = decoder.router();
   config.k_min = e.control.k_min;
+  config.price = e.control.price;
   config.step_period = e.step_period();
   config.tick = e.tick;
   if (inputs.costs.has_thermal() || e.targets.temperature) config.thermal = inputs.costs.thermal();
@@ -109,7 +110,8 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
   const RoutingPlan baseline = services.decoder.baseline();
   const StepCost costs = inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch,
                                                 layer_repeat(inputs, baseline.layers()));
-  const std::vector<Turn> turns = schedule(e.rounds, e.strategies, e.seed);
+  std::vector<Turn> turns = schedule(e.rounds, e.strategies, e.seed);
+  if (e.round) std::erase_if(turns, [&](const Turn& turn) { return turn.round + 1 != *e.round; });
 
   MetricsLogger logger(folder, baseline.layers(), baseline.experts());
   ControllerConfig config =

@@ -61,25 +61,18 @@ StrategyRun::StrategyRun(const Turn& turn, const StrategyStages& stages)
 
 std::optional<StrategySummary> StrategyRun::run() {
   warm_up();
-  monitor_.poll();
-  metrics_ = metrics_before_start();
+  begin_control();
   const auto ticks = static_cast<int>(std::lround(experiment_.duration / experiment_.tick));
   for (int tick = 0; tick < ticks; ++tick) {
-    const Snapshot snapshot = monitor_.latest();
-    const StepCost costs = costs_now(snapshot);
-    const Decision decision = stages_.controller.decide({.now = now(),
-                                                         .snapshot = snapshot,
-                                                         .stats = step_->stats,
-                                                         .sample = step_->sample,
-                                                         .metrics = metrics_,
-                                                         .costs = costs});
-    put_in_force(decision);
+    const Seconds end = (tick + 1) * experiment_.tick;
+    if (now() >= end) continue;  // the one before took its time too
+    if (tick > 0) decide();
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, now());
     qualities_.clear();
-    const TickReport ran = stages_.machine.run_tick(
-        (tick + 1) * experiment_.tick, decision.step_period, [this] { return decode(); });
+    const TickReport ran =
+        stages_.machine.run_tick(end, newest_.decision.step_period, [this] { return decode(); });
     if (ran.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
-    monitor_.poll();
+    if (!aside_) monitor_.poll();
     const StepQuality quality = mean_quality(qualities_);
     metrics_ = {.at = now(),
                 .tick = experiment_.tick,
@@ -112,20 +105,64 @@ void StrategyRun::warm_up() {
   }
 }
 
-// A slow or dead controller costs quality of control, and no cap.
-void StrategyRun::put_in_force(const Decision& decision) {
+// The first decision is there before time begins, on any machine.
+void StrategyRun::begin_control() {
+  monitor_.poll();
+  metrics_ = metrics_before_start();
+  decide();
+  if (!stages_.inputs.machine.real_time) return;
+  monitor_.start();
+  aside_.emplace(stages_.controller);
+}
+
+// Where time does not wait, the decision is put in force once it is there, between two steps.
+void StrategyRun::decide() {
+  const Snapshot snapshot = monitor_.latest();
+  const StepCost costs = costs_now(snapshot);
+  const Observation observation{.now = now(),
+                                .snapshot = snapshot,
+                                .stats = step_->stats,
+                                .sample = step_->sample,
+                                .metrics = metrics_,
+                                .costs = costs};
+  if (!aside_) {
+    Decision decision = stages_.controller.decide(observation);
+    put_in_force({std::move(decision), stages_.controller.state()});
+    return;
+  }
+  look_in();
+  if (!aside_->ask(observation)) ++late_decisions_;
+}
+
+void StrategyRun::look_in() {
+  if (std::optional<Decided> decided = aside_->take()) {
+    put_in_force(std::move(*decided));
+  } else if (!safe_in_force_ && outlived()) {
+    put_in_force(std::move(newest_));
+  }
+}
+
+bool StrategyRun::outlived() const {
   constexpr Seconds kSlack{1e-9};  // ticks are sums of 0.1 s
-  const bool outlived = decision.valid_until && now() + kSlack >= *decision.valid_until;
-  plans_.publish(outlived ? stages_.safe.plan : decision.plan);
-  control_ = stages_.controller.state();
-  if (!outlived) return;
+  const std::optional<Seconds>& until = newest_.decision.valid_until;
+  return until && now() + kSlack >= *until;
+}
+
+// A slow or dead controller costs quality of control, and no cap.
+void StrategyRun::put_in_force(Decided decided) {
+  newest_ = std::move(decided);
+  safe_in_force_ = outlived();
+  plans_.publish(safe_in_force_ ? stages_.safe.plan : newest_.decision.plan);
+  control_ = newest_.state;
+  if (!safe_in_force_) return;
   control_ = {
       .plan = stages_.safe.kind,
       .fallback = fmt::format("{}: no decision followed the one that was valid until {:.1f} s",
-                              to_string(stages_.safe.kind), decision.valid_until->value)};
+                              to_string(stages_.safe.kind), newest_.decision.valid_until->value)};
 }
 
 StepLoads StrategyRun::decode() {
+  if (aside_) look_in();
   plan_ = &plans_.acquire();
   const RoutedStep step = stages_.decoder.next(*plan_);
   step_.emplace(step);

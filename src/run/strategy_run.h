@@ -13,6 +13,7 @@
 #include "report/metrics_logger.h"
 #include "report/strategy_recorder.h"
 #include "run/baseline_reference.h"
+#include "run/control_thread.h"
 #include "run/experiment_inputs.h"
 #include "run/progress.h"
 #include "run/schedule.h"
@@ -47,7 +48,11 @@ class StrategyRun {
 
  private:
   void warm_up();
-  void put_in_force(const Decision& decision);
+  void begin_control();
+  void decide();
+  void look_in();
+  bool outlived() const;
+  void put_in_force(Decided decided);
   StepLoads decode();
   StepQuality quality_of(const RoutedStep& step);
   StepCost costs_now(const Snapshot& snapshot) const;
@@ -62,7 +67,9 @@ class StrategyRun {
   const Experiment& experiment_;
   GpuSystemMonitor monitor_;
   PlanBuffer plans_;
-  ControllerState control_{};  // behind the newest plan
+  Decided newest_{};            // of the controller
+  bool safe_in_force_ = false;  // in its place
+  ControllerState control_{};   // behind the newest plan
   StrategyRecorder recorder_;
   TextPieces pieces_{};
   std::optional<RoutedStep> step_{};      // the newest
@@ -71,7 +78,9 @@ class StrategyRun {
   const RoutingPlan* plan_ = nullptr;     // of the newest
   std::vector<StepQuality> qualities_{};  // of the tick's steps
   int extrapolated_ticks_ = 0;
+  int late_decisions_ = 0;  // ticks that found the controller still busy
   std::string fallback_{};
+  std::optional<ControlThread> aside_{};  // last: where time does not wait for the controller
 };
 
 }  // namespace thermoe

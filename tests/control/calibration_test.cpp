@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "control/plan_writer.h"
+#include "control/safe_plan.h"
 #include "loop_fixture.h"
 
 namespace thermoe {
@@ -98,6 +99,19 @@ TEST(Calibration, IsTheBestOfAllThatItMayTry) {
     biased += expected.biased;
   }
   EXPECT_GT(biased, 0) << "the case must need a bias somewhere";
+}
+
+TEST(Calibration, TakesAPriceThatIsGivenAndReachesForNoTarget) {
+  ControllerConfig config = mixed_config(1.0);
+  config.price = 0.25;
+  const Calibration given = calibrate(config);
+  EXPECT_EQ(given.lambda, 0.25);
+  EXPECT_TRUE(given.parameters.bias.empty());
+  const Demand demand = routed(config, static_plan(config, given));
+  EXPECT_NEAR(given.demand.cost.energy.value, demand.cost.energy.value,
+              1e-6 * demand.cost.energy.value);
+  config.price = 0.0;
+  EXPECT_GT(calibrate(config).demand.active, given.demand.active);
 }
 
 TEST(Calibration, PutsTheBiasOnTheExpertsOfMoreJoulesPerToken) {

@@ -39,7 +39,7 @@ TEST(Experiment, AnEmptyObjectIsTheDefaultExperiment) {
 
 TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
   const std::string text = R"({
-    "name": "all", "description": "d", "decoder": "model", "model": "m.safetensors",
+    "name": "all", "description": "d", "machine": "gpu", "decoder": "model", "model": "m.safetensors",
     "text": {"file": "a", "index": "b", "calibration": "c", "calibration_index": "d", "context": 64},
     "strategies": ["REDUCED_K", "BASELINE"], "batch": 8, "arrival": {"kind": "saturated"},
     "workload": "high_complexity", "expert_type": "mixed",
@@ -53,12 +53,13 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
       {"kind": "sensor_dropout", "from_s": 1, "to_s": 2},
       {"kind": "sensor_freeze", "from_s": 1, "to_s": 2},
       {"kind": "sensor_nan", "from_s": 1, "to_s": 2}],
-    "control": {"mode": "adapter_only", "k_min": 2, "sensor_delay_s": 0.25,
+    "gpu": {"distinct_layers": 12, "cool_down_s": 5},
+    "control": {"mode": "adapter_only", "k_min": 2, "price": 0.125, "sensor_delay_s": 0.25,
                 "sensor_window_s": 0.05, "bias_clamp": 0.2, "max_quality_loss": 0.5,
                 "fallback": "baseline", "stale_after_s": 2.5, "recover_after_s": 4,
                 "valid_ticks": 5},
     "duration_s": 30, "tick_s": 0.2, "decode_steps_per_tick": 3, "warmup_steps": 5,
-    "calibration_samples": 7, "kl_every": 2, "rounds": 3, "seed": 42})";
+    "calibration_samples": 7, "kl_every": 2, "rounds": 3, "round": 2, "seed": 42})";
   const Experiment e = parse(text);
   EXPECT_EQ(e.step_period(), Seconds(0));
   EXPECT_NEAR(e.targets.step_time->value, 0.0075, 1e-12);

@@ -79,6 +79,15 @@ TEST_F(Rounds, RepeatTheTextWithOtherNoiseAndAreSummarisedOneByOne) {
   EXPECT_NEAR(again->low, 0.0, 1e-9) << "against the first round's, which later ones leave alone";
   EXPECT_NEAR(again->high, 0.0, 1e-9);
 
+  memory_ = {};
+  const RunResult second = run(experiment(changes + R"(3, "round": 2})"));
+  EXPECT_EQ(second.summary.strategies.size(), 2U);
+  EXPECT_EQ(column("KERNEL_AWARE_TTHA #2", Metric::kKl).size(), 200U);
+  EXPECT_NEAR(*named(second, "BASELINE #2").kl_to_baseline, 0.0, 1e-6)
+      << "to a BASELINE pass without a machine";
+
+  memory_ = {};
+  run(experiment(changes + "3}"));
   const std::vector<double> first = column("KERNEL_AWARE_TTHA", Metric::kPower);
   memory_ = {};
   run(experiment(changes + "1}"));
