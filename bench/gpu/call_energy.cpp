@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "core/clock.h"
-#include "kernels/cuda/check.h"
 
 namespace thermoe::bench {
 namespace {
@@ -40,7 +39,7 @@ class CounterEdges {
 }  // namespace
 
 std::optional<CallEnergy> call_energy(const GraphChain& chain, Seconds window, GpuMeter& meter,
-                                      cudaStream_t stream) {
+                                      Stream stream) {
   const double replay_us = time_replays(chain, 1, stream).front() * chain.calls();
   const int batch = std::max(1, static_cast<int>(std::lround(kBatch / replay_us)));
   const SteadyClock clock;

@@ -12,6 +12,6 @@ namespace thermoe::bench {
 /// pause, and counts between two moments at which the counter was seen to move, at least `window`
 /// apart. Nothing where there is no counter, or it stands still.
 std::optional<CallEnergy> call_energy(const GraphChain& chain, Seconds window, GpuMeter& meter,
-                                      cudaStream_t stream);
+                                      Stream stream);
 
 }  // namespace thermoe::bench

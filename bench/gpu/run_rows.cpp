@@ -3,28 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <numeric>
 #include <random>
 
 #include "call_energy.h"
 #include "core/errors.h"
 #include "graph_chain.h"
-#include "kernels/cuda/check.h"
+#include "kernels/device_memory.h"
+#include "kernels/device_stream.h"
 
 namespace thermoe::bench {
 namespace {
-
-struct DestroyStream {
-  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
-};
-using OwnStream = std::unique_ptr<CUstream_st, DestroyStream>;
-
-OwnStream new_stream() {
-  cudaStream_t stream = nullptr;
-  cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
-  return OwnStream(stream);
-}
 
 /// A row with its graph. `work` owns the memory that the graph reads and writes.
 struct ReadyRow {
@@ -33,11 +22,11 @@ struct ReadyRow {
   RowResult* result;
 };
 
-ReadyRow make_ready(RowResult& result, cudaStream_t stream) {
+ReadyRow make_ready(RowResult& result, Stream stream) {
   Work work = result.row.prepare();
-  cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // its data is there
-  work.enqueue(0, Stream{stream});  // what cannot run says so here, outside a capture
-  cuda::check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  synchronise(Stream{nullptr});  // its data is there
+  work.enqueue(0, stream);       // what cannot run says so here, outside a capture
+  synchronise(stream);
   result.bytes = work.bytes;
   GraphChain chain = long_chain(work.enqueue, result.row.least_calls, stream);
   result.calls = chain.calls();
@@ -45,8 +34,7 @@ ReadyRow make_ready(RowResult& result, cudaStream_t stream) {
 }
 
 /// One row that this build cannot run should not cost the others their figures.
-std::vector<ReadyRow> make_all_ready(RunResult& run, cudaStream_t stream,
-                                     const std::atomic<bool>& stop) {
+std::vector<ReadyRow> make_all_ready(RunResult& run, Stream stream, const std::atomic<bool>& stop) {
   std::vector<ReadyRow> ready;
   for (RowResult& result : run.rows) {
     if (stop) break;
@@ -59,8 +47,7 @@ std::vector<ReadyRow> make_all_ready(RunResult& run, cudaStream_t stream,
   return ready;
 }
 
-void time_row(const ReadyRow& row, int replays, GpuMeter& meter, RunResult& run,
-              cudaStream_t stream) {
+void time_row(const ReadyRow& row, int replays, GpuMeter& meter, RunResult& run, Stream stream) {
   row.chain.replay(stream);
   const auto read_clocks = [&] {
     const GpuReading reading = meter.read(false);
@@ -83,10 +70,10 @@ RunResult timed(const RunResult& run) {
 RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuMeter& meter,
                    const std::atomic<bool>& stop,
                    const std::function<void(const RunResult&)>& progress) {
-  const OwnStream stream = new_stream();
+  const DeviceStream stream;
   RunResult run;
   for (const Row& row : rows) run.rows.push_back({.row = row});
-  const std::vector<ReadyRow> ready = make_all_ready(run, stream.get(), stop);
+  const std::vector<ReadyRow> ready = make_all_ready(run, stream, stop);
 
   std::vector<std::size_t> order(ready.size());
   std::iota(order.begin(), order.end(), 0U);
@@ -95,7 +82,7 @@ RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuM
     std::shuffle(order.begin(), order.end(), random);
     for (const std::size_t i : order) {
       if (stop) break;
-      time_row(ready[i], options.replays, meter, run, stream.get());
+      time_row(ready[i], options.replays, meter, run, stream);
     }
     progress(timed(run));
   }
@@ -103,7 +90,7 @@ RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuM
     for (const ReadyRow& row : ready) {
       if (stop) break;
       if (!std::regex_search(name_of(row.result->row), options.energy_rows)) continue;
-      row.result->energy = call_energy(row.chain, *options.energy_window, meter, stream.get());
+      row.result->energy = call_energy(row.chain, *options.energy_window, meter, stream);
     }
   }
   run.complete = !stop;
@@ -111,12 +98,12 @@ RunResult run_rows(const std::vector<Row>& rows, const RunOptions& options, GpuM
 }
 
 void call_rows(const std::vector<Row>& rows, int calls) {
-  const OwnStream stream = new_stream();
+  const DeviceStream stream;
   for (const Row& row : rows) {
     const Work work = row.prepare();
-    cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-    for (int call = 0; call < calls; ++call) work.enqueue(call, Stream{stream.get()});
-    cuda::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+    synchronise(Stream{nullptr});
+    for (int call = 0; call < calls; ++call) work.enqueue(call, stream);
+    synchronise(stream);
   }
 }
 

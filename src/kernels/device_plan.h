@@ -30,6 +30,8 @@ class DevicePlan {
 
   /// Of the plan on the device; for ops of Backend::kCuda and kTriton only.
   PlanLayerView view(int layer) const;
+  /// On the device too: says which version a replay read.
+  const PlanHeader* header() const;
 
  private:
   struct Impl;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands for the CUDA backends in a program that was built without them.
 #include "kernels/cuda/backends.h"
+#include "kernels/device_description.h"
+#include "kernels/device_event.h"
+#include "kernels/device_graph.h"
 #include "kernels/device_memory.h"
-#include "kernels/device_plan.h"
+#include "kernels/device_stream.h"
+#include "kernels/pinned_memory.h"
 
 namespace thermoe {
 namespace {
@@ -26,11 +30,24 @@ void copy_to_device(void*, std::span<const std::byte>, Stream) { throw UsageErro
 void copy_to_host(std::span<std::byte>, const void*, Stream) { throw UsageError(kAbsent); }
 void synchronise(Stream) { throw UsageError(kAbsent); }
 
-struct DevicePlan::Impl {};
-DevicePlan::DevicePlan(int, int) { throw UsageError(kAbsent); }
-DevicePlan::~DevicePlan() = default;
-bool DevicePlan::update(const RoutingPlan&, Stream) { throw UsageError(kAbsent); }
-PlanLayerView DevicePlan::view(int) const { throw UsageError(kAbsent); }
+DeviceDescription describe_device() { throw UsageError(kAbsent); }
+
+DeviceStream::DeviceStream() { throw UsageError(kAbsent); }
+void DeviceStream::Destroy::operator()(void*) const {}
+
+DeviceEvent::DeviceEvent() { throw UsageError(kAbsent); }
+void DeviceEvent::Destroy::operator()(void*) const {}
+void DeviceEvent::record(Stream) { throw UsageError(kAbsent); }
+bool DeviceEvent::passed() const { throw UsageError(kAbsent); }
+void DeviceEvent::wait() const { throw UsageError(kAbsent); }
+Seconds DeviceEvent::since(const DeviceEvent&) const { throw UsageError(kAbsent); }
+
+DeviceGraph::DeviceGraph(Stream, const std::function<void(Stream)>&) { throw UsageError(kAbsent); }
+void DeviceGraph::Destroy::operator()(void*) const {}
+void DeviceGraph::launch(Stream) const { throw UsageError(kAbsent); }
+
+PinnedMemory::PinnedMemory(std::size_t bytes) : size_(bytes) { throw UsageError(kAbsent); }
+void PinnedMemory::Free::operator()(std::byte*) const {}
 
 namespace cuda {
 

@@ -18,6 +18,11 @@ inline void check(cudaError_t result, const char* call) {
 /// After a launch: its own failure, not the kernel's, which shows later.
 inline void check_launch(const char* kernel) { check(cudaGetLastError(), kernel); }
 
+/// Throws UsageError where `device_problem` has a reason.
+inline void expect_device() {
+  if (const auto problem = device_problem()) throw UsageError(*problem);
+}
+
 /// Of the current device.
 inline int device_attribute(cudaDeviceAttr attribute) {
   int device = 0;

@@ -36,7 +36,7 @@ std::optional<std::string> device_problem() {
 
 DeviceMemory::DeviceMemory(std::size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
-  if (const auto problem = device_problem()) throw UsageError(*problem);
+  cuda::expect_device();
   void* data = nullptr;
   cuda::check(cudaMalloc(&data, bytes), "cudaMalloc");
   data_ = static_cast<std::byte*>(data);
