@@ -42,7 +42,11 @@ struct RunOptions {
   bool force = false;
   std::optional<std::uint64_t> seed{};
   std::vector<std::string> strategies{};
-  std::optional<double> power_cap{};
+  std::optional<double> power_cap{}, temperature_cap{}, step_cap{}, price{};
+  std::optional<std::string> machine{};
+  std::optional<std::string> cost_model{};
+  std::optional<int> round{};
+  bool calibrate = false;
   std::string kernels{to_string(Backend::kCpu)};
   bool quick = false;
   bool json = false;
@@ -57,12 +61,44 @@ Strategy parse_strategy(const std::string& name) {
                                near ? fmt::format("; did you mean {}?", *near) : ""));
 }
 
+void apply_target_flags(const RunOptions& options, Targets& targets) {
+  if (options.power_cap) targets.power = Watts(*options.power_cap);
+  if (options.temperature_cap) targets.temperature = Celsius(*options.temperature_cap);
+  if (options.step_cap) targets.step_time = Seconds(1e-3 * *options.step_cap);
+}
+
+void apply_machine_flags(const RunOptions& options, Experiment& e) {
+  if (options.machine) {
+    e.machine = *options.machine == "gpu" ? MachineKind::kGpu : MachineKind::kSimulated;
+  }
+  if (options.cost_model) e.cost_model = *options.cost_model;
+  if (options.calibrate && e.machine != MachineKind::kGpu) {
+    throw UsageError(fmt::format(
+        "--calibrate: {} runs on the simulated machine, whose costs are read from a file; leave it "
+        "out, or run on a GPU with --machine gpu",
+        e.name));
+  }
+  if (options.calibrate && options.cost_model) {
+    throw UsageError("--calibrate and --cost-model: say where costs come from in one way only");
+  }
+  e.gpu.calibrate = options.calibrate || (e.gpu.calibrate && !options.cost_model);
+  if (options.round && *options.round > e.rounds) {
+    throw UsageError(
+        fmt::format("--round {}: {} has {} round{}; give one of them, or raise its "
+                    "\"rounds\"",
+                    *options.round, e.name, e.rounds, e.rounds == 1 ? "" : "s"));
+  }
+  if (options.round) e.round = options.round;
+}
+
 /// The experiment file with the flags applied.
 Experiment chosen_experiment(const RunOptions& options) {
   Experiment e = read_experiment(options.file);
   if (options.quick) e = quick(e);
   if (options.seed) e.seed = *options.seed;
-  if (options.power_cap) e.targets.power = Watts(*options.power_cap);
+  if (options.price) e.control.price = options.price;
+  apply_target_flags(options, e.targets);
+  apply_machine_flags(options, e);
   if (!options.strategies.empty()) {
     e.strategies.clear();
     for (const std::string& name : options.strategies) {
@@ -192,6 +228,29 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
       ->allow_extra_args(false);
   command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
       ->check(real_number(1.0, 1e5));
+  command
+      ->add_option("--temperature-cap", options->temperature_cap,
+                   "Target of the die's temperature in degrees C instead of the file's")
+      ->check(real_number(1.0, 150.0));
+  command
+      ->add_option("--step-cap", options->step_cap,
+                   "Target of a decode step's time in ms instead of the file's")
+      ->check(real_number(1e-3, 1e6));
+  command
+      ->add_option("--price", options->price,
+                   "lambda of STATIC_OPTIMAL's plan, instead of a calibrated one")
+      ->check(real_number(0.0, 1e6));
+  command
+      ->add_option("--machine", options->machine,
+                   "What burns the watts: simulated, or gpu, this machine's (docs/gpu.md)")
+      ->check(CLI::IsMember({"simulated", "gpu"}));
+  command->add_flag(
+      "--calibrate", options->calibrate,
+      "On a GPU: measure the costs of this load first, in at most 90 s, and use them");
+  command->add_option("--cost-model", options->cost_model,
+                      "What the controller believes, instead of the file's");
+  command->add_option("--round", options->round, "Only this one of the experiment's rounds, from 1")
+      ->check(whole_number(1));
   add_kernels_option(*command, options->kernels)->capture_default_str();
   command->add_flag("--quick", options->quick,
                     "At most 60 s of virtual time, BASELINE and KERNEL_AWARE_TTHA only");

@@ -69,12 +69,8 @@ void check_router(const ExperimentInputs& inputs, int experts, int k) {
                          "numbers",
                          shape.name, shape.experts, shape.top_k, experts, k));
   check_length(e);
-  // Both cost models must know this shape, these types and this batch: they throw, naming their
-  // file.
-  inputs.costs.step_cost(shape, inputs.dtypes, e.batch, 1.0);
-  for (const std::string& dtype : inputs.dtypes) {
-    inputs.plant_costs.layer(shape, dtype, e.batch, shape.top_k);
-  }
+  const bool calibrated = e.machine == MachineKind::kGpu && e.gpu.calibrate;
+  if (!calibrated) check_costs(inputs);
 }
 
 }  // namespace
@@ -91,6 +87,15 @@ void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) 
 void check_experiment(const ExperimentInputs& inputs) {
   const RouterLogits& trace = inputs.trace.value();
   check_router(inputs, trace.spec.experts, trace.spec.k);
+}
+
+void check_costs(const ExperimentInputs& inputs) {
+  const Experiment& e = inputs.experiment;
+  inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch, 1.0);
+  if (e.machine == MachineKind::kGpu) return;
+  for (const std::string& dtype : inputs.dtypes) {
+    inputs.plant_costs.layer(inputs.shape, dtype, e.batch, inputs.shape.top_k);
+  }
 }
 
 }  // namespace thermoe

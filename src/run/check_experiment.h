@@ -11,5 +11,8 @@ namespace thermoe {
 void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model);
 /// The same for a recorded router.
 void check_experiment(const ExperimentInputs& inputs);
+/// The part of both that a run which calibrates leaves until its costs are there: whether the cost
+/// models know the shape, the types and the batch. Throws UsageError naming their file.
+void check_costs(const ExperimentInputs& inputs);
 
 }  // namespace thermoe

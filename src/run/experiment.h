@@ -47,6 +47,7 @@ struct GpuSpec {
   /// Charged layers with weights of their own; absent: all. Fewer where memory is short: several
   /// layers then share one's.
   std::optional<int> distinct_layers{};
+  bool calibrate = false;   ///< measure the costs of this load first, instead of reading a file's
   Seconds cool_down{30.0};  ///< longest wait before a turn for the first one's temperature
 };
 

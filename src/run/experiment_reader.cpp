@@ -125,6 +125,7 @@ GpuSpec read_gpu_spec(JsonObject object) {
   if (object.given("distinct_layers")) {
     gpu.distinct_layers = static_cast<int>(object.integer_or("distinct_layers", 1, 1, 1024));
   }
+  gpu.calibrate = object.boolean_or("calibrate", gpu.calibrate);
   gpu.cool_down = Seconds(object.number_or("cool_down_s", gpu.cool_down.value, 0.0, 600.0));
   object.finish();
   return gpu;

@@ -49,7 +49,7 @@ json plant_json(const PlantSpec& plant) {
 }
 
 json gpu_json(const GpuSpec& gpu) {
-  json out = {{"cool_down_s", gpu.cool_down.value}};
+  json out = {{"calibrate", gpu.calibrate}, {"cool_down_s", gpu.cool_down.value}};
   if (gpu.distinct_layers) out["distinct_layers"] = *gpu.distinct_layers;
   return out;
 }

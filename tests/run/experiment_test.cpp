@@ -53,7 +53,7 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
       {"kind": "sensor_dropout", "from_s": 1, "to_s": 2},
       {"kind": "sensor_freeze", "from_s": 1, "to_s": 2},
       {"kind": "sensor_nan", "from_s": 1, "to_s": 2}],
-    "gpu": {"distinct_layers": 12, "cool_down_s": 5},
+    "gpu": {"calibrate": true, "distinct_layers": 12, "cool_down_s": 5},
     "control": {"mode": "adapter_only", "k_min": 2, "price": 0.125, "sensor_delay_s": 0.25,
                 "sensor_window_s": 0.05, "bias_clamp": 0.2, "max_quality_loss": 0.5,
                 "fallback": "baseline", "stale_after_s": 2.5, "recover_after_s": 4,

@@ -13,7 +13,9 @@
 namespace thermoe {
 namespace {
 
-const std::string kShort = R"({"duration_s": 3, "calibration_samples": 4, "warmup_steps": 8})";
+// Those for a real GPU run on the simulated one too: that is what predicts them.
+const std::string kShort = R"({"machine": "simulated", "rounds": 1, "decode_steps_per_tick": 1,
+                               "duration_s": 3, "calibration_samples": 4, "warmup_steps": 8})";
 
 struct Shipped {
   const char* name;
@@ -63,12 +65,16 @@ TEST_P(ShippedExperiments, RunToAWholeSummaryWithTheirDisturbances) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ShippedExperiments,
-                         testing::Values(Shipped{"demo", 3}, Shipped{"hold_temperature", 3},
-                                         Shipped{"hold_latency", 3}, Shipped{"several_targets", 3},
-                                         Shipped{"sensor_faults", 21}, Shipped{"saturated", 3},
-                                         Shipped{"dual_only", 3}, Shipped{"adapter_only", 3},
-                                         Shipped{"trace", 3}));
+INSTANTIATE_TEST_SUITE_P(
+    All, ShippedExperiments,
+    testing::Values(Shipped{"demo", 3}, Shipped{"hold_temperature", 3}, Shipped{"hold_latency", 3},
+                    Shipped{"several_targets", 3}, Shipped{"sensor_faults", 21},
+                    Shipped{"saturated", 3}, Shipped{"dual_only", 3}, Shipped{"adapter_only", 3},
+                    Shipped{"trace", 3}, Shipped{"gpu_cap", 3}, Shipped{"gpu_cap_adapter", 3},
+                    Shipped{"gpu_trace", 3}, Shipped{"gpu_temperature", 3},
+                    Shipped{"gpu_latency", 3}, Shipped{"gpu_saturated", 3},
+                    Shipped{"gpu_quantized", 3}, Shipped{"gpu_high_complexity", 3},
+                    Shipped{"gpu_small_batch", 3}, Shipped{"gpu_large_batch", 3}));
 
 class Variations : public ExperimentRun, public testing::WithParamInterface<const char*> {};
 
