@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 #include <thread>
 
 #include "core/clock.h"
@@ -20,6 +18,7 @@ struct StepTally {
   Seconds busy{};               ///< sum of their times on the device
   Seconds from{}, to{};         ///< start of the first, end of the last
   Seconds spacing{};            ///< sum of the times from the start before to each one's start
+  std::uint64_t spaced = 0;     ///< that had a start before: all but the first after a pause
   std::uint64_t late = 0;       ///< began more than a tenth of the period after their time
   std::uint64_t repeated = 0;   ///< ran what the step before had run: nothing newer was staged
   std::uint64_t compared = 0;   ///< whose picks were compared with the host's
