@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What any op is held against in the same run: how fast memory is read, and what a launch costs.
-#include "device_data.h"
 #include "kernels/cuda/check.h"
+#include "kernels/random_device_data.h"
 #include "rows.h"
 #include "shared_data.h"
 

@@ -3,7 +3,8 @@
 
 #include <memory>
 
-#include "device_data.h"
+#include "kernels/random_device_data.h"
+#include "rotating_sets.h"
 #include "rows.h"
 #include "shared_data.h"
 

@@ -5,8 +5,9 @@
 #include <memory>
 #include <span>
 
-#include "device_data.h"
 #include "expert_ids.h"
+#include "kernels/random_device_data.h"
+#include "kernels/random_expert_bank.h"
 #include "rows.h"
 #include "shared_data.h"
 
@@ -17,47 +18,9 @@ namespace {
 constexpr int kExperts = 128;
 constexpr int kTopk = 8;
 constexpr ExpertLayerShape kShape{.experts = kExperts, .d_model = 2048, .d_ff = 768};
-constexpr std::size_t kMatrix = std::size_t{2048} * 768;  // cells of each of an expert's three
-constexpr int kGroup = 128;
 constexpr int kLayers = 2;  // of 0.3 or 1.2 GB: what a call reads has left L2 when it comes again
 
-/// A layer's experts in one precision, random; the layout of random bits is any layout.
-struct Layer {
-  DeviceMemory weights{};  // words of two bf16, or of 8 nibbles
-  DeviceMemory scales{};   // int4 only
-  ExpertBankView view{};
-};
-using Layers = std::vector<Layer>;
-
-Layer bf16_layer(unsigned seed) {
-  Layer layer{.weights = normal_bf16(3 * kMatrix * kExperts, seed, 0.02F)};
-  const auto matrix = [&](std::size_t which) {
-    return PanelMatrices<std::uint32_t>{
-        .first = layer.weights.as<std::uint32_t>() + which * kMatrix / 2,
-        .stride = 3 * kMatrix / 2};
-  };
-  layer.view = {.shape = kShape, .bf16 = {.gate = matrix(0), .up = matrix(1), .down = matrix(2)}};
-  return layer;
-}
-
-Layer int4_layer(unsigned seed) {
-  Layer layer{.weights = random_words(3 * kMatrix / 8 * kExperts, seed),
-              .scales = normal_f32(3 * kMatrix / kGroup * kExperts, seed, 0.005F)};
-  const auto matrix = [&](std::size_t which, int outputs, int inputs) {
-    return Int4Matrices{.first = {.words = layer.weights.as<std::uint32_t>() + which * kMatrix / 8,
-                                  .scales = layer.scales.as<float>() + which * kMatrix / kGroup,
-                                  .outputs = outputs,
-                                  .inputs = inputs,
-                                  .group = kGroup},
-                        .word_stride = 3 * kMatrix / 8,
-                        .cell_stride = 3 * kMatrix / kGroup};
-  };
-  layer.view = {.shape = kShape,
-                .int4 = {.gate = matrix(0, kShape.d_ff, kShape.d_model),
-                         .up = matrix(1, kShape.d_ff, kShape.d_model),
-                         .down = matrix(2, kShape.d_model, kShape.d_ff)}};
-  return layer;
-}
+using Layers = std::vector<DeviceExpertBank>;
 
 struct Batch {
   int tokens;
@@ -113,7 +76,7 @@ void enqueue(const Data& data, const Batch& b, int call, Stream stream) {
   const auto i = static_cast<std::size_t>(call);
   const Routing& routing = data.routings[i % data.routings.size()];
   grouped_experts(Backend::kCuda,
-                  {.bank = (*data.layers)[i % data.layers->size()].view,
+                  {.bank = (*data.layers)[i % data.layers->size()].view(),
                    .hidden = data.hidden.data(),
                    .hidden_type = FloatType::kBf16,
                    .tokens = b.tokens,
@@ -129,16 +92,16 @@ void enqueue(const Data& data, const Batch& b, int call, Stream stream) {
 }
 
 Row layer_row(const Batch& b, bool int4, const SharedData<Layers>& shared) {
+  const BankPrecisions precisions{.bf16 = !int4, .int4 = int4};
   const auto prepare = [=] {
-    const auto data = make_data(b, shared.get([int4] {
+    const auto data = make_data(b, shared.get([&] {
       Layers layers;
       for (unsigned l = 0; l < kLayers; ++l) {
-        layers.push_back(int4 ? int4_layer(l) : bf16_layer(l));
+        layers.push_back(random_expert_bank(kShape, precisions, l));
       }
       return layers;
     }));
-    const Layer& layer = data->layers->front();
-    const double all = static_cast<double>(layer.weights.size() + layer.scales.size());
+    const auto all = static_cast<double>(random_expert_bank_bytes(kShape, precisions));
     return Work{.enqueue = [=](int call, Stream stream) { enqueue(*data, b, call, stream); },
                 .bytes = all * b.active / kExperts + 2.0 * static_cast<double>(data->out.size())};
   };
@@ -152,7 +115,7 @@ Row layer_row(const Batch& b, bool int4, const SharedData<Layers>& shared) {
                     {"weights", int4 ? "int4" : "bf16"}},
           .impl = "cuda",
           .prepare = prepare};
-  if (int4) row.shape["group"] = kGroup;
+  if (int4) row.shape["group"] = 128;
   return row;
 }
 

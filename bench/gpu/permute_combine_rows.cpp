@@ -5,8 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "device_data.h"
 #include "expert_ids.h"
+#include "kernels/random_device_data.h"
+#include "rotating_sets.h"
 #include "rows.h"
 
 namespace thermoe::bench {

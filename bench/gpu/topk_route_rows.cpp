@@ -9,7 +9,8 @@
 
 #include "core/router_spec.h"
 #include "core/routing_plan.h"
-#include "device_data.h"
+#include "kernels/random_device_data.h"
+#include "rotating_sets.h"
 #include "rows.h"
 
 namespace thermoe::bench {

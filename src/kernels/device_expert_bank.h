@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "kernels/device_memory.h"
@@ -15,6 +16,9 @@ class DeviceExpertBank {
   DeviceExpertBank() = default;
   /// Copies on the default stream what the view of host memory shows. Throws as DeviceMemory does.
   explicit DeviceExpertBank(const ExpertBankView& host);
+  /// Keeps the device memory that the view shows.
+  DeviceExpertBank(std::vector<DeviceMemory> memory, const ExpertBankView& device)
+      : memory_(std::move(memory)), view_(device) {}
 
   /// Of device memory; valid while this object lives, also after it was moved from here.
   const ExpertBankView& view() const { return view_; }

@@ -7,6 +7,7 @@
 #include "kernels/device_memory.h"
 #include "kernels/device_stream.h"
 #include "kernels/pinned_memory.h"
+#include "kernels/random_device_data.h"
 
 namespace thermoe {
 namespace {
@@ -48,6 +49,12 @@ void DeviceGraph::launch(Stream) const { throw UsageError(kAbsent); }
 
 PinnedMemory::PinnedMemory(std::size_t bytes) : size_(bytes) { throw UsageError(kAbsent); }
 void PinnedMemory::Free::operator()(std::byte*) const {}
+
+DeviceMemory normal_f32(std::size_t, unsigned, float) { throw UsageError(kAbsent); }
+DeviceMemory normal_bf16(std::size_t, unsigned, float) { throw UsageError(kAbsent); }
+DeviceMemory normal_f16(std::size_t, unsigned, float) { throw UsageError(kAbsent); }
+DeviceMemory random_words(std::size_t, unsigned) { throw UsageError(kAbsent); }
+DeviceMemory random_nibbles(std::size_t, unsigned) { throw UsageError(kAbsent); }
 
 namespace cuda {
 

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "kernels/device_memory.h"
 
-namespace thermoe::bench {
+namespace thermoe {
 
-/// Made on the device, the same for the same seed. Never zeros: they run faster than data does.
+// Data for measurements: made on the device in the order of the default stream, the same for the
+// same seed. Never zeros: kernels run faster and cooler on them than on data. Throws as
+// DeviceMemory does.
+
 DeviceMemory normal_f32(std::size_t n, unsigned seed, float deviation = 1.0F);
 DeviceMemory normal_bf16(std::size_t n, unsigned seed, float deviation = 1.0F);
 DeviceMemory normal_f16(std::size_t n, unsigned seed, float deviation = 1.0F);
@@ -17,8 +19,4 @@ DeviceMemory random_words(std::size_t n, unsigned seed);
 /// Bytes of 0..15: zero points.
 DeviceMemory random_nibbles(std::size_t n, unsigned seed);
 
-/// How many sets of this size rows rotate through, so that a set has left L2 before it is read
-/// again: together more than four times L2, at least 8, at most `most`.
-int sets_to_rotate(double bytes_per_set, int most = 128);
-
-}  // namespace thermoe::bench
+}  // namespace thermoe

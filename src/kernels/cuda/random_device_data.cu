@@ -2,13 +2,10 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <algorithm>
-#include <cmath>
-
-#include "device_data.h"
 #include "kernels/cuda/check.h"
+#include "kernels/random_device_data.h"
 
-namespace thermoe::bench {
+namespace thermoe {
 namespace {
 
 /// Mixes a seed and an index to 64 bits (splitmix64's finaliser).
@@ -85,14 +82,4 @@ DeviceMemory random_nibbles(std::size_t n, unsigned seed) {
   return words((n + 3) / 4, seed, 0x0f0f0f0fU);
 }
 
-int sets_to_rotate(double bytes_per_set, int most) {
-  int device = 0;
-  int l2 = 0;
-  cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda::check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device),
-              "cudaDeviceGetAttribute");
-  const double sets = std::floor(4.0 * l2 / std::max(bytes_per_set, 1.0)) + 1.0;
-  return static_cast<int>(std::clamp(sets, 8.0, static_cast<double>(most)));
-}
-
-}  // namespace thermoe::bench
+}  // namespace thermoe
