@@ -22,7 +22,10 @@ struct Disturbance {
   Kind kind = Kind::kBackground;
   Seconds from{};
   Seconds to{};
-  Watts power{};                 ///< kBackground
+  Watts power{};  ///< kBackground
+  /// kBackground, in the place of `power`: its share of what lies between idle and power limit,
+  /// which whoever knows the machine turns into `power`.
+  std::optional<double> power_fraction{};
   double bandwidth_share = 0.0;  ///< kBackground, [0, 1)
   Celsius ambient{};             ///< kAmbient
 };

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,10 +11,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 
 #include "core/errors.h"
+#include "core/spawn_program.h"
 #include "core/terminal_text.h"
 #include "core/write_all.h"
 
@@ -28,55 +26,6 @@ constexpr int kSignalled = 128;
 constexpr int kPipefuls = 16;  // a pipe holds 64 KiB, what one read takes
 
 using Time = std::chrono::steady_clock;
-
-/// posix_spawn's settings: the mask and dispositions that the command had without us.
-class Attributes {
- public:
-  explicit Attributes(const sigset_t& mask) {
-    ::posix_spawnattr_init(&raw_);
-    sigset_t ours;  // what main() ignores for itself
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGXFSZ);
-    ::posix_spawnattr_setsigdefault(&raw_, &ours);
-    ::posix_spawnattr_setsigmask(&raw_, &mask);
-    ::posix_spawnattr_setflags(&raw_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  ~Attributes() { ::posix_spawnattr_destroy(&raw_); }
-  Attributes(const Attributes&) = delete;
-  Attributes& operator=(const Attributes&) = delete;
-  const posix_spawnattr_t* get() const { return &raw_; }
-
- private:
-  posix_spawnattr_t raw_{};
-};
-
-class FileActions {
- public:
-  FileActions() { ::posix_spawn_file_actions_init(&raw_); }
-  ~FileActions() { ::posix_spawn_file_actions_destroy(&raw_); }
-  FileActions(const FileActions&) = delete;
-  FileActions& operator=(const FileActions&) = delete;
-  posix_spawn_file_actions_t* get() { return &raw_; }
-
- private:
-  posix_spawn_file_actions_t raw_{};
-};
-
-/// Why posix_spawnp did not find or run `word`.
-std::string why_not_run(const std::string& word, int error) {
-  std::error_code ignored;
-  const bool is_path = word.find('/') != std::string::npos;  // others are looked up in PATH
-  if (error == ENOENT && is_path && std::filesystem::exists(word, ignored)) {
-    return "the interpreter that its first line names is not there";
-  }
-  if (error == ENOENT) return "no such command";
-  if (error == EACCES && is_path && std::filesystem::is_directory(word, ignored)) {
-    return "is a folder";
-  }
-  if (error == EACCES) return "permission denied; is it executable (chmod +x)?";
-  if (error == ENOEXEC) return "neither a program nor a script that begins like #!/bin/sh";
-  return std::strerror(error);
-}
 
 void close_if_open(int& fd) {
   if (fd >= 0) ::close(fd);
@@ -100,28 +49,20 @@ CommandProcess::~CommandProcess() {
 }
 
 void CommandProcess::start(const std::vector<std::string>& words) {
-  FileActions files;
-  std::array<int, 2> theirs{-1, -1};
+  SpawnRequest request{.words = words, .blocked = signals_.mask_before()};
   if (number_ != nullptr) {
-    for (int output = 0; output < 2; ++output) {
+    for (std::size_t output = 0; output < 2; ++output) {
       int ends[2];
       if (::pipe2(ends, O_CLOEXEC) != 0) {
         throw Error(fmt::format("no pipe for the command's output: {}", std::strerror(errno)));
       }
       ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-      passages_[output] = {.from = ends[0], .to = output + 1};
-      theirs[output] = ends[1];
-      ::posix_spawn_file_actions_adddup2(files.get(), ends[1], output + 1);
+      passages_[output] = {.from = ends[0], .to = static_cast<int>(output) + 1};
+      request.descriptors[output + 1] = ends[1];
     }
   }
-  std::vector<char*> arguments;
-  arguments.reserve(words.size() + 1);
-  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  const Attributes attributes(signals_.mask_before());
-  const int error =
-      ::posix_spawnp(&pid_, arguments[0], files.get(), attributes.get(), arguments.data(), environ);
-  for (int& fd : theirs) close_if_open(fd);
+  const int error = spawn_program(request, pid_);
+  for (int& fd : request.descriptors) close_if_open(fd);
   if (error == 0) return;
   for (Passage& passage : passages_) close_if_open(passage.from);
   exit_code_ = error == ENOENT ? kNotFound : kNotExecutable;

@@ -42,7 +42,11 @@ DisturbedTime disturbed_time(const json& d) {
   if (kind == "background") {
     out.name = "other tenant";
     const double share = number(d, "bandwidth_share");
-    out.words = fmt::format("another tenant takes {:g} W", number(d, "power_w"));
+    const double fraction = number(d, "power_fraction");
+    out.words = fraction > 0
+                    ? fmt::format("another tenant takes {:g} % of the watts between idle and limit",
+                                  100 * fraction)
+                    : fmt::format("another tenant takes {:g} W", number(d, "power_w"));
     if (share > 0) out.words += fmt::format(" and {:g} % of the memory bandwidth", 100 * share);
   } else if (kind == "ambient") {
     out.name = "warmer air";

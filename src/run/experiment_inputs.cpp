@@ -24,6 +24,13 @@ SimulatedGpuConfig gpu_of(const Experiment& e) {
   return gpu;
 }
 
+/// What other tenants take, in watts of this GPU.
+void fill_in_watts(std::vector<Disturbance>& disturbances, const SimulatedGpuConfig& gpu) {
+  for (Disturbance& d : disturbances) {
+    if (d.power_fraction) d.power = *d.power_fraction * (gpu.power_limit - gpu.idle_active);
+  }
+}
+
 std::vector<std::string> dtypes_of(ExpertType type) {
   switch (type) {
     case ExpertType::kSimple:
@@ -119,6 +126,7 @@ ExperimentInputs load_inputs(const Experiment& e) {
                           .gpu = std::move(gpu),
                           .dtypes = dtypes_of(e.expert_type)};
   fill_in_lag(inputs);
+  fill_in_watts(inputs.experiment.disturbances, inputs.gpu);
   if (e.trace) {
     load_trace(inputs);
   } else {

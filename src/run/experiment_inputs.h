@@ -23,7 +23,8 @@ struct RunTexts {
 
 /// Everything an experiment reads, but the model: loaded and checked before anything is written.
 struct ExperimentInputs {
-  /// Of a trace: its batch is that of the samples. Its sensor lag is filled in.
+  /// Of a trace: its batch is that of the samples. Its sensor lag is filled in, and the watts of
+  /// tenants that it gives by their fraction.
   Experiment experiment{};
   ExpertShape shape{};                  ///< `costed_as`
   MachineDescription machine{};         ///< that runs it

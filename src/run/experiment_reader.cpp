@@ -144,6 +144,11 @@ Disturbance read_disturbance(JsonObject object) {
         fmt::format("is {}, must be later than from_s ({})", d.to.value, d.from.value));
   }
   if (d.kind == Disturbance::Kind::kBackground) {
+    d.power_fraction = object.optional_number("power_fraction", 0.0, 1.0);
+    if (d.power_fraction && object.given("power_w")) {
+      throw FormatError(object.path(), object.key("power_fraction"),
+                        "and power_w say the same in two ways; keep one");
+    }
     d.power = Watts(object.number_or("power_w", 0.0, 0.0, 1e4));
     d.bandwidth_share = object.number_or("bandwidth_share", 0.0, 0.0, 0.9);
   }

@@ -31,7 +31,11 @@ json disturbance_json(const Disturbance& d) {
               {"from_s", d.from.value},
               {"to_s", d.to.value}};
   if (d.kind == Disturbance::Kind::kBackground) {
-    out["power_w"] = d.power.value;
+    if (d.power_fraction) {
+      out["power_fraction"] = *d.power_fraction;
+    } else {
+      out["power_w"] = d.power.value;
+    }
     out["bandwidth_share"] = d.bandwidth_share;
   }
   if (d.kind == Disturbance::Kind::kAmbient) out["offset_c"] = d.ambient.value;

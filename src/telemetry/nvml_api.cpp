@@ -55,6 +55,8 @@ Functions find_functions(void* library, std::vector<std::string>& missing) {
   finder.find(f.clock, {"nvmlDeviceGetClockInfo"});
   finder.find(f.clock_event_reasons, {"nvmlDeviceGetCurrentClocksEventReasons",
                                       "nvmlDeviceGetCurrentClocksThrottleReasons"});
+  finder.find(f.compute_processes, {"nvmlDeviceGetComputeRunningProcesses_v3"});
+  finder.find(f.process_name, {"nvmlSystemGetProcessName"});
   return f;
 }
 

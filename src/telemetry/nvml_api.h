@@ -18,6 +18,7 @@ enum Result : int {
   kNotSupported = 3,
   kNoPermission = 4,
   kNotFound = 6,
+  kInsufficientSize = 7,
   kDriverNotLoaded = 9,
   kTimeout = 10,
   kFunctionNotFound = 13,
@@ -91,6 +92,14 @@ struct PciInfo {
   char bus_id[32] = {};
 };
 
+/// nvmlProcessInfo_t (the version of nvmlDeviceGetComputeRunningProcesses_v3).
+struct ProcessInfo {
+  unsigned pid = 0;
+  unsigned long long used_memory = 0;  ///< bytes; all ones where NVML does not know
+  unsigned gpu_instance = 0;
+  unsigned compute_instance = 0;
+};
+
 inline constexpr unsigned kStringSize = 96;  ///< enough for every string that is asked for
 
 /// The functions by name of their symbol, less "nvml"; null where the library lacks one.
@@ -119,6 +128,9 @@ struct Functions {
   Result (*clock)(Device, ClockType, unsigned*) = nullptr;  // DeviceGetClockInfo, MHz
   Result (*clock_event_reasons)(Device, unsigned long long*) =
       nullptr;  // DeviceGetCurrentClocksEventReasons, before R535 ...ClocksThrottleReasons
+  Result (*compute_processes)(Device, unsigned*,
+                              ProcessInfo*) = nullptr;  // DeviceGetComputeRunningProcesses_v3
+  Result (*process_name)(unsigned, char*, unsigned) = nullptr;  // SystemGetProcessName
 };
 
 /// Finds the functions in `library`, a handle of dlopen. Appends the symbols that it lacks to

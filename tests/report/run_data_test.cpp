@@ -70,6 +70,14 @@ TEST_F(RunFolder, AWholeRunIsReadBackAsItWasWritten) {
   EXPECT_EQ(run.bias[0].timeline.sum(1, 9, 2), 0.0);
 }
 
+TEST_F(RunFolder, ATenantIsToldByItsFractionWhereTheExperimentGivesThat) {
+  write_sample_run(folder_, {.ticks = 100});
+  replace("config.json", "\"power_w\": 60", "\"power_fraction\": 0.2");
+  EXPECT_EQ(read_run(folder_).disturbances[0].words,
+            "another tenant takes 20 % of the watts between idle and limit and 15 % of the memory "
+            "bandwidth");
+}
+
 TEST_F(RunFolder, MetricsThatAnotherProgramSavedWithAByteOrderMarkAreRead) {
   write_sample_run(folder_, {.ticks = 100});
   replace("metrics.csv", "strategy,", "\xEF\xBB\xBFstrategy, ");

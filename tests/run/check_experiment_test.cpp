@@ -122,6 +122,19 @@ TEST_F(CheckExperiment, AModelIsChargedByTheNameThatTheCostModelGivesIt) {
   }
 }
 
+TEST_F(CheckExperiment, ATenantGivenByItsFractionTakesItsShareOfTheWattsBetweenIdleAndLimit) {
+  const Experiment e = experiment(R"({"plant": {"idle_offset_w": 20}, "disturbances": [
+      {"kind": "background", "from_s": 1, "to_s": 2, "power_fraction": 0.25},
+      {"kind": "background", "from_s": 1, "to_s": 2, "power_w": 60}]})");
+  const ExperimentInputs inputs = load_inputs(e);
+  const std::vector<Disturbance>& tenants = inputs.experiment.disturbances;
+  EXPECT_EQ(tenants[0].power, 0.25 * (inputs.gpu.power_limit - inputs.gpu.idle_active));
+  EXPECT_NEAR(tenants[0].power.value, 0.25 * (700 - 150), 5) << "idle is the plant's, offset too";
+  EXPECT_EQ(tenants[1].power, Watts(60));
+  EXPECT_EQ(to_json(inputs.experiment)["disturbances"], to_json(e)["disturbances"])
+      << "the run's files keep the words of the experiment";
+}
+
 TEST_F(CheckExperiment, SensorLagIsTheCostModelsUnlessTheExperimentSaysOtherwise) {
   EXPECT_EQ(load_inputs(experiment()).experiment.control.sensor_delay, Seconds(0.1));
   EXPECT_EQ(load_inputs(experiment()).experiment.control.sensor_window, Seconds(0.025));

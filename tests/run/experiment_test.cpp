@@ -49,6 +49,7 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
               "sensor_delay_s": 0.2, "step_noise": 0.05},
     "disturbances": [
       {"kind": "background", "from_s": 1, "to_s": 2, "power_w": 60, "bandwidth_share": 0.15},
+      {"kind": "background", "from_s": 1, "to_s": 2, "power_fraction": 0.2, "bandwidth_share": 0},
       {"kind": "ambient", "from_s": 1, "to_s": 2, "offset_c": 5},
       {"kind": "sensor_dropout", "from_s": 1, "to_s": 2},
       {"kind": "sensor_freeze", "from_s": 1, "to_s": 2},
@@ -64,7 +65,7 @@ TEST(Experiment, EveryFieldSurvivesWritingAndReading) {
   EXPECT_EQ(e.step_period(), Seconds(0));
   EXPECT_NEAR(e.targets.step_time->value, 0.0075, 1e-12);
   EXPECT_EQ(e.plant.sensor_delay, Seconds(0.2));
-  EXPECT_EQ(e.disturbances[1].ambient, Celsius(5));
+  EXPECT_EQ(e.disturbances[2].ambient, Celsius(5));
   EXPECT_EQ(e.control.mode, TthaMode::kAdapterOnly);
   EXPECT_EQ(e.expert_type, ExpertType::kMixed);
   const nlohmann::json written = to_json(e);
@@ -122,6 +123,9 @@ TEST(Experiment, CombinationsWithoutMeaningAreRefused) {
   expect_refused(R"({"workload": "small_batch", "batch": 16})", "/batch", "remove it");
   expect_refused(R"({"disturbances": [{"kind": "background", "from_s": 2, "to_s": 1}]})",
                  "/disturbances/0/to_s", "later than from_s");
+  expect_refused(R"({"disturbances": [{"kind": "background", "from_s": 0, "to_s": 1,
+                                       "power_w": 60, "power_fraction": 0.2}]})",
+                 "/disturbances/0/power_fraction", "keep one");
   expect_refused(R"({"duration_s": 10, "disturbances": [
                      {"kind": "sensor_nan", "from_s": 10, "to_s": 11}]})",
                  "/disturbances/0/from_s", "duration_s");

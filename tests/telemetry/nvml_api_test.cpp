@@ -35,6 +35,7 @@ static_assert(kSuccess == int{NVML_SUCCESS} && kUninitialized == int{NVML_ERROR_
 static_assert(kInvalidArgument == int{NVML_ERROR_INVALID_ARGUMENT});
 static_assert(kNotSupported == int{NVML_ERROR_NOT_SUPPORTED});
 static_assert(kNoPermission == int{NVML_ERROR_NO_PERMISSION});
+static_assert(kInsufficientSize == int{NVML_ERROR_INSUFFICIENT_SIZE});
 static_assert(kNotFound == int{NVML_ERROR_NOT_FOUND} && kTimeout == int{NVML_ERROR_TIMEOUT});
 static_assert(kDriverNotLoaded == int{NVML_ERROR_DRIVER_NOT_LOADED});
 static_assert(kFunctionNotFound == int{NVML_ERROR_FUNCTION_NOT_FOUND});
@@ -72,6 +73,9 @@ static_assert(offsetof(Memory, used) == offsetof(nvmlMemory_t, used));
 static_assert(sizeof(PciInfo) == sizeof(nvmlPciInfo_t));
 static_assert(offsetof(PciInfo, bus) == offsetof(nvmlPciInfo_t, bus));
 static_assert(offsetof(PciInfo, bus_id) == offsetof(nvmlPciInfo_t, busId));
+static_assert(sizeof(ProcessInfo) == sizeof(nvmlProcessInfo_t));
+static_assert(offsetof(ProcessInfo, used_memory) == offsetof(nvmlProcessInfo_t, usedGpuMemory));
+static_assert(offsetof(ProcessInfo, gpu_instance) == offsetof(nvmlProcessInfo_t, gpuInstanceId));
 static_assert(kStringSize >= NVML_DEVICE_UUID_V2_BUFFER_SIZE);
 static_assert(kStringSize >= NVML_DEVICE_NAME_V2_BUFFER_SIZE);
 static_assert(kStringSize >= NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE);
@@ -111,6 +115,9 @@ static_assert(
 static_assert(
     same_call<decltype(Functions::utilisation), decltype(&nvmlDeviceGetUtilizationRates)>);
 static_assert(same_call<decltype(Functions::clock), decltype(&nvmlDeviceGetClockInfo)>);
+static_assert(same_call<decltype(Functions::compute_processes),
+                        decltype(&nvmlDeviceGetComputeRunningProcesses_v3)>);
+static_assert(same_call<decltype(Functions::process_name), decltype(&nvmlSystemGetProcessName)>);
 
 TEST(NvmlApi, AgreesWithTheInstalledHeader) {
   SUCCEED() << "checked by the compiler against NVML API " << NVML_API_VERSION;

@@ -4,7 +4,10 @@
 #include <cmath>
 #include <cstdio>
 #include <mutex>
+#include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "fake_gpus.h"
 
@@ -49,6 +52,26 @@ void read_field(const Script& script, Device device, nvml::FieldValue& field) {
   field.result = nvml::kInvalidArgument;
 }
 #endif
+
+struct FakeProcess {
+  unsigned pid = 0;
+  std::string name{};
+  long long mebibytes = 0;
+};
+
+std::vector<FakeProcess> processes(const Script& script, int gpu) {
+  std::istringstream list(script.gpu_text(gpu, "processes", ""));
+  std::vector<FakeProcess> found;
+  for (std::string text; std::getline(list, text, ',');) {
+    FakeProcess process;
+    std::istringstream words(text);
+    if (!(words >> process.pid >> process.name >> process.mebibytes)) {
+      refuse("processes = ..." + text + " is no `pid name MiB`");
+    }
+    found.push_back(std::move(process));
+  }
+  return found;
+}
 
 }  // namespace
 }  // namespace thermoe::fake
@@ -256,6 +279,36 @@ Result nvmlDeviceGetFieldValues(Device device, int count, thermoe::nvml::FieldVa
   return state;
 }
 
+Result nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned* count,
+                                               thermoe::nvml::ProcessInfo* out) {
+  constexpr const char* kFunction = "nvmlDeviceGetComputeRunningProcesses_v3";
+  const Script script = enter(kFunction);
+  const Result state = device_state(script, kFunction, device);
+  if (state != thermoe::nvml::kSuccess) return state;
+  const int gpu = index_of(device);
+  if (const auto code = code_named(script.gpu_text(gpu, "processes", ""))) return *code;
+  const std::vector<FakeProcess> found = processes(script, gpu);
+  const unsigned room = std::exchange(*count, static_cast<unsigned>(found.size()));
+  if (room < found.size()) return thermoe::nvml::kInsufficientSize;
+  for (const FakeProcess& process : found) {
+    *out++ = {.pid = process.pid,
+              .used_memory = process.mebibytes < 0
+                                 ? ~0ULL
+                                 : static_cast<unsigned long long>(process.mebibytes) << 20U};
+  }
+  return state;
+}
+
 #endif  // THERMOE_FAKE_NVML_OLD
+
+Result nvmlSystemGetProcessName(unsigned pid, char* out, unsigned size) {
+  const Script script = enter("nvmlSystemGetProcessName");
+  for (int gpu = 0; gpu < script.number("gpus", 1); ++gpu) {
+    for (const FakeProcess& process : processes(script, gpu)) {
+      if (process.pid == pid) return copy(process.name, out, size);
+    }
+  }
+  return thermoe::nvml::kNotFound;
+}
 
 }  // extern "C"

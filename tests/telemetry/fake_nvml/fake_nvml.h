@@ -10,8 +10,9 @@
 ///
 /// Tests load it by path, THERMOE_FAKE_NVML_LIBRARY (thermoe_use_fake_nvml() in CMake defines it);
 /// programs are given that path with --nvml-library. THERMOE_FAKE_NVML_OLD_LIBRARY is the same as
-/// an old driver would be: without nvmlDeviceGetFieldValues, nvmlDeviceGetTotalEnergyConsumption
-/// and nvmlDeviceGetCurrentClocksEventReasons (it has ...ClocksThrottleReasons).
+/// an old driver would be: without nvmlDeviceGetFieldValues, nvmlDeviceGetTotalEnergyConsumption,
+/// nvmlDeviceGetComputeRunningProcesses_v3 and nvmlDeviceGetCurrentClocksEventReasons (it has
+/// ...ClocksThrottleReasons).
 ///
 /// A script is lines of `key = value`; `#` begins a comment; unknown keys are errors of the test:
 /// the call prints them to stderr and aborts.
@@ -29,14 +30,17 @@
 ///                                   # or less: it ends soon after the line is gone from the script
 ///
 /// Codes: success, uninitialized, invalid_argument, not_supported, no_permission, not_found,
-/// driver_not_loaded, timeout, lost, reset_required, library_mismatch, unknown; or a number.
+/// insufficient_size, driver_not_loaded, timeout, lost, reset_required, library_mismatch, unknown;
+/// or a number.
 ///
 /// Keys of a GPU (with their defaults): name (Fake H100), uuid (GPU-fake-0, GPU-fake-1, ...),
 /// temperature (50, degrees Celsius), memory_temperature (60), power_average (300, W),
 /// power_instant (305), power_usage (300), power_limit (700), power_limit_min (200),
 /// power_limit_max (700), energy (1000+30, J), gpu_utilisation (75, percent), memory_utilisation
 /// (40), sm_clock (1980, MHz), memory_clock (2619), throttle_reasons (0, a bit mask),
-/// memory_total (81559, MiB), compute_capability (9.0), state (success).
+/// memory_total (81559, MiB), compute_capability (9.0), state (success), processes (none; those
+/// with a context on it, `pid name MiB` with commas between them: 4242 trainer 1024, 77 server -1,
+/// where -1 is NVML's "not available"; a code is the list's answer).
 ///
 /// Values of readings: a number (a sensor that stalls), a code (that reading's answer), `A+B` (A
 /// when first read, B more each time it is read), `A~B` (a wave of 20 reads: A, B at its crest,

@@ -21,6 +21,7 @@ constexpr std::array kCodes{
     Named{"not_supported", nvml::kNotSupported},
     Named{"no_permission", nvml::kNoPermission},
     Named{"not_found", nvml::kNotFound},
+    Named{"insufficient_size", nvml::kInsufficientSize},
     Named{"driver_not_loaded", nvml::kDriverNotLoaded},
     Named{"timeout", nvml::kTimeout},
     Named{"lost", nvml::kGpuIsLost},
@@ -30,7 +31,7 @@ constexpr std::array kCodes{
 };
 
 constexpr std::array<std::string_view, 5> kKeys{"driver", "nvml", "cuda", "init", "gpus"};
-constexpr std::array<std::string_view, 19> kGpuKeys{"name",
+constexpr std::array<std::string_view, 20> kGpuKeys{"name",
                                                     "uuid",
                                                     "temperature",
                                                     "memory_temperature",
@@ -48,7 +49,8 @@ constexpr std::array<std::string_view, 19> kGpuKeys{"name",
                                                     "throttle_reasons",
                                                     "state",
                                                     "memory_total",
-                                                    "compute_capability"};
+                                                    "compute_capability",
+                                                    "processes"};
 
 std::string trimmed(const std::string& text) {
   const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
