@@ -62,12 +62,13 @@ class FakeStepLoad final : public StepLoad {
   void route() {
     const LogitSample& sample = step_.sample;
     const int layers = sample.layers;
+    const int slots = router_.k + 1;  // for plans whose k is a fraction
     picks_ = {.plan_version = step_.plan.header().version,
               .layers = layers,
               .tokens = sample.tokens,
-              .slots = router_.k,
+              .slots = slots,
               .experts = sample.experts};
-    const auto rows = static_cast<std::size_t>(sample.tokens) * router_.k;
+    const auto rows = static_cast<std::size_t>(sample.tokens) * slots;
     picks_.expert.resize(rows * layers);
     picks_.counts.resize(static_cast<std::size_t>(layers) * sample.experts);
     std::vector<float> weight(rows);
@@ -75,7 +76,7 @@ class FakeStepLoad final : public StepLoad {
     for (int l = 0; l < layers; ++l) {
       const RouterView router(router_, l);
       std::vector<std::byte> workspace(
-          topk_route_workspace(Backend::kCpu, router, sample.tokens, router_.k) + 64);
+          topk_route_workspace(Backend::kCpu, router, sample.tokens, slots) + 64);
       void* aligned = workspace.data();
       std::size_t space = workspace.size();
       topk_route(Backend::kCpu,
@@ -86,7 +87,7 @@ class FakeStepLoad final : public StepLoad {
                   .step = &state,
                   .expert = picks_.expert.data() + rows * l,
                   .weight = weight.data(),
-                  .slots = router_.k,
+                  .slots = slots,
                   .counts = picks_.counts.data() + static_cast<std::size_t>(l) * sample.experts,
                   .workspace = static_cast<std::byte*>(std::align(64, 1, aligned, space)),
                   .workspace_size = space},
