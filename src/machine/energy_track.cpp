@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
+#include <cmath>
 #include <utility>
 
 namespace thermoe {
@@ -12,6 +12,8 @@ namespace {
 
 /// A counter that stood for so long says nothing of the present.
 constexpr Seconds kLongestSilence{1.0};
+/// Changes that are kept to know the counter's usual period by.
+constexpr std::size_t kKept = 8;
 
 }  // namespace
 
@@ -39,14 +41,26 @@ void EnergyTrack::begin_anew() {
 
 std::optional<Joules> EnergyTrack::at(Seconds t) const {
   if (points_.size() < 2 || t < points_.front().at) return std::nullopt;
-  if (t > points_.back().at + kLongestSilence) return std::nullopt;
-  const auto later = std::ranges::lower_bound(points_, t, {}, &Point::at);
-  const std::size_t last = points_.size() - 1;
-  const std::size_t end =
-      std::clamp<std::size_t>(static_cast<std::size_t>(later - points_.begin()), 1, last);
-  const Point& a = points_[end - 1];
-  const Point& b = points_[end];
-  return a.counted + ((t - a.at) / (b.at - a.at)) * (b.counted - a.counted);
+  const Point& last = points_.back();
+  if (t > last.at + kLongestSilence) return std::nullopt;
+  if (t >= last.at) return last.counted + last_slope() * (t - last.at);
+  const auto b = std::ranges::upper_bound(points_, t, {}, &Point::at);
+  const auto a = b - 1;
+  return a->counted + ((t - a->at) / (b->at - a->at)) * (b->counted - a->counted);
+}
+
+/// A change that was read late makes the interval after it short, although the counter counted a
+/// whole period of its own in it: the interval is taken as so many of the usual ones.
+Watts EnergyTrack::last_slope() const {
+  std::vector<Seconds> intervals;
+  for (std::size_t i = 1; i < points_.size(); ++i) {
+    intervals.push_back(points_[i].at - points_[i - 1].at);
+  }
+  const Seconds last = intervals.back();
+  const auto middle = intervals.begin() + static_cast<std::ptrdiff_t>(intervals.size() / 2);
+  std::ranges::nth_element(intervals, middle);
+  const Seconds whole = std::max(std::round(last / *middle), 1.0) * *middle;
+  return (points_.back().counted - points_[points_.size() - 2].counted) / whole;
 }
 
 std::optional<Joules> EnergyTrack::used(Seconds from, Seconds to) {
@@ -58,7 +72,7 @@ std::optional<Joules> EnergyTrack::used(Seconds from, Seconds to) {
   if (end) given_ = {to, *end};
   problem_ = begin && end ? "" : why_absent(to);
   began_anew_ = false;
-  while (points_.size() > 2 && points_[1].at <= to) points_.erase(points_.begin());
+  while (points_.size() > kKept && points_[1].at <= to) points_.erase(points_.begin());
   if (!begin || !end) return std::nullopt;
   return *end - *begin;
 }

@@ -34,6 +34,7 @@ class EnergyTrack {
     Joules counted{};
   };
   void begin_anew();
+  Watts last_slope() const;
   std::string why_absent(Seconds to) const;
 
   std::optional<Joules> last_{};  // read

@@ -101,6 +101,16 @@ TEST(EnergyTrack, TheFirstReadingIsNoChangeAndTwoChangesMakeASlope) {
       << "what no call has said is read off the changes";
 }
 
+TEST(EnergyTrack, AChangeThatWasReadLateMakesNoWatts) {
+  EnergyTrack track;
+  for (int i = 0; i <= 9; ++i) track.add(counter(0.1 * i, 1000.0 + 20.0 * i));
+  track.add(counter(1.07, 1200.0));  // 20 J of 0.1 s, seen 70 ms late
+  track.add(counter(1.10, 1220.0));  // 20 J of 0.1 s, seen 30 ms after the others
+  EXPECT_NEAR(track.at(Seconds(1.15))->value, 1230.0, 1e-9) << "200 W, and not 667 W";
+  track.add(counter(1.40, 1280.0));  // two changes were not seen
+  EXPECT_NEAR(track.at(Seconds(1.45))->value, 1290.0, 1e-9);
+}
+
 TEST(EnergyTrack, ACounterThatBeginsAnewBreaksTheTickAndNoOther) {
   for (const bool noticed : {true, false}) {
     EnergyTrack track;
