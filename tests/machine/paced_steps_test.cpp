@@ -17,9 +17,9 @@ void sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<d
 
 class PacedStepsOfAFake : public testing::Test {
  protected:
-  /// Once `n` more steps have begun.
-  bool steps_go_on(int n) {
-    return comes_true([this, until = load_.steps + n] { return load_.steps >= until; });
+  /// Once so many steps have begun since the load was made.
+  bool begun(int n) {
+    return comes_true([this, n] { return load_.steps >= n; });
   }
   std::string failure() {
     std::string said;
@@ -51,7 +51,7 @@ TEST_F(PacedStepsOfAFake, AStepRunsEachPeriod) {
   steps_.set_period(Seconds(0.01));
   const Seconds from = clock_.now();
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(31));
+  ASSERT_TRUE(begun(31));
   steps_.pause();
   const StepTally tally = steps_.take_tally();
   EXPECT_GE(tally.steps, 31U);
@@ -65,7 +65,7 @@ TEST_F(PacedStepsOfAFake, AStepRunsEachPeriod) {
 TEST_F(PacedStepsOfAFake, WithoutAPeriodStepsAreBackToBackAndNoneIsLate) {
   load_.step_seconds = 0.0002;
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(100));
+  ASSERT_TRUE(begun(100));
   steps_.pause();
   const StepTally tally = steps_.take_tally();
   EXPECT_EQ(tally.late, 0U);
@@ -77,11 +77,11 @@ TEST_F(PacedStepsOfAFake, AStepThatOutlastsThePeriodMakesTheNextLateAndTheBacklo
   steps_.set_period(Seconds(0.01));
   load_.step_seconds = 0.3;
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(1));
+  ASSERT_TRUE(begun(1));
   load_.step_seconds = 0.0;
-  ASSERT_TRUE(steps_go_on(1));  // late by 0.29 s
+  ASSERT_TRUE(begun(2));  // late by 0.29 s
   const Seconds from = clock_.now();
-  ASSERT_TRUE(steps_go_on(20));
+  ASSERT_TRUE(begun(load_.steps + 20));
   EXPECT_GT(clock_.now() - from, Seconds(0.17)) << "the 29 steps missed are not caught up with";
   steps_.pause();
   EXPECT_GE(steps_.take_tally().late, 1U);
@@ -92,9 +92,9 @@ TEST_F(PacedStepsOfAFake, ABacklogWithinAPeriodIsCaughtUpWith) {
   load_.step_seconds = 0.35;
   const Seconds from = clock_.now();
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(1));
+  ASSERT_TRUE(begun(1));
   load_.step_seconds = 0.0;
-  ASSERT_TRUE(steps_go_on(2));  // due at 0.2 s, begun at 0.35 s; due at 0.4 s
+  ASSERT_TRUE(begun(3));  // due at 0.2 s, begun at 0.35 s; due at 0.4 s
   EXPECT_GE(clock_.now() - from, Seconds(0.399));
   // Unless this machine was slow: had the schedule moved, it would have begun at 0.55 s.
   if (steps_.take_tally().late == 1) {
@@ -104,7 +104,7 @@ TEST_F(PacedStepsOfAFake, ABacklogWithinAPeriodIsCaughtUpWith) {
 
 TEST_F(PacedStepsOfAFake, WhatIsStagedOnceRunsAgainAndAgain) {
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(10));
+  ASSERT_TRUE(begun(10));
   steps_.pause();
   const StepTally tally = steps_.take_tally();
   EXPECT_EQ(tally.compared, 1U);
@@ -156,14 +156,14 @@ TEST_F(PacedStepsOfAFake, WhatIsStagedFromAnotherThreadNeverTears) {
 
 TEST_F(PacedStepsOfAFake, ALoadThatFailsEndsTheStepsAndTheTallySaysWhy) {
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(2));
+  ASSERT_TRUE(begun(2));
   load_.fails = true;
   EXPECT_THAT(failure(), testing::HasSubstr("fell off the bus"));
-  const int begun = load_.steps;
+  const int before = load_.steps;
   steps_.stage(staged_step(2));
   steps_.pause();  // waits for nothing
   EXPECT_THROW(steps_.take_tally(), std::runtime_error) << "again";
-  EXPECT_EQ(load_.steps, begun);
+  EXPECT_EQ(load_.steps, before);
 }
 
 TEST_F(PacedStepsOfAFake, AStepThatTheDeviceRoutedOtherwiseEndsTheSteps) {
@@ -175,16 +175,16 @@ TEST_F(PacedStepsOfAFake, AStepThatTheDeviceRoutedOtherwiseEndsTheSteps) {
 TEST_F(PacedStepsOfAFake, APauseWaitsForTheStepUnderWayAndLetsNoOtherBegin) {
   load_.step_seconds = 0.02;
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(1));
+  ASSERT_TRUE(begun(1));
   steps_.pause();
   EXPECT_FALSE(load_.working);
-  const int begun = load_.steps;
+  const int before = load_.steps;
   sleep(0.05);
-  EXPECT_EQ(load_.steps, begun);
-  EXPECT_EQ(steps_.take_tally().steps, static_cast<std::uint64_t>(begun));
+  EXPECT_EQ(load_.steps, before);
+  EXPECT_EQ(steps_.take_tally().steps, static_cast<std::uint64_t>(before));
 
   steps_.stage(staged_step(2));
-  ASSERT_TRUE(steps_go_on(1));
+  ASSERT_TRUE(begun(before + 2));
   steps_.pause();
   const StepTally tally = steps_.take_tally();
   EXPECT_EQ(tally.spaced, tally.steps - 1) << "the pause is no spacing";
@@ -194,14 +194,15 @@ TEST_F(PacedStepsOfAFake, APauseWaitsForTheStepUnderWayAndLetsNoOtherBegin) {
 TEST_F(PacedStepsOfAFake, AWaitForAFarStepEndsWithAShorterPeriodAPauseAndTheThread) {
   steps_.set_period(Seconds(3600));
   steps_.stage(staged_step(1));
-  ASSERT_TRUE(steps_go_on(1));
+  ASSERT_TRUE(begun(1));
   steps_.set_period(Seconds(0.001));
-  ASSERT_TRUE(steps_go_on(5));
+  ASSERT_TRUE(begun(6));
   steps_.set_period(Seconds(3600));
   steps_.pause();  // else the test would not end; nor would it without the destructor's wake
-  EXPECT_EQ(load_.steps, static_cast<int>(steps_.take_tally().steps));
+  const int before = load_.steps;
+  EXPECT_EQ(steps_.take_tally().steps, static_cast<std::uint64_t>(before));
   steps_.stage(staged_step(2));
-  ASSERT_TRUE(steps_go_on(1));
+  ASSERT_TRUE(begun(before + 1));
 }
 
 TEST(PacedSteps, TheDestructorWaitsForTheStepUnderWay) {
