@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
 
 #include "core/cost_curve.h"
 #include "core/units.h"
@@ -28,7 +30,12 @@ struct TickReport {
   Seconds step_period{};  ///< from start to start, max(step_time, the period that was asked for)
   double steps = 0.0;     ///< work done, in steps (fractional: a step may span two ticks)
   Basis basis = Basis::kMeasured;  ///< how firmly the steps' costs are known; a real machine's are
+  Seconds length{};                ///< of the tick, as it truly was
+  std::uint64_t late = 0;          ///< steps that began more than a tenth of the period late
+  std::uint64_t repeated = 0;      ///< steps that ran the picks of the one before
+  std::uint64_t near_ties = 0;     ///< picks in which two devices differed as they may
   TrueHardware truth{};
+  std::string problem{};  ///< why energy is absent; empty where it is there
 };
 
 }  // namespace thermoe

@@ -22,7 +22,16 @@ void for_each_reading(A& a, B& b, F&& f) {
   f(a.throttle_reasons, b.throttle_reasons);
 }
 
-/// The same for a sensor of the host.
+/// Whether any sensor answered, be it with what cannot be: none does for a GPU that is lost.
+inline bool says_something(const GpuReading& gpu) {
+  bool something = false;
+  for_each_reading(gpu, gpu, [&](const auto& reading, const auto&) {
+    something = something || reading.value || reading.rejected;
+  });
+  return something;
+}
+
+/// `for_each_reading` for a sensor of the host.
 template <class A, class B, class F>
 void for_each_host_reading(A& a, B& b, F&& f) {
   f(a.power, b.power);

@@ -13,14 +13,6 @@
 namespace thermoe {
 namespace {
 
-bool says_something(const GpuReading& gpu) {
-  bool something = false;
-  for_each_reading(gpu, gpu, [&](const auto& reading, const auto&) {
-    something = something || reading.value || reading.rejected;
-  });
-  return something;
-}
-
 /// Problems name their GPU by index ("GPU 1 said ...") or by index and UUID; all that name no other
 /// GPU are kept.
 bool is_of_another(const std::string& problem, const GpuReading& other) {
