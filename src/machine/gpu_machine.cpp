@@ -18,6 +18,9 @@
 namespace thermoe {
 namespace {
 
+/// The counter takes milliseconds to read, and no controller needs it.
+constexpr Seconds kEnergyPeriod{1.0};
+
 /// Stands at 0 until it is started. Safe to read from any thread.
 class StartedClock final : public Clock {
  public:
@@ -58,7 +61,7 @@ void check(const GpuMachineOptions& options) {
 struct GpuMachine::Parts {
   explicit Parts(GpuMachineOptions with)
       : options(std::move(with)),
-        truth(options.open_source(), real, options.truth_period),
+        truth(options.open_source(Seconds(0)), real, options.truth_period),
         steps(options.load, options.router, clock) {}
 
   void begin();
@@ -157,7 +160,7 @@ GpuMachine::~GpuMachine() {
 const Clock& GpuMachine::clock() const { return parts_->clock; }
 
 std::unique_ptr<Source> GpuMachine::open_sensors() {
-  std::unique_ptr<Source> source = parts_->options.open_source();
+  std::unique_ptr<Source> source = parts_->options.open_source(kEnergyPeriod);
   std::vector<SensorFault> faults = sensor_faults(parts_->options.disturbances);
   if (faults.empty()) return source;
   return std::make_unique<FaultySource>(std::move(source), std::move(faults));

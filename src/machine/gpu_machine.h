@@ -16,8 +16,9 @@ namespace thermoe {
 struct GpuMachineOptions {
   StepLoad& load;            ///< must outlive the machine; one machine at a time
   const RouterSpec& router;  ///< of the model: the host routes by it, to compare; likewise
-  /// Sensors of the load's GPU and no other. Called for each reader: a source is one thread's.
-  std::function<std::unique_ptr<Source>()> open_source;
+  /// Sensors of the load's GPU and no other, whose energy counter is read no sooner than
+  /// `energy_period` after the time before. Called for each reader: a source is one thread's.
+  std::function<std::unique_ptr<Source>(Seconds energy_period)> open_source;
   int decode_steps_per_tick = 1;  ///< that it asks for, evenly over the tick
   std::vector<Disturbance> disturbances{};
   Tenant* tenant = nullptr;  ///< works while a background disturbance lasts; null: there is none

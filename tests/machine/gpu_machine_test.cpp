@@ -38,7 +38,11 @@ class GpuMachineOfFakes : public testing::Test {
   GpuMachineOptions options(std::vector<Disturbance> disturbances = {}) {
     return {.load = load_,
             .router = router_,
-            .open_source = [this] { return gpu_.open(); },
+            .open_source =
+                [this](Seconds energy_period) {
+                  energy_periods_.push_back(energy_period);
+                  return gpu_.open();
+                },
             .disturbances = std::move(disturbances),
             .tenant = &tenant_,
             .truth_period = Seconds(0.002)};
@@ -73,6 +77,7 @@ class GpuMachineOfFakes : public testing::Test {
   StagedStep step_{};
   RoutingStats stats_{};
   std::uint64_t decoded_ = 0;
+  std::vector<Seconds> energy_periods_{};
 };
 
 TEST_F(GpuMachineOfFakes, TheFirstTickStartsTheClock) {
@@ -256,9 +261,9 @@ TEST_F(GpuMachineOfFakes, WithoutACounterTheRunGoesOnWithoutTrueWatts) {
 TEST_F(GpuMachineOfFakes, ControllersHaveSensorsOfTheirOwn) {
   GpuMachine machine(options(
       {{.kind = Disturbance::Kind::kSensorDropout, .from = Seconds(0), .to = Seconds(1000)}}));
-  EXPECT_EQ(gpu_.opened, 1) << "the truth's";
+  EXPECT_THAT(energy_periods_, ElementsAre(Seconds(0))) << "the truth's: each poll reads joules";
   const auto sensors = machine.open_sensors();
-  EXPECT_EQ(gpu_.opened, 2);
+  EXPECT_THAT(energy_periods_, ElementsAre(Seconds(0), Seconds(1)));
   const TickReport report = tick(machine, 0.1);
   EXPECT_TRUE(report.truth.energy.has_value()) << "a fault of sensors is none of the truth's";
   EXPECT_FALSE(sensors->read(machine.clock().now()).gpus.at(0).temperature.value.has_value());

@@ -24,13 +24,9 @@ class LiveGpu {
   std::atomic<bool> counter_stands{false};
   std::atomic<int> counter_resets{0};     ///< as `energy_gaps`
   std::atomic<std::uint64_t> reasons{0};  ///< to throttle
-  std::atomic<int> opened{0};
   std::atomic<int> reads{0};
 
-  std::unique_ptr<Source> open() {
-    ++opened;
-    return std::make_unique<Sensors>(*this);
-  }
+  std::unique_ptr<Source> open() { return std::make_unique<Sensors>(*this); }
 
  private:
   class Sensors final : public Source {
