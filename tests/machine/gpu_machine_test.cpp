@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 
 #include <thread>
+#include <vector>
 
 #include "bounded_wait.h"
 #include "core/errors.h"
