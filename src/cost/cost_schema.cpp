@@ -157,7 +157,8 @@ OpKey read_key(JsonObject& entry) {
 }
 
 CostSource read_source(JsonObject& entry) {
-  const std::vector<CostSource> sources = {CostSource::kCupti, CostSource::kNsys, CostSource::kNcu,
+  const std::vector<CostSource> sources = {CostSource::kCupti,   CostSource::kNsys,
+                                           CostSource::kNcu,     CostSource::kCalibrated,
                                            CostSource::kDerived, CostSource::kSimulated};
   std::vector<std::string> names;
   names.reserve(sources.size());

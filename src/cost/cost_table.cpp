@@ -82,6 +82,8 @@ std::string_view to_string(CostSource source) {
       return "nsys";
     case CostSource::kNcu:
       return "ncu";
+    case CostSource::kCalibrated:
+      return "calibrated";
     case CostSource::kDerived:
       return "derived";
     case CostSource::kSimulated:

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "core/errors.h"
+#include "cost/cost_writer.h"
 #include "cost/kernel_cost_model.h"
 #include "cost_model_fixture.h"
 
@@ -171,6 +172,16 @@ TEST(CostSchema, RefusesOpsShapesAndSourcesThatItDoesNotKnow) {
               AllOf(StartsWith("/entries/1/dtype: is \"bfloat16\""), HasSubstr("bf16")));
   EXPECT_THAT(refusal([](auto& j) { j["entries"][0]["source"] = "guess"; }),
               AllOf(StartsWith("/entries/0/source: is \"guess\""), HasSubstr("cupti")));
+}
+
+TEST(CostSchema, KnowsEverySourceByTheNameThatItGives) {
+  for (const std::string source : {"cupti", "nsys", "ncu", "calibrated", "derived", "simulated"}) {
+    auto json = testing::sound_model();
+    json["entries"][0]["source"] = source;
+    const KernelCostModel model = KernelCostModel::from_json(json, "m.json");
+    EXPECT_EQ(to_string(model.tables()[0].source()), source);
+    EXPECT_EQ(to_json(model)["entries"][0]["source"], source);
+  }
 }
 
 TEST(CostSchema, RefusesATableThatStandsTwice) {
