@@ -17,6 +17,7 @@
 #include "core/json_file.h"
 #include "core/say.h"
 #include "kernels/cuda/check.h"
+#include "kernels/device_description.h"
 #include "result_json.h"
 #include "rows.h"
 #include "run_rows.h"
@@ -91,13 +92,9 @@ std::vector<Row> chosen_rows(const Flags& flags) {
 
 RunFacts facts_here(const Flags& flags, const GpuMeter& meter) {
   RunFacts facts = flags.facts;
-  int device = 0;
   int version = 0;
-  cudaDeviceProp properties{};
-  cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda::check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   cuda::check(cudaRuntimeGetVersion(&version), "cudaRuntimeGetVersion");
-  facts.device = properties.name;
+  facts.device = describe_device().name;
   facts.driver = meter.driver();
   facts.cuda = fmt::format("{}.{}", version / 1000, version % 1000 / 10);
   return facts;

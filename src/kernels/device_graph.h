@@ -12,7 +12,7 @@ namespace thermoe {
 /// memory that it reads and writes must outlive it.
 class DeviceGraph {
  public:
-  /// Nothing runs. `stream` must not be CUDA's default stream.
+  /// Nothing of it runs. `stream` must not be CUDA's default stream, and must not be capturing.
   DeviceGraph(Stream stream, const std::function<void(Stream)>& enqueue);
 
   /// In the order of any stream; does not wait.

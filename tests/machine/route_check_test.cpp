@@ -35,6 +35,7 @@ TEST(RouteCheck, PicksOfTheSameRoutingPassUnderAnyPlan) {
     router.selection_bias.assign(std::size_t{3} * 16, score == ScoreFunction::kSoftmax ? 0 : 0.1F);
     for (std::uint64_t version = 1; version < 30; ++version) {
       const StagedStep step = random_step(kShape, router, version, random);
+      EXPECT_FALSE(find_problem(step.plan)) << *find_problem(step.plan);
       EXPECT_EQ(check_routing(step, router, picks_of(step, router)), 0U);
     }
   }

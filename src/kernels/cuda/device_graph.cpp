@@ -54,6 +54,8 @@ DeviceGraph::DeviceGraph(Stream stream, const std::function<void(Stream)>& enque
   cudaGraphExec_t ready = nullptr;
   cuda::check(cudaGraphInstantiate(&ready, graph.get(), 0), "cudaGraphInstantiate");
   handle_.reset(ready);
+  // Or the first launch would do it, and take longer than those to come.
+  cuda::check(cudaGraphUpload(ready, cuda::native(stream)), "cudaGraphUpload");
 }
 
 void DeviceGraph::Destroy::operator()(void* handle) const {
