@@ -7,10 +7,11 @@ JOBS ?= $(shell nproc)
 BUILD := build/cpu-release
 THERMOE := $(BUILD)/src/cli/thermoe
 
-.PHONY: help setup configure build test demo check clean
+.PHONY: help setup configure build test demo gpu-demo check clean
 
 help:
 	@echo 'make demo    set up, build, run the comparison of routing strategies; prints a table, writes report.html'
+	@echo 'make gpu-demo   the same on this machine'"'"'s GPU: measured, not simulated (docs/gpu.md)'
 	@echo 'make test    set up, build, run every test'
 	@echo 'make check   everything a change must pass: format, layers, warnings, tests, sanitizers, lint'
 	@echo 'make build   set up and build the cpu-release preset into $(BUILD)'
@@ -32,7 +33,14 @@ test: build
 # The demo needs no test program, so it builds only the one binary.
 demo: configure
 	cmake --build --preset cpu-release --parallel $(JOBS) --target thermoe
-	@exec $(THERMOE) run experiments/demo.json
+	@$(THERMOE) run experiments/demo.json
+	@if nvidia-smi -L >/dev/null 2>&1 && command -v nvcc >/dev/null; then \
+	  echo 'This machine has a GPU: `make gpu-demo` runs the like of it there, with watts that are measured.'; fi
+
+gpu-demo: setup
+	@cmake --preset cuda-release >/dev/null
+	cmake --build --preset cuda-release --parallel $(JOBS) --target thermoe
+	@exec build/cuda-release/src/cli/thermoe run experiments/gpu_cap.json --quick
 
 check: setup
 	tools/check

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu_meter.h"
 
-#include <array>
-
 #include "kernels/device_description.h"
 #include "telemetry/nvml_source.h"
 
@@ -28,16 +26,6 @@ GpuMeter::GpuMeter() : session_(NvmlOptions{}.library) {
 
 GpuReading GpuMeter::read(bool with_energy) {
   return gpu_ ? gpu_->read(with_energy) : GpuReading{};
-}
-
-std::string GpuMeter::driver() const {
-  std::array<char, nvml::kStringSize> text{};
-  const auto ask = session_.functions().driver_version;
-  if (session_.fault() || ask == nullptr ||
-      ask(text.data(), static_cast<unsigned>(text.size())) != nvml::kSuccess) {
-    return {};
-  }
-  return text.data();
 }
 
 }  // namespace thermoe::bench

@@ -20,7 +20,7 @@ class GpuMeter {
   /// Readings are absent where there is a problem. The energy counter takes some 4 ms.
   GpuReading read(bool with_energy);
   /// Empty where NVML does not say.
-  std::string driver() const;
+  std::string driver() const { return session_.driver_version(); }
 
  private:
   NvmlSession session_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -22,12 +23,14 @@
 #include "core/json_file.h"
 #include "core/say.h"
 #include "core/terminal_text.h"
+#include "cost/cost_writer.h"
 #include "moe/model_weights.h"
 #include "moe/peak_memory.h"
 #include "report/html_report.h"
 #include "report/summary_table.h"
 #include "run/check_experiment.h"
 #include "run/forced_decode.h"
+#include "run/gpu_session.h"
 #include "run/model_decoder.h"
 #include "run/run_experiment.h"
 #include "run/run_folder.h"
@@ -174,35 +177,88 @@ class ChosenDecoder {
   std::unique_ptr<StepDecoder> steps_{}, calibration_{};
 };
 
+[[noreturn]] void stopped(const std::string& folder) {
+  throw Error(fmt::format(
+      "interrupted: {}/metrics.csv holds what was measured until then; there is no "
+      "summary.json, as the run is not complete (thermoe report {} draws what is there)",
+      folder, folder));
+}
+
+/// The experiment on its machine: with what it needs of the process.
+class ExperimentMachine {
+ public:
+  /// `inputs` must outlive this; on a GPU they get what is known of it.
+  ExperimentMachine(ExperimentInputs& inputs, const StepDecoder& decoder, Progress& progress,
+                    const std::atomic<bool>& stop)
+      : inputs_(inputs), baseline_(decoder.baseline()) {
+    if (inputs.experiment.machine != MachineKind::kGpu) return;
+    gpu_.emplace(inputs, decoder,
+                 GpuSessionOptions{.program = std::filesystem::read_symlink("/proc/self/exe")},
+                 progress, stop);
+  }
+
+  /// Costs of the load, where the experiment wants them measured first. Written into the folder.
+  void calibrate(const std::string& folder, Progress& progress) {
+    if (!gpu_ || !inputs_.experiment.gpu.calibrate) return;
+    const std::optional<CostCalibration> found = gpu_->calibrate();
+    if (!found) stopped(folder);
+    write_cost_model(found->costs, folder + "/cost_model.json");
+    progress.note(to_text(*found));
+    check_costs(inputs_);
+  }
+
+  MachineFactory factory() {
+    return gpu_ ? gpu_->machines() : simulated_machines(inputs_, baseline_);
+  }
+
+ private:
+  ExperimentInputs& inputs_;
+  RoutingPlan baseline_;
+  std::optional<GpuSession> gpu_{};
+};
+
+/// What a real machine does in the middle of a run ends it: with what there is.
+RunResult run_to_the_end(const ExperimentInputs& inputs, const std::string& folder,
+                         const RunServices& services) {
+  try {
+    return run_experiment(inputs, folder, services);
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error(
+        fmt::format("{}\n{}/metrics.csv holds what was measured until then; there is no "
+                    "summary.json (thermoe report {} draws what is there)",
+                    error.what(), folder, folder));
+  }
+}
+
 void run(const RunOptions& options, const std::atomic<bool>& stop) {
   // The adapter's tensors are small: handing them to a pool of threads costs several times the
   // work.
   at::set_num_threads(1);
   const Backend kernels = checked_kernels(options.kernels);
   const Experiment experiment = chosen_experiment(options);
-  const ExperimentInputs inputs = load_inputs(experiment);
+  ExperimentInputs inputs = load_inputs(experiment);
   ChosenDecoder decoder(inputs, kernels);
-  const std::string folder = make_run_folder(options.out, experiment.name, options.force);
-  write_config(folder, inputs);
   RunResult result;
+  std::string folder;
   {
     TerminalProgress progress;
-    result = run_experiment(inputs, folder,
+    ExperimentMachine machine(inputs, decoder.steps(), progress, stop);
+    folder = make_run_folder(options.out, experiment.name, options.force);
+    write_config(folder, inputs);
+    machine.calibrate(folder, progress);
+    result = run_to_the_end(inputs, folder,
                             {.decoder = decoder.steps(),
                              .calibration = decoder.calibration(),
                              .make_controller = make_controller,
-                             .make_machine = simulated_machines(inputs, decoder.steps().baseline()),
+                             .make_machine = machine.factory(),
                              .reset_peak_memory = reset_peak_memory,
                              .peak_memory_bytes = peak_memory_bytes,
                              .progress = progress,
                              .stop = stop});
   }
-  if (!result.complete) {
-    throw Error(fmt::format(
-        "interrupted: {}/metrics.csv holds what was measured until then; there is no "
-        "summary.json, as the run is not complete (thermoe report {} draws what is there)",
-        folder, folder));
-  }
+  if (!result.complete) stopped(folder);
   print_result(result, folder, options.json);
   if (!options.no_report) report(folder, options.json);
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/clock.h"
 #include "core/logit_sample.h"
@@ -21,6 +24,12 @@ struct MachineDescription {
   bool simulated = false;  ///< its watts are made up
   /// Its time passes by itself and waits for no controller; a simulated machine's is virtual.
   bool real_time = false;
+  // Of a real GPU:
+  std::string uuid{};
+  std::string cuda{};  ///< newest version that its driver can run
+  std::string load{};  ///< what stands for the model's layers on it
+  std::optional<std::uint64_t> device_bytes{};  ///< of its memory that the load takes
+  std::vector<std::string> processes{};         ///< of others, that were on it before the run
 };
 
 /// A decode step that was routed, for the machine to run. Views: valid until the next one is asked

@@ -25,6 +25,7 @@ Number number(Quantity<Tag> quantity) {
   return quantity.value;
 }
 Number number(std::uint64_t value) { return static_cast<double>(value); }
+Number number(std::optional<std::uint64_t> value) { return value ? number(*value) : std::nullopt; }
 Number flag(bool yes) { return yes ? 1.0 : 0.0; }
 Number flag(std::optional<bool> yes) { return yes ? flag(*yes) : std::nullopt; }
 
@@ -99,6 +100,8 @@ constexpr std::array<MetricsColumn, kMetrics> kColumns = {
      {Metric::kStepTime, "step_time_ms", [](Row r) { return number(r.step.step_time); }, kMilli},
      {Metric::kStepPeriod, "step_period_ms", [](Row r) { return number(r.step.step_period); },
       kMilli},
+     {Metric::kLateSteps, "late_steps", [](Row r) { return number(r.late_steps); }},
+     {Metric::kRepeatedSteps, "repeated_steps", [](Row r) { return number(r.repeated_steps); }},
      {Metric::kBits, "bits_per_byte", [](Row r) { return r.quality.bits_per_byte; }},
      {Metric::kBaselineBits, "baseline_bits_per_byte",
       [](Row r) { return r.quality.baseline_bits; }},

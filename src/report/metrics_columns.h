@@ -48,6 +48,8 @@ enum class Metric : std::size_t {
   kTokens,
   kStepTime,
   kStepPeriod,
+  kLateSteps,
+  kRepeatedSteps,
   kBits,
   kBaselineBits,
   kKl,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -38,6 +39,8 @@ struct MetricsRow {
   GpuDisturbance disturbance{};
   bool sensor_fault = false;
   StepMetrics step{};
+  std::optional<std::uint64_t> late_steps{};      ///< of a machine in real time, as TickReport has
+  std::optional<std::uint64_t> repeated_steps{};  ///< them
   const RoutingStats& stats;
   const RoutingPlan* plan = nullptr;  ///< whose selection biases the tick ran under; null: none
   StepQuality quality{};

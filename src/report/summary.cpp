@@ -142,6 +142,8 @@ json details_json(const Summary& summary) {
                           {"baseline_bits_per_byte", optional(s.baseline_bits_per_byte)},
                           {"top1_agreement", optional(s.top1_agreement)},
                           {"extrapolated_share", s.extrapolated_share},
+                          {"late_share", optional(s.late_share)},
+                          {"repeated_share", optional(s.repeated_share)},
                           {"fallback_share", s.fallback_share},
                           {"fallback_reasons", s.fallback_reasons}});
   }
@@ -193,6 +195,10 @@ std::vector<std::string> notes(const Summary& summary) {
                       "table: their costs "
                       "are extrapolated",
                       s.name, 100 * s.extrapolated_share, summary.simulated ? "simulated " : ""));
+    }
+    if (s.late_share.value_or(0.0) > 0.001) {
+      lines.push_back(fmt::format("{}: {:.1f} % of the steps began late", s.name,
+                                  100 * *s.late_share));
     }
     if (s.fallbacks == 0) continue;
     lines.push_back(fmt::format("{}: fell back {} time{}, {:.1f} % of the run, to {}", s.name,

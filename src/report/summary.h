@@ -70,6 +70,9 @@ struct StrategySummary {
   /// Share of the ticks whose loads lie beyond the machine's profiled table.
   double extrapolated_share = 0.0;
   std::optional<double> wanted_tokens_per_second{};  ///< of a fixed rate
+  /// Of a machine in real time: the share of the steps that began more than a tenth of the period
+  /// late, and of those that ran what the step before had run, as no newer was decoded in time.
+  std::optional<double> late_share{}, repeated_share{};
   std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;

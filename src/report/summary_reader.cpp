@@ -126,6 +126,8 @@ void add_details(const json& value, const std::string& path, SavedSummary& saved
       s.baseline_bits_per_byte = number_or_null(detail, "baseline_bits_per_byte");
       s.top1_agreement = number_or_null(detail, "top1_agreement");
       s.extrapolated_share = number(detail, "extrapolated_share");
+      if (detail.given("late_share")) s.late_share = number(detail, "late_share");
+      if (detail.given("repeated_share")) s.repeated_share = number(detail, "repeated_share");
       s.fallback_share = number(detail, "fallback_share");
       s.fallback_reasons = strings_from(detail, "fallback_reasons");
       s.targets.clear();

@@ -67,8 +67,8 @@ ExpertShape shape_of(const Experiment& e, const KernelCostModel& costs,
 void fill_in_lag(ExperimentInputs& inputs) {
   const SensorLag told = inputs.costs.header().sensors.value_or(SensorLag{});
   ControlSpec& control = inputs.experiment.control;
-  if (!control.sensor_delay) control.sensor_delay = told.delay;
-  if (!control.sensor_window) control.sensor_window = told.window;
+  control.sensor_delay = inputs.given_delay.value_or(told.delay);
+  control.sensor_window = inputs.given_window.value_or(told.window);
 }
 
 /// Tokens of each of the trace's samples: a batch.
@@ -120,6 +120,8 @@ ExperimentInputs load_inputs(const Experiment& e) {
   ExpertShape shape = shape_of(e, costs, plant_costs);
   ExperimentInputs inputs{.experiment = e,
                           .shape = std::move(shape),
+                          .given_delay = e.control.sensor_delay,
+                          .given_window = e.control.sensor_window,
                           .machine = std::move(machine),
                           .costs = std::move(costs),
                           .plant_costs = std::move(plant_costs),
@@ -133,6 +135,11 @@ ExperimentInputs load_inputs(const Experiment& e) {
     inputs.texts = load_texts(e);
   }
   return inputs;
+}
+
+void use_costs(ExperimentInputs& inputs, KernelCostModel costs) {
+  inputs.costs = std::move(costs);
+  fill_in_lag(inputs);
 }
 
 double layer_repeat(const ExperimentInputs& inputs, int layers) {

@@ -26,7 +26,9 @@ struct ExperimentInputs {
   /// Of a trace: its batch is that of the samples. Its sensor lag is filled in, and the watts of
   /// tenants that it gives by their fraction.
   Experiment experiment{};
-  ExpertShape shape{};                  ///< `costed_as`
+  ExpertShape shape{};  ///< `costed_as`
+  /// As the experiment gives it, where it does: in `experiment` it is filled in.
+  std::optional<Seconds> given_delay{}, given_window{};
   MachineDescription machine{};         ///< that runs it
   KernelCostModel costs;                ///< the controller's
   KernelCostModel plant_costs;          ///< the plant's, energy_scale applied
@@ -38,6 +40,9 @@ struct ExperimentInputs {
 
 /// Throws FormatError or UsageError.
 ExperimentInputs load_inputs(const Experiment& experiment);
+
+/// Puts others in the place of the controller's costs, with the sensor lag that they tell.
+void use_costs(ExperimentInputs& inputs, KernelCostModel costs);
 
 /// How many charged layers each of the `layers` that the model routes stands for.
 double layer_repeat(const ExperimentInputs& inputs, int layers);

@@ -14,9 +14,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFiles[] = {"config.json",     "metrics.csv",    "expert_usage.csv",
-                                  "expert_bias.csv", "details.json",   "summary.json",
-                                  "report.html",     "comparison.html"};
+constexpr const char* kFiles[] = {"config.json",     "metrics.csv",  "expert_usage.csv",
+                                  "expert_bias.csv", "details.json", "summary.json",
+                                  "cost_model.json", "report.html",  "comparison.html"};
+
+nlohmann::json machine_json(const MachineDescription& machine) {
+  nlohmann::json out = {{"device", machine.device}};
+  if (!machine.driver.empty()) out["driver"] = machine.driver;
+  if (machine.uuid.empty()) return out;
+  out["uuid"] = machine.uuid;
+  out["cuda"] = machine.cuda;
+  out["load"] = machine.load;
+  if (machine.device_bytes) out["device_memory_bytes"] = *machine.device_bytes;
+  out["other_processes"] = machine.processes;
+  return out;
+}
 
 void make(const fs::path& folder) {
   std::error_code error;
@@ -72,12 +84,10 @@ std::string make_run_folder(const std::optional<std::string>& out, const std::st
 void write_config(const std::string& folder, const ExperimentInputs& inputs) {
   const Experiment& e = inputs.experiment;
   const bool simulated = inputs.machine.simulated;
-  nlohmann::json machine = {{"device", inputs.machine.device}};
-  if (!inputs.machine.driver.empty()) machine["driver"] = inputs.machine.driver;
   const nlohmann::json config = {
       {"schema", 1},
       {"simulated", simulated},
-      {"machine", machine},
+      {"machine", machine_json(inputs.machine)},
       {"time", simulated ? "virtual: a simulated machine's, not this one's" : "this machine's"},
       {"decisions",
        fmt::format("{}, {} {} step(s) of {} {} a tick of {} s stand for all steps of the "

@@ -71,11 +71,14 @@ std::optional<StrategySummary> StrategyRun::run() {
     qualities_.clear();
     const TickReport ran =
         stages_.machine.run_tick(end, newest_.decision.step_period, [this] { return decode(); });
+    steps_ += ran.steps;
+    late_ += static_cast<double>(ran.late);
+    repeated_ += static_cast<double>(ran.repeated);
     if (ran.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
     if (!aside_) monitor_.poll();
     const StepQuality quality = mean_quality(qualities_);
     metrics_ = {.at = now(),
-                .tick = experiment_.tick,
+                .tick = ran.length > Seconds(0) ? ran.length : experiment_.tick,
                 .step_time = ran.step_time,
                 .step_period = ran.step_period,
                 .steps = ran.steps,
@@ -93,6 +96,10 @@ std::optional<StrategySummary> StrategyRun::run() {
         loss_interval(pieces_.beside(stages_.reference.pieces()), experiment_.seed);
   }
   summary.wanted_tokens_per_second = experiment_.tokens_per_second;
+  if (aside_ && steps_ > 0.0) {
+    summary.late_share = late_ / steps_;
+    summary.repeated_share = repeated_ / steps_;
+  }
   return summary;
 }
 
@@ -210,12 +217,18 @@ void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
                  .disturbance = disturbance,
                  .sensor_fault = sensors_faulty_at(experiment_.disturbances, now()),
                  .step = metrics_,
+                 .late_steps = of_real_time(tick.late),
+                 .repeated_steps = of_real_time(tick.repeated),
                  .stats = step_->stats,
                  .plan = plan_,
                  .quality = quality,
                  .control = control_};
   recorder_.add(row);
   stages_.logger.add(row);
+}
+
+std::optional<std::uint64_t> StrategyRun::of_real_time(std::uint64_t count) const {
+  return aside_ ? std::optional(count) : std::nullopt;
 }
 
 void StrategyRun::report(const TickReport& tick) {

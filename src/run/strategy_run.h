@@ -59,6 +59,7 @@ class StrategyRun {
   StepMetrics metrics_before_start() const;
   void log(const TickReport& tick, const GpuDisturbance& disturbance, const StepQuality& quality);
   void report(const TickReport& tick);
+  std::optional<std::uint64_t> of_real_time(std::uint64_t count) const;
   Seconds now() const { return stages_.machine.clock().now(); }
 
   Strategy strategy_;
@@ -78,6 +79,7 @@ class StrategyRun {
   const RoutingPlan* plan_ = nullptr;     // of the newest
   std::vector<StepQuality> qualities_{};  // of the tick's steps
   int extrapolated_ticks_ = 0;
+  double steps_ = 0.0, late_ = 0.0, repeated_ = 0.0;
   int late_decisions_ = 0;  // ticks that found the controller still busy
   std::string fallback_{};
   std::optional<ControlThread> aside_{};  // last: where time does not wait for the controller

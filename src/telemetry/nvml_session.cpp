@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <link.h>
 
+#include <array>
+
 namespace thermoe {
 namespace {
 
@@ -80,6 +82,16 @@ void NvmlSession::initialise() {
   const nvml::Result result = functions_.init();
   initialised_ = result == nvml::kSuccess;
   if (!initialised_) fault_ = explain("NVML cannot be initialised", result);
+}
+
+std::string NvmlSession::driver_version() const {
+  std::array<char, nvml::kStringSize> text{};
+  const auto ask = functions_.driver_version;
+  if (fault_ || ask == nullptr ||
+      ask(text.data(), static_cast<unsigned>(text.size())) != nvml::kSuccess) {
+    return {};
+  }
+  return text.data();
 }
 
 std::string NvmlSession::words(nvml::Result result) const {

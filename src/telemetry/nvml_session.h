@@ -43,6 +43,8 @@ class NvmlSession {
   /// The file that was loaded; empty if none was.
   const std::string& library_path() const { return library_path_; }
 
+  /// "580.159.04"; empty where NVML does not say.
+  std::string driver_version() const;
   /// NVML's own words for `result`.
   std::string words(nvml::Result result) const;
   /// The same with what to do about it.

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/gpu_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "core/errors.h"
+#include "machine/gpu_machine.h"
+#include "telemetry/gpu_processes.h"
+#include "telemetry/gpu_system_monitor.h"
+#include "telemetry/nvml_session.h"
+#include "telemetry/nvml_source.h"
+#include "telemetry/one_gpu_source.h"
+
+namespace thermoe {
+namespace {
+
+LoadProxyOptions load_of(const ExperimentInputs& inputs, const StepDecoder& decoder) {
+  const Experiment& e = inputs.experiment;
+  const auto has = [&](const char* dtype) {
+    return std::find(inputs.dtypes.begin(), inputs.dtypes.end(), dtype) != inputs.dtypes.end();
+  };
+  return {.shape = inputs.shape,
+          .precisions = {.bf16 = has("bf16"), .int4 = has("int4")},
+          .tokens = e.batch,
+          .model_layers = decoder.baseline().layers(),
+          .router = decoder.router(),
+          .distinct = e.gpu.distinct_layers.value_or(0)};
+}
+
+bool wants_tenant(const Experiment& e) {
+  return std::any_of(e.disturbances.begin(), e.disturbances.end(),
+                     [](const Disturbance& d) { return d.kind == Disturbance::Kind::kBackground; });
+}
+
+/// Of the experiment's tenants, which on a real GPU are one.
+double power_fraction(const Experiment& e) {
+  std::optional<double> fraction;
+  for (std::size_t i = 0; i < e.disturbances.size(); ++i) {
+    const Disturbance& d = e.disturbances[i];
+    if (d.kind != Disturbance::Kind::kBackground) continue;
+    const auto refuse = [&](const char* key, const std::string& problem) {
+      throw FormatError(e.path, fmt::format("/disturbances/{}/{}", i, key), problem);
+    };
+    if (!d.power_fraction) {
+      refuse("power_fraction",
+             "is missing: on a real GPU another tenant is given by its share of the watts between "
+             "idle and limit; add it, or run on the simulated machine");
+    }
+    if (fraction && *fraction != *d.power_fraction) {
+      refuse("power_fraction", fmt::format("is {}, the one before {}: a real GPU has one other "
+                                           "tenant; give all the same",
+                                           *d.power_fraction, *fraction));
+    }
+    fraction = d.power_fraction;
+  }
+  return fraction.value_or(0.0);
+}
+
+std::unique_ptr<TenantProcess> tenant_of(const Experiment& e, const GpuSessionOptions& options,
+                                         Progress& progress) {
+  if (!wants_tenant(e)) return nullptr;
+  const double fraction = power_fraction(e);
+  progress.note(
+      fmt::format("The other tenant calibrates itself: {:g} of the watts between idle "
+                  "and limit",
+                  fraction));
+  return std::make_unique<TenantProcess>(
+      TenantProcessOptions{.program = options.program,
+                           .power_fraction = fraction,
+                           .nvml_library = options.nvml_library});
+}
+
+}  // namespace
+
+GpuSession::GpuSession(ExperimentInputs& inputs, const StepDecoder& decoder,
+                       GpuSessionOptions options, Progress& progress, const std::atomic<bool>& stop)
+    : inputs_(inputs),
+      decoder_(decoder),
+      options_(std::move(options)),
+      progress_(progress),
+      stop_(stop),
+      device_(describe_device()),
+      tenant_(tenant_of(inputs.experiment, options_, progress)),
+      load_(load_of(inputs, decoder)) {
+  describe();
+}
+
+GpuSession::~GpuSession() = default;
+
+std::unique_ptr<Source> GpuSession::open_source(Seconds energy_period) const {
+  return std::make_unique<OneGpuSource>(
+      std::make_unique<NvmlSource>(
+          NvmlOptions{.library = options_.nvml_library, .energy_period = energy_period}),
+      device_.uuid);
+}
+
+void GpuSession::describe() {
+  const NvmlSession session(options_.nvml_library);
+  if (const auto& fault = session.fault()) throw UsageError(fault->sentence());
+  inputs_.machine = {.device = device_.name,
+                     .driver = session.driver_version(),
+                     .real_time = true,
+                     .uuid = device_.uuid,
+                     .cuda = device_.driver_cuda,
+                     .load = load_.options().description(),
+                     .device_bytes = load_.device_bytes()};
+  if (const auto others = find_gpu_processes(options_.nvml_library, device_.uuid)) {
+    for (const GpuProcess& process : *others) {
+      inputs_.machine.processes.push_back(fmt::format("{} ({})", process.pid, process.name));
+    }
+  }
+  if (!tenant_) return;
+  for (Disturbance& d : inputs_.experiment.disturbances) {
+    if (d.kind == Disturbance::Kind::kBackground) d.power = tenant_->added_power();
+  }
+}
+
+std::optional<CostCalibration> GpuSession::calibrate() {
+  const SteadyClock clock;
+  GpuSystemMonitor monitor(open_source(Seconds(0)), clock, {.period = Seconds(0.02)});
+  monitor.start();
+  const Experiment& e = inputs_.experiment;
+  auto found = calibrate_costs(
+      {.shape = inputs_.shape,
+       .dtypes = inputs_.dtypes,
+       .router = decoder_.router(),
+       .layers = decoder_.baseline().layers(),
+       .tokens = e.batch,
+       .step_period = e.step_period(),
+       .base = inputs_.costs,
+       .device = inputs_.machine.device,
+       .driver = inputs_.machine.driver,
+       .seed = e.seed},
+      {.load = load_, .monitor = monitor, .clock = clock, .stop = stop_},
+      [&](Seconds done, Seconds of) { progress_.update("calibration of costs", done, of, ""); });
+  if (found) use_costs(inputs_, found->costs);
+  return found;
+}
+
+// Turns begin at a common temperature: the first turn's, or they would be compared by their order.
+void GpuSession::cool_down() {
+  const SteadyClock clock;
+  const std::unique_ptr<Source> source = open_source(Seconds(1e9));
+  constexpr Celsius kNear{1.0};
+  const Seconds longest = inputs_.experiment.gpu.cool_down;
+  while (!stop_.load()) {
+    const Snapshot snapshot = source->read(clock.now());
+    const auto& temperature = snapshot.gpus.front().temperature.value;
+    if (!temperature) return;
+    if (!start_temperature_) start_temperature_ = temperature;
+    if (*temperature <= *start_temperature_ + kNear || clock.now() >= longest) return;
+    progress_.update("cooling down", clock.now(), longest,
+                     fmt::format("{:.0f} C, to {:.0f} C", temperature->value,
+                                 (*start_temperature_ + kNear).value));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+}
+
+MachineFactory GpuSession::machines() {
+  return [this](int /*round*/) {
+    cool_down();
+    const Experiment& e = inputs_.experiment;
+    return std::make_unique<GpuMachine>(GpuMachineOptions{
+        .load = load_,
+        .router = decoder_.router(),
+        .open_source = [this](Seconds energy_period) { return open_source(energy_period); },
+        .decode_steps_per_tick = e.decode_steps_per_tick,
+        .disturbances = e.disturbances,
+        .tenant = tenant_.get()});
+  };
+}
+
+}  // namespace thermoe
