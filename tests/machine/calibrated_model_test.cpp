@@ -48,8 +48,7 @@ class CalibratedModel : public ::testing::Test {
 
   CalibrationWorld world_{};
   const RouterSpec router_{.experts = 128, .k = 8};
-  const KernelCostModel base_ =
-      KernelCostModel::load(kBase);
+  const KernelCostModel base_ = KernelCostModel::load(kBase);
 };
 
 TEST_F(CalibratedModel, FindsWhatTheWorldIsMadeOf) {
@@ -105,6 +104,20 @@ TEST_F(CalibratedModel, SaysWhatItWasMeasuredOnAndWhatItTookOver) {
   EXPECT_EQ(header.perturbation.thermal->reference, Celsius(40.0)) << "where it was measured";
   EXPECT_EQ(header.perturbation.thermal->energy_per_c, base_.perturbation().thermal->energy_per_c);
   EXPECT_THAT(header.purpose, HasSubstr(base_.header().path));
+}
+
+TEST_F(CalibratedModel, StepsBackToBackAreCalibratedToo) {
+  CalibrationRequest saturated = request();
+  saturated.step_period = Seconds(0.0);
+  const CostCalibration found =
+      calibration_of(saturated, world_.record(plan_calibration({.active = active_grid(8, 128, 16),
+                                                                .longer_period = Seconds(0.026)})));
+  EXPECT_NEAR(found.costs.active_idle().value, world_.idle, 2.0);
+  for (const CalibratedStep& step : found.fit.steps) {
+    const CalibrationWindow work{.active = static_cast<int>(step.active)};
+    EXPECT_NEAR(step.energy.value / world_.energy(work), 1.0, 0.02) << step.active;
+  }
+  EXPECT_THAT(to_text(found), HasSubstr("steps back to back"));
 }
 
 TEST_F(CalibratedModel, PrecisionsAreCalibratedApart) {
