@@ -6,6 +6,7 @@
 #include "cli/cost_command.h"
 #include "cli/doctor_command.h"
 #include "cli/eval_command.h"
+#include "cli/load_command.h"
 #include "cli/logits_command.h"
 #include "cli/measure_command.h"
 #include "cli/monitor_command.h"
@@ -30,6 +31,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_doctor_command(app);
   add_monitor_command(app);
   add_measure_command(app, std::move(measured));
+  add_load_command(app, stop);
 }
 
 }  // namespace thermoe

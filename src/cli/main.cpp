@@ -63,6 +63,7 @@ void describe(CLI::App& app) {
       "  thermoe report runs/demo-1             the run as a page of plots, offline\n"
       "  thermoe monitor                        GPUs, host and runs, live in the terminal\n"
       "  thermoe measure -- COMMAND             joules, watts and degrees of a command\n"
+      "  thermoe load --power-fraction 0.2      another tenant of the GPU\n"
       "  thermoe cost show data/h100/kernel_cost_model.json\n"
       "  thermoe eval --help                    bits/byte of a checkpoint\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");
@@ -87,7 +88,7 @@ int run(int argc, char** argv) {
   describe(app);
   thermoe::add_commands(app, stop, thermoe::cut_measured_command(argc, argv));
   // Only these end cleanly on Ctrl-C; the others just end.
-  for (const char* name : {"run", "train", "logits", "eval"}) {
+  for (const char* name : {"run", "train", "logits", "eval", "load"}) {
     app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });
   }
   try {

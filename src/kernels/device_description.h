@@ -16,6 +16,10 @@ struct DeviceDescription {
   std::size_t free_memory = 0;
 };
 
+/// Makes CUDA's device of that index the calling thread's current one. Throws UsageError where it
+/// is not there, or as `describe_device` does.
+void use_device(int index);
+
 /// Throws UsageError, with the remedy, where no device can be used: also where its compute mode
 /// lets no process, or only another one, have it.
 DeviceDescription describe_device();

@@ -49,6 +49,9 @@ class DeviceMemory {
 void copy_to_device(void* device, std::span<const std::byte> host, Stream stream);
 void copy_to_host(std::span<std::byte> host, const void* device, Stream stream);
 
+/// From one place on the device to another.
+void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
+
 /// A device copy of `values`, made on the default stream.
 template <class T>
 DeviceMemory on_device(std::span<const T> values) {

@@ -15,9 +15,9 @@ namespace thermoe {
 /// measured from one move to another, however short it is.
 class BoardPower {
  public:
-  /// `source` reads the energy counter in every poll. `pause` waits, and throws where the program
-  /// is to end. `clock` must outlive it. Throws UsageError, with the remedy, where the source knows
-  /// no GPU of that UUID or the driver tells neither its energy nor its power limit.
+  /// `source` reads the energy counter in every poll. `pause` waits. `clock` must outlive it.
+  /// Throws UsageError, with the remedy, where the source knows no GPU of that UUID or the driver
+  /// tells neither its energy nor its power limit.
   BoardPower(std::unique_ptr<Source> source, std::string uuid, const Clock& clock,
              std::function<void(Seconds)> pause);
 

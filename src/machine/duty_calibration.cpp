@@ -12,8 +12,6 @@
 namespace thermoe {
 namespace {
 
-constexpr Seconds kSure{3.0};   // of the two figures that are told: idle, and what is added
-constexpr Seconds kProbe{1.5};  // of each duty on the way
 constexpr int kMostProbes = 5;
 constexpr double kTolerance = 0.01;  // of what is wanted; nor is the counter better than ...
 constexpr Watts kResolution{1.0};
@@ -48,9 +46,10 @@ double next_duty(const Probe& below, const std::optional<Probe>& above, Watts wa
 
 }  // namespace
 
-DutyCalibration calibrate_duty(double fraction, Watts limit, const PowerAtDuty& power) {
+DutyCalibration calibrate_duty(double fraction, Watts limit, const PowerAtDuty& power,
+                               const CalibrationLengths& lengths) {
   THERMOE_EXPECT(fraction > 0.0 && fraction <= 1.0, "fraction={} is not in (0, 1]", fraction);
-  DutyCalibration found{.idle = power(0.0, kSure), .limit = limit};
+  DutyCalibration found{.idle = power(0.0, lengths.sure), .limit = limit};
   if (found.idle >= limit) {
     throw UsageError(
         fmt::format("the GPU draws {:.0f} W before the load begins, and its limit is {:.0f} W; end "
@@ -63,7 +62,7 @@ DutyCalibration calibrate_duty(double fraction, Watts limit, const PowerAtDuty& 
   std::optional<Probe> above{};
   found.duty = fraction;  // full work comes near the limit
   for (int i = 0; i < kMostProbes; ++i) {
-    const Probe probe{.duty = found.duty, .added = power(found.duty, kProbe) - found.idle};
+    const Probe probe{.duty = found.duty, .added = power(found.duty, lengths.probe) - found.idle};
     if (probe.duty >= 1.0 && probe.added < kNearlyAll * found.wanted) {
       refuse(fraction, found, probe.added);
     }
@@ -77,7 +76,7 @@ DutyCalibration calibrate_duty(double fraction, Watts limit, const PowerAtDuty& 
     if (probe.duty >= 1.0 && over <= Watts(0)) break;  // nearly all, and there is no more
     found.duty = std::clamp(next_duty(below, above, found.wanted), kLeastDuty, 1.0);
   }
-  found.added = power(found.duty, kSure) - found.idle;
+  found.added = power(found.duty, lengths.sure) - found.idle;
   return found;
 }
 

@@ -29,8 +29,10 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&&) noexcept = default;
 
 void copy_to_device(void*, std::span<const std::byte>, Stream) { throw UsageError(kAbsent); }
 void copy_to_host(std::span<std::byte>, const void*, Stream) { throw UsageError(kAbsent); }
+void copy_on_device(void*, const void*, std::size_t, Stream) { throw UsageError(kAbsent); }
 void synchronise(Stream) { throw UsageError(kAbsent); }
 
+void use_device(int) { throw UsageError(kAbsent); }
 DeviceDescription describe_device() { throw UsageError(kAbsent); }
 
 DeviceStream::DeviceStream() { throw UsageError(kAbsent); }

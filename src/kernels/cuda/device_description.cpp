@@ -15,8 +15,9 @@ std::string uuid_text(const cudaUUID_t& uuid) {
   return text;
 }
 
-/// The first call that needs the device itself: where another process has it, this one fails.
-void expect_ours(cudaError_t result, const std::string& name) {
+/// After a call that may be the first to need the device itself: where another process has it, that
+/// one fails.
+void expect_ours(cudaError_t result, const std::string& name, const char* call) {
   if (result == cudaErrorDevicesUnavailable) {
     cudaGetLastError();  // or the next launch would report it again
     throw UsageError(fmt::format(
@@ -24,10 +25,21 @@ void expect_ours(cudaError_t result, const std::string& name) {
         "prohibited; end that process, or set the mode with `nvidia-smi -c DEFAULT`",
         name));
   }
-  cuda::check(result, "cudaMemGetInfo");
+  cuda::check(result, call);
 }
 
 }  // namespace
+
+void use_device(int index) {
+  cuda::expect_device();
+  int devices = 0;
+  cuda::check(cudaGetDeviceCount(&devices), "cudaGetDeviceCount");
+  if (index < 0 || index >= devices) {
+    throw UsageError(fmt::format("there is no CUDA device {}: this machine has {}, counted from 0",
+                                 index, devices));
+  }
+  expect_ours(cudaSetDevice(index), fmt::format("CUDA device {}", index), "cudaSetDevice");
+}
 
 DeviceDescription describe_device() {
   cuda::expect_device();
@@ -43,7 +55,8 @@ DeviceDescription describe_device() {
       .driver_cuda = fmt::format("{}.{}", version / 1000, version % 1000 / 10),
       .exclusive =
           cuda::device_attribute(cudaDevAttrComputeMode) == cudaComputeModeExclusiveProcess};
-  expect_ours(cudaMemGetInfo(&description.free_memory, &description.memory), description.name);
+  expect_ours(cudaMemGetInfo(&description.free_memory, &description.memory), description.name,
+              "cudaMemGetInfo");
   return description;
 }
 

@@ -65,6 +65,11 @@ void copy_to_host(std::span<std::byte> host, const void* device, Stream stream) 
               "cudaMemcpyAsync to the host");
 }
 
+void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream) {
+  cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda::native(stream)),
+              "cudaMemcpyAsync on the device");
+}
+
 void synchronise(Stream stream) {
   cuda::check(cudaStreamSynchronize(cuda::native(stream)), "cudaStreamSynchronize");
 }
