@@ -215,9 +215,24 @@ class Running(Folder):
 
 
 class Packing(Folder):
+    """Of a small project's copy: the model takes long to pack."""
+
+    def setUp(self):
+        super().setUp()
+        project = self.folder / "project"
+        for path in ("tools/measure_on_gpu", "tools/kernels_on_gpu.py", "experiments/demo.json"):
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, project / path)
+        for path in ("model/thermoe.safetensors", "data/traces/README.md", "src/main.cpp"):
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            (project / path).write_text("")
+        for words in (["init", "-q"], ["add", "."], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+            subprocess.run(["git", *words], cwd=project, check=True)
+        self.tool = project / "tools/measure_on_gpu"
+
     def pack(self, *arguments):
-        return subprocess.run([sys.executable, TOOL, "pack", "--out", self.folder / "out", "--programs", self.folder / "built",
-                               *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run([sys.executable, self.tool, "pack", "--out", self.folder / "out", "--programs",
+                               self.folder / "built", *arguments], capture_output=True, text=True, check=False)
 
     def test_the_archive_holds_programs_inputs_and_this_script_and_runs_when_unpacked(self):
         for name in ("thermoe", "kernels_gpu_tests", "moe_gpu_tests", "machine_gpu_tests"):
@@ -231,9 +246,10 @@ class Packing(Folder):
         with tarfile.open(self.folder / "out/thermoe-pack.tar.xz") as tar:
             tar.extractall(self.folder / "there")
         there = self.folder / "there/thermoe-pack"
-        for path in ("bin/thermoe", "data/traces/recorded.safetensors", "model/thermoe-e128.safetensors",
+        for path in ("bin/thermoe", "data/traces/recorded.safetensors", "model/thermoe.safetensors",
                      "experiments/demo.json", "tools/measure_on_gpu", "pack.json"):
             self.assertTrue((there / path).is_file(), path)
+        self.assertFalse((there / "src").exists())
         (self.folder / "torch/lib").mkdir(parents=True)
         listed = subprocess.run([sys.executable, there / "tools/measure_on_gpu", "run", "--pack", there, "--out",
                                  self.folder / "measured", "--list"], capture_output=True, text=True, check=False,
