@@ -97,7 +97,7 @@ def strategy_table(experiment):
             spread(settled) + (f", never in {never}" if never and never < len(targets) else ""),
             spread([s["tokens_per_second"] for s in rounds], digits=4), spread([s["joules_per_token"] for s in rounds]),
             spread([s["active_experts"] for s in rounds]), spread([s["kept_mass"] for s in rounds], digits=4), loss(rounds),
-            spread([s["late_steps"] for s in rounds]),
+            spread([s["late_share"] for s in rounds], scale=100.0, unit=" %"),
             f"{spread([s['p50_step_ms'] for s in rounds])} / {spread([s['p99_step_ms'] for s in rounds])}",
             spread([s["last_temperature_c"] for s in rounds], digits=3)])
     yield from table(["strategy", "mean W", "× cap", "violation", "above cap", "violation with tenant", "settling s", "tokens/s", "J/token", "D",
@@ -142,13 +142,13 @@ def shared_table(title, column, value, members, simulated):
     yield f"## {title}" + (" (simulated)" if simulated else "")
     lines = []
     for experiment in members:
+        memory = spread([r["device_memory_bytes"] for r in experiment["rounds"]], scale=2.0 ** -30, unit=" GiB")
         for strategy in strategies(experiment):
             rounds = of_rounds(experiment, strategy)
-            memory = spread([s["peak_device_memory_bytes"] for s in rounds], scale=2.0 ** -30, unit=" GiB")
             lines.append([value(experiment["experiment"]), strategy, spread([s["active_experts"] for s in rounds]),
                           spread([s["tokens_per_second"] for s in rounds], digits=4), spread([s["mean_power_w"] for s in rounds], digits=4),
                           spread([s["joules_per_token"] for s in rounds]), spread([s["mean_step_ms"] for s in rounds]), loss(rounds), memory])
-    yield from table([column, "strategy", "D", "tokens/s", "mean W", "J/token", "step ms", "loss", "device memory, peak"], lines)
+    yield from table([column, "strategy", "D", "tokens/s", "mean W", "J/token", "step ms", "loss", "device memory"], lines)
     yield ""
 
 

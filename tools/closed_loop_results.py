@@ -34,6 +34,7 @@ ASKED = {
                        lambda s: s["highest_last_temperature_c"] - s["target"]["value"], None, 1.0)],
     "step_ms": [("p95 after 3 s / cap", lambda s: s["p95_step_ms_after_start"] / s["target"]["value"], None, 1.02)],
 }
+SIZES = {"batch", "arrival.tokens_per_second", "decode_steps_per_tick"}  # which follow the workload
 FAILING = 0.02  # share of the tenant's time above which STATIC_OPTIMAL is shown to fail
 PREDICTED = (("mean_power_w", 0.05), ("joules_per_token", 0.05), ("mean_step_ms", 0.10), ("active_experts", None), ("lambda", None))
 # 97.5 % quantiles of Student's t for 2, 3, … degrees of freedom; fewer rounds have a range instead.
@@ -54,7 +55,8 @@ class Group:
                 turns = [turn for turn in run.turns if turn.round == number]
                 self.turns.append({turn.strategy: turn.ticks for turn in turns})
                 self.rounds.append({"round": len(self.rounds) + 1, "run": run.folder.name, "turn": number,
-                                    "card": run.machine["card"], "strategies": [figures(turn) for turn in turns]})
+                                    "card": run.machine["card"],
+                                    "device_memory_bytes": run.machine["device_memory_bytes"], "strategies": [figures(turn) for turn in turns]})
 
     def strategies(self):
         return list(dict.fromkeys(s["strategy"] for r in self.rounds for s in r["strategies"]))
@@ -206,7 +208,7 @@ def tables(groups):
     rest = [g for g in groups if g.price is None]
     return {"control.price": [[g for g in priced if comparable(g.experiment, {"name", "control.price"}) == key]
                               for key in distinct(comparable(g.experiment, {"name", "control.price"}) for g in priced)],
-            "expert_type": varied(rest, "expert_type"), "workload": varied(rest, "workload", {"batch"})}
+            "expert_type": varied(rest, "expert_type"), "workload": varied(rest, "workload", SIZES)}
 
 
 def distinct(values):

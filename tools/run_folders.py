@@ -4,6 +4,7 @@
 A file that is absent, torn or not what it should be raises BadInput, which names file and key.
 """
 import csv
+import hashlib
 import json
 import re
 import statistics
@@ -12,11 +13,10 @@ import typing
 # Of the experiment, what may differ between rounds that are measured apart: where a round stands, and what a
 # calibration before it found out about the card.
 FREE = {"round", "rounds", "seed", "strategies", "description"}
-CALIBRATED = {"cost_model", "control.sensor_delay_s", "control.sensor_window_s"}
+CALIBRATED = {"cost_model", "gpu.calibrate", "control.sensor_delay_s", "control.sensor_window_s"}
 HARDWARE = {"machine", "gpu", "plant"}
 TICK_COLUMNS = ("time_s", "simulated", "power_true_w", "power_true_1s_w", "temperature_true_c", "temperature_c", "gpu_util",
                 "mem_util", "sm_clock_mhz", "background_power_w", "steps", "step_time_ms", "active_experts", "lambda", "violation")
-OPTIONAL_COLUMNS = ("late_steps",)
 
 
 class BadInput(Exception):
@@ -37,7 +37,7 @@ class Run(typing.NamedTuple):
     folder: typing.Any
     experiment: dict
     simulated: bool
-    machine: dict        # device, driver, card, commit; None where nobody said
+    machine: dict        # device, driver, card, commit, device_memory_bytes; None where nobody said
     turns: list[Turn]
 
 
@@ -93,11 +93,18 @@ def read_run(folder):
 def machine_of(folder, config, summary, summary_path):
     """What the run says of its machine, and what tools/measure_on_gpu wrote beside it."""
     said = config.get("machine", {})
+    uuid = said.get("uuid")
     beside = read_json(folder / "measured.json") if (folder / "measured.json").exists() else {}
     return {"device": member(summary, summary_path, "/device", str),
             "driver": said.get("driver") or beside.get("driver"),
-            "card": beside.get("card") or said.get("card"),
+            "card": card_id(uuid) if uuid else beside.get("card"),
+            "device_memory_bytes": said.get("device_memory_bytes"),
             "commit": beside.get("commit")}
+
+
+def card_id(uuid):
+    """Tells cards apart without publishing their ids."""
+    return hashlib.sha256(uuid.encode()).hexdigest()[:8]
 
 
 def read_ticks(path, simulated):
@@ -109,10 +116,9 @@ def read_ticks(path, simulated):
             absent = [column for column in ("strategy", *TICK_COLUMNS) if column not in (rows.fieldnames or ())]
             if absent:
                 raise BadInput(f"{path}: column {absent[0]} is missing")
-            columns = [*TICK_COLUMNS, *(column for column in OPTIONAL_COLUMNS if column in rows.fieldnames)]
             for row in rows:
-                ticks = found.setdefault(row["strategy"], {column: [] for column in columns})
-                for column in columns:
+                ticks = found.setdefault(row["strategy"], {column: [] for column in TICK_COLUMNS})
+                for column in TICK_COLUMNS:
                     ticks[column].append(number(row[column], path, rows.line_num, column))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
@@ -162,8 +168,8 @@ def figures(turn):
     """What the tables show of a turn; None where it is not known."""
     summary, ticks = turn.summary, turn.ticks
     end = ticks["time_s"][-1]
-    late, held, tenant = ticks.get("late_steps"), temperatures(ticks), ticks["background_power_w"]
-    with_tenant = [violated for violated, power in zip(ticks["violation"], tenant) if power]
+    held = temperatures(ticks)
+    with_tenant = [violated for violated, power in zip(ticks["violation"], ticks["background_power_w"]) if power]
     after_start = [weight if time > 3.0 else 0.0 for weight, time in zip(ticks["steps"], ticks["time_s"])]
     targets = turn.details["targets"]
     first = targets[0] if targets else {}
@@ -173,8 +179,8 @@ def figures(turn):
                                          "max_temperature_c", "gpu_util", "mem_util")},
         "active_experts": summary["mean_active_experts"],
         **{key: summary.get(key) for key in ("kept_mass", "quality_loss_nats", "bits_per_byte", "quality_loss_percent",
-                                             "quality_loss_interval_percent", "fallbacks", "peak_device_memory_bytes")},
-        "late_steps": summary.get("late_steps", sum(filter(None, late)) if late else None),
+                                             "quality_loss_interval_percent", "fallbacks")},
+        **{key: turn.details.get(key) for key in ("late_share", "repeated_share")},
         "mean_step_ms": weighted_mean(ticks["step_time_ms"], ticks["steps"]),
         "lambda": mean(ticks["lambda"]),
         "last_temperature_c": mean(select(ticks, held, lambda time: time > end - 60.0)),

@@ -13,6 +13,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "measure_on_gpu"
+BESIDE = ("gpu_steps.py", "kernels_on_gpu.py", "run_folders.py")
 
 # Plays `thermoe run`: notes what it was asked, and leaves a run in --out whose BASELINE drew 400 W and then 480 W.
 THERMOE = """#!/bin/sh
@@ -22,6 +23,8 @@ case "$*" in *"$SLEEPS"*) exec sleep 60;; esac
 for word in "$@"; do last=$word; done
 mkdir -p "$last"
 cp "$2" "$last/experiment.json"
+echo "$@" > "$last/words"
+echo '{}' > "$last/cost_model.json"
 echo '{}' > "$last/summary.json"
 echo page > "$last/report.html"
 echo "strategy,time_s,temperature_c,step_time_ms,power_true_w" > "$last/metrics.csv"
@@ -34,7 +37,6 @@ TESTS = """#!/bin/sh
 echo '[==========] 3 tests from 1 test suite ran. (1 ms total)'
 echo '[  PASSED  ] 3 tests.'
 """
-NVIDIA_SMI = "#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 580.1, GPU-1234'\n"
 
 
 def program(path, text):
@@ -59,13 +61,20 @@ class Running(Folder):
         program(self.pack / "bin/thermoe", THERMOE)
         for name in ("kernels", "moe", "machine"):
             program(self.pack / f"bin/{name}_gpu_tests", TESTS)
-        program(self.folder / "path/nvidia-smi", NVIDIA_SMI)
         (self.folder / "torch/lib").mkdir(parents=True)
+        self.card("GPU-1234")
         (self.pack / "pack.json").write_text(json.dumps({"schema": 1, "commit": "abc"}))
-        for name in ("cap", "adapter", "temperature", "step_time", "trace", "saturated"):
+        for name in ("cap", "cap_adapter", "temperature", "latency", "trace", "saturated", "quantized", "high_complexity",
+                     "small_batch", "large_batch"):
             path = self.pack / f"experiments/gpu_{name}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps({"name": f"gpu_{name}", "batch": 16, "targets": {"power_w": 350}}))
+
+    def card(self, uuid):
+        program(self.folder / "path/nvidia-smi", f"#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 580.1, {uuid}'\n")
+
+    def words(self, run, where=""):
+        return (self.out / where / "runs" / run / "words").read_text()
 
     def run_tool(self, *arguments, **environment):
         return subprocess.run(
@@ -83,12 +92,12 @@ class Running(Folder):
         return json.loads((self.out / where / "steps" / f"{name}.json").read_text())
 
     def test_a_step_says_what_ran_on_what_and_how_it_ended(self):
-        done = self.run_tool("--only", "cap-2")
+        done = self.run_tool("--only", "cap-2")  # cap-1 has not calibrated
         self.assertEqual(done.returncode, 0, done.stderr)
         step = self.step("cap-2")
         self.assertEqual({key: step[key] for key in ("passed", "exit_code", "device", "driver", "commit", "command")},
                          {"passed": True, "exit_code": 0, "device": "NVIDIA H100 80GB HBM3", "driver": "580.1", "commit": "abc",
-                          "command": "thermoe run experiments/gpu_cap.json --machine gpu --calibrate --round 2 --no-report "
+                          "command": "thermoe run experiments/gpu_cap.json --round 2 --calibrate --machine gpu --no-report "
                                      "--out runs/cap-2"})
         self.assertNotIn("1234", json.dumps(step))  # the card's own number stays on its machine
         self.assertEqual(json.loads((self.out / "runs/cap-2/measured.json").read_text())["card"], step["card"])
@@ -117,13 +126,14 @@ class Running(Folder):
     def test_the_budget_leaves_what_does_not_fit_for_the_next_call(self):
         done = self.run_tool("--only", "machine_gpu_tests", "cap-1", "cap-2", "--budget", 300)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("the budget ends before cap-1 (470 s); left: cap-1, cap-2", done.stdout)
+        self.assertIn("the budget ends before cap-1 (480 s); left: cap-1, cap-2", done.stdout)
         self.assertEqual((self.step("machine_gpu_tests")["passed_tests"], self.calls()), (3, []))
 
     def test_a_run_that_takes_too_long_is_ended_and_has_failed(self):
         self.tool = self.folder / "measure_on_gpu"
-        self.tool.write_text(TOOL.read_text().replace("LONGEST_STEP_S = 480.0", "LONGEST_STEP_S = 1.0"))
-        shutil.copy(TOOL.parent / "kernels_on_gpu.py", self.folder)
+        self.tool.write_text(TOOL.read_text().replace("ENDED_AFTER_S = 540.0", "ENDED_AFTER_S = 1.0"))
+        for name in BESIDE:
+            shutil.copy(TOOL.parent / name, self.folder)
         done = self.run_tool("--only", "cap-1", SLEEPS="--round 1")
         self.assertEqual(done.returncode, 1)
         step = self.step("cap-1")
@@ -135,7 +145,7 @@ class Running(Folder):
         done = self.run_tool("--list", "--only", "machine_gpu_tests", "cap-1")
         self.assertEqual(done.returncode, 0)
         self.assertEqual([line.split() for line in done.stdout.splitlines()],
-                         [["machine_gpu_tests", "90", "s", "passed"], ["cap-1", "470", "s", "left"]])
+                         [["machine_gpu_tests", "90", "s", "passed"], ["cap-1", "480", "s", "left"]])
         self.assertEqual(self.calls(), [])
 
     def test_every_step_takes_eight_minutes_at_most(self):
@@ -143,23 +153,37 @@ class Running(Folder):
             self.assertLessEqual(float(line.split()[1]), 480, line)
 
     def test_a_cap_is_made_from_what_baseline_drew_at_its_end_in_the_same_step(self):
-        self.assertEqual(self.run_tool("--only", "temperature", "step_time", "trace").returncode, 0)
-        targets = {name: json.loads((self.out / f"runs/{name}-capped/experiment.json").read_text())
-                   for name in ("temperature", "step_time", "trace")}
-        self.assertEqual({name: e["targets"] for name, e in targets.items()},
-                         {"temperature": {"temperature_c": 58.0}, "step_time": {"step_ms": 6.0}, "trace": {"power_w": 360.0}})
-        self.assertEqual(targets["trace"]["name"], "gpu_trace-capped-360")  # another cap, another experiment
+        self.assertEqual(self.run_tool("--only", "temperature", "latency", "trace").returncode, 0)
+        for run, flag in (("temperature", "--temperature-cap 58 "), ("latency", "--step-cap 6 "), ("trace", "--power-cap 360 ")):
+            self.assertIn(flag, self.words(run))
+            self.assertNotIn("-cap", self.words(f"{run}-baseline").replace("gpu_cap", ""))
+        self.assertEqual(json.loads((self.out / "runs/trace-baseline/experiment.json").read_text())["targets"], {})
 
     def test_a_step_whose_baseline_failed_makes_no_cap(self):
         done = self.run_tool("--only", "temperature", FAILS="--strategy BASELINE")
         self.assertEqual(done.returncode, 1)
         self.assertEqual(len(self.calls()), 1)
 
+    def test_a_baseline_that_left_no_figures_fails_the_step_and_says_why(self):
+        program(self.pack / "bin/thermoe", "#!/bin/sh\nexit 0\n")
+        self.assertEqual(self.run_tool("--only", "temperature").returncode, 1)
+        self.assertFalse(self.step("temperature")["passed"])
+        self.assertIn("metrics.csv", (self.out / "steps/temperature.log").read_text())
+
+    def test_a_calibration_serves_the_runs_that_follow_on_the_same_card_only(self):
+        self.run_tool("--only", "cap-1", "cap-2")
+        self.assertIn("--calibrate", self.words("cap-1"))
+        self.assertIn(f"--cost-model {self.out.resolve()}/runs/cap-1/cost_model.json", self.words("cap-2"))
+        self.card("GPU-5678")
+        self.run_tool("--only", "cap-3")
+        self.assertIn("--calibrate", self.words("cap-3"))
+
     def test_runs_of_a_step_differ_by_what_the_table_changes(self):
-        self.assertEqual(self.run_tool("--only", "workloads").returncode, 0)
-        small, standard = (json.loads((self.out / f"runs/workloads-{name}/experiment.json").read_text())
-                           for name in ("small_batch", "standard"))
-        self.assertEqual((small["workload"], "batch" in small, standard["batch"]), ("small_batch", False, 16))
+        self.assertEqual(self.run_tool("--only", "workloads", "prices").returncode, 0)
+        standard = json.loads((self.out / "runs/workload-standard/experiment.json").read_text())
+        self.assertEqual((standard["workload"], standard["name"], standard["batch"]), ("standard", "gpu_high_complexity-standard", 16))
+        self.assertIn("--price 0.002", self.words("prices-0.002"))
+        self.assertNotIn("--calibrate", self.words("prices-0.002"))
 
     def test_tests_that_were_all_skipped_did_not_pass(self):
         program(self.pack / "bin/moe_gpu_tests", "#!/bin/sh\necho 'a/needs_cuda_device.cpp:13: Skipped'\necho 'no device'\n" +
@@ -170,7 +194,7 @@ class Running(Folder):
     def test_simulated_twins_run_without_the_gpus_flags_beside_the_real_runs(self):
         self.assertEqual(self.run_tool("--only", "cap-1", "moe_gpu_tests", "--simulated").returncode, 0)
         self.assertEqual(len(self.calls()), 1)
-        self.assertNotIn("gpu --", self.calls()[0])
+        self.assertIn("--machine simulated", self.calls()[0])
         self.assertNotIn("--calibrate", self.calls()[0])
         self.assertTrue(self.step("cap-1", "simulated")["passed"])
         self.assertFalse((self.out / "runs").exists())
@@ -220,7 +244,7 @@ class Packing(Folder):
     def setUp(self):
         super().setUp()
         project = self.folder / "project"
-        for path in ("tools/measure_on_gpu", "tools/kernels_on_gpu.py", "experiments/demo.json"):
+        for path in ("tools/measure_on_gpu", *(f"tools/{name}" for name in BESIDE), "experiments/demo.json"):
             (project / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, project / path)
         for path in ("model/thermoe.safetensors", "data/traces/README.md", "src/main.cpp"):
