@@ -4,8 +4,9 @@ import statistics
 
 from kernel_results import table
 
-FIGURES = {"mean_power_w": ("W", 1.0), "joules_per_token": ("mJ/token", 1000.0), "quality_loss_percent": ("bits/byte loss, points of %", 1.0),
-           "quality_loss_nats": ("loss, mnats", 1000.0), "mean_step_ms": ("step ms", 1.0), "active_experts": ("D", 1.0), "lambda": ("λ", 1.0)}
+FIGURES = {"mean_power_w": ("W", 1.0), "joules_per_token": ("mJ/token", 1000.0),
+           "quality_loss_percent": ("bits/byte loss, points of %", 1.0), "quality_loss_nats": ("loss, mnats", 1000.0)}
+INTERVALS = {"range": "range over rounds (fewer than three)", "95 % t": "95 % interval (Student's t over rounds)"}
 UNITS = {"power_w": "W", "temperature_c": "°C", "step_ms": "ms a step"}
 
 
@@ -24,7 +25,7 @@ def spread(values, scale=1.0, digits=3, unit=""):
     if not there:
         return "–"
     middle, low, high = (number(value, digits) for value in (statistics.median(there), min(there), max(there)))
-    return middle + unit + (f" ({low}..{high})" if low != high else "")
+    return middle + unit + (f" ({low}..{high})" if low != high else "")  # equal as far as they are shown
 
 
 def of_rounds(experiment, strategy):
@@ -53,11 +54,11 @@ def head(result):
            f"{f', cards (a hash each): ' + ', '.join(cards) if cards else ''}. Made by tools/closed_loop_results.py of what "
            "tools/measure_on_gpu measured.")
     yield ""
-    yield ("A cell is the median over rounds, in parentheses their range. Violation: share of the time in which the mean of the last second, "
-           "of the true value, exceeds 1.05 × the cap (temperature: by 1 °C); above cap: the same for the cap itself; start-up and transients "
-           "included. Settling: from the tenant's coming until that mean stays within 5 % for 5 s. Loss: of bits/byte against BASELINE on the same "
-           "bytes; of a recorded router in nats of kept mass. J/token: the whole GPU, idle and tenant included. Step percentiles: a tick's steps count with their mean. Last °C: mean of "
-           "the last 60 s.")
+    yield ("A cell is the median over rounds, in parentheses their range. Violation: share of the time in which the mean of the last "
+           "second, of the true value, exceeds 1.05 × the cap (temperature: by 1 °C); above cap: the same for the cap itself; start-up "
+           "and transients included. Settling: from the tenant's coming until that mean stays within 5 % for 5 s. Loss: of bits/byte "
+           "against BASELINE on the same bytes; of a recorded router in nats of kept mass. J/token: the whole GPU, idle and tenant "
+           "included. Step percentiles: a tick's steps count with their mean. Last °C: mean of the last 60 s.")
     yield ""
 
 
@@ -108,9 +109,9 @@ def strategy_table(experiment):
 def paired_table(experiment):
     if not experiment["paired"]:
         return
-    kinds = sorted({p["interval"]["kind"] for p in experiment["paired"]})
-    yield (f"Differences within a round, KERNEL_AWARE_TTHA − rival: mean and {' or '.join({'range': 'the range over rounds', '95 % t': 'a 95 % interval (Student t over rounds)'}[k] for k in kinds)}. "
-           "An interval over rounds covers machine and order, not the choice of text.")
+    kinds = {p["interval"]["kind"]: INTERVALS[p["interval"]["kind"]] for p in experiment["paired"]}
+    yield (f"Differences within a round, KERNEL_AWARE_TTHA − rival: mean and {' or '.join(kinds.values())}. "
+           "That covers machine and order, not the choice of text.")
     yield ""
     lines = []
     for p in experiment["paired"]:
@@ -127,8 +128,9 @@ def section(experiment, plot, simulated):
     about = experiment["experiment"].get("description")
     caps = ", ".join(f"{value:g} {UNITS[key]}" for key, value in experiment["experiment"].get("targets", {}).items())
     cards = ", ".join(f"round {r['round']} on card {r['card']}" for r in experiment["rounds"] if r["card"])
-    yield " ".join(filter(None, [about, f"Cap: {caps}." if caps else "",
-                                 f"{len(experiment['rounds'])} round{'s' if len(experiment['rounds']) > 1 else ''}{': ' + cards if cards else ''}."]))
+    count = len(experiment["rounds"])
+    rounds = f"{count} round{'s' if count > 1 else ''}{': ' + cards if cards else ''}."
+    yield " ".join(filter(None, [about, f"Cap: {caps}." if caps else "", rounds]))
     yield ""
     if plot:
         yield f"![Power, active experts and price over time]({plot})"
@@ -169,12 +171,13 @@ def shared_tables(result):
 
 
 def utilisation_table(result):
-    lines = [[("saturated" if row["arrival"] == "saturated" else f"{row['tokens_per_second']:g} tokens/s") + f", B = {row['batch'] or '–'}, {row['expert_type']}",
+    lines = [[f"{rate({'arrival': {'kind': row['arrival'], **row}})}, B = {row['batch'] or '–'}, {row['expert_type']}",
               number(b["active_experts"]), f"{100 * b['gpu_util']:.0f} %", f"{100 * b['mem_util']:.0f} %", number(b["power_w"]), str(b["windows"])]
              for row in result["utilisation"] for b in row["bins"]]
     if lines:
         yield "## Utilisation against active experts" + (" (simulated)" if result["simulated"] else "")
-        yield "What the sensors call SM and memory utilisation; means of windows of 5 s without the tenant, all strategies together, in bins of 8 experts."
+        yield ("What the sensors call SM and memory utilisation; means of windows of 5 s without the tenant, all strategies "
+               "together, in bins of 8 experts.")
         yield ""
         yield from table(["load", "D", "SM", "memory", "W", "windows"], lines)
         yield ""

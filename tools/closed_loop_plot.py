@@ -132,7 +132,8 @@ def svg(title, turns, targets, simulated):
         f"<title>{html.escape(title)}</title>",
         "<style>"
         f"text{{font:12px sans-serif;fill:{INK}}}.grid{{stroke:{INK};stroke-opacity:.25}}.shade{{fill:#b39b30;fill-opacity:.18}}"
-        f".line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}.ours{{stroke-width:2.4}}.cap{{stroke:{TARGET};stroke-dasharray:5 4;stroke-width:1.4}}</style>",
+        f".line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}.ours{{stroke-width:2.4}}"
+        f".cap{{stroke:{TARGET};stroke-dasharray:5 4;stroke-width:1.4}}</style>",
         f'<text x="{LEFT}" y="14" style="font-weight:bold">{html.escape(title)}</text>',
         *legend(turns, targets), *body, *seconds, "</svg>", ""])
 
