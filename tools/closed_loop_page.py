@@ -6,7 +6,7 @@ from kernel_results import table
 
 FIGURES = {"mean_power_w": ("W", 1.0), "joules_per_token": ("mJ/token", 1000.0),
            "quality_loss_percent": ("bits/byte loss, points of %", 1.0), "quality_loss_nats": ("loss, mnats", 1000.0)}
-INTERVALS = {"range": "range over rounds (fewer than three)", "95 % t": "95 % interval (Student's t over rounds)"}
+INTERVALS = {"one round": "no interval (one round)", "range": "range (two rounds)", "95 % t": "95 % interval (Student's t over rounds)"}
 UNITS = {"power_w": "W", "temperature_c": "°C", "step_ms": "ms a step"}
 
 
@@ -111,13 +111,13 @@ def paired_table(experiment):
         return
     kinds = {p["interval"]["kind"]: INTERVALS[p["interval"]["kind"]] for p in experiment["paired"]}
     yield (f"Differences within a round, KERNEL_AWARE_TTHA − rival: mean and {' or '.join(kinds.values())}. "
-           "That covers machine and order, not the choice of text.")
+           "Intervals cover machine and order, not the choice of text.")
     yield ""
     lines = []
     for p in experiment["paired"]:
         unit, scale = FIGURES[p["figure"]]
-        low, high = p["interval"]["ends"]
-        lines.append([p["rival"], unit, f"{scale * p['mean']:+.3g}", f"{scale * low:+.3g}..{scale * high:+.3g}", p["interval"]["kind"],
+        ends = "..".join(f"{scale * end:+.3g}" for end in p["interval"]["ends"] or ()) or "–"
+        lines.append([p["rival"], unit, f"{scale * p['mean']:+.3g}", ends, p["interval"]["kind"],
                       ", ".join(f"{scale * d:+.3g}" for d in p["differences"])])
     yield from table(["rival", "difference in", "mean", "interval", "which", "rounds"], lines)
     yield ""
@@ -160,13 +160,12 @@ def rate(experiment):
 
 
 def shared_tables(result):
-    by_name = {(e["name"], e["experiment"].get("control", {}).get("price")): e for e in result["experiments"]}
     kinds = (("control.price", "Fixed prices", "λ", lambda e: f"{e['control']['price']:g}"),
              ("expert_type", "Simple against quantised experts", "experts", lambda e: e["expert_type"]),
              ("workload", "Workloads", "workload", lambda e: e["workload"]))
     for key, title, column, value in kinds:
-        for names in result["tables"][key]:
-            members = [e for (name, _), e in by_name.items() if name in names]
+        for places in result["tables"][key]:
+            members = [result["experiments"][place] for place in places]
             yield from shared_table(f"{title}, {rate(members[0]['experiment'])}", column, value, members, result["simulated"])
 
 

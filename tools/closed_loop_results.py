@@ -76,8 +76,10 @@ def grouped(runs):
 
 
 def interval(values):
-    """Of a mean of rounds: 95 % by Student's t from three rounds on, else the range."""
-    if len(values) < 3:
+    """Of a mean of rounds: 95 % by Student's t from three rounds on, of two their range, of one none."""
+    if len(values) == 1:
+        return {"kind": "one round", "ends": None}
+    if len(values) == 2:
         return {"kind": "range", "ends": [min(values), max(values)]}
     half = STUDENT[min(len(values), len(STUDENT) + 2) - 3] * statistics.stdev(values) / math.sqrt(len(values))
     centre = statistics.fmean(values)
@@ -115,20 +117,18 @@ def verdicts(group):
                "most": None, "rounds": failing, "met": all(v > FAILING for v in failing)}
 
 
-def varied(groups, key, also_free=()):
-    """Sets of groups whose experiments differ in `key` alone, in order."""
+def alike(groups, free):
+    """Sets of groups whose experiments differ in nothing but what is free, in order."""
     sets = {}
     for group in groups:
-        rest = comparable(group.experiment, {"name", key, *also_free})
-        sets.setdefault(json.dumps(rest, sort_keys=True), []).append(group)
-    return [members for members in sets.values() if len({json.dumps(value_at(g, key)) for g in members}) > 1]
+        sets.setdefault(json.dumps(comparable(group.experiment, free), sort_keys=True), []).append(group)
+    return list(sets.values())
 
 
-def value_at(group, key):
-    value = group.experiment
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+def varied(groups, key, also_free=()):
+    """Those of them that do differ in `key`."""
+    return [members for members in alike(groups, {"name", key, *also_free})
+            if len({group.experiment.get(key) for group in members}) > 1]
 
 
 def predictions(groups, twins):
@@ -142,13 +142,12 @@ def predictions(groups, twins):
         refuse_difference(real.runs[0], twin.runs[0], HARDWARE)
         for strategy in (s for s in real.strategies() if twin.of(s)):
             row = {"experiment": real.name, "price": real.price, "strategy": strategy, "figures": {}}
-            for figure, limit in PREDICTED:
+            for figure, asked in PREDICTED:
                 measured, predicted = (median(group.of(strategy), figure) for group in (real, twin))
                 if measured and predicted is not None:
-                    error = predicted / measured - 1
-                    row["figures"][figure] = {"measured": measured, "predicted": predicted, "error": error,
-                                              "limit": limit if real.price is not None else None,
-                                              "met": None if limit is None or real.price is None else abs(error) <= limit}
+                    error, limit = predicted / measured - 1, None if real.price is None else asked
+                    row["figures"][figure] = {"measured": measured, "predicted": predicted, "error": error, "limit": limit,
+                                              "met": None if limit is None else abs(error) <= limit}
             yield row
 
 
@@ -189,14 +188,15 @@ def result_of(groups, twins, command):
     def said(key):
         return ", ".join(dict.fromkeys(str(run.machine[key]) for run in runs if run.machine[key])) or None
 
-    in_table = {id(g): g for table in tables(groups).values() for members in table for g in members}
+    shared = {key: [[groups.index(g) for g in members] for members in found] for key, found in tables(groups).items()}
+    in_table = {i for found in shared.values() for members in found for i in members}
     return {
         "schema": 1, "device": said("device"), "driver": said("driver"), "commit": said("commit"), "command": command,
         "clocks": {"sm_mhz": {"least": min(clocks), "median": statistics.median(clocks), "most": max(clocks)} if clocks else None},
         "simulated": runs[0].simulated, "cards": sorted({run.machine["card"] for run in runs if run.machine["card"]}),
         "experiments": [{"name": g.name, "experiment": g.experiment, "rounds": g.rounds, "paired": list(paired(g)),
-                         "asked": list(verdicts(g)), "in_table": id(g) in in_table} for g in groups],
-        "tables": {key: [[g.name for g in members] for members in found] for key, found in tables(groups).items()},
+                         "asked": list(verdicts(g)), "in_table": i in in_table} for i, g in enumerate(groups)],
+        "tables": shared,
         "utilisation": list(utilisation(groups)),
         "predictions": list(predictions(groups, twins)),
     }
@@ -206,17 +206,7 @@ def tables(groups):
     """Experiments that share a table, by what they differ in."""
     priced = [g for g in groups if g.price is not None]
     rest = [g for g in groups if g.price is None]
-    return {"control.price": [[g for g in priced if comparable(g.experiment, {"name", "control.price"}) == key]
-                              for key in distinct(comparable(g.experiment, {"name", "control.price"}) for g in priced)],
-            "expert_type": varied(rest, "expert_type"), "workload": varied(rest, "workload", SIZES)}
-
-
-def distinct(values):
-    found = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+    return {"control.price": alike(priced, {"name", "control.price"}), "expert_type": varied(rest, "expert_type"), "workload": varied(rest, "workload", SIZES)}
 
 
 def plots(groups, result, out):

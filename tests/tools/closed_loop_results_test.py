@@ -100,6 +100,15 @@ class ClosedLoopResults(unittest.TestCase):
         self.assertEqual((watts["differences"], watts["interval"]), ([-10.0, -10.0], {"kind": "range", "ends": [-10.0, -10.0]}))
         self.assertIn("| STATIC_OPTIMAL | W | -10 | -10..-10 | range | -10, -10 |", page)
 
+    def test_one_round_has_no_interval(self):
+        folder = self.run_folder("a")
+        for name in ("summary", "details"):
+            self.edit(folder / f"{name}.json", lambda content: content.update(
+                strategies=[s for s in content["strategies"] if "#2" not in s["name"]]))
+        result, page = self.joined(folder)
+        self.assertEqual(result["experiments"][0]["paired"][0]["interval"], {"kind": "one round", "ends": None})
+        self.assertIn("no interval (one round)", page)
+
     def test_three_rounds_and_more_have_an_interval_by_students_t(self):
         def watts(value):
             return lambda s: s.update(mean_power_w=value if s["name"].startswith("KERNEL") else 0.0)
@@ -188,8 +197,7 @@ class ClosedLoopResults(unittest.TestCase):
                    *(self.run_folder(kind, experiment={"name": f"w-{kind}", "workload": kind, "tick_s": 0.2})
                      for kind in ("standard", "small_batch"))]
         result, page = self.joined(*folders)
-        self.assertEqual(result["tables"], {"control.price": [["prices-0.01", "prices-0.02"]], "expert_type": [["simple", "quantized"]],
-                                            "workload": [["w-standard", "w-small_batch"]]})
+        self.assertEqual(result["tables"], {"control.price": [[1, 2]], "expert_type": [[3, 4]], "workload": [[5, 6]]})
         self.assertIn("## Fixed prices, 1000 tokens/s (simulated)", page)
         self.assertIn("## Simple against quantised experts, saturated (simulated)", page)
         self.assertEqual([line for line in page.splitlines() if line.startswith("## ")][1], "## demo (simulated)")
