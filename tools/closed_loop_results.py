@@ -108,13 +108,21 @@ def verdicts(group):
     rounds = [s for s in group.of(OURS) if s["target"]]
     kind = rounds[0]["target"]["target"] if rounds else None
     for what, figure, least, most in ASKED.get(kind, []):
-        values = [figure(s) for s in rounds]
+        values = [known(figure, s) for s in rounds]
         met = all(v is not None and (least is None or v >= least) and v <= most for v in values)
         yield {"strategy": OURS, "asked": what, "least": least, "most": most, "rounds": values, "met": met}
     failing = [s["violation_with_tenant"] for s in group.of(STATIC) if s["violation_with_tenant"] is not None]
     if failing and kind == "power_w":
         yield {"strategy": STATIC, "asked": "fails while the tenant works: violations, share of that time", "least": FAILING,
                "most": None, "rounds": failing, "met": all(v > FAILING for v in failing)}
+
+
+def known(figure, strategy):
+    """None where a figure that it is made of is absent."""
+    try:
+        return figure(strategy)
+    except TypeError:
+        return None
 
 
 def alike(groups, free):

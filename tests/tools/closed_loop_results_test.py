@@ -136,6 +136,19 @@ class ClosedLoopResults(unittest.TestCase):
         result, _ = self.joined(good)
         self.assertFalse(result["experiments"][0]["asked"][0]["met"])
 
+    def test_a_cap_on_temperature_is_judged_by_the_last_minute_and_one_on_step_time_by_its_p95(self):
+        def of(kind, value):
+            def change(details):
+                for s in details["strategies"]:
+                    s["targets"][0].update(target=kind, value=value)
+            return change
+        for kind, value, met in (("temperature_c", 60.0, [True, True]), ("temperature_c", 40.0, [False, False]),
+                                 ("step_ms", 20.0, [True]), ("step_ms", 5.0, [False])):
+            folder = self.run_folder(f"{kind}-{value}")
+            self.edit(folder / "details.json", of(kind, value))
+            result, _ = self.joined(folder)
+            self.assertEqual([a["met"] for a in result["experiments"][0]["asked"]], met)
+
     def test_static_is_shown_to_fail_while_the_tenant_works(self):
         result, page = self.joined(self.run_folder("a"))
         failing = [a for a in result["experiments"][0]["asked"] if a["strategy"] == "STATIC_OPTIMAL"]
