@@ -148,6 +148,12 @@ class Running(Folder):
                          [["machine_gpu_tests", "90", "s", "passed"], ["cap-1", "480", "s", "left"]])
         self.assertEqual(self.calls(), [])
 
+    def test_tests_are_run_again_at_another_commit_and_runs_are_not(self):
+        self.run_tool("--only", "machine_gpu_tests", "cap-1")
+        (self.pack / "pack.json").write_text(json.dumps({"schema": 1, "commit": "def"}))
+        done = self.run_tool("--list", "--only", "machine_gpu_tests", "cap-1")
+        self.assertEqual([line.split()[-1] for line in done.stdout.splitlines()], ["left", "passed"])
+
     def test_every_step_takes_eight_minutes_at_most(self):
         for line in self.run_tool("--list").stdout.splitlines():
             self.assertLessEqual(float(line.split()[1]), 480, line)
