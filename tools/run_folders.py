@@ -50,6 +50,12 @@ def read_json(path):
         raise BadInput(f"{path}: is no JSON: {error}") from error
 
 
+def write_json(path, content):
+    """Whole or not at all: what was cut off is not there."""
+    path.with_suffix(".part").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".part").replace(path)
+
+
 def member(value, path, key, kind):
     """What stands at a key such as /strategies/0/name."""
     for part in key.strip("/").split("/"):

@@ -13,7 +13,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "measure_on_gpu"
-BESIDE = ("gpu_steps.py", "kernels_on_gpu.py", "run_folders.py")
+BESIDE = ("gpu_pack.py", "gpu_steps.py", "kernels_on_gpu.py", "run_folders.py")
 
 # Plays `thermoe run`: notes what it was asked, and leaves a run in --out whose BASELINE drew 400 W and then 480 W.
 THERMOE = """#!/bin/sh
@@ -25,6 +25,8 @@ mkdir -p "$last"
 cp "$2" "$last/experiment.json"
 echo "$@" > "$last/words"
 echo '{}' > "$last/cost_model.json"
+case "$*" in *"$MADE_UP"*) made_up=true;; *) made_up=false;; esac
+echo '{"simulated": '$made_up'}' > "$last/config.json"
 echo '{}' > "$last/summary.json"
 echo page > "$last/report.html"
 echo "strategy,time_s,temperature_c,step_time_ms,power_true_w" > "$last/metrics.csv"
@@ -81,7 +83,7 @@ class Running(Folder):
             [sys.executable, self.tool, "run", "--pack", self.pack, "--out", self.out, *map(str, arguments)],
             capture_output=True, text=True, check=False,
             env={**os.environ, "PATH": f"{self.folder / 'path'}:{os.environ['PATH']}", "CALLS": str(self.folder / "calls"),
-                 "FAILS": "nothing does", "SLEEPS": "nothing does", "THERMOE_TORCH_DIR": str(self.folder / "torch"),
+                 "FAILS": "nothing does", "SLEEPS": "nothing does", "MADE_UP": "--machine simulated", "THERMOE_TORCH_DIR": str(self.folder / "torch"),
                  **environment})
 
     def calls(self):
@@ -171,7 +173,7 @@ class Running(Folder):
         self.assertEqual(len(self.calls()), 1)
 
     def test_a_baseline_that_left_no_figures_fails_the_step_and_says_why(self):
-        program(self.pack / "bin/thermoe", "#!/bin/sh\nexit 0\n")
+        program(self.pack / "bin/thermoe", THERMOE.split("echo \"strategy")[0])
         self.assertEqual(self.run_tool("--only", "temperature").returncode, 1)
         self.assertFalse(self.step("temperature")["passed"])
         self.assertIn("metrics.csv", (self.out / "steps/temperature.log").read_text())
@@ -204,6 +206,11 @@ class Running(Folder):
         self.assertNotIn("--calibrate", self.calls()[0])
         self.assertTrue(self.step("cap-1", "simulated")["passed"])
         self.assertFalse((self.out / "runs").exists())
+
+    def test_a_run_that_was_simulated_does_not_pass_for_a_real_one(self):
+        self.assertEqual(self.run_tool("--only", "cap-1", MADE_UP="--machine gpu").returncode, 1)
+        self.assertFalse(self.step("cap-1")["passed"])
+        self.assertIn("/simulated is true", (self.out / "steps/cap-1.log").read_text())
 
     def test_results_come_back_in_one_archive_without_pages(self):
         self.run_tool("--only", "cap-1", "cap-2")
