@@ -65,12 +65,17 @@ def run(name, command, seconds, parts):
             code = 127
         log.seek(0)
         output = log.read()
-    # gtest calls a program passed whose tests were all skipped for want of a device.
-    skipped = re.search(r"needs_cuda_device\.cpp:\d+: Skipped\n(.*)", output)
+    why = skipped(output)
     words = [os.path.basename(word) if word.startswith("/") else word for word in command]
-    return {"name": name, "command": " ".join(words), "passed": code == 0 and not skipped, "exit_code": code,
-            **({"skipped": skipped.group(1)} if skipped else figures(output)),
+    return {"name": name, "command": " ".join(words), "passed": code == 0 and not why, "exit_code": code,
+            **({"skipped": why} if why else figures(output)),
             "seconds": round(time.monotonic() - start, 1)}
+
+
+def skipped(output):
+    """Why all tests of a program were skipped, which gtest calls passed; None where they ran."""
+    found = re.search(r"needs_cuda_device\.cpp:\d+: Skipped\n(.*)", output)
+    return found.group(1) if found else None
 
 
 def figures(output):

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Markdown page of a closed loop's results, from what tools/closed_loop_results.py joined."""
+import statistics
+
+from kernel_results import table
+
+FIGURES = {"mean_power_w": ("W", 1.0), "joules_per_token": ("mJ/token", 1000.0),
+           "quality_loss_percent": ("bits/byte loss, points of %", 1.0), "quality_loss_nats": ("loss, mnats", 1000.0)}
+INTERVALS = {"one round": "no interval (one round)", "range": "range (two rounds)", "95 % t": "95 % interval (Student's t over rounds)"}
+UNITS = {"power_w": "W", "temperature_c": "°C", "step_ms": "ms a step"}
+
+
+def number(value, digits=3):
+    """So many digits as are worth reading."""
+    if value is None:
+        return "–"
+    if isinstance(value, float) and value != 0 and abs(value) < 100:
+        return f"{value:.{digits}g}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+
+
+def spread(values, scale=1.0, digits=3, unit=""):
+    """Median and range over rounds; – where no round knows it."""
+    there = [scale * value for value in values if value is not None]
+    if not there:
+        return "–"
+    middle, low, high = (number(value, digits) for value in (statistics.median(there), min(there), max(there)))
+    return middle + unit + (f" ({low}..{high})" if low != high else "")  # equal as far as they are shown
+
+
+def of_rounds(experiment, strategy):
+    return [s for r in experiment["rounds"] for s in r["strategies"] if s["strategy"] == strategy]
+
+
+def strategies(experiment):
+    return list(dict.fromkeys(s["strategy"] for r in experiment["rounds"] for s in r["strategies"]))
+
+
+def loss(rounds):
+    """% of bits/byte, or mnats of router mass where no text was decoded."""
+    if any(s["quality_loss_percent"] is not None for s in rounds):
+        return spread([s["quality_loss_percent"] for s in rounds], digits=2, unit=" %")
+    return spread([s["quality_loss_nats"] for s in rounds], scale=1000.0, unit=" mnats")
+
+
+def head(result):
+    made = "**Simulated**: watts, degrees and step times are a simulated GPU's. " if result["simulated"] else ""
+    clocks = result["clocks"]["sm_mhz"]
+    clock = f"SM {clocks['least']:.0f} to {clocks['most']:.0f} MHz (median {clocks['median']:.0f}), " if clocks else ""
+    cards = result["cards"]
+    yield f"# The closed loop on {'a' if result['simulated'] else 'an'} {result['device']}"
+    yield ""
+    yield (f"{made}{clock}driver {result['driver'] or 'unknown'}, commit {result['commit'] or 'unknown'}"
+           f"{f', cards (a hash each): ' + ', '.join(cards) if cards else ''}. Made by tools/closed_loop_results.py of what "
+           "tools/measure_on_gpu measured.")
+    yield ""
+    yield ("A cell is the median over rounds, in parentheses their range. Violation: share of the time in which the mean of the last "
+           "second, of the true value, exceeds 1.05 × the cap (temperature: by 1 °C); above cap: the same for the cap itself; start-up "
+           "and transients included. Settling: from the tenant's coming until that mean stays within 5 % for 5 s. Loss: of bits/byte "
+           "against BASELINE on the same bytes; of a recorded router in nats of kept mass. J/token: the whole GPU, idle and tenant "
+           "included. Step percentiles: a tick's steps count with their mean. Last °C: mean of the last 60 s.")
+    yield ""
+
+
+def asked_table(result):
+    lines = []
+    for experiment in result["experiments"]:
+        for asked in experiment["asked"]:
+            least, most = asked["least"], asked["most"]
+            wanted = f"> {least:g}" if most is None else f"≤ {most:g}" if least is None else f"{least:g}..{most:g}"
+            lines.append([experiment["name"], asked["strategy"], asked["asked"], wanted,
+                          ", ".join("never" if v is None else number(float(v)) for v in asked["rounds"]),
+                          "met" if asked["met"] else "**missed**"])
+    if lines:
+        yield "## What was asked"
+        yield "A target is met where every round meets it." + (" **Simulated.**" if result["simulated"] else "")
+        yield ""
+        yield from table(["experiment", "strategy", "asked", "target", "rounds", ""], lines)
+        yield ""
+
+
+def strategy_table(experiment):
+    lines = []
+    for strategy in strategies(experiment):
+        rounds = of_rounds(experiment, strategy)
+        targets = [s["target"] or {} for s in rounds]
+
+        def share(key, places=targets):
+            return spread([t.get(key) for t in places], scale=100.0, unit=" %")
+
+        settled = [t.get("settling_time_s") for t in targets]
+        never = sum(1 for t in targets if t) - sum(1 for s in settled if s is not None)
+        of_cap = [t["mean"] / t["value"] for t in targets if t]
+        lines.append([
+            strategy, spread([s["mean_power_w"] for s in rounds], digits=4), spread(of_cap), share("violation_fraction"),
+            share("over_target_fraction"),
+            spread([s["violation_with_tenant"] for s in rounds], scale=100.0, unit=" %"),
+            spread(settled) + (f", never in {never}" if never and never < len(targets) else ""),
+            spread([s["tokens_per_second"] for s in rounds], digits=4), spread([s["joules_per_token"] for s in rounds]),
+            spread([s["active_experts"] for s in rounds]), spread([s["kept_mass"] for s in rounds], digits=4), loss(rounds),
+            spread([s["late_share"] for s in rounds], scale=100.0, unit=" %"),
+            f"{spread([s['p50_step_ms'] for s in rounds])} / {spread([s['p99_step_ms'] for s in rounds])}",
+            spread([s["last_temperature_c"] for s in rounds], digits=3)])
+    yield from table(["strategy", "mean W", "× cap", "violation", "above cap", "violation with tenant", "settling s", "tokens/s", "J/token", "D",
+                      "kept mass", "loss", "late steps", "step p50 / p99 ms", "last °C"], lines)
+    yield ""
+
+
+def paired_table(experiment):
+    if not experiment["paired"]:
+        return
+    kinds = {p["interval"]["kind"]: INTERVALS[p["interval"]["kind"]] for p in experiment["paired"]}
+    yield (f"Differences within a round, KERNEL_AWARE_TTHA − rival: mean and {' or '.join(kinds.values())}. "
+           "Intervals cover machine and order, not the choice of text.")
+    yield ""
+    lines = []
+    for p in experiment["paired"]:
+        unit, scale = FIGURES[p["figure"]]
+        ends = "..".join(f"{scale * end:+.3g}" for end in p["interval"]["ends"] or ()) or "–"
+        lines.append([p["rival"], unit, f"{scale * p['mean']:+.3g}", ends, p["interval"]["kind"],
+                      ", ".join(f"{scale * d:+.3g}" for d in p["differences"])])
+    yield from table(["rival", "difference in", "mean", "interval", "which", "rounds"], lines)
+    yield ""
+
+
+def section(experiment, plot, simulated):
+    yield f"## {experiment['name']}" + (" (simulated)" if simulated else "")
+    about = experiment["experiment"].get("description")
+    caps = ", ".join(f"{value:g} {UNITS[key]}" for key, value in experiment["experiment"].get("targets", {}).items())
+    cards = ", ".join(f"round {r['round']} on card {r['card']}" for r in experiment["rounds"] if r["card"])
+    count = len(experiment["rounds"])
+    rounds = f"{count} round{'s' if count > 1 else ''}{': ' + cards if cards else ''}."
+    yield " ".join(filter(None, [about, f"Cap: {caps}." if caps else "", rounds]))
+    yield ""
+    if plot:
+        yield f"![Power, active experts and price over time]({plot})"
+        yield ""
+    yield from strategy_table(experiment)
+    yield from paired_table(experiment)
+
+
+def shared_table(title, column, value, members, simulated):
+    """Experiments that differ in one field alone."""
+    yield f"## {title}" + (" (simulated)" if simulated else "")
+    lines = []
+    for experiment in members:
+        memory = spread([r["device_memory_bytes"] for r in experiment["rounds"]], scale=2.0 ** -30, unit=" GiB")
+        for strategy in strategies(experiment):
+            rounds = of_rounds(experiment, strategy)
+            lines.append([value(experiment["experiment"]), strategy, spread([s["active_experts"] for s in rounds]),
+                          spread([s["tokens_per_second"] for s in rounds], digits=4), spread([s["mean_power_w"] for s in rounds], digits=4),
+                          spread([s["joules_per_token"] for s in rounds]), spread([s["mean_step_ms"] for s in rounds]), loss(rounds), memory])
+    yield from table([column, "strategy", "D", "tokens/s", "mean W", "J/token", "step ms", "loss", "device memory"], lines)
+    yield ""
+
+
+def rate(experiment):
+    arrival = experiment.get("arrival", {})
+    return "saturated" if arrival.get("kind") == "saturated" else f"{arrival.get('tokens_per_second', 0):.0f} tokens/s"
+
+
+def shared_tables(result):
+    kinds = (("control.price", "Fixed prices", "λ", lambda e: f"{e['control']['price']:g}"),
+             ("expert_type", "Simple against quantised experts", "experts", lambda e: e["expert_type"]),
+             ("workload", "Workloads", "workload", lambda e: e["workload"]))
+    for key, title, column, value in kinds:
+        for places in result["tables"][key]:
+            members = [result["experiments"][place] for place in places]
+            yield from shared_table(f"{title}, {rate(members[0]['experiment'])}", column, value, members, result["simulated"])
+
+
+def utilisation_table(result):
+    lines = [[f"{rate({'arrival': {'kind': row['arrival'], **row}})}, B = {row['batch'] or '–'}, {row['expert_type']}",
+              number(b["active_experts"]), f"{100 * b['gpu_util']:.0f} %", f"{100 * b['mem_util']:.0f} %", number(b["power_w"]), str(b["windows"])]
+             for row in result["utilisation"] for b in row["bins"]]
+    if lines:
+        yield "## Utilisation against active experts" + (" (simulated)" if result["simulated"] else "")
+        yield ("What the sensors call SM and memory utilisation; means of windows of 5 s without the tenant, all strategies "
+               "together, in bins of 8 experts.")
+        yield ""
+        yield from table(["load", "D", "SM", "memory", "W", "windows"], lines)
+        yield ""
+
+
+def prediction_table(result):
+    if not result["predictions"]:
+        return
+    yield "## What the simulation predicts"
+    yield ("Measured / predicted by simulated runs of the same experiments, and the error of the prediction. Asked at fixed prices: "
+           "W and J/token within 5 %, step time within 10 %.")
+    yield ""
+    lines = []
+    for row in result["predictions"]:
+        cells = []
+        for figure in ("mean_power_w", "joules_per_token", "mean_step_ms", "active_experts", "lambda"):
+            f = row["figures"].get(figure)
+            missed = " **missed**" if f and f["met"] is False else ""
+            cells.append("–" if f is None else f"{number(f['measured'])} / {number(f['predicted'])} ({100 * f['error']:+.1f} %){missed}")
+        lines.append([row["experiment"], "–" if row["price"] is None else f"{row['price']:g}", row["strategy"], *cells])
+    yield from table(["experiment", "fixed λ", "strategy", "W", "J/token", "step ms", "D", "λ"], lines)
+    yield ""
+
+
+def markdown(result, plots):
+    yield from head(result)
+    yield from asked_table(result)
+    for experiment in result["experiments"]:
+        if not experiment["in_table"]:
+            yield from section(experiment, plots.get(experiment["name"]), result["simulated"])
+    yield from shared_tables(result)
+    yield from utilisation_table(result)
+    yield from prediction_table(result)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/measure_on_gpu measures: a table of steps, each of 480 s at most."""
+import typing
+
+
+class Cap(typing.NamedTuple):
+    """A target made from what an earlier run of the same step measured."""
+    flag: str            # of `thermoe run`
+    of: str              # name of that run
+    column: str          # of its metrics.csv
+    last_s: float        # the mean of so long before its end
+    factor: float = 1.0
+    plus: float = 0.0
+
+
+class Run(typing.NamedTuple):
+    """One `thermoe run`; its folder has its name."""
+    name: str
+    experiment: str
+    flags: str = ""
+    variant: str = ""    # ends the name of an experiment with changes
+    changes: dict = {}   # fields of the experiment in place of the file's; None removes one
+    costs: str | None = None  # run whose calibration serves if it was made on this card, else a new one; "": always a new one
+    cap: Cap | None = None
+
+
+class Step(typing.NamedTuple):
+    """A test program, or runs that belong to one call."""
+    name: str
+    seconds: float       # expected: some 30 s to start, 90 to calibrate, 30 for a tenant, 10 to cool down before a turn
+    runs: tuple[Run, ...] = ()
+    tests: str = ""
+
+
+STILL = {"disturbances": [], "targets": {}}
+GPT_OSS = {"trace": {"file": "data/traces/gpt-oss-20b-b16.safetensors"},  # pack --trace
+           "costed_as": {"name": "gpt-oss-20b", "layers": 24, "shape": [32, 4, 2880, 2880], "gated": True}}
+PRICES = (0.0005, 0.002, 0.008, 0.03)
+LAST_S = 30.0
+
+
+def one(name, seconds, experiment, flags="", **run):
+    return Step(name, seconds, (Run(name, experiment, flags, **run),))
+
+
+def priced(name, seconds, experiment, duration_s):
+    """STATIC_OPTIMAL at fixed prices, without target, tenant or calibration: a simulated twin has the same plans."""
+    return Step(name, seconds, tuple(
+        Run(f"{name}-{price}", experiment, f"--strategy STATIC_OPTIMAL --price {price}", name,
+            {**STILL, "gpu": {}, "duration_s": duration_s})
+        for price in PRICES))
+
+
+def capped(name, seconds, experiment, flags, baseline_s, changes=None, **cap):
+    """BASELINE alone, then the others under a cap made from how it ended."""
+    before = f"{name}-baseline"
+    return Step(name, seconds, (
+        Run(before, experiment, "--strategy BASELINE", "baseline", {**(changes or {}), **STILL, "duration_s": baseline_s}, ""),
+        Run(name, experiment, flags, "capped", changes or {}, before, Cap(of=before, last_s=LAST_S, **cap))))
+
+
+def workload(kind, experiment, costs, **changes):
+    return Run(f"workload-{kind}", experiment, "", kind, {"workload": kind, **changes}, costs)
+
+
+STEPS = (
+    Step("kernels_gpu_tests", 150, tests="kernels_gpu_tests"),
+    Step("moe_gpu_tests", 60, tests="moe_gpu_tests"),
+    Step("machine_gpu_tests", 90, tests="machine_gpu_tests"),
+    *(one(f"cap-{n}", 480, "experiments/gpu_cap.json", f"--round {n}", costs="" if n == 1 else "cap-1") for n in (1, 2, 3)),
+    *(one(f"adapter-{n}", 150, "experiments/gpu_cap_adapter.json", f"--round {n}", costs="cap-1") for n in (1, 2, 3)),
+    priced("prices", 300, "experiments/gpu_cap.json", 30),
+    capped("temperature", 440, "experiments/gpu_temperature.json", "--strategy KERNEL_AWARE_TTHA", 120,
+           flag="--temperature-cap", column="temperature_c", plus=-2.0),
+    capped("latency", 430, "experiments/gpu_latency.json", "--strategy STATIC_OPTIMAL --strategy KERNEL_AWARE_TTHA", 40,
+           flag="--step-cap", column="step_time_ms", factor=0.75),
+    capped("trace", 480, "experiments/gpu_trace.json",
+           "--strategy BASELINE --strategy STATIC_OPTIMAL --strategy KERNEL_AWARE_TTHA", 40, GPT_OSS,
+           flag="--power-cap", column="power_true_w", factor=0.75),
+    priced("saturated", 260, "experiments/gpu_saturated.json", 20),
+    Step("experts", 220, tuple(
+        Run(f"experts-{rate}-{kind}", f"experiments/gpu_{rate}.json", "--strategy BASELINE", kind, {"expert_type": kind})
+        for rate in ("saturated", "quantized") for kind in ("simple", "quantized"))),
+    Step("workloads", 280, (workload("standard", "experiments/gpu_high_complexity.json", "cap-1"),
+                            workload("high_complexity", "experiments/gpu_high_complexity.json", "cap-1"))),
+    Step("batches", 420, (workload("small_batch", "experiments/gpu_small_batch.json", ""),
+                          workload("large_batch", "experiments/gpu_large_batch.json", ""))),
+)
