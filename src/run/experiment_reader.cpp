@@ -144,7 +144,7 @@ Disturbance read_disturbance(JsonObject object) {
         fmt::format("is {}, must be later than from_s ({})", d.to.value, d.from.value));
   }
   if (d.kind == Disturbance::Kind::kBackground) {
-    d.power_fraction = object.optional_number("power_fraction", 0.0, 1.0);
+    d.power_fraction = object.optional_number("power_fraction", 0.001, 1.0);
     if (d.power_fraction && object.given("power_w")) {
       throw FormatError(object.path(), object.key("power_fraction"),
                         "and power_w say the same in two ways; keep one");
