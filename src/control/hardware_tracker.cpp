@@ -54,11 +54,15 @@ void HardwareTracker::learn_power(const Observation& o) {
   const PowerReading power = power_reading(o.snapshot);
   if (power.reading == nullptr || !power.reading->value) return;
   if (!power_sensor_.is_news(*power.reading, last_news_)) return;
-  const Seconds dt = last_news_ ? power.reading->read_at - *last_news_ : o.metrics.tick;
-  last_news_ = power.reading->read_at;
+  // A sensor that is read more often than it is updated shows what was when it changed.
+  const bool changed = !last_news_ || power.reading->changed_at > *last_news_;
+  const Seconds shown_at = changed ? power.reading->changed_at : power.reading->read_at;
+  const Seconds dt = last_news_ ? shown_at - *last_news_ : o.metrics.tick;
+  last_news_ = shown_at;
   // One sensor period of margin: a real delay longer than believed must not show the idle machine
   // of before the first tick as a residual.
-  const auto modelled = modelled_through_lag(power.reading->read_at, window_of(power), lag_.delay);
+  const Seconds margin = std::max(lag_.delay, PowerSensor::kUsualPeriod);
+  const auto modelled = modelled_through_lag(shown_at, window_of(power), margin);
   if (modelled) residual_.update((*power.reading->value - *modelled).value, dt);
 }
 

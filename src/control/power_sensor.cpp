@@ -9,7 +9,6 @@
 namespace thermoe {
 namespace {
 
-constexpr Seconds kUsualPeriod{0.1};    // NVML's, until two changes were seen
 constexpr Watts kCoarsest{5.0};         // resolution of a sensor that never changed
 constexpr std::size_t kIntervals = 8;   // the shortest of so many is the update period
 constexpr std::size_t kChanges = 21;    // so many changes within

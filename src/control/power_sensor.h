@@ -24,6 +24,9 @@ PowerReading power_reading(const Snapshot& snapshot);
 ///   away.
 class PowerSensor {
  public:
+  /// Between two updates, as NVML has it, until two changes were seen.
+  static constexpr Seconds kUsualPeriod{0.1};
+
   /// `stale_after`: the least time after which a reading that should have moved has stopped.
   explicit PowerSensor(Seconds stale_after) : stale_after_(stale_after) {}
 

@@ -85,6 +85,7 @@ GpuSession::GpuSession(ExperimentInputs& inputs, const StepDecoder& decoder,
       progress_(progress),
       stop_(stop),
       device_(describe_device()),
+      processes_(find_gpu_processes(options_.nvml_library, device_.uuid)),  // the tenant is none
       tenant_(tenant_of(inputs.experiment, options_, progress)),
       load_(load_of(inputs, decoder)) {
   describe();
@@ -109,10 +110,8 @@ void GpuSession::describe() {
                      .cuda = device_.driver_cuda,
                      .load = load_.options().description(),
                      .device_bytes = load_.device_bytes()};
-  if (const auto others = find_gpu_processes(options_.nvml_library, device_.uuid)) {
-    for (const GpuProcess& process : *others) {
-      inputs_.machine.processes.push_back(fmt::format("{} ({})", process.pid, process.name));
-    }
+  for (const GpuProcess& process : processes_.value_or(std::vector<GpuProcess>{})) {
+    inputs_.machine.processes.push_back(fmt::format("{} ({})", process.pid, process.name));
   }
   if (!tenant_) return;
   for (Disturbance& d : inputs_.experiment.disturbances) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/device_description.h"
 #include "machine/cost_calibration.h"
@@ -14,6 +15,7 @@
 #include "run/progress.h"
 #include "run/run_experiment.h"
 #include "run/step_decoder.h"
+#include "telemetry/gpu_processes.h"
 
 namespace thermoe {
 
@@ -51,6 +53,7 @@ class GpuSession {
   Progress& progress_;
   const std::atomic<bool>& stop_;
   DeviceDescription device_;
+  std::optional<std::vector<GpuProcess>> processes_;
   std::unique_ptr<TenantProcess> tenant_;  // before the load: it measures its watts alone
   LoadProxy load_;
   std::optional<Celsius> start_temperature_{};

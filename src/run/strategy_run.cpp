@@ -26,6 +26,10 @@ RecorderOptions recorder_options(const Turn& turn, const Experiment& experiment,
   return options;
 }
 
+/// Of a tick, between two polls of a monitor in real time: of a sensor that is updated about once a
+/// tick it is then known when.
+constexpr double kPollPeriod = 0.2;
+
 /// Adds a step's value to the mean over those steps that have one.
 void add_to_mean(std::optional<double>& mean, const std::optional<double>& value, double share) {
   if (value) mean = mean.value_or(0.0) + share * *value;
@@ -55,7 +59,8 @@ StrategyRun::StrategyRun(const Turn& turn, const StrategyStages& stages)
       name_(turn.name()),
       stages_(stages),
       experiment_(stages.inputs.experiment),
-      monitor_(stages.machine.open_sensors(), stages.machine.clock(), {.period = experiment_.tick}),
+      monitor_(stages.machine.open_sensors(), stages.machine.clock(),
+               {.period = kPollPeriod * experiment_.tick}),
       plans_(stages.decoder.baseline()),
       recorder_(recorder_options(turn, experiment_, stages.decoder.baseline())) {}
 
