@@ -195,11 +195,23 @@ Definition Prices_are_subgradients : Prop := forall p count r n g s,
 Definition Equal_prices_change_nothing : Prop := forall p x b c mu,
   fermi p x b mu -> fermi p x (fun l e => b l e + c l) (fun i => mu i - c (layer p i)).
 
+(** (P) is strongly convex: the distance to its optimum is at most what the objective tells. *)
+Definition Gap_bounds_distance : Prop := forall p x y,
+  convex (in_range p) (cost p) -> 0 < tau p -> minimiser p x -> feasible p y ->
+  2 * tau p * sum2 (rows p) (experts p) (fun i e => (y i e - x i e)^2) <= objective p y - objective p x.
+
 (** Dearer experts lose load: n(b) falls as b rises, in the sense of monotone maps; of one price that changes
     alone, the load of its expert. *)
 Definition Loads_fall_with_prices : Prop := forall p b c x y,
   minimiser (priced p b) x -> minimiser (priced p c) y ->
   paid p (difference b c) (difference (loads p x) (loads p y)) <= 0.
+
+(** And not faster than T / 4τ of them, T the tokens of the largest layer: the dual is smooth. *)
+Definition Loads_fall_smoothly : Prop := forall p b c x y largest,
+  well_formed p -> 0 < tau p -> (forall l, (l < layers p)%nat -> tokens p l <= largest) ->
+  minimiser (priced p b) x -> minimiser (priced p c) y ->
+  4 * tau p * sum2 (layers p) (experts p) (fun l e => (loads p x l e - loads p y l e)^2) <=
+  largest * - paid p (difference b c) (difference (loads p x) (loads p y)).
 
 (** (19): any prices and thresholds bound the optimum from below; [conjugate] is F*(b) or more. *)
 Definition Dual_bounds_primal : Prop := forall p x b mu conjugate,
