@@ -65,7 +65,8 @@ Proof.
     sum (experts p) (fun e => if own p i e then sigma ((u p i e - b (layer p i) e - t) / tau p) else 0) = k p i))
     as [mu Hmu].
   { intros i Hi.
-    destruct (threshold_exists (experts p) (own p i) (fun e => u p i e - b (layer p i) e) _ _ Htau (Hk i Hi)) as (t & Ht & _). now exists t. }
+    destruct (threshold_exists (experts p) (own p i) (fun e => u p i e - b (layer p i) e) _ _ Htau (Hk i Hi))
+      as (t & Ht & _). now exists t. }
   exists (fun i e => if own p i e then sigma ((u p i e - b (layer p i) e - mu i) / tau p) else 0), mu.
   split; [| intros i e _ _; reflexivity].
   intros i Hi. split; [now apply Hmu |]. intros e He. split.

@@ -96,6 +96,11 @@ Definition difference (y n : matrix) : matrix := fun l e => y l e - n l e.
 Definition subgradient (p : problem) (n b : matrix) : Prop :=
   forall y, in_range p y -> cost p n + paid p b (difference y n) <= cost p y.
 
+Definition continuous (p : problem) : Prop := forall n, in_range p n -> forall error, 0 < error ->
+  exists small, 0 < small /\ forall m, in_range p m ->
+    (forall l e, (l < layers p)%nat -> (e < experts p)%nat -> Rabs (m l e - n l e) < small) ->
+    Rabs (cost p m - cost p n) < error.
+
 (** b = ∇F(n): the rate at which F changes from n towards any loads that can occur. *)
 Definition gradient (p : problem) (n b : matrix) : Prop :=
   forall y, in_range p y -> forall error, 0 < error ->
@@ -153,6 +158,9 @@ Definition Objective_strictly_convex : Prop := forall p a x y,
 
 Definition At_most_one_minimiser : Prop := forall p x y,
   convex (in_range p) (cost p) -> 0 < tau p -> minimiser p x -> minimiser p y -> same p x y.
+
+Definition Optimum_exists : Prop := forall p,
+  convex (in_range p) (cost p) -> continuous p -> 0 < tau p -> (exists x, feasible p x) -> exists x, minimiser p x.
 
 (** (3) and (4) say the same. *)
 Definition Logit_is_fermi : Prop := forall tau z x, 0 < tau ->
