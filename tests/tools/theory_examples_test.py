@@ -188,6 +188,24 @@ class CounterExamples(unittest.TestCase):
         self.assertEqual(kept([0]), 0.6)
         self.assertEqual(kept([0, 1]), 0.1)
 
+    def test_e12_pacing_and_price_are_convex_in_period_and_logarithm_of_the_share_kept(self):
+        def watts(batch, dropped):
+            return (1 - dropped) * 128 * (1 - (1 - 8 / 128) ** batch) / batch
+
+        cap = 3.2
+        ends = [(batch, 1 - cap / watts(batch, 0)) for batch in (8, 32)]
+        self.assertAlmostEqual(ends[0][1], 0.504, places=3)
+        self.assertAlmostEqual(ends[1][1], 0.084, places=3)
+        mean = (ends[0][1] + ends[1][1]) / 2
+        self.assertAlmostEqual(mean, 0.294, places=3)
+        self.assertAlmostEqual(watts(20, mean), 3.28, places=2)
+        mean_of_logarithms = 1 - math.sqrt((1 - ends[0][1]) * (1 - ends[1][1]))
+        self.assertAlmostEqual(mean_of_logarithms, 0.326, places=3)
+        self.assertAlmostEqual(watts(20, mean_of_logarithms), 3.13, places=2)
+        for left, right in itertools.combinations(grid(1, 100, 99), 2):
+            self.assertLessEqual(2 * math.log(watts((left + right) / 2, 0)),
+                                 math.log(watts(left, 0)) + math.log(watts(right, 0)) + 1e-12)
+
     def test_the_theory_lists_each_example_and_no_other(self):
         theory = (Path(__file__).resolve().parents[2] / "docs" / "theory.md").read_text(encoding="utf-8")
         listed = re.findall(r"^- \*\*E(\d+)\*\*", theory.split("## 7.")[1], re.MULTILINE)
