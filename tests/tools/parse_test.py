@@ -96,6 +96,23 @@ def write_export(path, seed, domain):
     database.close()
 
 
+def write_many(path, kernels):
+    """So many kernels with a call and a range each."""
+    write_export(path, 0, "thermoe")
+    database = sqlite3.connect(path)
+    database.executescript("DELETE FROM CUPTI_ACTIVITY_KIND_KERNEL; DELETE FROM NVTX_EVENTS;"
+                           "DELETE FROM CUPTI_ACTIVITY_KIND_RUNTIME;")
+    count = f"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {kernels - 1}) "
+    database.execute(count + f"INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL SELECT 1000 * i + 50, 1000 * i + 99, "
+                     f"0, i, {PROCESS}, i % 6, 0, 32, 132, 1, 1, 128, 1, 1 FROM n")
+    database.execute(count + "INSERT INTO CUPTI_ACTIVITY_KIND_RUNTIME SELECT 1000 * i + 10, "
+                     f"1000 * i + 20, 0, {PROCESS + 1}, i, 1 FROM n")
+    database.execute(count + "INSERT INTO NVTX_EVENTS SELECT 1000 * i, 1000 * i + 900, 59, NULL, "
+                     f"{PROCESS + 1}, 100 + i % 5, 0 FROM n")
+    database.commit()
+    database.close()
+
+
 @unittest.skipUnless(os.path.exists(THERMOE), "no thermoe program in this build")
 class AgainstSql(unittest.TestCase):
     def check(self, path):
@@ -128,6 +145,25 @@ class AgainstSql(unittest.TestCase):
                         parsed = self.check(path)
                         self.assertGreater(sum(r["kernels"] for r in parsed["ranges"]), 20)
                         self.assertGreater(parsed["orphan_kernels"], 20)
+
+    def test_memory_grows_by_less_than_a_gib_for_ten_million_kernels(self):
+        def most_bytes(kernels, folder):
+            path = Path(folder) / f"{kernels}.sqlite"
+            write_many(path, kernels)
+            child = subprocess.Popen([THERMOE, "parse", str(path), "--json"],
+                                     stdout=subprocess.PIPE)
+            parsed = json.loads(child.stdout.read())
+            child.stdout.close()
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(child.returncode, 0)
+            self.assertEqual(sum(k["count"] for k in parsed["kernels"]), kernels)
+            self.assertEqual(sum(r["kernels"] for r in parsed["ranges"]), kernels)
+            return 1024 * used.ru_maxrss
+        with tempfile.TemporaryDirectory() as folder:
+            few, many = 1000, 400000
+            grown = most_bytes(many, folder) - most_bytes(few, folder)
+            self.assertLess(grown / (many - few), 2**30 / 1e7)
 
     def test_bad_input_ends_with_2_and_names_the_file(self):
         with tempfile.TemporaryDirectory() as folder:
