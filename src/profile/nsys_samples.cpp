@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kMetrics = "GPU_METRICS";
 constexpr const char* kMetricNames = "TARGET_INFO_GPU_METRICS";
 constexpr const char* kCudaDevices = "TARGET_INFO_CUDA_DEVICE";
+constexpr const char* kGpus = "TARGET_INFO_GPU";
 
 /// A metric's number means something together with its type's only.
 using MetricId = std::pair<std::int64_t, std::int64_t>;  // typeId, metricId
@@ -35,12 +36,12 @@ std::string lower(std::string_view text) {
   return low;
 }
 
-/// What stands in the last brackets of "GPU Power [W]" or "Power (mW)", in lower case.
+/// The last word of "GPU Power [W]", "Power (mW)" or "power_w", in lower case.
 std::string unit_in(const std::string& name) {
-  const auto open = name.find_last_of("[(");
-  const auto close = name.find_last_of("])");
-  if (open == std::string::npos || close == std::string::npos || close < open) return "";
-  return lower(std::string_view(name).substr(open + 1, close - open - 1));
+  const auto is_letter = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  const auto last = std::find_if(name.rbegin(), name.rend(), is_letter);
+  const auto before = std::find_if_not(last, name.rend(), is_letter);
+  return lower(std::string(before.base(), last.base()));
 }
 
 /// Of the GPU itself: not of its memory, and no limit that it must keep.
@@ -116,6 +117,12 @@ std::map<std::int64_t, std::int64_t> cuda_devices(const SqliteFile& file) {
   return agreed;
 }
 
+bool has_several_gpus(const SqliteFile& file) {
+  if (!file.has_table(kGpus)) return false;
+  SqliteRows row = file.rows(kGpus, {{"name", false}});
+  return row.next() && row.next();
+}
+
 /// Samples by the kernels' number of a GPU. Without a table that translates, there is nothing to
 /// confuse where the machine has one GPU.
 SamplesByDevice by_device(const SqliteFile& file, std::map<std::int64_t, GpuSamples> by_gpu,
@@ -125,7 +132,7 @@ SamplesByDevice by_device(const SqliteFile& file, std::map<std::int64_t, GpuSamp
   std::map<std::int64_t, std::int64_t> devices;
   if (translates) {
     devices = cuda_devices(file);
-  } else if (by_gpu.size() == 1) {
+  } else if (by_gpu.size() == 1 && !has_several_gpus(file)) {
     devices[by_gpu.begin()->first] = 0;
   }
   for (auto& [gpu, of_gpu] : by_gpu) {

@@ -72,6 +72,9 @@ ParsedProfile parse_profiler_output(const std::string& path, const ParseOptions&
   }
   const std::string_view start = without_blank_start(bytes);
   if (start.starts_with('{') || start.starts_with('[')) return parse_kineto_trace(path, options);
+  if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) {
+    throw FormatError(path, "", "is UTF-16; make it UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW");
+  }
   if (is_text(bytes)) return parse_ncu_csv(path, options);
   throw FormatError(
       path, "",

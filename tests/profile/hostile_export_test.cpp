@@ -51,6 +51,7 @@ TEST_F(HostileExport, FilesThatHoldNothingAreRefused) {
   EXPECT_THAT(refusal(folder_ / "none.sqlite"), HasSubstr("cannot be read"));
   EXPECT_THAT(refusal(folder_.write("empty.sqlite", "")), HasSubstr("is empty"));
   EXPECT_THAT(refusal(folder_ / ""), HasSubstr("is a folder"));
+  EXPECT_THAT(refusal(folder_.write("wide.csv", "\xFF\xFE\"")), HasSubstr("is UTF-16"));
 }
 
 TEST_F(HostileExport, ReportsThatWereNotExportedNameTheCommand) {

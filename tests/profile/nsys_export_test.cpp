@@ -329,6 +329,18 @@ TEST_F(NsysExport, APowerWithoutAUnitIsNotGuessed) {
   EXPECT_THAT(profile.missing, Contains(HasSubstr("\"GPU Power\": says no unit")));
 }
 
+TEST_F(NsysExport, OfSeveralGpusNoneIsGuessedToBeTheSampledOne) {
+  {
+    ExportBuilder builder(path_);
+    add_long_kernel(builder).exec("INSERT INTO TARGET_INFO_GPU VALUES (0, 1, 'another')");
+    add_metrics(builder, "(257,0,'t',1,'power_w')");
+    builder.exec("INSERT INTO GPU_METRICS VALUES (0, 0, 257, 1, 300), (0, 90000000, 257, 1, 300)");
+  }
+  const ParsedProfile profile = parse();
+  EXPECT_EQ(profile.kernels.front().energy, std::nullopt);
+  EXPECT_THAT(profile.missing, Contains(HasSubstr("does not say which deviceId GPU 1 is")));
+}
+
 TEST_F(NsysExport, SamplesOfTwoGpusGoToTheirOwnKernels) {
   {
     ExportBuilder builder(path_);
