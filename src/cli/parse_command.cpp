@@ -48,6 +48,8 @@ void add_parse_command(CLI::App& app) {
   command->add_option("--domain", flags->options.domain,
                       "NVTX domain whose ranges name ops (default: thermoe where the file has it, "
                       "else 'default'); of a trace: user_annotation or cpu_op");
+  command->add_option("--samples", flags->options.samples,
+                      "Power and temperature recorded meanwhile: thermoe monitor --csv > FILE");
   command->add_option("--rows", flags->rows, "Rows of each table")
       ->check(whole_number(1, 1000000))
       ->capture_default_str();

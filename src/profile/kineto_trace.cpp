@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "profile/kernel_log.h"
 #include "profile/name_numbers.h"
+#include "profile/recorded_samples.h"
 #include "profile/trace_event.h"
 
 namespace thermoe {
@@ -51,7 +52,7 @@ class KinetoTrace {
     for (std::size_t i = 0; i < kernel_names_.names().size(); ++i) {
       names.kernels[static_cast<std::int64_t>(i)] = kernel_names_.names()[i];
     }
-    log_.sum_up(own.ranges, names, {}, profile_);
+    log_.sum_up(own.ranges, names, samples(header, options), profile_);
     return std::move(profile_);
   }
 
@@ -123,7 +124,22 @@ class KinetoTrace {
     }
     if (calls_.empty()) profile_.missing.emplace_back("cuda_runtime");
     if (annotations_.ranges.all().empty()) profile_.missing.emplace_back(kAnnotations);
-    profile_.missing.emplace_back("power and temperature: a trace does not hold them");
+  }
+
+  SamplesByDevice samples(const TraceHeader& header, const ParseOptions& options) {
+    if (!options.samples) {
+      profile_.missing.emplace_back(
+          "power and temperature: a trace does not hold them (--samples)");
+      return {};
+    }
+    auto recorded = read_recorded_samples(*options.samples, header.base_ns.value_or(0));
+    if (recorded.size() == 1 && header.devices.size() == 1) {
+      return {{0, std::move(recorded.begin()->second.samples)}};
+    }
+    profile_.missing.push_back(
+        fmt::format("deviceProperties: does not say which of {} recorded GPUs is which of {}",
+                    recorded.size(), header.devices.size()));
+    return {};
   }
 
   std::string choose_category(const ParseOptions& options) const {

@@ -278,6 +278,10 @@ void sum_up(const std::vector<Launch>& launches, const std::string& domain,
 }  // namespace
 
 ParsedProfile parse_ncu_csv(const std::string& path, const ParseOptions& options) {
+  if (options.samples) {
+    throw FormatError(
+        path, "", "holds no times of day, so that no samples can be merged: leave --samples out");
+  }
   NcuCsv csv(path);
   const std::vector<Launch> launches = csv.read();
   ParsedProfile profile{.file = path, .tool = "ncu"};

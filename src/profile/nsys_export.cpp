@@ -54,7 +54,9 @@ class NsysExport {
     if (note(kStrings) && unknown > 0) {
       profile_.missing.push_back(fmt::format("{}: the names of {} kernels", kStrings, unknown));
     }
-    const SamplesByDevice samples = read_nsys_samples(file_, profile_.missing);
+    const SamplesByDevice samples =
+        options_.samples ? read_nsys_recording(file_, *options_.samples, profile_.missing)
+                         : read_nsys_samples(file_, profile_.missing);
     log.sum_up(own.ranges, names, samples, profile_);
     return std::move(profile_);
   }

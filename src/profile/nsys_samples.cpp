@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "profile/recorded_samples.h"
+
 namespace thermoe {
 namespace {
 
@@ -18,6 +20,7 @@ constexpr const char* kMetrics = "GPU_METRICS";
 constexpr const char* kMetricNames = "TARGET_INFO_GPU_METRICS";
 constexpr const char* kCudaDevices = "TARGET_INFO_CUDA_DEVICE";
 constexpr const char* kGpus = "TARGET_INFO_GPU";
+constexpr const char* kSessionStart = "TARGET_INFO_SESSION_START_TIME";
 
 /// A metric's number means something together with its type's only.
 using MetricId = std::pair<std::int64_t, std::int64_t>;  // typeId, metricId
@@ -123,8 +126,27 @@ bool has_several_gpus(const SqliteFile& file) {
   return row.next() && row.next();
 }
 
+/// UTC of the export's time 0.
+std::optional<std::int64_t> session_start(const SqliteFile& file) {
+  if (!file.has_table(kSessionStart)) return std::nullopt;
+  SqliteRows row = file.rows(kSessionStart, {{"utcEpochNs", false}});
+  return row.next() ? row.optional_integer(0) : std::nullopt;
+}
+
+std::map<std::string, std::int64_t> gpus_by_uuid(const SqliteFile& file) {
+  std::map<std::string, std::int64_t> gpus;
+  if (!file.has_table(kGpus)) return gpus;
+  SqliteRows row = file.rows(kGpus, {{"id"}, {"uuid", false}});
+  while (row.next()) {
+    const auto uuid = row.text(1);
+    if (uuid && !uuid->empty()) gpus[std::string(*uuid)] = row.integer(0);
+  }
+  return gpus;
+}
+
 /// Samples by the kernels' number of a GPU. Without a table that translates, there is nothing to
 /// confuse where the machine has one GPU.
+/// `by_gpu` has nsys's numbers.
 SamplesByDevice by_device(const SqliteFile& file, std::map<std::int64_t, GpuSamples> by_gpu,
                           std::vector<std::string>& missing) {
   SamplesByDevice samples;
@@ -136,8 +158,6 @@ SamplesByDevice by_device(const SqliteFile& file, std::map<std::int64_t, GpuSamp
     devices[by_gpu.begin()->first] = 0;
   }
   for (auto& [gpu, of_gpu] : by_gpu) {
-    of_gpu.power.finish();
-    of_gpu.temperature.finish();
     const auto device = devices.find(gpu);
     if (device != devices.end()) {
       samples[device->second] = std::move(of_gpu);
@@ -170,6 +190,36 @@ SamplesByDevice read_nsys_samples(const SqliteFile& file, std::vector<std::strin
     const auto value = row.number(3);
     if (metric == metrics.end() || !value) continue;
     (by_gpu[gpu_of(id)].*metric->second.series).add(row.integer(0), *value * metric->second.scale);
+  }
+  for (auto& [gpu, samples] : by_gpu) {
+    samples.power.finish();
+    samples.temperature.finish();
+  }
+  return by_device(file, std::move(by_gpu), missing);
+}
+
+SamplesByDevice read_nsys_recording(const SqliteFile& file, const std::string& recording,
+                                    std::vector<std::string>& missing) {
+  const auto start = session_start(file);
+  if (!start) {
+    missing.push_back(
+        fmt::format("{}.utcEpochNs: when the recording's samples were taken", kSessionStart));
+    return {};
+  }
+  std::map<std::int64_t, RecordedGpu> recorded = read_recorded_samples(recording, *start);
+  if (recorded.size() == 1 && !has_several_gpus(file)) {
+    return {{0, std::move(recorded.begin()->second.samples)}};
+  }
+  const std::map<std::string, std::int64_t> gpus = gpus_by_uuid(file);
+  std::map<std::int64_t, GpuSamples> by_gpu;
+  for (auto& [index, gpu] : recorded) {
+    const auto found = gpus.find(gpu.uuid);
+    if (found != gpus.end()) {
+      by_gpu[found->second] = std::move(gpu.samples);
+    } else {
+      missing.push_back(
+          fmt::format("{}.uuid: does not say which GPU is {} of the recording", kGpus, index));
+    }
   }
   return by_device(file, std::move(by_gpu), missing);
 }

@@ -14,4 +14,8 @@ namespace thermoe {
 /// left out and said in `missing`.
 SamplesByDevice read_nsys_samples(const SqliteFile& file, std::vector<std::string>& missing);
 
+/// The same from a recording made beside the profiled run. Throws FormatError for the recording.
+SamplesByDevice read_nsys_recording(const SqliteFile& file, const std::string& recording,
+                                    std::vector<std::string>& missing);
+
 }  // namespace thermoe

@@ -14,6 +14,8 @@ inline constexpr const char* kDefaultDomain = "default";
 struct ParseOptions {
   /// Whose ranges name ops. Absent: `kOwnDomain` where the file has it, else the default one.
   std::optional<std::string> domain{};
+  /// A recording of `thermoe monitor --csv` made meanwhile. Absent: what the file itself holds.
+  std::optional<std::string> samples{};
 };
 
 }  // namespace thermoe

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/parse_profiler_output.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -61,9 +62,7 @@ std::string_view without_blank_start(std::string_view text) {
   return from == std::string_view::npos ? "" : text.substr(from);
 }
 
-}  // namespace
-
-ParsedProfile parse_profiler_output(const std::string& path, const ParseOptions& options) {
+ParsedProfile parse_any(const std::string& path, const ParseOptions& options) {
   const std::string bytes = first_bytes(path);
   if (bytes.starts_with(kSqlite)) return parse_nsys_export(path, options);
   if (bytes.starts_with("\x1F\x8B")) return parse_kineto_trace(path, options);
@@ -80,6 +79,22 @@ ParsedProfile parse_profiler_output(const std::string& path, const ParseOptions&
       path, "",
       "is no SQLite database, CSV of ncu or trace of torch.profiler: it is encrypted, "
       "cut off at its start, or of another kind");
+}
+
+}  // namespace
+
+ParsedProfile parse_profiler_output(const std::string& path, const ParseOptions& options) {
+  ParsedProfile profile = parse_any(path, options);
+  const bool sampled = std::ranges::any_of(profile.kernels, [](const KernelRecord& record) {
+    return record.mean_power || record.mean_temperature;
+  });
+  if (options.samples && !sampled) {
+    profile.missing.push_back(
+        fmt::format("samples: none in {} surround a kernel; was it recorded meanwhile, on the same "
+                    "machine?",
+                    *options.samples));
+  }
+  return profile;
 }
 
 }  // namespace thermoe

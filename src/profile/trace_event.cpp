@@ -160,6 +160,7 @@ class TraceReader {
         break;
       case Place::kRoot:
         if (key_ == "schemaVersion") header_.schema = whole;
+        if (key_ == "baseTimeNanoseconds") header_.base_ns = whole;
         break;
       default:
         break;

@@ -31,6 +31,7 @@ struct TraceEvent {
 struct TraceHeader {
   bool has_events = false;
   std::optional<std::int64_t> schema{};
+  std::optional<std::int64_t> base_ns{};  ///< UTC of its time 0; absent: times are UTC
   std::vector<std::string> devices{};
 };
 
