@@ -10,7 +10,9 @@
 
 #include "cli/number_option.h"
 #include "core/json_file.h"
+#include "core/say.h"
 #include "core/terminal_text.h"
+#include "profile/cost_merge.h"
 #include "profile/parse_profiler_output.h"
 #include "profile/parse_report.h"
 
@@ -22,15 +24,28 @@ struct Flags {
   ParseOptions options{};
   bool json = false;
   int rows = 20;
+  std::string cost_model{};
 };
 
+void merge(const ParsedProfile& profile, const std::string& cost_model) {
+  const MergedCosts merged = merge_costs(profile, cost_model);
+  std::string text =
+      fmt::format("{}: {} row{} of {} table{} merged in\n", cost_model, merged.rows,
+                  merged.rows == 1 ? "" : "s", merged.tables, merged.tables == 1 ? "" : "s");
+  for (const std::string& range : merged.left_out) text += fmt::format("  left out: {}\n", range);
+  say(printable_lines(text));
+}
+
 void run(const Flags& flags) {
-  const ParsedProfile profile = parse_profiler_output(flags.file, flags.options);
+  ParseOptions options = flags.options;
+  options.executions = !flags.cost_model.empty();
+  const ParsedProfile profile = parse_profiler_output(flags.file, options);
   if (flags.json) {
     fmt::print("{}\n", json_text(to_json(profile), 2));
   } else {
     fmt::print("{}", printable_lines(to_text(profile, static_cast<std::size_t>(flags.rows))));
   }
+  if (!flags.cost_model.empty()) merge(profile, flags.cost_model);
 }
 
 }  // namespace
@@ -50,6 +65,8 @@ void add_parse_command(CLI::App& app) {
                       "else 'default'); of a trace: user_annotation or cpu_op");
   command->add_option("--samples", flags->options.samples,
                       "Power and temperature recorded meanwhile: thermoe monitor --csv > FILE");
+  command->add_option("--cost-model", flags->cost_model,
+                      "Also merge what its ranges measured into this cost model (docs/parse.md)");
   command->add_option("--rows", flags->rows, "Rows of each table")
       ->check(whole_number(1, 1000000))
       ->capture_default_str();

@@ -58,10 +58,10 @@ class KernelLog {
     std::vector<std::string> ranges{};                        ///< by OpRange::name
     std::string domain{};
   };
-  /// Fills `profile`'s kernels, orphans and ranges. Throws FormatError naming the
-  /// profile's file where sums exceed 2^63 ns.
+  /// Fills `profile`'s kernels, orphans and ranges, those with their executions if asked for.
+  /// Throws FormatError naming the profile's file where sums exceed 2^63 ns.
   void sum_up(const OpRanges& ranges, const Names& names, const SamplesByDevice& samples,
-              ParsedProfile& profile) const;
+              bool executions, ParsedProfile& profile) const;
 
  private:
   struct Kernel {

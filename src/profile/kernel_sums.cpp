@@ -94,13 +94,16 @@ KernelRecord record_of(const RecordKey& key, const Sums& sums) {
 class KernelLog::Summary {
  public:
   Summary(const KernelLog& log, const OpRanges& op_ranges, const Names& names,
-          const SamplesByDevice& samples, ParsedProfile& profile)
-      : log_(log), op_ranges_(op_ranges), names_(names), samples_(samples), profile_(profile) {}
+          const SamplesByDevice& samples, bool executions, ParsedProfile& profile)
+      : log_(log), op_ranges_(op_ranges), names_(names), samples_(samples), profile_(profile) {
+    if (executions) spans_.resize(op_ranges.all().size());
+  }
 
   void run() {
     count_ranges();
     for (const Kernel& kernel : log_.kernels_) add(kernel);
     put_kernels();
+    put_executions();
     put_ranges();
   }
 
@@ -129,6 +132,7 @@ class KernelLog::Summary {
     if (owned) {
       ++ranges_[op].kernels;
       ranges_[op].kernel_ns = sum(ranges_[op].kernel_ns, ns, profile_.file);
+      if (!spans_.empty()) stretch(kernel);
     }
     const std::pair key(kernel.kind, op);
     if (sums_.empty() || key != last_key_) {
@@ -140,9 +144,20 @@ class KernelLog::Summary {
     last_->add(one, profile_.file);
   }
 
+  void stretch(const Kernel& kernel) {
+    Span& span = spans_[kernel.owner];
+    span.start_ns = std::min(span.start_ns, kernel.start_ns);
+    span.end_ns = std::max(span.end_ns, kernel.end_ns);
+    span.device = log_.kinds_[kernel.kind].device;
+  }
+
+  const GpuSamples* samples_of(std::int64_t device) const {
+    const auto found = samples_.find(device);
+    return found == samples_.end() ? nullptr : &found->second;
+  }
+
   void add_samples(const Kernel& kernel, Sums& one) {
-    const auto found = samples_.find(log_.kinds_[kernel.kind].device);
-    const GpuSamples* samples = found == samples_.end() ? nullptr : &found->second;
+    const GpuSamples* samples = samples_of(log_.kinds_[kernel.kind].device);
     const double seconds = kNanoseconds * static_cast<double>(kernel.end_ns - kernel.start_ns);
     const auto mean = [&](SampleSeries GpuSamples::*series) {
       return samples ? (samples->*series).mean(kernel.start_ns, kernel.end_ns) : std::nullopt;
@@ -169,6 +184,20 @@ class KernelLog::Summary {
     std::ranges::stable_sort(profile_.kernels, std::ranges::greater{}, &KernelRecord::total_ns);
   }
 
+  void put_executions() {
+    for (std::size_t i = 0; i < spans_.size(); ++i) {
+      const Span& span = spans_[i];
+      if (span.end_ns < span.start_ns) continue;  // it launched nothing
+      Execution execution{.span_ns = span.end_ns - span.start_ns};
+      const GpuSamples* samples = samples_of(span.device);
+      const auto watts = samples ? samples->power.mean(span.start_ns, span.end_ns) : std::nullopt;
+      if (watts) {
+        execution.energy = Joules(*watts * kNanoseconds * static_cast<double>(execution.span_ns));
+      }
+      ranges_[op_ranges_.all()[i].name].executions.push_back(execution);
+    }
+  }
+
   void put_ranges() {
     for (RangeRecord& range : ranges_) {
       if (*range.count > 0) profile_.ranges.push_back(std::move(range));
@@ -178,20 +207,27 @@ class KernelLog::Summary {
     });
   }
 
+  struct Span {
+    std::int64_t start_ns = INT64_MAX;
+    std::int64_t end_ns = INT64_MIN;
+    std::int64_t device = 0;
+  };
+
   const KernelLog& log_;
   const OpRanges& op_ranges_;
   const Names& names_;
   const SamplesByDevice& samples_;
   ParsedProfile& profile_;
   std::vector<RangeRecord> ranges_{};  // by OpRange::name
+  std::vector<Span> spans_{};          // by place in the ranges; empty: nobody asked
   std::unordered_map<std::uint64_t, Sums> sums_{};
   std::pair<std::uint32_t, std::uint32_t> last_key_{};
   Sums* last_ = nullptr;
 };
 
 void KernelLog::sum_up(const OpRanges& ranges, const Names& names, const SamplesByDevice& samples,
-                       ParsedProfile& profile) const {
-  Summary(*this, ranges, names, samples, profile).run();
+                       bool executions, ParsedProfile& profile) const {
+  Summary(*this, ranges, names, samples, executions, profile).run();
 }
 
 }  // namespace thermoe

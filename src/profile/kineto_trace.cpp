@@ -52,7 +52,7 @@ class KinetoTrace {
     for (std::size_t i = 0; i < kernel_names_.names().size(); ++i) {
       names.kernels[static_cast<std::int64_t>(i)] = kernel_names_.names()[i];
     }
-    log_.sum_up(own.ranges, names, samples(header, options), profile_);
+    log_.sum_up(own.ranges, names, samples(header, options), options.executions, profile_);
     return std::move(profile_);
   }
 

@@ -57,7 +57,7 @@ class NsysExport {
     const SamplesByDevice samples =
         options_.samples ? read_nsys_recording(file_, *options_.samples, profile_.missing)
                          : read_nsys_samples(file_, profile_.missing);
-    log.sum_up(own.ranges, names, samples, profile_);
+    log.sum_up(own.ranges, names, samples, options_.executions, profile_);
     return std::move(profile_);
   }
 

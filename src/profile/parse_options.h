@@ -16,6 +16,7 @@ struct ParseOptions {
   std::optional<std::string> domain{};
   /// A recording of `thermoe monitor --csv` made meanwhile. Absent: what the file itself holds.
   std::optional<std::string> samples{};
+  bool executions = false;  ///< also fill RangeRecord::executions
 };
 
 }  // namespace thermoe

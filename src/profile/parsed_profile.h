@@ -33,6 +33,13 @@ struct KernelRecord {
   std::optional<Celsius> mean_temperature{};
 };
 
+/// One range's work on the GPU: from the start of the first kernel that it launched to the end of
+/// the last.
+struct Execution {
+  std::int64_t span_ns = 0;
+  std::optional<Joules> energy{};  ///< of the whole board; absent where no samples surround it
+};
+
 /// All ranges of one name in the domain that says which op a kernel belongs to.
 struct RangeRecord {
   std::string name{};
@@ -41,6 +48,7 @@ struct RangeRecord {
   std::optional<std::int64_t> total_ns{};  ///< on the host; absent, too, where one did not end
   std::int64_t kernels = 0;                ///< launched by it and by no range within it
   std::int64_t kernel_ns = 0;              ///< theirs, on the GPU
+  std::vector<Execution> executions{};     ///< of those with kernels, where asked for
 };
 
 /// What a profiler's output says, by op. Nothing in it is guessed: what the file does not hold is

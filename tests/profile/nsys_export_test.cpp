@@ -367,6 +367,25 @@ TEST_F(NsysExport, SamplesOfTwoGpusGoToTheirOwnKernels) {
   }
 }
 
+TEST_F(NsysExport, AnExecutionIsWhatOneRangeLaunchedFromFirstToLast) {
+  ExportBuilder(path_)
+      .with_all()
+      .range({.start = 0, .end = 50, .text = "'fc1'"})
+      .range({.start = 60, .end = 90, .text = "'fc1'"})
+      .range({.start = 95, .end = 99, .text = "'fc1'"})
+      .call({.start = 1, .end = 2, .correlation = 1})
+      .call({.start = 3, .end = 4, .correlation = 2})
+      .call({.start = 61, .end = 62, .correlation = 3})
+      .kernel({.start = 200, .end = 250, .correlation = 2})
+      .kernel({.start = 100, .end = 150, .correlation = 1})
+      .kernel({.start = 300, .end = 310, .correlation = 3});
+  const ParsedProfile profile = parse({.executions = true});
+  ASSERT_EQ(profile.ranges.front().executions.size(), 2U);
+  EXPECT_EQ(profile.ranges.front().executions[0].span_ns, 150);
+  EXPECT_EQ(profile.ranges.front().executions[1].span_ns, 10);
+  EXPECT_THAT(parse().ranges.front().executions, IsEmpty());
+}
+
 TEST_F(NsysExport, EveryKernelRowIsCountedOnceWhateverTheLaunchesLookLike) {
   std::mt19937 random(12);
   const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random()) % n; };
