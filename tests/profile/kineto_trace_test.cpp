@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <random>
+
 #include "core/errors.h"
 #include "profile/parse_profiler_output.h"
 #include "profile/trace_event.h"
@@ -157,6 +159,20 @@ TEST_F(KinetoTrace, TracesOfSeveralProcessesAreNotMixedUp) {
   std::string other = launch(6, "10");
   other.replace(other.find("77"), 2, "79");
   EXPECT_THAT(refusal(trace(kOneKernel + "," + other)), HasSubstr("the calls of 2 processes"));
+}
+
+TEST_F(KinetoTrace, BytesThatFlippedAreRefusedOrReadButNeverCrash) {
+  const std::string sound = trace(host("user_annotation", "fc1", "95", "20") + "," + kOneKernel);
+  std::mt19937 random(12);
+  int refused = 0;
+  for (int i = 0; i < 500; ++i) {
+    std::string text = sound;
+    for (int flips = 0; flips < 3; ++flips) {
+      text[random() % text.size()] = "\"[]{}0e-,:x."[random() % 12];
+    }
+    refused += refusal(text) == "taken" ? 0 : 1;
+  }
+  EXPECT_GT(refused, 100);
 }
 
 TEST_F(KinetoTrace, ASmallFileOfAnEndlessValueIsRefused) {

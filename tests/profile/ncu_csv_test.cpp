@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "core/errors.h"
 #include "profile/ncu_number.h"
 #include "profile/ncu_ranges.h"
@@ -145,6 +147,23 @@ TEST_F(NcuCsv, AByteOrderMarkAndNoKernelsAreFine) {
   const ParsedProfile profile = parse("\xEF\xBB\xBF" + kRawHeader);
   EXPECT_THAT(profile.kernels, IsEmpty());
   EXPECT_THAT(profile.missing, Contains("kernels: none was profiled"));
+}
+
+TEST_F(NcuCsv, BytesThatFlippedAreRefusedOrReadButNeverCrash) {
+  const std::string sound =
+      kRawHeader +
+      "\"0\",\"7\",\"k\",\"(256, 1, 1)\",\"(4, 1, 1)\",\"1  "
+      "\"\"thermoe:fc1:none:none:none:none:none:none\"\"\",\"2,368\",\"16\"\n";
+  std::mt19937 random(12);
+  int refused = 0;
+  for (int i = 0; i < 500; ++i) {
+    std::string text = sound;
+    for (int flips = 0; flips < 3; ++flips) {
+      text[random() % text.size()] = "\",()0a:\n-"[random() % 9];
+    }
+    refused += refusal(text) == "taken" ? 0 : 1;
+  }
+  EXPECT_GT(refused, 20);
 }
 
 TEST(NcuNumber, IsReadWithSeparatorsAndUnits) {
