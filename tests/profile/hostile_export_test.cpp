@@ -16,6 +16,34 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+constexpr std::size_t kPage = 4096;
+
+void put(std::string& bytes, std::size_t at, std::uint32_t value, int size) {
+  for (int i = 0; i < size; ++i) {
+    bytes[at + static_cast<std::size_t>(i)] = static_cast<char>(value >> (8 * (size - 1 - i)));
+  }
+}
+
+/// A database whose table of one leaf becomes a tree of 500 leaves, all of them that one.
+std::string with_one_leaf_many_times(std::string bytes, std::size_t root) {
+  const std::size_t begin = (root - 1) * kPage;
+  bytes += bytes.substr(begin, kPage);
+  const auto leaf = static_cast<std::uint32_t>(bytes.size() / kPage);
+  put(bytes, 28, leaf, 4);  // pages of the file
+  bytes.replace(begin, kPage, std::string(kPage, '\0'));
+  constexpr std::uint32_t kCells = 500, kCell = 6, kFirst = kPage - kCells * kCell;
+  bytes[begin] = 5;  // an inner page of a table
+  put(bytes, begin + 3, kCells, 2);
+  put(bytes, begin + 5, kFirst, 2);
+  put(bytes, begin + 8, leaf, 4);
+  for (std::uint32_t i = 0; i < kCells; ++i) {
+    put(bytes, begin + 12 + 2 * i, kFirst + kCell * i, 2);
+    put(bytes, begin + kFirst + kCell * i, leaf, 4);
+    put(bytes, begin + kFirst + kCell * i + 4, 0x8100U + (i / 128) * 0x100U + i % 128, 2);
+  }
+  return bytes;
+}
+
 class HostileExport : public ::testing::Test {
  protected:
   /// What parsing the file says is wrong with it.
@@ -174,6 +202,21 @@ TEST_F(HostileExport, TimesWhoseSumIsNoNumberAreRefused) {
       .kernel({.start = 0, .end = INT64_MAX - 5})
       .kernel({.start = 0, .end = INT64_MAX - 5});
   EXPECT_THAT(refusal(), HasSubstr("more than 2^63 ns"));
+}
+
+TEST_F(HostileExport, ALeafThatATreeHoldsManyTimesDoesNotMakeRowsWithoutEnd) {
+  {
+    ExportBuilder builder(path_);
+    builder.exec(
+        "CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL (start INTEGER, end INTEGER, shortName INTEGER)");
+    for (int i = 0; i < 200; ++i) {
+      builder.exec("INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL VALUES (1, 1, 1)");
+    }
+  }
+  EXPECT_EQ(refusal(), "taken");
+  // The first page is the schema's.
+  EXPECT_THAT(refusal(folder_.write("tree.sqlite", with_one_leaf_many_times(bytes_of(path_), 2))),
+              HasSubstr("one more than a file of its size can hold"));
 }
 
 TEST_F(HostileExport, ADatabaseStillBeingWrittenIsRefused) {
