@@ -5,11 +5,10 @@
 
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "cli/number_option.h"
-#include "core/json_file.h"
 #include "core/say.h"
 #include "core/terminal_text.h"
 #include "profile/cost_merge.h"
@@ -41,7 +40,7 @@ void run(const Flags& flags) {
   options.executions = !flags.cost_model.empty();
   const ParsedProfile profile = parse_profiler_output(flags.file, options);
   if (flags.json) {
-    fmt::print("{}\n", json_text(to_json(profile), 2));
+    write_json(profile, [](std::string_view text) { fmt::print("{}", text); });
   } else {
     fmt::print("{}", printable_lines(to_text(profile, static_cast<std::size_t>(flags.rows))));
   }

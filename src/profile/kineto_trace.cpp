@@ -48,10 +48,9 @@ class KinetoTrace {
     own.ranges.finish();
     log_.finish_kernels();
     for (const LaunchCall& call : calls_) log_.add_call(own.ranges, call);
-    KernelLog::Names names{.ranges = own.names.names(), .domain = category};
-    for (std::size_t i = 0; i < kernel_names_.names().size(); ++i) {
-      names.kernels[static_cast<std::int64_t>(i)] = kernel_names_.names()[i];
-    }
+    KernelLog::Names names{.ranges = own.names.take(), .domain = category};
+    std::int64_t number = 0;
+    for (std::string& name : kernel_names_.take()) names.kernels[number++] = std::move(name);
     log_.sum_up(own.ranges, names, samples(header, options), options.executions, profile_);
     return std::move(profile_);
   }

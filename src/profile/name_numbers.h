@@ -9,22 +9,26 @@
 
 namespace thermoe {
 
-/// Numbers for names, in the order in which they come.
+/// Numbers for names, in the order in which they come. Each name is held once: some profilers give
+/// every range a name of its own.
 class NameNumbers {
  public:
   std::uint32_t number(const std::string& name) {
-    const auto next = static_cast<std::uint32_t>(names_.size());
-    const auto [place, is_new] = numbers_.try_emplace(name, next);
-    if (is_new) names_.push_back(name);
-    return place->second;
+    return numbers_.try_emplace(name, static_cast<std::uint32_t>(numbers_.size())).first->second;
   }
 
-  /// By number.
-  const std::vector<std::string>& names() const { return names_; }
+  /// The names by number; none is left here.
+  std::vector<std::string> take() {
+    std::vector<std::string> names(numbers_.size());
+    while (!numbers_.empty()) {
+      auto node = numbers_.extract(numbers_.begin());
+      names[node.mapped()] = std::move(node.key());
+    }
+    return names;
+  }
 
  private:
   std::unordered_map<std::string, std::uint32_t> numbers_{};
-  std::vector<std::string> names_{};
 };
 
 }  // namespace thermoe

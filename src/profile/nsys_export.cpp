@@ -42,13 +42,13 @@ class NsysExport {
     const bool has_kernels = note(kKernels);
     const bool has_calls = note(kCalls);
     note("NVTX_EVENTS");
-    const NsysRanges own = read_nsys_ranges(file_, profile_.file, options_.domain);
+    NsysRanges own = read_nsys_ranges(file_, profile_.file, options_.domain);
     KernelLog log;
     if (has_kernels) read_kernels(log);
     check_graphs(has_kernels);
     log.finish_kernels();
     if (has_calls) read_calls(own.ranges, log);
-    KernelLog::Names names{.ranges = own.names, .domain = own.domain};
+    KernelLog::Names names{.ranges = std::move(own.names), .domain = own.domain};
     names.kernels = nsys_strings(file_, kernel_names_);
     const auto unknown = kernel_names_.size() - names.kernels.size();
     if (note(kStrings) && unknown > 0) {

@@ -106,7 +106,7 @@ class RangeNumbers {
     return known->second;
   }
 
-  const std::vector<std::string>& names() const { return numbers_.names(); }
+  std::vector<std::string> take() { return numbers_.take(); }
 
  private:
   const std::unordered_map<std::int64_t, std::string>& texts_;
@@ -140,7 +140,7 @@ NsysRanges read_nsys_ranges(const SqliteFile& file, const std::string& path,
                     end, numbers.number(row.text(kText), row.optional_integer(kTextId)));
   }
   read.ranges.finish();
-  read.names = numbers.names();
+  read.names = numbers.take();
   return read;
 }
 

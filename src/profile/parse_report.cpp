@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/json_file.h"
 #include "core/terminal_text.h"
 
 namespace thermoe {
@@ -210,17 +211,27 @@ void add_notes(const ParsedProfile& profile, std::string& text) {
 
 }  // namespace
 
-nlohmann::ordered_json to_json(const ParsedProfile& profile) {
-  Json kernels = Json::array(), ranges = Json::array();
-  for (const KernelRecord& record : profile.kernels) kernels.push_back(kernel_json(record));
-  for (const RangeRecord& range : profile.ranges) ranges.push_back(range_json(range));
-  return {{"file", profile.file},
-          {"tool", profile.tool},
-          {"version", or_null(profile.version)},
-          {"kernels", std::move(kernels)},
-          {"orphan_kernels", profile.orphan_kernels},
-          {"ranges", std::move(ranges)},
-          {"missing", profile.missing}};
+void write_json(const ParsedProfile& profile, const std::function<void(std::string_view)>& write) {
+  const auto member = [&](const char* name, const Json& value, const char* end) {
+    write(fmt::format(" \"{}\": {}{}", name, json_text(value), end));
+  };
+  const auto list = [&](const char* name, const auto& records, const auto& json_of) {
+    write(fmt::format(" \"{}\": [", name));
+    const char* before = "\n  ";
+    for (const auto& record : records) {
+      write(before + json_text(json_of(record)));
+      before = ",\n  ";
+    }
+    write(records.empty() ? "],\n" : "\n ],\n");
+  };
+  write("{\n");
+  member("file", profile.file, ",\n");
+  member("tool", profile.tool, ",\n");
+  member("version", or_null(profile.version), ",\n");
+  list("kernels", profile.kernels, kernel_json);
+  member("orphan_kernels", profile.orphan_kernels, ",\n");
+  list("ranges", profile.ranges, range_json);
+  member("missing", profile.missing, "\n}\n");
 }
 
 std::string to_text(const ParsedProfile& profile, std::size_t most) {

@@ -6,8 +6,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/json_file.h"
-
 namespace thermoe {
 namespace {
 
@@ -43,6 +41,12 @@ ParsedProfile sample() {
           .missing = {"GPU_METRICS"}};
 }
 
+std::string json_of(const ParsedProfile& profile) {
+  std::string text;
+  write_json(profile, [&](std::string_view piece) { text += piece; });
+  return text;
+}
+
 TEST(ParseReport, TheJsonIsWhatTheDocsSay) {
   const std::string expected =
       R"~({"file":"a.sqlite","tool":"nsys","version":"2025.3.1.90","kernels":[)~"
@@ -55,7 +59,8 @@ TEST(ParseReport, TheJsonIsWhatTheDocsSay) {
       R"~({"name":"fc1","domain":"thermoe","count":2,"total_ns":900,"kernels":4,)~"
       R"~("kernel_ns":10000},{"name":"step","domain":"thermoe","count":1,"total_ns":1900,)~"
       R"~("kernels":0,"kernel_ns":0}],"missing":["GPU_METRICS"]})~";
-  EXPECT_EQ(json_text(to_json(sample())), expected);
+  EXPECT_EQ(nlohmann::ordered_json::parse(json_of(sample())).dump(), expected);
+  EXPECT_EQ(nlohmann::json::parse(json_of({.file = "a\xFF"}))["kernels"].size(), 0U);
 }
 
 TEST(ParseReport, TheTextSaysWhatTakesTimeAndWhatIsMissing) {
