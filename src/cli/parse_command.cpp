@@ -39,12 +39,12 @@ void run(const Flags& flags) {
   ParseOptions options = flags.options;
   options.executions = !flags.cost_model.empty();
   const ParsedProfile profile = parse_profiler_output(flags.file, options);
+  if (!flags.cost_model.empty()) merge(profile, flags.cost_model);
   if (flags.json) {
     write_json(profile, [](std::string_view text) { fmt::print("{}", text); });
   } else {
     fmt::print("{}", printable_lines(to_text(profile, static_cast<std::size_t>(flags.rows))));
   }
-  if (!flags.cost_model.empty()) merge(profile, flags.cost_model);
 }
 
 }  // namespace
