@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Libraries that come as distribution packages (Debian 12, Ubuntu 24.04); tools/setup installs them.
 
-set(packages fmt spdlog nlohmann_json CLI11 GTest)
+set(packages fmt spdlog nlohmann_json CLI11 SQLite3 ZLIB GTest)
 if(THERMOE_BENCHMARKS)
   list(APPEND packages benchmark)
 endif()
@@ -18,6 +18,5 @@ if(missing)
 endif()
 
 find_package(Threads REQUIRED)
-find_package(SQLite3 QUIET)
 find_package(Python3 QUIET COMPONENTS Interpreter)
 include(GoogleTest)

@@ -10,6 +10,7 @@
 #include "cli/logits_command.h"
 #include "cli/measure_command.h"
 #include "cli/monitor_command.h"
+#include "cli/parse_command.h"
 #include "cli/price_command.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
@@ -23,6 +24,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_run_command(app, stop);
   add_report_command(app);
   add_cost_command(app);
+  add_parse_command(app);
   add_price_command(app);
   add_traces_command(app);
   add_logits_command(app, stop);

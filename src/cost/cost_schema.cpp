@@ -157,9 +157,9 @@ OpKey read_key(JsonObject& entry) {
 }
 
 CostSource read_source(JsonObject& entry) {
-  const std::vector<CostSource> sources = {CostSource::kCupti,   CostSource::kNsys,
-                                           CostSource::kNcu,     CostSource::kCalibrated,
-                                           CostSource::kDerived, CostSource::kSimulated};
+  const std::vector<CostSource> sources = {
+      CostSource::kCupti,      CostSource::kNsys,    CostSource::kNcu,      CostSource::kKineto,
+      CostSource::kCalibrated, CostSource::kDerived, CostSource::kSimulated};
   std::vector<std::string> names;
   names.reserve(sources.size());
   for (const CostSource s : sources) names.emplace_back(to_string(s));

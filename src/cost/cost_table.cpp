@@ -82,6 +82,8 @@ std::string_view to_string(CostSource source) {
       return "nsys";
     case CostSource::kNcu:
       return "ncu";
+    case CostSource::kKineto:
+      return "kineto";
     case CostSource::kCalibrated:
       return "calibrated";
     case CostSource::kDerived:

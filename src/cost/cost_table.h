@@ -27,7 +27,7 @@ struct OpKey {
 std::string to_string(const OpKey& key);
 
 /// How a table's figures came to be.
-enum class CostSource { kCupti, kNsys, kNcu, kCalibrated, kDerived, kSimulated };
+enum class CostSource { kCupti, kNsys, kNcu, kKineto, kCalibrated, kDerived, kSimulated };
 std::string_view to_string(CostSource source);
 
 /// One profiled point. Energy is above active idle; energy and heat are absent where nobody
