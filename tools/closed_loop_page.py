@@ -69,7 +69,7 @@ def asked_table(result):
             least, most = asked["least"], asked["most"]
             wanted = f"> {least:g}" if most is None else f"≤ {most:g}" if least is None else f"{least:g}..{most:g}"
             lines.append([experiment["name"], asked["strategy"], asked["asked"], wanted,
-                          ", ".join("never" if v is None else number(float(v)) for v in asked["rounds"]),
+                          ", ".join("never" if v is None else number(float(v), 4) for v in asked["rounds"]),
                           "met" if asked["met"] else "**missed**"])
     if lines:
         yield "## What was asked"

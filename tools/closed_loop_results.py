@@ -32,7 +32,8 @@ ASKED = {
     "temperature_c": [("mean of the last 60 s − cap, °C", lambda s: s["last_temperature_c"] - s["target"]["value"], None, 0.5),
                       ("maximum of the last 60 s − cap, °C",
                        lambda s: s["highest_last_temperature_c"] - s["target"]["value"], None, 1.0)],
-    "step_ms": [("p95 after 3 s / cap", lambda s: s["p95_step_ms_after_start"] / s["target"]["value"], None, 1.02)],
+    "step_ms": [("p95 of the ticks after 3 s / cap", lambda s: s["p95_step_ms_after_start"] / s["target"]["value"], None, 1.02),
+                ("p95 of the 1 s means after 3 s / cap", lambda s: s["p95_step_ms_1s_after_start"] / s["target"]["value"], None, 1.02)],
 }
 SIZES = {"batch", "arrival.tokens_per_second", "decode_steps_per_tick"}  # which follow the workload
 FAILING = 0.02  # share of the tenant's time above which STATIC_OPTIMAL is shown to fail

@@ -6,6 +6,7 @@ A file that is absent, torn or not what it should be raises BadInput, which name
 import csv
 import hashlib
 import json
+import pathlib
 import re
 import statistics
 import typing
@@ -72,6 +73,8 @@ def read_run(folder):
     config_path, summary_path, details_path = (folder / f"{name}.json" for name in ("config", "summary", "details"))
     config, summary, details = (read_json(path) for path in (config_path, summary_path, details_path))
     experiment = member(config, config_path, "/experiment", dict)
+    if pathlib.PurePath(experiment.get("cost_model", "")).is_absolute():  # where it lay there says nothing here
+        experiment["cost_model"] = "/".join(pathlib.PurePath(experiment["cost_model"]).parts[-2:])
     simulated = member(config, config_path, "/simulated", bool)
     if member(summary, summary_path, "/simulated", bool) != simulated:
         raise BadInput(f"{summary_path}: /simulated is not what {config_path} says")
@@ -170,6 +173,11 @@ def weighted_quantile(values, weights, share):
     return None
 
 
+def means_of_seconds(values, times):
+    """Of every tick the mean of the second that it ends."""
+    return [mean([value for value, at in zip(values, times) if end - 1.0 + 1e-6 < at <= end]) for end in times]
+
+
 def figures(turn):
     """What the tables show of a turn; None where it is not known."""
     summary, ticks = turn.summary, turn.ticks
@@ -192,6 +200,7 @@ def figures(turn):
         "last_temperature_c": mean(select(ticks, held, lambda time: time > end - 60.0)),
         "highest_last_temperature_c": max(select(ticks, held, lambda time: time > end - 60.0), default=None),
         "p95_step_ms_after_start": weighted_quantile(ticks["step_time_ms"], after_start, 0.95),
+        "p95_step_ms_1s_after_start": weighted_quantile(means_of_seconds(ticks["step_time_ms"], ticks["time_s"]), after_start, 0.95),
         "violation_with_tenant": mean(with_tenant) if with_tenant and targets else None,
         "target": {key: first.get(key) for key in ("target", "value", "mean", "violation_fraction", "over_target_fraction",
                                                    "settling_time_s", "highest_1s_mean")} if targets else None,
@@ -219,6 +228,10 @@ def flat(experiment):
 def comparable(experiment, also_free=()):
     """What must be the same for two runs to be rounds of one experiment."""
     free = FREE | CALIBRATED | set(also_free)
+    # What a real tenant takes of the bandwidth nobody sets; a simulated one's twin has it.
+    tenants = [{key: value for key, value in d.items() if key != "bandwidth_share" or "power_fraction" not in d}
+               for d in experiment.get("disturbances") or []]
+    experiment = {**experiment, "disturbances": tenants}
     return {key: value for key, value in flat(experiment).items() if key not in free and key.split(".")[0] not in free}
 
 

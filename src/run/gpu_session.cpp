@@ -115,7 +115,9 @@ void GpuSession::describe() {
   }
   if (!tenant_) return;
   for (Disturbance& d : inputs_.experiment.disturbances) {
-    if (d.kind == Disturbance::Kind::kBackground) d.power = tenant_->added_power();
+    if (d.kind != Disturbance::Kind::kBackground) continue;
+    d.power = tenant_->added_power();
+    d.bandwidth_share = 0.0;  // a simulated tenant's; what a real one takes is not measured
   }
 }
 

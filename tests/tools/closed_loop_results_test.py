@@ -143,7 +143,7 @@ class ClosedLoopResults(unittest.TestCase):
                     s["targets"][0].update(target=kind, value=value)
             return change
         for kind, value, met in (("temperature_c", 60.0, [True, True]), ("temperature_c", 40.0, [False, False]),
-                                 ("step_ms", 20.0, [True]), ("step_ms", 5.0, [False])):
+                                 ("step_ms", 20.0, [True, True]), ("step_ms", 5.0, [False, False])):
             folder = self.run_folder(f"{kind}-{value}")
             self.edit(folder / "details.json", of(kind, value))
             result, _ = self.joined(folder)
