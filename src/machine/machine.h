@@ -26,8 +26,8 @@ struct MachineDescription {
   bool real_time = false;
   // Of a real GPU:
   std::string uuid{};
-  std::string cuda{};  ///< newest version that its driver can run
-  std::string load{};  ///< what stands for the model's layers on it
+  std::string cuda{};                           ///< newest version that its driver can run
+  std::string load{};                           ///< what stands for the model's layers on it
   std::optional<std::uint64_t> device_bytes{};  ///< of its memory that the load takes
   std::vector<std::string> processes{};         ///< of others, that were on it before the run
 };

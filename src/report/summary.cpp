@@ -197,8 +197,8 @@ std::vector<std::string> notes(const Summary& summary) {
                       s.name, 100 * s.extrapolated_share, summary.simulated ? "simulated " : ""));
     }
     if (s.late_share.value_or(0.0) > 0.001) {
-      lines.push_back(fmt::format("{}: {:.1f} % of the steps began late", s.name,
-                                  100 * *s.late_share));
+      lines.push_back(
+          fmt::format("{}: {:.1f} % of the steps began late", s.name, 100 * *s.late_share));
     }
     if (s.fallbacks == 0) continue;
     lines.push_back(fmt::format("{}: fell back {} time{}, {:.1f} % of the run, to {}", s.name,

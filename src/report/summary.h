@@ -73,7 +73,7 @@ struct StrategySummary {
   /// Of a machine in real time: the share of the steps that began more than a tenth of the period
   /// late, and of those that ran what the step before had run, as no newer was decoded in time.
   std::optional<double> late_share{}, repeated_share{};
-  std::vector<TargetOutcome> targets{};              ///< the targets of the run, power first
+  std::vector<TargetOutcome> targets{};  ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
   /// What strategies that hold a target compete on: bits/byte, or nats where no text was decoded.
