@@ -51,38 +51,40 @@ def priced(name, seconds, experiment, duration_s):
         for price in PRICES))
 
 
-def capped(name, seconds, experiment, flags, baseline_s, changes=None, **cap):
-    """BASELINE alone, then the others under a cap made from how it ended."""
+def capped(name, seconds, experiment, flags, baseline_s, costs, changes=None, **cap):
+    """BASELINE alone, then the others under a cap made from how it ended. `costs`: as a Run has it."""
     before = f"{name}-baseline"
     return Step(name, seconds, (
-        Run(before, experiment, "--strategy BASELINE", "baseline", {**(changes or {}), **STILL, "duration_s": baseline_s}, ""),
-        Run(name, experiment, flags, "capped", changes or {}, before, Cap(of=before, last_s=LAST_S, **cap))))
+        Run(before, experiment, "--strategy BASELINE", "baseline", {**(changes or {}), **STILL, "duration_s": baseline_s}, costs),
+        Run(name, experiment, flags, "capped", changes or {}, costs or before, Cap(of=before, last_s=LAST_S, **cap))))
 
 
 def workload(kind, experiment, costs, **changes):
     return Run(f"workload-{kind}", experiment, "", kind, {"workload": kind, **changes}, costs)
 
 
+# Expected seconds are of a machine whose card has cap-1's calibration already.
 STEPS = (
-    Step("kernels_gpu_tests", 150, tests="kernels_gpu_tests"),
-    Step("moe_gpu_tests", 60, tests="moe_gpu_tests"),
-    Step("machine_gpu_tests", 90, tests="machine_gpu_tests"),
-    *(one(f"cap-{n}", 480, "experiments/gpu_cap.json", f"--round {n}", costs="" if n == 1 else "cap-1") for n in (1, 2, 3)),
-    *(one(f"adapter-{n}", 150, "experiments/gpu_cap_adapter.json", f"--round {n}", costs="cap-1") for n in (1, 2, 3)),
-    priced("prices", 300, "experiments/gpu_cap.json", 30),
-    capped("temperature", 440, "experiments/gpu_temperature.json", "--strategy KERNEL_AWARE_TTHA", 120,
+    Step("kernels_gpu_tests", 60, tests="kernels_gpu_tests"),
+    Step("moe_gpu_tests", 30, tests="moe_gpu_tests"),
+    Step("machine_gpu_tests", 70, tests="machine_gpu_tests"),
+    *(one(f"cap-{n}", 450 if n == 1 else 390, "experiments/gpu_cap.json", f"--round {n}", costs="" if n == 1 else "cap-1")
+      for n in (1, 2, 3)),
+    *(one(f"adapter-{n}", 120, "experiments/gpu_cap_adapter.json", f"--round {n}", costs="cap-1") for n in (1, 2, 3)),
+    capped("temperature", 290, "experiments/gpu_temperature.json", "--strategy KERNEL_AWARE_TTHA", 120, "cap-1",
            flag="--temperature-cap", column="temperature_c", plus=-2.0),
-    capped("latency", 430, "experiments/gpu_latency.json", "--strategy STATIC_OPTIMAL --strategy KERNEL_AWARE_TTHA", 40,
+    capped("latency", 230, "experiments/gpu_latency.json", "--strategy STATIC_OPTIMAL --strategy KERNEL_AWARE_TTHA", 40, "cap-1",
            flag="--step-cap", column="step_time_ms", factor=0.75),
-    capped("trace", 480, "experiments/gpu_trace.json",
-           "--strategy BASELINE --strategy STATIC_OPTIMAL --strategy KERNEL_AWARE_TTHA", 40, GPT_OSS,
+    capped("trace", 460, "experiments/gpu_trace.json",
+           "--strategy BASELINE --strategy STATIC_OPTIMAL --strategy KERNEL_AWARE_TTHA --strategy OPPORTUNISTIC", 40, "", GPT_OSS,
            flag="--power-cap", column="power_true_w", factor=0.75),
-    priced("saturated", 260, "experiments/gpu_saturated.json", 20),
-    Step("experts", 220, tuple(
+    priced("prices", 180, "experiments/gpu_cap.json", 20),
+    priced("saturated", 180, "experiments/gpu_saturated.json", 20),
+    Step("experts", 180, tuple(
         Run(f"experts-{rate}-{kind}", f"experiments/gpu_{rate}.json", "--strategy BASELINE", kind, {"expert_type": kind})
         for rate in ("saturated", "quantized") for kind in ("simple", "quantized"))),
-    Step("workloads", 280, (workload("standard", "experiments/gpu_high_complexity.json", "cap-1"),
+    Step("workloads", 160, (workload("standard", "experiments/gpu_high_complexity.json", "cap-1"),
                             workload("high_complexity", "experiments/gpu_high_complexity.json", "cap-1"))),
-    Step("batches", 420, (workload("small_batch", "experiments/gpu_small_batch.json", ""),
+    Step("batches", 340, (workload("small_batch", "experiments/gpu_small_batch.json", ""),
                           workload("large_batch", "experiments/gpu_large_batch.json", ""))),
 )

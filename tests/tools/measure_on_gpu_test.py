@@ -128,7 +128,7 @@ class Running(Folder):
     def test_the_budget_leaves_what_does_not_fit_for_the_next_call(self):
         done = self.run_tool("--only", "machine_gpu_tests", "cap-1", "cap-2", "--budget", 300)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("the budget ends before cap-1 (480 s); left: cap-1, cap-2", done.stdout)
+        self.assertIn("the budget ends before cap-1 (450 s); left: cap-1, cap-2", done.stdout)
         self.assertEqual((self.step("machine_gpu_tests")["passed_tests"], self.calls()), (3, []))
 
     def test_a_run_that_takes_too_long_is_ended_and_has_failed(self):
@@ -147,7 +147,7 @@ class Running(Folder):
         done = self.run_tool("--list", "--only", "machine_gpu_tests", "cap-1")
         self.assertEqual(done.returncode, 0)
         self.assertEqual([line.split() for line in done.stdout.splitlines()],
-                         [["machine_gpu_tests", "90", "s", "passed"], ["cap-1", "480", "s", "left"]])
+                         [["machine_gpu_tests", "70", "s", "passed"], ["cap-1", "450", "s", "left"]])
         self.assertEqual(self.calls(), [])
 
     def test_tests_are_run_again_at_another_commit_and_runs_are_not(self):
