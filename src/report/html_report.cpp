@@ -38,9 +38,9 @@ std::string fill(std::string_view page, const Fields& fields) {
 std::string title(const std::vector<RunData>& runs) {
   const std::string text =
       runs.size() == 2 ? fmt::format("{} against {}", runs[0].name, runs[1].name) : runs[0].name;
-  const bool simulated = std::any_of(runs.begin(), runs.end(),
-                                     [](const RunData& run) { return run.summary.simulated; });
-  return simulated ? text + " (simulated)" : text;
+  const bool first = runs.front().summary.simulated, last = runs.back().summary.simulated;
+  if (first != last) return text + (first ? " (A simulated)" : " (B simulated)");
+  return first ? text + " (simulated)" : text;
 }
 
 /// Paragraphs, so that the verdict is there without a script.

@@ -38,8 +38,8 @@ json figures_json(const StrategySummary& s) {
   json targets = json::array();
   for (const TargetOutcome& target : s.targets) targets.push_back(target_json(target));
   return {{"tokens_per_second", s.tokens_per_second},
-          {"joules_per_token", s.joules_per_token},
-          {"mean_power_w", s.mean_power.value},
+          {"joules_per_token", s.energy_share > 0 ? json(s.joules_per_token) : json(nullptr)},
+          {"mean_power_w", s.energy_share > 0 ? json(s.mean_power.value) : json(nullptr)},
           {"max_temperature_c", s.max_temperature.value},
           {"p50_step_ms", 1e3 * s.p50_step.value},
           {"p99_step_ms", 1e3 * s.p99_step.value},

@@ -108,18 +108,40 @@ std::vector<StrategyTimeline> read_timelines(RunData& run, const char* file, con
   return timelines;
 }
 
+const StrategyTicks* ticks_of(const RunData& run, const std::string& strategy) {
+  const auto& all = run.ticks->strategies;
+  const auto found = std::ranges::find(all, strategy, &StrategyTicks::name);
+  return found == all.end() ? nullptr : &*found;
+}
+
+void note_missing_ends(RunData& run) {
+  constexpr double kLongestOut = 5.0;  // seconds, of a machine that stood still
+  double end = 0.0;
+  for (const StrategyTicks& strategy : run.ticks->strategies) {
+    end = std::max(end, strategy[Metric::kTime].back());
+  }
+  for (const StrategySummary& summary : run.summary.strategies) {
+    const StrategyTicks* ticks = ticks_of(run, summary.name);
+    const double last = ticks == nullptr ? 0.0 : (*ticks)[Metric::kTime].back();
+    if (last + kLongestOut >= end) continue;
+    run.notes.push_back(fmt::format(
+        "metrics.csv ends {:.1f} s into {}, others go on to {:.1f} s: rows are missing, and the "
+        "plots show what is left",
+        last, summary.name, end));
+  }
+}
+
 /// A finished run writes all its ticks: fewer of a strategy mean that the file was cut afterwards.
+/// In real time a tick may fall out, as the one before took too long; not so the end of a strategy.
 void note_missing_ticks(RunData& run) {
+  if (!run.summary.simulated) return note_missing_ends(run);
   std::size_t most = 0;
   for (const StrategyTicks& strategy : run.ticks->strategies) {
     most = std::max(most, strategy.count());
   }
   for (const StrategySummary& summary : run.summary.strategies) {
-    const auto& all = run.ticks->strategies;
-    const auto found = std::find_if(all.begin(), all.end(), [&](const StrategyTicks& strategy) {
-      return strategy.name == summary.name;
-    });
-    const std::size_t ticks = found == all.end() ? 0 : found->count();
+    const StrategyTicks* found = ticks_of(run, summary.name);
+    const std::size_t ticks = found == nullptr ? 0 : found->count();
     if (ticks == most) continue;
     run.notes.push_back(fmt::format(
         "metrics.csv holds {} ticks of {} where others have {}: rows are missing, and the plots "

@@ -50,6 +50,17 @@ bool complete(Values values) {
   return std::none_of(values.begin(), values.end(), [](double v) { return std::isnan(v); });
 }
 
+/// Of the time, in which energy is known: what is not known is not zero.
+double known_share(const StrategyTicks& ticks) {
+  if (complete(ticks.energy)) return ticks[Metric::kTime].back() > 0 ? 1.0 : 0.0;
+  const Values end = ticks[Metric::kTime];
+  double known = 0.0;
+  for (std::size_t i = 0; i < ticks.count(); ++i) {
+    if (!std::isnan(ticks.energy[i])) known += end[i] - (i > 0 ? end[i - 1] : 0.0);
+  }
+  return known / end.back();
+}
+
 /// Mean of the ticks at the controller's floor, where that was often and the target was broken.
 std::optional<double> best_held(const StrategyTicks& ticks, const HeldTarget& target, Values raw) {
   const Values at_floor = ticks[Metric::kAtFloor];
@@ -133,11 +144,13 @@ StrategySummary summarise(const StrategyTicks& ticks, const SummaryOptions& opti
   THERMOE_EXPECT(ticks.count() > 0, "{}: no tick was recorded", ticks.name);
   const double duration = ticks[Metric::kTime].back();
   const double tokens = sum(ticks[Metric::kTokens]);
-  const double energy = sum(ticks.energy);
+  const double known = known_share(ticks);
+  const double power = known > 0 ? sum(ticks.energy) / (known * duration) : 0.0;
   StrategySummary s{.name = ticks.name,
                     .tokens_per_second = duration > 0 ? tokens / duration : 0.0,
-                    .joules_per_token = tokens > 0 ? energy / tokens : 0.0,
-                    .mean_power = Watts(duration > 0 ? energy / duration : 0.0),
+                    .joules_per_token = tokens > 0 ? power * duration / tokens : 0.0,
+                    .mean_power = Watts(power),
+                    .energy_share = known,
                     .max_temperature = Celsius(highest(ticks[Metric::kTemperature])),
                     .mean_active_experts = mean(ticks[Metric::kActive]).value_or(0.0),
                     .gpu_utilisation = mean(ticks[Metric::kGpuUtilisation]).value_or(0.0),

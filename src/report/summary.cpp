@@ -55,8 +55,8 @@ json strategy_json(const StrategySummary& s) {
   const TargetOutcome* first = s.targets.empty() ? nullptr : &s.targets.front();
   return {{"name", s.name},
           {"tokens_per_second", s.tokens_per_second},
-          {"joules_per_token", s.joules_per_token},
-          {"mean_power_w", s.mean_power.value},
+          {"joules_per_token", s.energy_share > 0 ? json(s.joules_per_token) : json(nullptr)},
+          {"mean_power_w", s.energy_share > 0 ? json(s.mean_power.value) : json(nullptr)},
           {"power_target_w", power != nullptr ? json(power->target) : json(nullptr)},
           {"power_violation_fraction",
            power != nullptr ? json(power->violation_fraction) : json(nullptr)},
@@ -90,6 +90,35 @@ json target_json(const TargetOutcome& target) {
           {"steady", target.steady},
           {"highest_1s_mean", target.highest},
           {"best_held", optional(target.best_held)}};
+}
+
+void add_notes_of_real_time(const StrategySummary& s, std::vector<std::string>& lines) {
+  const auto share = [](double of_one) { return fmt::format("{:.1f} %", 100 * of_one); };
+  if (s.late_share.value_or(0.0) > 0.001) {
+    lines.push_back(fmt::format("{}: {} of the steps began late", s.name, share(*s.late_share)));
+  }
+  if (s.late_decision_share.value_or(0.0) > 0.0) {
+    lines.push_back(
+        fmt::format("{}: in {} of the ticks the controller was still busy with an earlier one: the "
+                    "plan in force stayed",
+                    s.name, share(*s.late_decision_share)));
+  }
+  if (s.energy_share <= 0.0) {
+    lines.push_back(fmt::format(
+        "{}: its energy is not known: there is no mean power, no J/token and no saying whether a "
+        "power cap was held",
+        s.name));
+  } else if (s.energy_share < 0.999) {
+    lines.push_back(fmt::format(
+        "{}: for {} of the time its energy is not known: power and J/token are those of the rest",
+        s.name, share(1.0 - s.energy_share)));
+  }
+  if (s.near_ties > 0) {
+    lines.push_back(
+        fmt::format("{}: {} pick{} of CPU and GPU differed between experts whose scores are as "
+                    "good as equal, which the contract allows",
+                    s.name, s.near_ties, s.near_ties == 1 ? "" : "s"));
+  }
 }
 
 }  // namespace
@@ -144,6 +173,9 @@ json details_json(const Summary& summary) {
                           {"extrapolated_share", s.extrapolated_share},
                           {"late_share", optional(s.late_share)},
                           {"repeated_share", optional(s.repeated_share)},
+                          {"late_decision_share", optional(s.late_decision_share)},
+                          {"energy_share", s.energy_share},
+                          {"near_ties", s.near_ties},
                           {"fallback_share", s.fallback_share},
                           {"fallback_reasons", s.fallback_reasons}});
   }
@@ -196,10 +228,7 @@ std::vector<std::string> notes(const Summary& summary) {
                       "are extrapolated",
                       s.name, 100 * s.extrapolated_share, summary.simulated ? "simulated " : ""));
     }
-    if (s.late_share.value_or(0.0) > 0.001) {
-      lines.push_back(
-          fmt::format("{}: {:.1f} % of the steps began late", s.name, 100 * *s.late_share));
-    }
+    add_notes_of_real_time(s, lines);
     if (s.fallbacks == 0) continue;
     lines.push_back(fmt::format("{}: fell back {} time{}, {:.1f} % of the run, to {}", s.name,
                                 s.fallbacks, s.fallbacks == 1 ? "" : "s", 100 * s.fallback_share,

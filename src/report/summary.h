@@ -49,6 +49,7 @@ struct StrategySummary {
   double tokens_per_second = 0.0;
   double joules_per_token = 0.0;  ///< whole GPU, idle and other tenants included
   Watts mean_power{};
+  double energy_share = 1.0;  ///< of the time whose energy is known: the two above are of that
   Celsius max_temperature{};
   Seconds p50_step{};
   Seconds p99_step{};
@@ -73,6 +74,10 @@ struct StrategySummary {
   /// Of a machine in real time: the share of the steps that began more than a tenth of the period
   /// late, and of those that ran what the step before had run, as no newer was decoded in time.
   std::optional<double> late_share{}, repeated_share{};
+  /// Likewise: the share of the ticks that found the controller still busy with the one before.
+  std::optional<double> late_decision_share{};
+  /// Picks in which host and device differed as the kernels' contract allows.
+  std::uint64_t near_ties = 0;
   std::vector<TargetOutcome> targets{};  ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
@@ -112,7 +117,7 @@ std::string_view loss_definition();
 std::string_view mass_definition();
 
 /// Sentences that a user must not miss: caps out of reach with the best held, a rate that was not
-/// served, extrapolated costs, fallbacks with reasons.
+/// served, extrapolated costs, late steps and decisions, unknown energy, fallbacks with reasons.
 std::vector<std::string> notes(const Summary& summary);
 
 }  // namespace thermoe

@@ -46,10 +46,12 @@ std::optional<Interval> interval_from(JsonObject& object) {
 
 StrategySummary strategy_from(const json& value, const std::string& path, std::size_t index) {
   JsonObject s(value, path, fmt::format("/strategies/{}", index));
+  const bool energy_known = s.given("mean_power_w") || !s.has("mean_power_w");  // null: it is not
   StrategySummary out{.name = s.string("name"),
                       .tokens_per_second = number(s, "tokens_per_second"),
-                      .joules_per_token = number(s, "joules_per_token"),
-                      .mean_power = Watts(number(s, "mean_power_w")),
+                      .joules_per_token = energy_known ? number(s, "joules_per_token") : 0.0,
+                      .mean_power = Watts(energy_known ? number(s, "mean_power_w") : 0.0),
+                      .energy_share = energy_known ? 1.0 : 0.0,
                       .max_temperature = Celsius(number(s, "max_temperature_c")),
                       .p50_step = Seconds(number(s, "p50_step_ms") / 1e3),
                       .p99_step = Seconds(number(s, "p99_step_ms") / 1e3),
@@ -128,6 +130,11 @@ void add_details(const json& value, const std::string& path, SavedSummary& saved
       s.extrapolated_share = number(detail, "extrapolated_share");
       if (detail.given("late_share")) s.late_share = number(detail, "late_share");
       if (detail.given("repeated_share")) s.repeated_share = number(detail, "repeated_share");
+      s.late_decision_share = number_or_null(detail, "late_decision_share");
+      if (detail.given("energy_share")) s.energy_share = number(detail, "energy_share");
+      if (detail.given("near_ties")) {
+        s.near_ties = static_cast<std::uint64_t>(detail.integer("near_ties", 0, INT64_MAX));
+      }
       s.fallback_share = number(detail, "fallback_share");
       s.fallback_reasons = strings_from(detail, "fallback_reasons");
       s.targets.clear();

@@ -31,8 +31,8 @@ Line machine_cells(const StrategySummary& s) {
   }
   return {s.name,
           fmt::format("{:.0f}", s.tokens_per_second),
-          fmt::format("{:.3f}", s.joules_per_token),
-          fmt::format("{:.1f}", s.mean_power.value),
+          s.energy_share > 0 ? fmt::format("{:.3f}", s.joules_per_token) : "-",
+          s.energy_share > 0 ? fmt::format("{:.1f}", s.mean_power.value) : "-",
           or_dash(violation, "{:.1f} %"),
           or_dash(above, "{:.1f} %"),
           or_dash(settling, "{:.1f}"),

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <limits>
 
 #include "core/turn_name.h"
 
@@ -136,9 +137,13 @@ std::string of_none_held(const RunData& run, Strategies failed) {
 
 std::string without_target(const RunData& run) {
   const auto& strategies = run.summary.strategies;
-  const auto cheapest = std::min_element(
-      strategies.begin(), strategies.end(),
-      [](const auto& a, const auto& b) { return a.joules_per_token < b.joules_per_token; });
+  const auto joules = [](const StrategySummary& s) {
+    return s.energy_share > 0 ? s.joules_per_token : std::numeric_limits<double>::infinity();
+  };
+  const auto cheapest = std::ranges::min_element(strategies, {}, joules);
+  if (std::isinf(joules(*cheapest))) {
+    return sentence(run, "no target was set, and the energy is not known");
+  }
   std::string text =
       fmt::format("no target was set; {} used the least energy, {:.3f} J/token, at {}",
                   cheapest->name, cheapest->joules_per_token, loss(*cheapest));

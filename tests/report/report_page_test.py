@@ -60,11 +60,12 @@ class ReportPageTest(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory(prefix="report_page.")
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.folder = Path(cls.scratch.name)
-        for kind in ("plain", "other", "trace", "rounds", "hostile", "killed"):
+        for kind in ("plain", "other", "trace", "rounds", "real", "hostile", "killed"):
             write("sample", kind, cls.folder / kind)
             write("report", cls.folder / f"{kind}.html", cls.folder / kind)
         write("report", cls.folder / "comparison.html", cls.folder / "plain", cls.folder / "other")
         write("report", cls.folder / "unlike.html", cls.folder / "plain", cls.folder / "trace")
+        write("report", cls.folder / "mixed.html", cls.folder / "plain", cls.folder / "real")
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         cls.browser = cls.enterClassContext(Browser(BROWSER)) if hasattr(cls, "enterClassContext") \
             else cls.started(Browser(BROWSER))
@@ -159,6 +160,22 @@ class ReportPageTest(unittest.TestCase):
                 self.assertEqual(page.evaluate("document.querySelectorAll('b, figure script').length"), 0)
                 page.screenshot(SCREENSHOTS / f"report_{name}.png")
                 self.assert_quiet(page)
+
+    def test_what_is_measured_is_not_called_simulated(self):
+        page = self.open("real")
+        words = page.evaluate("document.title + document.body.innerText")
+        self.assertNotIn("simulated", words.lower())
+        self.assertIn("of the time its energy is not known", words)
+        self.assert_drawn(page)
+        page.screenshot(SCREENSHOTS / "report_real.png")
+        self.assert_quiet(page)
+        mixed = self.open("mixed")
+        words = mixed.evaluate("document.title + document.body.innerText")
+        self.assertIn("sample against real (A simulated)", words)
+        self.assertIn("times of A are simulated", words)
+        self.assertNotIn("(simulated)", words)
+        mixed.screenshot(SCREENSHOTS / "comparison_mixed.png")
+        self.assert_quiet(mixed)
 
     def test_a_comparison_overlays_two_runs_and_lists_what_differs(self):
         page = self.open("comparison")

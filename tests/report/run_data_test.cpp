@@ -8,9 +8,11 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/errors.h"
+#include "core/json_file.h"
 #include "report/summarise.h"
 #include "sample_run.h"
 
@@ -68,6 +70,36 @@ TEST_F(RunFolder, AWholeRunIsReadBackAsItWasWritten) {
   ASSERT_EQ(run.bias.size(), 3U);
   EXPECT_GT(run.bias[2].timeline.sum(1, 9, 2), 0.0);
   EXPECT_EQ(run.bias[0].timeline.sum(1, 9, 2), 0.0);
+}
+
+TEST_F(RunFolder, ARealRunMayLackTicksAndValuesAndIsNotSimulated) {
+  write_sample_run(folder_, {.ticks = 100, .real = true});
+  const RunData run = read_run(folder_);
+  EXPECT_FALSE(run.summary.simulated);
+  EXPECT_EQ(run.ticks->strategies[2].count(), 99U);
+  EXPECT_THAT(run.notes, testing::Each(testing::Not(HasSubstr("rows are missing"))));
+  const StrategySummary& baseline = run.summary.strategies[0];
+  EXPECT_NEAR(baseline.energy_share, 0.9, 1e-9) << "from details.json";
+  EXPECT_GT(baseline.mean_power, Watts(400));
+  nlohmann::json summary = read_json_file(folder_ + "/summary.json");
+  summary["strategies"][0]["mean_power_w"] = nullptr;
+  std::ofstream(folder_ + "/summary.json") << summary;
+  std::filesystem::remove(folder_ + "/details.json");
+  EXPECT_EQ(read_run(folder_).summary.strategies[0].energy_share, 0.0);
+}
+
+TEST_F(RunFolder, TheEndOfARealRunIsMissed) {
+  write_sample_run(folder_, {.ticks = 100, .real = true});
+  std::stringstream kept;
+  std::ifstream csv(folder_ + "/metrics.csv");
+  int rows = 0;
+  for (std::string line; std::getline(csv, line);) {
+    if (!line.starts_with("STATIC_OPTIMAL,") || ++rows <= 40) kept << line << '\n';
+  }
+  std::ofstream(folder_ + "/metrics.csv") << kept.str();
+  EXPECT_THAT(read_run(folder_).notes,
+              testing::Contains(HasSubstr("metrics.csv ends 4.0 s into STATIC_OPTIMAL, others go "
+                                          "on to 10.0 s: rows are missing")));
 }
 
 TEST_F(RunFolder, ATenantIsToldByItsFractionWhereTheExperimentGivesThat) {

@@ -38,10 +38,20 @@ RoutingStats counts(int tick, bool narrow) {
   return stats;
 }
 
+/// Its power is not known before the counter has changed.
+void make_real(MetricsRow& row, int tick) {
+  row.simulated = false;
+  if (tick < 10) row.truth.energy = std::nullopt;
+  if (tick < 10) row.truth.mean_power = std::nullopt;
+  row.late_steps = tick == 20 ? 1 : 0;
+  row.repeated_steps = 0;
+}
+
 void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logger,
                   StrategyRecorder& recorder, const Targets& targets) {
   RoutingPlan plan(kLayers, kExperts, 8);
   for (int tick = 0; tick < sample.ticks; ++tick) {
+    if (sample.real && made.adapts && tick == 50) continue;
     const double share = static_cast<double>(tick) / sample.ticks;
     const bool disturbed = share >= 0.4 && share < 0.6;
     const double wave = std::sin(0.3 * tick);
@@ -76,17 +86,22 @@ void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logg
           .total = 0.5 - 0.3 * share, .power = 0.3 - 0.2 * share, .quality = 0.2 - 0.1 * share};
     }
     if (sample.routed_only) row.quality = {};
+    if (sample.real) make_real(row, tick);
     recorder.add(row);
     logger.add(row);
   }
   logger.finish_strategy();
 }
 
+const char* device(const SampleRun& sample) {
+  return sample.real ? "test GPU" : "simulated test GPU";
+}
+
 nlohmann::json config(const SampleRun& sample, const std::string& name) {
   const double end = sample.ticks * kTick.value;
   nlohmann::json out = {{"schema", 1},
                         {"costs", sample.hostile ? kHostile : "made up for a test"},
-                        {"machine", {{"device", "simulated test GPU"}}},
+                        {"machine", {{"device", device(sample)}}},
                         {"experiment",
                          {{"name", name},
                           {"duration_s", end},
@@ -115,9 +130,11 @@ SampleRun sample_run_named(const std::string& kind) {
   if (kind == "other") return {.name = "other", .power_cap = 320, .energy_scale = 0.9};
   if (kind == "hostile") return {.name = kHostile, .hostile = true};
   if (kind == "trace") return {.name = "trace", .routed_only = true};
+  if (kind == "real") return {.name = "real", .real = true};
   if (kind == "rounds") return {.name = "rounds", .rounds = 2};
   if (kind == "killed") return {.name = "killed", .killed = true};
-  throw UsageError(fmt::format("{}: is not plain, other, trace, rounds, hostile or killed", kind));
+  throw UsageError(
+      fmt::format("{}: is not plain, other, trace, rounds, real, hostile or killed", kind));
 }
 
 void write_sample_run(const std::string& folder, const SampleRun& sample) {
@@ -125,7 +142,10 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
   std::ofstream(folder + "/config.json") << config(sample, sample.name).dump(2) << "\n";
   Targets targets;
   if (sample.power_cap > 0) targets.power = Watts(sample.power_cap);
-  Summary summary{.device = "simulated test GPU", .seed = 7, .costs = "made up for a test"};
+  Summary summary{.device = device(sample),
+                  .simulated = !sample.real,
+                  .seed = 7,
+                  .costs = "made up for a test"};
   std::vector<Made> all = {
       {.strategy = "BASELINE", .power = 480},
       {.strategy = "STATIC_OPTIMAL", .power = 345},

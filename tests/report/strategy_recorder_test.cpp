@@ -28,7 +28,7 @@ StrategySummary record(const Targets& targets, Seconds disturbed_at, int ticks,
                    .stats = stats,
                    .quality = {.bits_per_byte = 1.5}};
     shape(i, row);
-    row.truth.energy = *row.truth.mean_power * kTick;
+    if (row.truth.mean_power) row.truth.energy = *row.truth.mean_power * kTick;
     recorder.add(row);
   }
   return recorder.summary();
@@ -44,6 +44,18 @@ TEST(StrategyRecorder, EnergyTokensAndPowerAgree) {
   EXPECT_NEAR(*s.bits_per_byte, 1.5, 1e-12);
   EXPECT_FALSE(s.kl_to_baseline.has_value());
   EXPECT_TRUE(s.targets.empty());
+}
+
+TEST(StrategyRecorder, EnergyThatIsNotKnownIsNotZero) {
+  const auto s = record({}, Seconds(0), 20, [](int i, MetricsRow& row) {
+    if (i % 4 == 0) row.truth.mean_power.reset();
+  });
+  EXPECT_NEAR(s.energy_share, 0.75, 1e-9);
+  EXPECT_NEAR(s.mean_power.value, 300, 1e-9);
+  EXPECT_NEAR(s.joules_per_token, 0.3, 1e-12);
+  const auto none =
+      record({}, Seconds(0), 20, [](int, MetricsRow& row) { row.truth.mean_power.reset(); });
+  EXPECT_EQ(none.energy_share, 0.0);
 }
 
 TEST(StrategyRecorder, AStepOfPowerViolatesUntilTheSecondMeanIsBack) {

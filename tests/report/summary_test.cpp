@@ -95,6 +95,40 @@ TEST(Summary, IsWrittenWholeBesideItsDetails) {
   EXPECT_THROW(write_summary(folder.string(), example()), WriteError);
 }
 
+TEST(Summary, WhatIsNotKnownOfTheEnergyIsNullAndADash) {
+  Summary summary = example();
+  summary.strategies[1].energy_share = 0.0;
+  const auto ttha = to_json(summary)["strategies"][1];
+  EXPECT_TRUE(ttha["mean_power_w"].is_null());
+  EXPECT_TRUE(ttha["joules_per_token"].is_null());
+  EXPECT_THAT(summary_table(summary), testing::ContainsRegex("KERNEL_AWARE_TTHA +1000 +- +- "));
+  EXPECT_THAT(notes(summary), testing::Contains(testing::HasSubstr("its energy is not known: ")));
+}
+
+TEST(Summary, NotesSayWhatARealMachineDid) {
+  Summary summary = example();
+  EXPECT_THAT(notes(summary), testing::SizeIs(1)) << "the fallback";
+  StrategySummary& s = summary.strategies[0];
+  s.late_share = 0.02;
+  s.late_decision_share = 0.005;
+  s.energy_share = 0.9;
+  s.near_ties = 3;
+  EXPECT_THAT(
+      notes(summary),
+      testing::IsSupersetOf(
+          {"BASELINE: 2.0 % of the steps began late",
+           "BASELINE: in 0.5 % of the ticks the controller was still busy with an earlier one: the "
+           "plan in force stayed",
+           "BASELINE: for 10.0 % of the time its energy is not known: power and J/token are those "
+           "of the rest",
+           "BASELINE: 3 picks of CPU and GPU differed between experts whose scores are as good as "
+           "equal, which the contract allows"}));
+  const auto details = details_json(summary)["strategies"][0];
+  EXPECT_EQ(details["late_decision_share"], 0.005);
+  EXPECT_EQ(details["energy_share"], 0.9);
+  EXPECT_EQ(details["near_ties"], 3);
+}
+
 /// The table with its wrapped sentences in one line each.
 std::string unwrapped(const Summary& summary) {
   std::string table = summary_table(summary);

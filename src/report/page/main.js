@@ -27,8 +27,8 @@ function longestTime(strategies) {
 }
 
 function figureElement(state, figure, strategies) {
-  const simulated = figure.simulates && state.data.runs.some((run) => run.simulated);
-  const title = figure.title + (simulated ? " (simulated)" : "");
+  const simulated = figure.simulates ? simulatedWord(state.data) : "";
+  const title = figure.title + (simulated && ` (${simulated})`);
   const key = figure.key();
   const rows = strategies.map((s) => [strategyName(s), ...key.row(s)]);
   const shaded = figure.timed ? shading(state.data) : [];

@@ -124,6 +124,12 @@ function figureText(figure, value) {
   return figure.sign ? signed(value, figure.digits, figure.unit) : shown(value, figure.digits, figure.unit);
 }
 
+/// "" where nothing is, "simulated", or of two runs which one: "B simulated".
+function simulatedWord(data) {
+  const which = data.runs.map((run, r) => (run.simulated ? "AB"[r] : "")).join("");
+  return which.length === data.runs.length ? "simulated" : which && `${which} simulated`;
+}
+
 function summaryTable(data, strategies) {
   const figures = figuresOf(strategies);
   const rows = strategies.map((strategy) => [
@@ -134,9 +140,10 @@ function summaryTable(data, strategies) {
       return figure.broken && value > data.held_percent ? { bad: text } : text;
     }),
   ]);
-  const simulated = data.runs.some((run) => run.simulated);
+  const simulated = simulatedWord(data);
   const measured = strategies.some(decodesText) ? "bits/byte and KL are measured" : "the experts are those that recorded logits choose";
-  const caption = simulated ? `Watts, joules, degrees and times are simulated; ${measured}.` : "Figures of the whole run.";
+  const whose = simulated === "simulated" ? "" : ` of ${simulated.slice(0, 1)}`;
+  const caption = simulated ? `Watts, joules, degrees and times${whose} are simulated; ${measured}.` : "Figures of the whole run.";
   return table(caption, ["strategy", ...figures.map((f) => f.head)], rows);
 }
 
