@@ -238,6 +238,8 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
   at::set_num_threads(1);
   const Backend kernels = checked_kernels(options.kernels);
   const Experiment experiment = chosen_experiment(options);
+  // Before a GPU is loaded and another tenant calibrated for it.
+  if (options.out) check_run_folder(*options.out, options.force);
   ExperimentInputs inputs = load_inputs(experiment);
   ChosenDecoder decoder(inputs, kernels);
   RunResult result;

@@ -2,6 +2,7 @@
 #include "run/check_experiment.h"
 
 #include <cmath>
+#include <optional>
 
 #include "core/errors.h"
 #include "run/text_streams.h"
@@ -50,6 +51,28 @@ void check_texts(const Experiment& e, const RunTexts& texts) {
        fmt::format(kProblem, e.text.calibration, TextStreams::kShortestDocument));
 }
 
+/// On a real GPU the air cannot be warmed, and the other tenant is one process, calibrated to a
+/// share of the watts between idle and limit.
+void check_disturbances(const Experiment& e) {
+  if (e.machine != MachineKind::kGpu) return;
+  std::optional<double> fraction;
+  for (std::size_t i = 0; i < e.disturbances.size(); ++i) {
+    const Disturbance& d = e.disturbances[i];
+    const std::string key = fmt::format("/disturbances/{}", i);
+    need(d.kind != Disturbance::Kind::kAmbient, e, (key + "/kind").c_str(),
+         "is ambient: a real GPU's air cannot be warmed from here; leave it out, or run on the "
+         "simulated machine");
+    if (d.kind != Disturbance::Kind::kBackground) continue;
+    need(d.power_fraction.has_value(), e, (key + "/power_fraction").c_str(),
+         "is missing: on a real GPU another tenant is given by its share of the watts between idle "
+         "and limit; add it, or run on the simulated machine");
+    need(!fraction || *fraction == *d.power_fraction, e, (key + "/power_fraction").c_str(),
+         fmt::format("is {}, the one before {}: a real GPU has one other tenant; give all the same",
+                     *d.power_fraction, fraction.value_or(0.0)));
+    fraction = d.power_fraction;
+  }
+}
+
 /// What holds whoever routes: `k` of the experts a token.
 void check_router(const ExperimentInputs& inputs, int experts, int k) {
   const Experiment& e = inputs.experiment;
@@ -69,6 +92,7 @@ void check_router(const ExperimentInputs& inputs, int experts, int k) {
                          "numbers",
                          shape.name, shape.experts, shape.top_k, experts, k));
   check_length(e);
+  check_disturbances(e);
   const bool calibrated = e.machine == MachineKind::kGpu && e.gpu.calibrate;
   if (!calibrated) check_costs(inputs);
 }

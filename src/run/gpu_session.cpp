@@ -32,46 +32,23 @@ LoadProxyOptions load_of(const ExperimentInputs& inputs, const StepDecoder& deco
           .distinct = e.gpu.distinct_layers.value_or(0)};
 }
 
-bool wants_tenant(const Experiment& e) {
-  return std::any_of(e.disturbances.begin(), e.disturbances.end(),
-                     [](const Disturbance& d) { return d.kind == Disturbance::Kind::kBackground; });
-}
-
-/// Of the experiment's tenants, which on a real GPU are one.
-double power_fraction(const Experiment& e) {
-  std::optional<double> fraction;
-  for (std::size_t i = 0; i < e.disturbances.size(); ++i) {
-    const Disturbance& d = e.disturbances[i];
-    if (d.kind != Disturbance::Kind::kBackground) continue;
-    const auto refuse = [&](const char* key, const std::string& problem) {
-      throw FormatError(e.path, fmt::format("/disturbances/{}/{}", i, key), problem);
-    };
-    if (!d.power_fraction) {
-      refuse("power_fraction",
-             "is missing: on a real GPU another tenant is given by its share of the watts between "
-             "idle and limit; add it, or run on the simulated machine");
-    }
-    if (fraction && *fraction != *d.power_fraction) {
-      refuse("power_fraction", fmt::format("is {}, the one before {}: a real GPU has one other "
-                                           "tenant; give all the same",
-                                           *d.power_fraction, *fraction));
-    }
-    fraction = d.power_fraction;
+/// Of the experiment's tenants, which `check_experiment` has found to be one.
+std::optional<double> power_fraction(const Experiment& e) {
+  for (const Disturbance& d : e.disturbances) {
+    if (d.kind == Disturbance::Kind::kBackground) return d.power_fraction;
   }
-  return fraction.value_or(0.0);
+  return std::nullopt;
 }
 
 std::unique_ptr<TenantProcess> tenant_of(const Experiment& e, const GpuSessionOptions& options,
                                          Progress& progress) {
-  if (!wants_tenant(e)) return nullptr;
-  const double fraction = power_fraction(e);
-  progress.note(
-      fmt::format("The other tenant calibrates itself: {:g} of the watts between idle "
-                  "and limit",
-                  fraction));
+  const std::optional<double> fraction = power_fraction(e);
+  if (!fraction) return nullptr;
+  progress.note(fmt::format(
+      "The other tenant calibrates itself: {:g} of the watts between idle and limit", *fraction));
   return std::make_unique<TenantProcess>(
       TenantProcessOptions{.program = options.program,
-                           .power_fraction = fraction,
+                           .power_fraction = *fraction,
                            .nvml_library = options.nvml_library});
 }
 

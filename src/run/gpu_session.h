@@ -29,8 +29,9 @@ struct GpuSessionOptions {
 class GpuSession {
  public:
   /// Makes the load, and the tenant, which calibrates itself: up to half a minute. Fills in
-  /// `inputs.machine`, and the watts of the tenant in its disturbances. All must outlive it. Throws
-  /// UsageError, with the remedy, where the device, its driver or its memory will not do.
+  /// `inputs.machine`, and in the tenant's disturbances its watts; its bandwidth is not known. All
+  /// must outlive it. Throws UsageError, with the remedy, where the device, its driver or its
+  /// memory will not do.
   GpuSession(ExperimentInputs& inputs, const StepDecoder& decoder, GpuSessionOptions options,
              Progress& progress, const std::atomic<bool>& stop);
   ~GpuSession();
@@ -44,7 +45,6 @@ class GpuSession {
  private:
   std::unique_ptr<Source> open_source(Seconds energy_period) const;
   void describe();
-  void start_tenant();
   void cool_down();
 
   ExperimentInputs& inputs_;

@@ -51,6 +51,20 @@ bool make_new(const fs::path& folder) {
 
 }  // namespace
 
+void check_run_folder(const std::string& out, bool force) {
+  const fs::path folder(out);
+  std::error_code ignored;
+  if (!fs::exists(folder, ignored)) return;
+  if (!fs::is_directory(folder, ignored)) {
+    throw UsageError(fmt::format("--out {}: is not a folder; name another", out));
+  }
+  if (!fs::is_empty(folder, ignored) && !force) {
+    throw UsageError(fmt::format(
+        "--out {}: is not empty; name another folder, or give --force to replace the run in it",
+        out));
+  }
+}
+
 std::string make_run_folder(const std::optional<std::string>& out, const std::string& name,
                             bool force) {
   if (!out) {
@@ -59,17 +73,9 @@ std::string make_run_folder(const std::optional<std::string>& out, const std::st
       if (make_new(folder)) return folder.string();
     }
   }
+  check_run_folder(*out, force);
   const fs::path folder(*out);
-  std::error_code ignored;
-  if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) {
-    throw UsageError(fmt::format("--out {}: is not a folder; name another", *out));
-  }
   make(folder);
-  if (!fs::is_empty(folder, ignored) && !force) {
-    throw UsageError(fmt::format(
-        "--out {}: is not empty; name another folder, or give --force to replace the run in it",
-        *out));
-  }
   for (const char* file : kFiles) {
     std::error_code error;
     fs::remove(folder / file, error);

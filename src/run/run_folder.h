@@ -8,6 +8,9 @@
 
 namespace thermoe {
 
+/// Throws UsageError where `make_run_folder` would find `out` taken; makes nothing.
+void check_run_folder(const std::string& out, bool force);
+
 /// Makes the folder of a run: `out`, or runs/<name>-<n> with the first free n. An existing folder
 /// must be empty, unless `force`: then the files of the run that was there are removed first, so
 /// that no old summary passes for the new run's. Throws UsageError (taken), WriteError (cannot be

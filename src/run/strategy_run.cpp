@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/controlled_gpu.h"
 #include "core/errors.h"
@@ -79,6 +80,7 @@ std::optional<StrategySummary> StrategyRun::run() {
     steps_ += ran.steps;
     late_ += static_cast<double>(ran.late);
     repeated_ += static_cast<double>(ran.repeated);
+    near_ties_ += ran.near_ties;
     if (ran.basis == Basis::kExtrapolated) ++extrapolated_ticks_;
     if (!aside_) monitor_.poll();
     const StepQuality quality = mean_quality(qualities_);
@@ -104,7 +106,9 @@ std::optional<StrategySummary> StrategyRun::run() {
   if (aside_ && steps_ > 0.0) {
     summary.late_share = late_ / steps_;
     summary.repeated_share = repeated_ / steps_;
+    summary.late_decision_share = static_cast<double>(late_decisions_) / ticks;
   }
+  summary.near_ties = near_ties_;
   return summary;
 }
 
@@ -245,6 +249,10 @@ void StrategyRun::report(const TickReport& tick) {
             : fmt::format("{} at {:.1f} s: fell back to {}", name_, now().value, reason));
   }
   fallback_ = reason;
+  if (!tick.problem.empty() && !std::exchange(told_problem_, true)) {
+    stages_.progress.note(
+        fmt::format("{} at {:.1f} s: no true watts: {}", name_, now().value, tick.problem));
+  }
   const auto& power = tick.truth.mean_power;
   stages_.progress.update(
       name_, now(), experiment_.duration,

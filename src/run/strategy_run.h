@@ -81,6 +81,8 @@ class StrategyRun {
   int extrapolated_ticks_ = 0;
   double steps_ = 0.0, late_ = 0.0, repeated_ = 0.0;
   int late_decisions_ = 0;  // ticks that found the controller still busy
+  std::uint64_t near_ties_ = 0;
+  bool told_problem_ = false;  // of the machine's energy
   std::string fallback_{};
   std::optional<ControlThread> aside_{};  // last: where time does not wait for the controller
 };

@@ -49,6 +49,29 @@ TEST_F(CheckExperiment, ARunThatWouldNotFitInMemoryIsRefusedBeforeItBegins) {
               testing::HasSubstr("/decode_steps_per_tick: is 1000: 5e+08 decode steps"));
 }
 
+TEST_F(CheckExperiment, WhatNoRealGpuCanDoIsRefusedBeforeOneIsTouched) {
+  const auto refused = [](const std::string& disturbances) -> std::string {
+    try {
+      check_experiment(
+          load_inputs(experiment(R"({"machine": "gpu", "disturbances": )" + disturbances + "}")),
+          {});
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string tenant = R"({"kind": "background", "from_s": 1, "to_s": 2, )";
+  EXPECT_EQ(refused("[" + tenant + R"("power_fraction": 0.1}])"), "");
+  EXPECT_THAT(refused("[" + tenant + R"("power_w": 60}])"),
+              testing::HasSubstr("/disturbances/0/power_fraction: is missing: on a real GPU"));
+  EXPECT_THAT(
+      refused("[" + tenant + R"("power_fraction": 0.1}, )" + tenant + R"("power_fraction": 0.2}])"),
+      testing::HasSubstr("/disturbances/1/power_fraction: is 0.2, the one before 0.1"));
+  EXPECT_THAT(refused(R"([{"kind": "ambient", "from_s": 1, "to_s": 2, "offset_c": 5}])"),
+              testing::HasSubstr("/disturbances/0/kind: is ambient"));
+  EXPECT_EQ(refused(R"([{"kind": "sensor_dropout", "from_s": 1, "to_s": 2}])"), "");
+}
+
 TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   // A model of half the experts and picks, whose layers cost what the file says of that shape.
   const auto with_shape = [&](const std::string& name) {

@@ -37,7 +37,7 @@ class SlowMachine final : public Machine {
     }
     clock_.advance_to(until);
     TickReport report{.step_time = Seconds(0.01), .step_period = period, .steps = 3};
-    if (tick % 2 == 0) report.truth = {.energy = Joules(40), .mean_power = Watts(200)};
+    if (tick % 2 == 0) report.truth = {.energy = Joules(20), .mean_power = Watts(200)};
     return report;
   }
 

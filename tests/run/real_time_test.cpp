@@ -34,7 +34,7 @@ class RealTimeMachine final : public Machine {
   TickReport run_tick(Seconds until, Seconds period, const NextStep& next) override {
     for (int i = 0; i < 2; ++i) versions_.push_back(next().plan.header().version);
     while (clock_.now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return {.step_time = Seconds(0.01), .step_period = period, .steps = 2};
+    return {.step_time = Seconds(0.01), .step_period = period, .steps = 2, .near_ties = 3};
   }
 
  private:
@@ -104,6 +104,7 @@ TEST_F(RealTime, EveryTickIsDecidedInAThreadAsideAndLoggedInOrder) {
   EXPECT_GT(versions_.back(), 2U) << "new plans came while steps ran";
   const std::vector<double> at = column("BASELINE", Metric::kTime);
   EXPECT_TRUE(std::is_sorted(at.begin(), at.end()));
+  EXPECT_EQ(named(result, "BASELINE").near_ties, 3 * at.size());
 }
 
 TEST_F(RealTime, AControllerThatHangsDelaysNoStepAndTheSafePlanTakesOver) {
@@ -120,6 +121,7 @@ TEST_F(RealTime, AControllerThatHangsDelaysNoStepAndTheSafePlanTakesOver) {
   EXPECT_THAT(notes_.lines,
               testing::Contains(testing::HasSubstr("fell back to the calibrated static plan")));
   EXPECT_GT(named(result, "BASELINE").fallback_share, 0.3);
+  EXPECT_GT(named(result, "BASELINE").late_decision_share.value_or(0.0), 0.3);
 }
 
 TEST_F(RealTime, AControllerThatBreaksEndsTheRunWithItsWordsAndLeavesTheTicks) {

@@ -55,6 +55,9 @@ TEST_F(RunFolder, DefaultsToTheFirstFreeNumber) {
 TEST_F(RunFolder, AFileInItsPlaceIsRefused) {
   std::ofstream(path("file")) << "x";
   EXPECT_THROW(make_run_folder(path("file"), "x", false), UsageError);
+  EXPECT_THROW(check_run_folder(path("file"), true), UsageError);
+  EXPECT_NO_THROW(check_run_folder(path("none"), false));
+  EXPECT_FALSE(std::filesystem::exists(path("none"))) << "it only looks";
 }
 
 TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
