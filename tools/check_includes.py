@@ -21,7 +21,7 @@ ALLOWED_FOLDERS = {
     "kernels": {"core"},
     "moe": {"core", "kernels"},
     "machine": {"core", "telemetry", "cost", "kernels"},
-    "profile": {"core", "cost", "kernels", "telemetry", "machine"},
+    "profile": {"core", "cost"},
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
     "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
