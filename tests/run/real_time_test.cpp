@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <functional>
 #include <thread>
 
 #include "core/errors.h"
@@ -28,18 +29,22 @@ class RisingSensor final : public Source {
 /// Two decode steps a tick in real time, and the version of the plan of each.
 class RealTimeMachine final : public Machine {
  public:
-  explicit RealTimeMachine(std::vector<std::uint64_t>& versions) : versions_(versions) {}
+  /// `ticked` gets the time after each tick.
+  RealTimeMachine(std::vector<std::uint64_t>& versions, std::function<void(Seconds)> ticked)
+      : versions_(versions), ticked_(std::move(ticked)) {}
   const Clock& clock() const override { return clock_; }
   std::unique_ptr<Source> open_sensors() override { return std::make_unique<RisingSensor>(); }
   TickReport run_tick(Seconds until, Seconds period, const NextStep& next) override {
     for (int i = 0; i < 2; ++i) versions_.push_back(next().plan.header().version);
     while (clock_.now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ticked_(clock_.now());
     return {.step_time = Seconds(0.01), .step_period = period, .steps = 2, .near_ties = 3};
   }
 
  private:
   SteadyClock clock_{};
   std::vector<std::uint64_t>& versions_;
+  std::function<void(Seconds)> ticked_;
 };
 
 /// Decides as BASELINE does, but from its third decision on only once it is let go.
@@ -89,12 +94,13 @@ class RealTime : public RunExperiment {
     inputs.machine = {.device = "Lent GPU", .real_time = true};
     ForcedDecode decoder(model, inputs.texts->decoded, stream_options(e));
     ForcedDecode calibration(model, inputs.texts->calibration, stream_options(e));
-    make_machine_ = [this](int) { return std::make_unique<RealTimeMachine>(versions_); };
+    make_machine_ = [this](int) { return std::make_unique<RealTimeMachine>(versions_, ticked_); };
     return run_on(inputs, decoder, calibration);
   }
 
   std::vector<std::uint64_t> versions_{};
   std::atomic<bool> released_{false};
+  std::function<void(Seconds)> ticked_ = [](Seconds) {};
 };
 
 TEST_F(RealTime, EveryTickIsDecidedInAThreadAsideAndLoggedInOrder) {
@@ -111,11 +117,9 @@ TEST_F(RealTime, AControllerThatHangsDelaysNoStepAndTheSafePlanTakesOver) {
   make_controller_ = [this](const ControllerConfig& config) {
     return std::make_unique<Hanging>(config, released_);
   };
-  std::jthread rescue([this] {  // or the controller's thread would never end
-    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
-    released_ = true;
-  });
-  const RunResult result = run_there(20);
+  // By the run's own time: it hangs until the last ticks, after which its thread must end.
+  ticked_ = [this](Seconds now) { released_ = now >= Seconds(1.8); };
+  const RunResult result = run_there(40);
   ASSERT_TRUE(result.complete);
   EXPECT_EQ(named(result, "BASELINE").fallbacks, 1);
   EXPECT_THAT(notes_.lines,
