@@ -310,8 +310,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_option("--round", options->round, "Only this one of the experiment's rounds, from 1")
       ->check(whole_number(1));
   add_kernels_option(*command, options->kernels)->capture_default_str();
-  command->add_flag("--quick", options->quick,
-                    "At most 60 s of virtual time, BASELINE and KERNEL_AWARE_TTHA only");
+  command->add_flag("--quick", options->quick, "At most 60 s, BASELINE and KERNEL_AWARE_TTHA only");
   command->add_flag("--json", options->json, "Print the summary as JSON instead of a table");
   command->add_flag("--no-report", options->no_report, "Leave report.html out");
   command->footer(
