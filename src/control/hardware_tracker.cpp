@@ -53,17 +53,35 @@ std::optional<Watts> HardwareTracker::modelled_through_lag(Seconds read_at, Seco
 void HardwareTracker::learn_power(const Observation& o) {
   const PowerReading power = power_reading(o.snapshot);
   if (power.reading == nullptr || !power.reading->value) return;
-  if (!power_sensor_.is_news(*power.reading, last_news_)) return;
-  // A sensor that is read more often than it is updated shows what was when it changed.
-  const bool changed = !last_news_ || power.reading->changed_at > *last_news_;
-  const Seconds shown_at = changed ? power.reading->changed_at : power.reading->read_at;
-  const Seconds dt = last_news_ ? shown_at - *last_news_ : o.metrics.tick;
-  last_news_ = shown_at;
+  if (power_sensor_.is_news(*power.reading, last_news_)) {
+    // A sensor that is read more often than it is updated shows what was when it changed.
+    const bool changed = !last_news_ || power.reading->changed_at > *last_news_;
+    last_news_ = changed ? power.reading->changed_at : power.reading->read_at;
+    learn_reading(power, *last_news_);
+  }
+  if (power.averaged) return;
+  // Beside the instant reading the average has nothing to say while it stands still.
+  const PowerReading average{&controlled_gpu(o.snapshot)->power_average, true};
+  const Seconds changed_at = average.reading->changed_at;
+  if (!average.reading->value || (last_average_ && changed_at <= *last_average_)) return;
+  last_average_ = changed_at;
+  learn_reading(average, changed_at);
+}
+
+void HardwareTracker::learn_reading(const PowerReading& power, Seconds shown_at) {
   // One sensor period of margin: a real delay longer than believed must not show the idle machine
   // of before the first tick as a residual.
   const Seconds margin = std::max(lag_.delay, PowerSensor::kUsualPeriod);
-  const auto modelled = modelled_through_lag(shown_at, window_of(power), margin);
-  if (modelled) residual_.update((*power.reading->value - *modelled).value, dt);
+  const Seconds window = window_of(power);
+  const auto modelled = modelled_through_lag(shown_at, window, margin);
+  if (!modelled) return;
+  const Watts residual = *power.reading->value - *modelled;
+  const Seconds to = shown_at - lag_.delay;
+  if (power.averaged) {
+    residual_.learn_average(residual, {to - window, to});
+  } else {
+    residual_.learn_instant(residual, {to - window, to});
+  }
 }
 
 void HardwareTracker::learn_promise(const Observation& o, const Cost& ran) {
@@ -92,6 +110,7 @@ void HardwareTracker::observe(const Observation& o, const Cost& ran) {
 
 void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted) {
   learn_promise(o, ran);
+  residual_.advance(o.now);
   if (trusted) learn_power(o);
   if (ran.latency.value > 0.0 && o.metrics.step_time.value > 0.0) {
     ratio_.update(o.metrics.step_time / ran.latency, o.metrics.tick);
@@ -100,7 +119,7 @@ void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted)
   std::optional<Celsius> reading;
   const GpuReading* gpu = controlled_gpu(o.snapshot);
   if (trusted && gpu != nullptr) reading = gpu->temperature.value;
-  observer_.update(past_.back().power + Watts(residual_.value()), reading, o.metrics.tick);
+  observer_.update(past_.back().power + residual_.value(), reading, o.metrics.tick);
 }
 
 double HardwareTracker::trim_watts() const {

@@ -7,6 +7,7 @@
 #include "control/controller.h"
 #include "control/controller_config.h"
 #include "control/low_pass.h"
+#include "control/power_residual.h"
 #include "control/power_sensor.h"
 #include "control/temperature_observer.h"
 #include "core/step_cost.h"
@@ -26,12 +27,12 @@ struct Forecast {
 /// Learns how the real machine differs from the cost model, and says which plans meet the targets.
 ///
 /// Integral action is in the internal-model form: nothing is accumulated from the tracking error,
-/// so nothing winds up. Two differences are low-passed (theory.md section 5):
+/// so nothing winds up. Two differences are learned (theory.md section 5):
 ///   residual  measured power - modelled power of the loads that ran, seen through the sensor's lag
-///             (another tenant, a wrong table, idle power): fast, as both sides carry the same
-///             noise;
+///             (another tenant, a wrong table, idle power): fast, by both readings of power
+///             (PowerResidual);
 ///   trim      modelled power of the loads that ran - what the plan had promised (sampling error of
-///             D, whatever the adapter does to the router): slow and bounded.
+///             D, whatever the adapter does to the router): low-passed, slow and bounded.
 /// In steady state promise + residual + trim = measured, so meeting the target by forecast is
 /// meeting it in truth. Step times have no sensor lag and scale: a tenant's share of the bandwidth
 /// stretches every step by the same factor, hence ratios instead of differences.
@@ -49,7 +50,7 @@ class HardwareTracker {
   Forecast forecast(const Cost& cost) const;
   bool meets(const Targets& targets, const Cost& cost) const;
 
-  Watts power_residual() const { return Watts(residual_.value() + trim_watts()); }
+  Watts power_residual() const { return residual_.value() + Watts(trim_watts()); }
   Seconds step_time_residual() const { return last_step_time_residual_; }
   double step_time_ratio() const { return ratio_.value() * ratio_trim_.value(); }
   const TemperatureObserver& temperature() const { return observer_; }
@@ -67,6 +68,7 @@ class HardwareTracker {
   std::optional<Watts> modelled_through_lag(Seconds read_at, Seconds window, Seconds margin) const;
   Seconds window_of(const PowerReading& power) const;
   void learn_power(const Observation& observation);
+  void learn_reading(const PowerReading& power, Seconds shown_at);
   void learn_promise(const Observation& observation, const Cost& ran);
   double trim_watts() const;
 
@@ -76,8 +78,9 @@ class HardwareTracker {
   Watts active_idle_{};
   std::deque<Past> past_{};
   PowerSensor power_sensor_;
-  std::optional<Seconds> last_news_{};  ///< when the reading last learned from was read
-  LowPass residual_{Seconds(0.4)};
+  std::optional<Seconds> last_news_{};     ///< when the reading last learned from was read
+  std::optional<Seconds> last_average_{};  ///< likewise, of the average beside the instant reading
+  PowerResidual residual_{};
   LowPass trim_{Seconds(2.0)};
   LowPass ratio_{Seconds(0.3), 1.0};
   LowPass ratio_trim_{Seconds(2.0), 1.0};

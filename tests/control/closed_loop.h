@@ -16,6 +16,8 @@ struct Plant {
   double energy_scale = 1.0;
   double demand_noise = 0.03;  ///< standard deviation of a tick's energy
   double aliasing = 0.06;      ///< of the sensor's short window, uniform
+  bool paced = false;          ///< instead: that window falls anywhere on the wave of paced steps
+  bool instant = true, average = false;  ///< which readings of power there are
   int sensor_delay_ticks = 1;
   Watts sensor_step{0.0};  ///< resolution of the power sensor; 0 = none
   int sensor_period_ticks = 1;
@@ -47,6 +49,22 @@ inline void poll(Reading<Watts>& sensor, Watts seen, const Plant& plant, int i, 
   sensor.changed_at = now;
 }
 
+/// Seconds that steps of `step` seconds, one each `period`, are at work until `time`.
+inline double seconds_at_work(double time, double step, double period) {
+  const double steps = std::floor(time / period);
+  return steps * step + std::min(time - steps * period, step);
+}
+
+/// What a window of 25 ms shows of a machine that is at work for a part of each step period only,
+/// over the true mean: 0.7 to 1.3 of it where half of the time is work.
+inline double paced_share(double phase, double step, double period) {
+  constexpr double kWindow = 0.025;
+  const double from = phase * period;
+  const double work =
+      seconds_at_work(from + kWindow, step, period) - seconds_at_work(from, step, period);
+  return work / kWindow * period / step;
+}
+
 /// Runs a controller against the plant for `seconds`, 16 tokens a step, one sampled step a tick.
 inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerConfig& config,
                                        const Plant& plant, double seconds, std::uint32_t seed,
@@ -59,9 +77,9 @@ inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerC
   std::uniform_real_distribution<double> uniform(-1.0, 1.0);
   const ReferenceRouter router(config.router);
   RoutingPlan plan(config.layers, config.router.experts, config.router.k);
-  std::deque<double> powers;
+  std::deque<double> powers, instants;
   double fast = 0.0, slow = 200.0 * plant.slow_resistance, ambient = plant.ambient.value;
-  Reading<Watts> sensor;
+  Reading<Watts> sensor, average;
   std::vector<TruthTick> log;
   for (int i = 0; i < static_cast<int>(std::lround(seconds / kTick)); ++i) {
     const double now = (i + 1) * kTick;
@@ -84,13 +102,24 @@ inline std::vector<TruthTick> run_loop(Controller& controller, const ControllerC
     const double temperature = ambient + fast + slow;
 
     powers.push_back(power);
+    const double above_idle = plant.energy_scale * noise * cost.energy.value / period;
+    const double share = plant.paced ? paced_share(1.0 + uniform(random), step_time, period) : 1.0;
+    instants.push_back(power + above_idle * (share - 1.0));
     Snapshot snapshot{.at = Seconds(now), .simulated = true};
     snapshot.gpus.resize(1);
-    if (static_cast<int>(powers.size()) > plant.sensor_delay_ticks) {
-      const double seen = powers[powers.size() - 1 - plant.sensor_delay_ticks];
-      poll(sensor, Watts(seen * (1.0 + plant.aliasing * uniform(random))), plant, i, Seconds(now));
+    const int shown = i - plant.sensor_delay_ticks;
+    if (shown >= 0) {
+      const double noisy = plant.paced ? 1.0 : 1.0 + plant.aliasing * uniform(random);
+      poll(sensor, Watts(instants[static_cast<std::size_t>(shown)] * noisy), plant, i,
+           Seconds(now));
+      double second = 0.0;  // of which what lies before the start was idle
+      for (int j = shown - 9; j <= shown; ++j) {
+        second += 0.1 * (j >= 0 ? powers[static_cast<std::size_t>(j)] : plant.idle.value);
+      }
+      poll(average, Watts(second), plant, i, Seconds(now));
     }
-    snapshot.gpus[0].power_instant = sensor;
+    if (plant.instant) snapshot.gpus[0].power_instant = sensor;
+    if (plant.average) snapshot.gpus[0].power_average = average;
     snapshot.gpus[0].temperature = {Celsius(std::round(temperature)), Seconds(now), Seconds(now)};
     if (sabotage) sabotage(now, snapshot, sample);
 

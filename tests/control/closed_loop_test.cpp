@@ -59,6 +59,39 @@ INSTANTIATE_TEST_SUITE_P(
                           {.idle = Watts(150.0), .energy_scale = 1.15, .sensor_delay_ticks = 2}}),
     [](const auto& info) { return info.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(
+    SecondsAverage, HoldsThePowerCap,
+    ::testing::Values(
+        Machine{"Beside", {.average = true}},
+        Machine{
+            "BesideDearAndLate",
+            {.idle = Watts(150.0), .energy_scale = 1.15, .average = true, .sensor_delay_ticks = 2}},
+        Machine{"Alone", {.instant = false, .average = true}},
+        // Windows of 25 ms on a wave of 16 ms: 35 W of noise in the instant reading.
+        Machine{"BesideAPacedLoad", {.paced = true, .average = true}},
+        Machine{"BesideAPacedLoadDearAndLate",
+                {.idle = Watts(150.0),
+                 .energy_scale = 1.15,
+                 .paced = true,
+                 .average = true,
+                 .sensor_delay_ticks = 2}}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ControlLoop, APacedLoadIsHeldAsQuietlyAsOneThatTheSensorSeesWell) {
+  const auto rms = [](const Plant& plant) {
+    double sum = 0.0;
+    int n = 0;
+    const auto log = run_dual(kPowerCap, plant, 40.0, 11);
+    for (const TruthTick& t : log) {
+      if (t.time < 5.0) continue;
+      const double off = mean_of(log, &TruthTick::power, t.time - 1.0, t.time) - kCap;
+      sum += off * off, ++n;
+    }
+    return std::sqrt(sum / n);
+  };
+  EXPECT_LT(rms({.paced = true, .average = true}), 1.3 * rms({.average = true}));
+}
+
 class BelievesAnotherLag : public ::testing::TestWithParam<double> {};
 
 TEST_P(BelievesAnotherLag, AndHoldsThePowerCapAllTheSame) {

@@ -167,18 +167,16 @@ TEST_F(Learning, AReadingThatWaitsForItsUpdateIsNotComparedWithWhatRanSince) {
   EXPECT_NEAR(residual(), before, 1e-9);
 }
 
-TEST_F(Learning, AReadingWeighsAsLongAsItIsNews) {
-  LowPass expected(Seconds(0.4));
+TEST_F(Learning, AReadingOfASlowSensorIsLearnedOnceAndWeighsTheMore) {
   for (int i = 1; i <= 50; ++i) {
-    const bool update = i % 10 == 0;
     const double reading = watts(3.5) + 10.0 * (i / 10);
-    if (update)
+    if (i % 10 == 0)
       tick(3.5, reading);
     else
       tick(3.5);
-    if (update) expected.update(reading - watts(3.5), Seconds(i == 10 ? 0.1 : 1.0));
   }
-  EXPECT_NEAR(residual(), expected.value(), 0.1);
+  EXPECT_GT(residual(), 40.0) << "one filter step of ten of a sensor that is updated each tick";
+  EXPECT_LT(residual(), 50.0) << "learned again and again it would be the reading itself";
 }
 
 TEST_F(Learning, AReadingThatRightlyStandsStillGoesOnTeaching) {
