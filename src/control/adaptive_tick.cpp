@@ -12,6 +12,26 @@
 #include "core/errors.h"
 
 namespace thermoe {
+namespace {
+
+/// Of the steps that ran in the tick: those before the newest burnt as much power as it did.
+Demand mean_demand(const Observation& o, const LoadCosts& costs) {
+  if (o.ran.empty()) return costs.demand(o.stats);
+  Demand mean = kNoDemand;
+  for (const RoutingStats& stats : o.ran) {
+    mean = plus(mean, costs.demand(stats), 1.0 / static_cast<double>(o.ran.size()));
+  }
+  return mean;
+}
+
+int largest_batch(const Observation& o) {
+  int tokens = std::max(o.stats.tokens, o.sample.tokens);
+  for (const RoutingStats& stats : o.ran) tokens = std::max(tokens, stats.tokens);
+  return tokens;
+}
+
+}  // namespace
+
 AdaptiveTick::AdaptiveTick(const ControllerConfig& config)
     : config_(config),
       calibration_(calibrate(config)),
@@ -25,9 +45,8 @@ TickView AdaptiveTick::begin(const Observation& o) {
   THERMOE_EXPECT(o.sample.layers == config_.layers && o.sample.experts == config_.router.experts,
                  "sample of {}x{} for a controller of {}x{}", o.sample.layers, o.sample.experts,
                  config_.layers, config_.router.experts);
-  TickView view{.costs =
-                    LoadCosts(o.costs, std::max(o.stats.tokens, o.sample.tokens), config_.variant)};
-  view.ran = view.costs.demand(o.stats);
+  TickView view{.costs = LoadCosts(o.costs, largest_batch(o), config_.variant)};
+  view.ran = mean_demand(o, view.costs);
   view.utilities = std::make_shared<const Utilities>(o.sample, config_.router);
   std::string number = HealthMonitor::number_fault(o);
   if (number.empty() && !view.utilities->finite()) number = "the sampled gate logits hold NaN";

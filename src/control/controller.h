@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,8 @@ struct Observation {
   const LogitSample& sample;   ///< gate logits of that step
   const StepMetrics& metrics;  ///< times and counts of the tick
   const StepCost& costs;       ///< the controller's cost model (not the plant's)
+  /// Loads of all steps that were sampled in the tick, `stats` among them; empty: of that one only.
+  std::span<const RoutingStats> ran{};
 };
 
 /// What a controller decides for the time ahead. The plan goes to the data plane, the rest stays on

@@ -16,9 +16,9 @@ struct TimeWindow {
 
 /// By how much a machine draws more than its model says: a Kalman filter of a random walk, known at
 /// the last kSlots tenths of a second, since readings show the past and some of them a whole second
-/// of it (docs/theory.md eq. (22) to (25)). Two kinds of readings teach it, either alone or both:
-/// the instant power, which a paced load makes noisy as the sensor is blind between its windows,
-/// and the second's average, which is sure and late.
+/// of it (docs/theory.md section 5, eq. (22) to (25)). Two kinds of readings teach it, either alone
+/// or both: the instant power, which a paced load makes noisy as the sensor is blind between its
+/// windows, and the second's average, which is sure and late.
 ///
 /// Work and memory are constant; readings that are not finite teach nothing.
 class PowerResidual {

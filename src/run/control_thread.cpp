@@ -19,7 +19,8 @@ bool ControlThread::ask(const Observation& o) {
                  .stats = o.stats,
                  .sample = o.sample,
                  .metrics = o.metrics,
-                 .costs = o.costs};
+                 .costs = o.costs,
+                 .ran = {o.ran.begin(), o.ran.end()}};
   }
   asked_.notify_one();
   return true;
@@ -44,7 +45,8 @@ void ControlThread::work(const std::stop_token& stop) {
                                              .stats = q.stats,
                                              .sample = q.sample,
                                              .metrics = q.metrics,
-                                             .costs = q.costs});
+                                             .costs = q.costs,
+                                             .ran = q.ran});
       decided.state = controller_.state();
     } catch (...) {  // a thread's root: whoever asks next gets it
       fault = std::current_exception();

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "control/controller.h"
 
@@ -44,6 +45,7 @@ class ControlThread {
     LogitSample sample{};
     StepMetrics metrics{};
     StepCost costs{};
+    std::vector<RoutingStats> ran{};
   };
 
   void work(const std::stop_token& stop);

@@ -75,6 +75,7 @@ std::optional<StrategySummary> StrategyRun::run() {
     if (tick > 0) decide();
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, now());
     qualities_.clear();
+    ran_.clear();
     const TickReport ran =
         stages_.machine.run_tick(end, newest_.decision.step_period, [this] { return decode(); });
     steps_ += ran.steps;
@@ -140,7 +141,8 @@ void StrategyRun::decide() {
                                 .stats = step_->stats,
                                 .sample = step_->sample,
                                 .metrics = metrics_,
-                                .costs = costs};
+                                .costs = costs,
+                                .ran = ran_};
   if (!aside_) {
     Decision decision = stages_.controller.decide(observation);
     put_in_force({std::move(decision), stages_.controller.state()});
@@ -183,6 +185,7 @@ StepLoads StrategyRun::decode() {
   const RoutedStep step = stages_.decoder.next(*plan_);
   step_.emplace(step);
   qualities_.push_back(quality_of(step));
+  ran_.push_back(step.stats);
   ++decoded_;
   return {.plan = *plan_, .stats = step.stats, .sample = step.sample};
 }

@@ -78,6 +78,7 @@ class StrategyRun {
   std::size_t decoded_ = 0;               // steps since time 0
   const RoutingPlan* plan_ = nullptr;     // of the newest
   std::vector<StepQuality> qualities_{};  // of the tick's steps
+  std::vector<RoutingStats> ran_{};       // likewise
   int extrapolated_ticks_ = 0;
   double steps_ = 0.0, late_ = 0.0, repeated_ = 0.0;
   int late_decisions_ = 0;  // ticks that found the controller still busy
