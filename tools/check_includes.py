@@ -31,6 +31,11 @@ ALLOWED_FOLDERS = {
             "measure", "run", "monitor", "doctor"},
 }
 
+# subfolder -> the siblings that its files may include, beside the folder's own top level, which includes no subfolder.
+ALLOWED_SUBFOLDERS = {
+    "machine": {"simulated": set(), "tenant": set(), "gpu": {"tenant"}, "calibration": {"gpu"}},
+}
+
 # Single headers of another folder: doctor says which path the kernels take, and monitor follows the
 # columns that a run writes.
 ALLOWED_HEADERS = {"doctor": {"kernels/cpu/isa.h"}, "monitor": {"report/metrics_columns.h"}}
@@ -42,6 +47,18 @@ TORCH_PREFIXES = ("torch/", "ATen/", "c10/", "caffe2/")
 
 SOURCE_SUFFIXES = {".h", ".hpp", ".cuh", ".inc", ".cpp", ".cc", ".cu"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def problem_within(source, header):
+    """The same for a header of the source's own folder."""
+    (folder, *above), (_, *below) = source.split("/")[:-1], header.split("/")[:-1]
+    rules = ALLOWED_SUBFOLDERS.get(folder)
+    if rules is None or not below or above == below:
+        return None
+    if above and above[0] in rules and below[0] in rules[above[0]]:
+        return None
+    allowed = ", ".join(sorted(rules[above[0]])) if above and above[0] in rules else ""
+    return f'includes "{header}"; {"/".join([folder, *above])}/ may include {allowed or "no other subfolder"}'
 
 
 def problem_with(source, quote, header):
@@ -58,7 +75,9 @@ def problem_with(source, quote, header):
         if quote == '"' and "/" not in header:
             return f'includes "{header}" without its folder; write "{folder}/{header}"'
         return None
-    if target == folder or target in ALLOWED_FOLDERS[folder]:
+    if target == folder:
+        return problem_within(source, header)
+    if target in ALLOWED_FOLDERS[folder]:
         return None
     if header in ALLOWED_HEADERS.get(folder, set()):
         return None

@@ -19,8 +19,8 @@
 #include "core/say.h"
 #include "core/terminal_text.h"
 #include "kernels/device_description.h"
-#include "machine/device_tenant_work.h"
-#include "machine/tenant_session.h"
+#include "machine/tenant/device_tenant_work.h"
+#include "machine/tenant/tenant_session.h"
 #include "telemetry/nvml_source.h"
 
 namespace thermoe {

@@ -4,9 +4,9 @@
 #include <optional>
 #include <vector>
 
+#include "core/gpu_disturbance.h"
 #include "core/units.h"
 #include "machine/faulty_source.h"
-#include "machine/simulated_gpu.h"
 
 namespace thermoe {
 

@@ -2,9 +2,9 @@
 #include "measure/virtual_readings.h"
 
 #include "core/errors.h"
-#include "machine/find_plant.h"
-#include "machine/plant_config.h"
-#include "machine/simulated_load_source.h"
+#include "machine/simulated/find_plant.h"
+#include "machine/simulated/plant_config.h"
+#include "machine/simulated/simulated_load_source.h"
 #include "telemetry/telemetry_trace.h"
 
 namespace thermoe {

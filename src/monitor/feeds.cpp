@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "core/errors.h"
-#include "machine/find_plant.h"
-#include "machine/plant_config.h"
-#include "machine/simulated_load_source.h"
+#include "machine/simulated/find_plant.h"
+#include "machine/simulated/plant_config.h"
+#include "machine/simulated/simulated_load_source.h"
 #include "telemetry/host_source.h"
 #include "telemetry/nvml_source.h"
 #include "telemetry/replay_source.h"

@@ -7,8 +7,8 @@
 
 #include "core/errors.h"
 #include "core/json_file.h"
-#include "machine/plant_config.h"
-#include "machine/simulated_machine.h"
+#include "machine/simulated/plant_config.h"
+#include "machine/simulated/simulated_machine.h"
 
 namespace thermoe {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "cost/kernel_cost_model.h"
 #include "machine/machine.h"
-#include "machine/simulated_gpu_config.h"
+#include "machine/simulated/simulated_gpu_config.h"
 #include "moe/router_logits.h"
 #include "run/document_text.h"
 #include "run/experiment.h"

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/errors.h"
-#include "machine/gpu_machine.h"
+#include "machine/gpu/gpu_machine.h"
 #include "telemetry/gpu_processes.h"
 #include "telemetry/gpu_system_monitor.h"
 #include "telemetry/nvml_session.h"

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "kernels/device_description.h"
-#include "machine/cost_calibration.h"
-#include "machine/load_proxy.h"
-#include "machine/tenant_process.h"
+#include "machine/calibration/cost_calibration.h"
+#include "machine/gpu/load_proxy.h"
+#include "machine/tenant/tenant_process.h"
 #include "run/experiment_inputs.h"
 #include "run/progress.h"
 #include "run/run_experiment.h"

@@ -6,7 +6,7 @@
 
 #include "control/pricing.h"
 #include "core/errors.h"
-#include "machine/simulated_machine.h"
+#include "machine/simulated/simulated_machine.h"
 #include "run/provenance.h"
 #include "run/sample_logits.h"
 #include "run/schedule.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/board_power.h"
+#include "machine/tenant/board_power.h"
 
 #include <gmock/gmock.h>
 

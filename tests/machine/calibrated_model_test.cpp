@@ -9,7 +9,7 @@
 #include "calibration_world.h"
 #include "core/errors.h"
 #include "cost/cost_writer.h"
-#include "machine/cost_calibration.h"
+#include "machine/calibration/cost_calibration.h"
 
 namespace thermoe {
 namespace {

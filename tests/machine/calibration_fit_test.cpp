@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/calibration_fit.h"
+#include "machine/calibration/calibration_fit.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/sensor_lag.h"
-#include "machine/calibration_record.h"
+#include "machine/calibration/calibration_record.h"
 
 namespace thermoe::testing {
 

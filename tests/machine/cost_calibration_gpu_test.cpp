@@ -8,8 +8,8 @@
 
 #include "cost/cost_writer.h"
 #include "kernels/device_description.h"
-#include "machine/cost_calibration.h"
-#include "machine/load_proxy.h"
+#include "machine/calibration/cost_calibration.h"
+#include "machine/gpu/load_proxy.h"
 #include "telemetry/nvml_source.h"
 #include "telemetry/one_gpu_source.h"
 

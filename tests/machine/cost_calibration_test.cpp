@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/cost_calibration.h"
+#include "machine/calibration/cost_calibration.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/device_tenant_work.h"
+#include "machine/tenant/device_tenant_work.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include "bounded_wait.h"
 #include "core/errors.h"
 #include "kernels/device_description.h"
-#include "machine/tenant_load.h"
+#include "machine/tenant/tenant_load.h"
 
 namespace thermoe {
 namespace {

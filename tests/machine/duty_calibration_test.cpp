@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/duty_calibration.h"
+#include "machine/tenant/duty_calibration.h"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/duty_cycle.h"
+#include "machine/tenant/duty_cycle.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/energy_track.h"
+#include "machine/gpu/energy_track.h"
 
 #include <gtest/gtest.h>
 

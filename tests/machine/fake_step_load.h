@@ -12,7 +12,7 @@
 
 #include "core/router_spec.h"
 #include "kernels/topk_route.h"
-#include "machine/step_load.h"
+#include "machine/gpu/step_load.h"
 
 namespace thermoe {
 

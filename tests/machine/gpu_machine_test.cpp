@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // In real time, with a load and sensors that are none. Bounds are such that a loaded machine, which
 // only makes things later, does not break them.
-#include "machine/gpu_machine.h"
+#include "machine/gpu/gpu_machine.h"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/gpu_truth.h"
+#include "machine/gpu/gpu_truth.h"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/imposed_step.h"
+#include "machine/calibration/imposed_step.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "core/errors.h"
 #include "kernels/topk_route.h"
-#include "machine/calibration_plan.h"
+#include "machine/calibration/calibration_plan.h"
 
 namespace thermoe {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/load_proxy_options.h"
+#include "machine/gpu/load_proxy_options.h"
 
 #include <gmock/gmock.h>
 
 #include "core/errors.h"
-#include "machine/load_proxy.h"
+#include "machine/gpu/load_proxy.h"
 
 namespace thermoe {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/load_proxy.h"
+#include "machine/gpu/load_proxy.h"
 
 #include <gmock/gmock.h>
 
 #include "core/errors.h"
-#include "machine/route_check.h"
+#include "machine/gpu/route_check.h"
 #include "random_step.h"
 
 namespace thermoe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bounds are such that a loaded machine, which only makes things later, does not break them.
-#include "machine/paced_steps.h"
+#include "machine/gpu/paced_steps.h"
 
 #include <gmock/gmock.h>
 

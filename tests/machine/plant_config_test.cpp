@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/plant_config.h"
+#include "machine/simulated/plant_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

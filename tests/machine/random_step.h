@@ -4,7 +4,7 @@
 #include <random>
 
 #include "core/router_spec.h"
-#include "machine/step_load.h"
+#include "machine/gpu/step_load.h"
 
 namespace thermoe {
 

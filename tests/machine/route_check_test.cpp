@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/route_check.h"
+#include "machine/gpu/route_check.h"
 
 #include <gmock/gmock.h>
 

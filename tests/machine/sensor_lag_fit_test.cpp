@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/sensor_lag_fit.h"
+#include "machine/calibration/sensor_lag_fit.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/simulated_load_source.h"
+#include "machine/simulated/simulated_load_source.h"
 
 #include <gtest/gtest.h>
 
-#include "machine/plant_config.h"
+#include "machine/simulated/plant_config.h"
 
 namespace thermoe {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/simulated_machine.h"
+#include "machine/simulated/simulated_machine.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/errors.h"
-#include "machine/plant_config.h"
+#include "machine/simulated/plant_config.h"
 
 namespace thermoe {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/simulated_sensors.h"
+#include "machine/simulated/simulated_sensors.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/errors.h"
-#include "machine/simulated_source.h"
+#include "machine/simulated/simulated_source.h"
 
 namespace thermoe {
 namespace {

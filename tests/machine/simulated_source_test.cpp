@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/simulated_source.h"
+#include "machine/simulated/simulated_source.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/tenant_load.h"
+#include "machine/tenant/tenant_load.h"
 
 #include <gmock/gmock.h>
 

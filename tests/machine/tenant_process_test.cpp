@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run's tenant, played by shell scripts.
-#include "machine/tenant_process.h"
+#include "machine/tenant/tenant_process.h"
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tenant's calibration and work on a board that draws power while its work runs.
-#include "machine/tenant_session.h"
+#include "machine/tenant/tenant_session.h"
 
 #include <gmock/gmock.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/thermal_response.h"
+#include "machine/simulated/thermal_response.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "fake_nvml/scripted_nvml.h"
-#include "machine/simulated_gpu.h"
+#include "machine/simulated/simulated_gpu.h"
 #include "measure/energy_totals.h"
 #include "telemetry/host_source.h"
 #include "telemetry/nvml_source.h"

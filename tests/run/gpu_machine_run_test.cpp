@@ -7,7 +7,7 @@
 #include "experiment_fixture.h"
 #include "fake_step_load.h"
 #include "live_gpu.h"
-#include "machine/gpu_machine.h"
+#include "machine/gpu/gpu_machine.h"
 #include "report/run_data.h"
 #include "report/verdict.h"
 

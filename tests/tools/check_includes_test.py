@@ -51,6 +51,16 @@ class CheckIncludesTest(unittest.TestCase):
     def test_run_cannot_see_profile(self):
         self.assert_forbidden("run/loop.cpp", '#include "profile/parser.h"')
 
+    def test_machines_subfolders_have_an_order(self):
+        self.assert_allowed("kernels/backend.cpp", '#include "kernels/cpu/isa.h"')
+        self.assert_allowed("machine/gpu/gpu_machine.h", '#include "machine/machine.h"')
+        self.assert_allowed("machine/gpu/gpu_machine.h", '#include "machine/tenant/tenant.h"')
+        self.assert_allowed("machine/gpu/gpu_machine.h", '#include "machine/gpu/step_load.h"')
+        self.assert_forbidden("machine/gpu/gpu_machine.h", '#include "machine/simulated/simulated_gpu.h"',
+                              "machine/gpu/ may include tenant")
+        self.assert_forbidden("machine/simulated/x.h", '#include "machine/gpu/step_load.h"', "no other subfolder")
+        self.assert_forbidden("machine/machine.h", '#include "machine/gpu/step_load.h"', "no other subfolder")
+
     def test_moe_cannot_see_control(self):
         self.assert_forbidden("moe/adaptive_router.h", '#include "control/controller.h"')
 
