@@ -13,6 +13,7 @@
 #include "core/terminal_text.h"
 #include "cost/cost_report.h"
 #include "cost/kernel_cost_model.h"
+#include "cost/other_fit.h"
 
 namespace thermoe {
 namespace {
@@ -23,6 +24,8 @@ struct CostOptions {
   bool rows = false;
   bool strict = false;
   double threshold_percent = 10.0;
+  OtherFitRequest fit{};
+  std::string out{};
 };
 
 void print(const nlohmann::json& json) { fmt::print("{}\n", json_text(json, 2)); }
@@ -45,11 +48,50 @@ void check(const CostOptions& options) {
   if (options.strict && !result.within) throw CLI::RuntimeError(1);
 }
 
+void fit_step(const CostOptions& options) {
+  const KernelCostModel model = KernelCostModel::load(options.file);
+  const OtherFit fit = fit_other_costs(read_step_rows(options.fit.rows_file), model, options.fit);
+  if (!options.out.empty()) write_other_costs(fit.other, options.file, options.out);
+  if (options.json) return print(fit_json(fit));
+  fmt::print("{}", printable_lines(fit_text(fit)));
+  fmt::print("{}\n", options.out.empty() ? std::string("Not written: give --out FILE.")
+                                         : "Written to " + printable(options.out, true) + ".");
+}
+
 void add_file(CLI::App& command, CostOptions& options) {
   command
       .add_option("FILE", options.file, "A cost model, such as data/h100/kernel_cost_model.json")
       ->required();
   command.add_flag("--json", options.json, "Print JSON instead of text");
+}
+
+void add_fit_step(CLI::App& cost, const std::shared_ptr<CostOptions>& options) {
+  CLI::App* command = cost.add_subcommand(
+      "fit-step",
+      "Fit what an engine's decode steps cost beside their expert layers, from measured steps at "
+      "several numbers of active experts");
+  command
+      ->add_option("ROWS", options->fit.rows_file,
+                   "CSV or JSON: batch, active_experts, step_ms, and where known step_j, "
+                   "graph_size, context")
+      ->required();
+  command->add_option("--cost-model", options->file, "Whose tables know the expert layers")
+      ->required();
+  command->add_option("--model", options->fit.model, "Its name in the cost model's \"models\"")
+      ->required();
+  command->add_option("--engine", options->fit.engine, "Who ran the steps: name and version")
+      ->required();
+  command->add_option("--dtype", options->fit.dtype, "Precision of the experts")
+      ->capture_default_str();
+  command->add_option("--out", options->out,
+                      "Write the cost model with them (schema 2); may be the same file");
+  command->add_flag("--json", options->json, "Print JSON instead of text");
+  command->footer(
+      "docs/cost-model.md, \"Costs of the whole step\", has the columns. Example:\n"
+      "  thermoe cost fit-step data/h100/vllm_steps.csv --cost-model "
+      "data/h100/kernel_cost_model.json \\\n"
+      "      --model Qwen3-30B-A3B --engine \"vLLM 0.25.1\" --out costs.json");
+  command->callback([options] { fit_step(*options); });
 }
 
 }  // namespace
@@ -85,6 +127,8 @@ void add_cost_command(CLI::App& app) {
   check_command->add_flag("--strict", options->strict,
                           "Exit with 1 if any table exceeds the threshold");
   check_command->callback([options] { check(*options); });
+
+  add_fit_step(*cost, options);
 }
 
 }  // namespace thermoe
