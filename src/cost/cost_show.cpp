@@ -272,7 +272,8 @@ nlohmann::json show_json(const KernelCostModel& model) {
   if (model.others().empty()) json["covers"] = "expert layers only";
   json["expert_layers_only"] = experts_only(model);
   json["other"] = nlohmann::json::array();
-  for (const OtherCosts& other : model.others()) json["other"].push_back(nlohmann::json(to_json(other)));
+  for (const OtherCosts& other : model.others())
+    json["other"].push_back(nlohmann::json(to_json(other)));
   return json;
 }
 
