@@ -4,16 +4,21 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "cli/number_option.h"
+#include "cli/version.h"
+#include "core/atomic_file.h"
 #include "core/json_file.h"
 #include "core/terminal_text.h"
+#include "cost/cost_plot.h"
 #include "cost/cost_report.h"
 #include "cost/kernel_cost_model.h"
 #include "cost/other_fit.h"
+#include "report/cost_page.h"
 
 namespace thermoe {
 namespace {
@@ -56,6 +61,17 @@ void fit_step(const CostOptions& options) {
   fmt::print("{}", printable_lines(fit_text(fit)));
   fmt::print("{}\n", options.out.empty() ? std::string("Not written: give --out FILE.")
                                          : "Written to " + printable(options.out, true) + ".");
+}
+
+void plot(const CostOptions& options) {
+  const KernelCostModel model = KernelCostModel::load(options.file);
+  const std::string path =
+      !options.out.empty()
+          ? options.out
+          : std::filesystem::path(options.file).filename().replace_extension("html").string();
+  write_file_atomically(path,
+                        cost_page(plot_json(model, options.threshold_percent / 100.0), kVersion));
+  fmt::print("Written to {}.\n", printable(path, true));
 }
 
 void add_file(CLI::App& command, CostOptions& options) {
@@ -127,6 +143,20 @@ void add_cost_command(CLI::App& app) {
   check_command->add_flag("--strict", options->strict,
                           "Exit with 1 if any table exceeds the threshold");
   check_command->callback([options] { check(*options); });
+
+  CLI::App* plot_command =
+      cost->add_subcommand("plot",
+                           "Draw a cost model's tables with their convex envelopes, fits and what "
+                           "those leave over, as one HTML file that opens offline");
+  plot_command->add_option("FILE", options->file, "A cost model")->required();
+  plot_command->add_option("--out", options->out,
+                           "The HTML file (default: the model's name with .html, here)");
+  plot_command
+      ->add_option("--threshold", options->threshold_percent,
+                   "Name tables beyond this distance from the convex envelope, in percent")
+      ->check(real_number(0.0, 100.0))
+      ->capture_default_str();
+  plot_command->callback([options] { plot(*options); });
 
   add_fit_step(*cost, options);
 }

@@ -38,21 +38,6 @@ std::map<std::string, LineCheck> densest_lines(const std::vector<LineCheck>& lin
   return densest;
 }
 
-std::string bend_text(const Bend& bend, const std::string& along) {
-  if (bend.kind == BendKind::kActivation) {
-    const std::string flat =
-        bend.to.x > bend.from.x ? fmt::format(", flat to {:g}", bend.to.x) : std::string();
-    return fmt::format("{:.0f} % of {:.5g} at {} = {:g} is there before any load{}",
-                       100.0 * bend.relative, bend.from.y, along, bend.from.x, flat);
-  }
-  if (bend.steps > 1) {
-    return fmt::format("{:+.0f} % between {:g} and {:g}, and {} more each {:g}",
-                       100.0 * bend.relative, bend.from.x, bend.to.x, bend.steps - 1, bend.period);
-  }
-  return fmt::format("{:+.0f} % between {:g} and {:g}", 100.0 * bend.relative, bend.from.x,
-                     bend.to.x);
-}
-
 void add_table(const CostTable& table, double threshold, CheckResult& result) {
   auto out = std::back_inserter(result.text);
   const std::vector<LineCheck> lines = check_table(table);

@@ -110,16 +110,6 @@ std::string graph_and_context(const OtherRow& row) {
   return text;
 }
 
-/// Names of the models of which only the expert layers are known.
-std::vector<std::string> experts_only(const KernelCostModel& model) {
-  std::vector<std::string> names;
-  for (const ExpertShape& shape : model.header().models) {
-    const auto of = [&](const OtherCosts& other) { return other.model() == shape.name; };
-    if (std::ranges::none_of(model.others(), of)) names.push_back(shape.name);
-  }
-  return names;
-}
-
 void add_others(const KernelCostModel& model, std::string& text) {
   auto out = std::back_inserter(text);
   const std::vector<std::string> names = experts_only(model);
@@ -225,6 +215,15 @@ nlohmann::json table_json(const KernelCostModel& model, const CostTable& table) 
 }
 
 }  // namespace
+
+std::vector<std::string> experts_only(const KernelCostModel& model) {
+  std::vector<std::string> names;
+  for (const ExpertShape& shape : model.header().models) {
+    const auto of = [&](const OtherCosts& other) { return other.model() == shape.name; };
+    if (std::ranges::none_of(model.others(), of)) names.push_back(shape.name);
+  }
+  return names;
+}
 
 std::string show_text(const KernelCostModel& model, bool with_rows) {
   std::string text;

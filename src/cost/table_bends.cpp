@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cost/table_bends.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -99,6 +101,21 @@ std::vector<Bend> find_bends(std::span<const CurvePoint> points, bool along_toke
   bend.kind = along_tokens && tile ? BendKind::kTileStep : BendKind::kWave;
   bends.push_back(bend);
   return bends;
+}
+
+std::string bend_text(const Bend& bend, const std::string& along) {
+  if (bend.kind == BendKind::kActivation) {
+    const std::string flat =
+        bend.to.x > bend.from.x ? fmt::format(", flat to {:g}", bend.to.x) : std::string();
+    return fmt::format("{:.0f} % of {:.4g} at {} = {:g} is there before any load{}",
+                       100.0 * bend.relative, bend.from.y, along, bend.from.x, flat);
+  }
+  if (bend.steps > 1) {
+    return fmt::format("{:+.0f} % between {:g} and {:g}, and {} more each {:g}",
+                       100.0 * bend.relative, bend.from.x, bend.to.x, bend.steps - 1, bend.period);
+  }
+  return fmt::format("{:+.0f} % between {:g} and {:g}", 100.0 * bend.relative, bend.from.x,
+                     bend.to.x);
 }
 
 }  // namespace thermoe

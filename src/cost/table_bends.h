@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -34,5 +35,8 @@ struct Bend {
 /// the rows resolve them) are one bend: tiles where the line is along tokens and the distance one
 /// of a tile's sizes (8 to 256, powers of two), else waves.
 std::vector<Bend> find_bends(std::span<const CurvePoint> points, bool along_tokens);
+
+/// "100 % of 12 at tokens = 1 is there before any load, flat to 16", "+100 % between 16 and 32".
+std::string bend_text(const Bend& bend, const std::string& along);
 
 }  // namespace thermoe

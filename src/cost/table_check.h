@@ -30,7 +30,8 @@ struct LineCheck {
 };
 
 /// Checks latency and energy along tokens, and in moe_experts tables along active experts at each
-/// token count and along tokens at each active count. Jumps are looked for in latencies only. Lines of fewer than two points are left out.
+/// token count and along tokens at each active count. Jumps are looked for in latencies only. Lines
+/// of fewer than two points are left out.
 std::vector<LineCheck> check_table(const CostTable& table);
 
 }  // namespace thermoe
