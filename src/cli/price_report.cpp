@@ -141,8 +141,12 @@ std::string costs_text(const PriceSetting& s) {
         "Note: a step has {:g} tokens, the table {:g} to {:g}: all costs here are extrapolated.\n",
         s.tokens, tokens.low, tokens.high);
   }
-  return text + fmt::format("Predicted from the cost model, not measured: idle and {}.\n\n",
-                            printable(coverage(costs.step), true));
+  text += fmt::format("Predicted from the cost model, not measured: idle and {}.\n",
+                      printable(coverage(costs.step), true));
+  if (!costs.step.other) {
+    text += fmt::format("        {}\n", printable(costs.step.experts_only_since, true));
+  }
+  return text + "\n";
 }
 
 std::string chosen_text(const PriceSetting& s) {
@@ -176,6 +180,7 @@ nlohmann::json costs_json(const PriceSetting& s) {
           {"latency_fit_rms", fit.latency_rms},
           {"energy_fit_rms", fit.energy_rms},
           {"other", std::move(other)},
+          {"expert_layers_only_since", s.costs->step.experts_only_since},
           {"note", "predicted from the cost model: idle and " + coverage(s.costs->step)}};
 }
 

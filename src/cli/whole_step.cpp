@@ -56,7 +56,7 @@ WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& q) {
 }
 
 std::string coverage(const WholeStep& step) {
-  if (!step.other) return fmt::format("expert layers only ({})", step.experts_only_since);
+  if (!step.other) return "expert layers only";
   const OpCost& other = *step.other;
   return fmt::format(
       "expert layers and {:.2f} ms, {} beside them ({}{}, {})", 1e3 * other.latency.value,

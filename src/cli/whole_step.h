@@ -28,8 +28,7 @@ struct WholeStep {
 /// Throws UsageError where the engine that is asked for has no costs of a model of this shape.
 WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& question);
 
-/// "expert layers only (...)", or what they stand with, for the sentence that says what figures
-/// cover.
+/// "expert layers only", or what they stand with, for the sentence that says what figures cover.
 std::string coverage(const WholeStep& step);
 
 }  // namespace thermoe
