@@ -8,10 +8,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 
 #include "cli/number_option.h"
 #include "cli/version.h"
 #include "core/atomic_file.h"
+#include "core/errors.h"
 #include "core/json_file.h"
 #include "core/terminal_text.h"
 #include "cost/cost_plot.h"
@@ -69,6 +71,10 @@ void plot(const CostOptions& options) {
       !options.out.empty()
           ? options.out
           : std::filesystem::path(options.file).filename().replace_extension("html").string();
+  std::error_code missing;
+  if (std::filesystem::equivalent(path, options.file, missing)) {
+    throw UsageError(fmt::format("--out {}: is the cost model itself; name an HTML file", path));
+  }
   write_file_atomically(path,
                         cost_page(plot_json(model, options.threshold_percent / 100.0), kVersion));
   fmt::print("Written to {}.\n", printable(path, true));

@@ -47,8 +47,9 @@ WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& q) {
   const OtherCosts& other = *asked.front();
   const int layers = costs.find_shape(other.model())->layers;
   if (layers != q.shape.layers) {
-    return {.experts_only_since = fmt::format("{} layers are priced, and {} has {}: --layers {}",
-                                              q.shape.layers, other.model(), layers, layers)};
+    return {.experts_only_since =
+                fmt::format("the layers priced are {}, and {} has {}: --layers {}", q.shape.layers,
+                            other.model(), layers, layers)};
   }
   const std::optional<double> least = other.least_context();
   const std::optional<double> context = least ? q.context.value_or(*least) : least;
