@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a cost model in a real browser, as report_page_test.py has the report."""
+"""The page of a cost model in a real browser, as report_page_test.py has the report.
+
+THERMOE_COST_PAGE_WRITER: the built tests/report/cost_page_writer; the rest as there.
+"""
 
 import json
+import os
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
 from report_browser import Browser, find_browser
-from report_page_test import OVERFLOW, SCREENSHOTS, WRITER
+from report_page_test import OVERFLOW, SCREENSHOTS
 
 BROWSER = find_browser()
+WRITER = os.environ.get("THERMOE_COST_PAGE_WRITER")
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "h100" / "kernel_cost_model.json"
 
 # Of each plot: drawn lines, points, and texts that no number became.
@@ -22,7 +27,7 @@ DRAWN = """[...document.querySelectorAll(".plot")].map((plot) => ({
   bad: [...plot.querySelectorAll("text")].map((t) => t.textContent).filter((t) => /undefined|NaN|null/.test(t)) }))"""
 
 
-@unittest.skipUnless(WRITER, "THERMOE_REPORT_WRITER names no report_writer")
+@unittest.skipUnless(WRITER, "THERMOE_COST_PAGE_WRITER names no cost_page_writer")
 @unittest.skipUnless(BROWSER, "no Chromium or Chrome in PATH (tools/setup --browser installs one)")
 class CostPageTest(unittest.TestCase):
     def setUp(self):
@@ -37,7 +42,7 @@ class CostPageTest(unittest.TestCase):
     def open(self, width=1200, dark=False):
         file, page = self.folder / "m.json", self.folder / "m.html"
         file.write_text(json.dumps(self.model), encoding="utf-8")
-        subprocess.run([WRITER, "costs", page, file], check=True)
+        subprocess.run([WRITER, page, file], check=True)
         return self.browser.open(page, width, dark)
 
     def assert_quiet(self, page):

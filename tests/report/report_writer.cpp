@@ -2,15 +2,11 @@
 // For the browser test: writes reports with the library alone, without the program and LibTorch.
 //   report_writer sample KIND DIR      a small made-up run into DIR (sample_run.h)
 //   report_writer report OUT DIR [DIR] the report of one run, or of two
-//   report_writer costs OUT FILE       the page of a cost model
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <vector>
 
-#include "core/atomic_file.h"
-#include "cost/cost_plot.h"
-#include "report/cost_page.h"
 #include "report/html_report.h"
 #include "sample_run.h"
 
@@ -21,13 +17,8 @@ int main(int argc, char** argv) {
       thermoe::write_sample_run(words[2], thermoe::sample_run_named(words[1]));
     } else if (words.size() >= 3 && words[0] == "report") {
       thermoe::write_html_report({words.begin() + 2, words.end()}, words[1], "test");
-    } else if (words.size() == 3 && words[0] == "costs") {
-      const auto model = thermoe::KernelCostModel::load(words[2]);
-      const nlohmann::json costs = thermoe::plot_json(model, 0.1);
-      thermoe::write_file_atomically(words[1], thermoe::cost_page(costs, "test"));
     } else {
-      std::fprintf(stderr,
-                   "report_writer: sample KIND DIR | report OUT DIR [DIR] | costs OUT FILE\n");
+      std::fprintf(stderr, "report_writer: sample KIND DIR | report OUT DIR [DIR]\n");
       return 2;
     }
   } catch (const std::exception& error) {
