@@ -107,8 +107,8 @@ std::string bend_text(const Bend& bend, const std::string& along) {
   if (bend.kind == BendKind::kActivation) {
     const std::string flat =
         bend.to.x > bend.from.x ? fmt::format(", flat to {:g}", bend.to.x) : std::string();
-    return fmt::format("{:.0f} % of {:.4g} at {} = {:g} is there before any load{}",
-                       100.0 * bend.relative, bend.from.y, along, bend.from.x, flat);
+    return fmt::format("{:.0f} % of the row at {} = {:g} is there before any load{}",
+                       100.0 * bend.relative, along, bend.from.x, flat);
   }
   if (bend.steps > 1) {
     return fmt::format("{:+.0f} % between {:g} and {:g}, and {} more each {:g}",

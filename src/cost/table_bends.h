@@ -36,7 +36,8 @@ struct Bend {
 /// of a tile's sizes (8 to 256, powers of two), else waves.
 std::vector<Bend> find_bends(std::span<const CurvePoint> points, bool along_tokens);
 
-/// "100 % of 12 at tokens = 1 is there before any load, flat to 16", "+100 % between 16 and 32".
+/// "100 % of the row at tokens = 1 is there before any load, flat to 16", "+100 % between 16 and
+/// 32".
 std::string bend_text(const Bend& bend, const std::string& along);
 
 }  // namespace thermoe

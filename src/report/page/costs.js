@@ -139,9 +139,9 @@ function residualFigure(table, t, chart) {
                       { showlegend: fitted || chart.lines.length > 1 });
     },
     key: () => ({
-      head: ["line", "largest against the fit", "largest above the envelope"],
+      head: ["line", ...(fitted ? ["largest against the fit"] : []), "largest above the envelope"],
       rows: chart.lines.map((line) => [lineName(line),
-        line.off_fit ? shown(Math.max(...line.off_fit.map(Math.abs)), 1, " %") : "–",
+        ...(fitted ? [shown(Math.max(...line.off_fit.map(Math.abs)), 1, " %")] : []),
         shown(Math.max(...line.above_envelope), 1, " %")]),
     }),
   };
