@@ -4,15 +4,23 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 
 #include "cli/number_option.h"
+#include "cli/version.h"
+#include "core/atomic_file.h"
+#include "core/errors.h"
 #include "core/json_file.h"
 #include "core/terminal_text.h"
+#include "cost/cost_plot.h"
 #include "cost/cost_report.h"
 #include "cost/kernel_cost_model.h"
+#include "cost/other_fit.h"
+#include "report/cost_page.h"
 
 namespace thermoe {
 namespace {
@@ -23,6 +31,8 @@ struct CostOptions {
   bool rows = false;
   bool strict = false;
   double threshold_percent = 10.0;
+  OtherFitRequest fit{};
+  std::string out{};
 };
 
 void print(const nlohmann::json& json) { fmt::print("{}\n", json_text(json, 2)); }
@@ -45,11 +55,65 @@ void check(const CostOptions& options) {
   if (options.strict && !result.within) throw CLI::RuntimeError(1);
 }
 
+void fit_step(const CostOptions& options) {
+  const KernelCostModel model = KernelCostModel::load(options.file);
+  const OtherFit fit = fit_other_costs(read_step_rows(options.fit.rows_file), model, options.fit);
+  if (!options.out.empty()) write_other_costs(fit.other, options.file, options.out);
+  if (options.json) return print(fit_json(fit));
+  fmt::print("{}", printable_lines(fit_text(fit)));
+  fmt::print("{}\n", options.out.empty() ? std::string("Not written: give --out FILE.")
+                                         : "Written to " + printable(options.out, true) + ".");
+}
+
+void plot(const CostOptions& options) {
+  const KernelCostModel model = KernelCostModel::load(options.file);
+  const std::string path =
+      !options.out.empty()
+          ? options.out
+          : std::filesystem::path(options.file).filename().replace_extension("html").string();
+  std::error_code missing;
+  if (std::filesystem::equivalent(path, options.file, missing)) {
+    throw UsageError(fmt::format("--out {}: is the cost model itself; name an HTML file", path));
+  }
+  write_file_atomically(path,
+                        cost_page(plot_json(model, options.threshold_percent / 100.0), kVersion));
+  fmt::print("Written to {}.\n", printable(path, true));
+}
+
 void add_file(CLI::App& command, CostOptions& options) {
   command
       .add_option("FILE", options.file, "A cost model, such as data/h100/kernel_cost_model.json")
       ->required();
   command.add_flag("--json", options.json, "Print JSON instead of text");
+}
+
+void add_fit_step(CLI::App& cost, const std::shared_ptr<CostOptions>& options) {
+  CLI::App* command = cost.add_subcommand(
+      "fit-step",
+      "Fit what an engine's decode steps cost beside their expert layers, from measured steps at "
+      "several numbers of active experts");
+  command
+      ->add_option("ROWS", options->fit.rows_file,
+                   "CSV or JSON: batch, active_experts, step_ms, and where known step_j, "
+                   "graph_size, context")
+      ->required();
+  command->add_option("--cost-model", options->file, "Whose tables know the expert layers")
+      ->required();
+  command->add_option("--model", options->fit.model, "Its name in the cost model's \"models\"")
+      ->required();
+  command->add_option("--engine", options->fit.engine, "Who ran the steps: name and version")
+      ->required();
+  command->add_option("--dtype", options->fit.dtype, "Precision of the experts")
+      ->capture_default_str();
+  command->add_option("--out", options->out,
+                      "Write the cost model with them (schema 2); may be the same file");
+  command->add_flag("--json", options->json, "Print JSON instead of text");
+  command->footer(
+      "docs/cost-model.md, \"Costs of the whole step\", has the columns. Example:\n"
+      "  thermoe cost fit-step data/h100/vllm_steps.csv --cost-model "
+      "data/h100/kernel_cost_model.json \\\n"
+      "      --model Qwen3-30B-A3B --engine \"vLLM 0.25.1\" --out costs.json");
+  command->callback([options] { fit_step(*options); });
 }
 
 }  // namespace
@@ -85,6 +149,22 @@ void add_cost_command(CLI::App& app) {
   check_command->add_flag("--strict", options->strict,
                           "Exit with 1 if any table exceeds the threshold");
   check_command->callback([options] { check(*options); });
+
+  CLI::App* plot_command =
+      cost->add_subcommand("plot",
+                           "Draw a cost model's tables with their convex envelopes, fits and what "
+                           "those leave over, as one HTML file that opens offline");
+  plot_command->add_option("FILE", options->file, "A cost model")->required();
+  plot_command->add_option("--out", options->out,
+                           "The HTML file (default: the model's name with .html, here)");
+  plot_command
+      ->add_option("--threshold", options->threshold_percent,
+                   "Name tables beyond this distance from the convex envelope, in percent")
+      ->check(real_number(0.0, 100.0))
+      ->capture_default_str();
+  plot_command->callback([options] { plot(*options); });
+
+  add_fit_step(*cost, options);
 }
 
 }  // namespace thermoe

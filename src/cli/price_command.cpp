@@ -28,6 +28,8 @@ struct PriceOptions {
   std::string file{};
   std::string cost_model = "data/h100/kernel_cost_model.json";
   std::optional<std::string> dtype{};
+  std::optional<std::string> engine{};
+  std::optional<double> context{};
   StatedRouter given{};
   std::optional<int> layers{};
   int k_min = 1;
@@ -110,7 +112,19 @@ void add_costs(const PriceOptions& options, PriceSetting& setting) {
                                         std::max(1, static_cast<int>(std::lround(setting.tokens))),
                                         static_cast<double>(model_layers) / config.layers);
   config.costs = std::move(fit.step);
-  setting.costs = {.table = *table, .fit = fit.reports.front(), .model_layers = model_layers};
+  WholeStep step = whole_step(costs, {.shape = shape,
+                                      .batch = std::max(1.0, setting.tokens),
+                                      .engine = options.engine,
+                                      .context = options.context});
+  if (step.other) {  // a constant of the step is one of its layers, shared out
+    const Joules energy = step.other->energy.value_or(Joules(0.0));
+    const Celsius heat = costs.has_thermal() ? costs.thermal().heat(energy) : Celsius(0.0);
+    config.costs.layer_constant += (1.0 / model_layers) * Cost{step.other->latency, energy, heat};
+  }
+  setting.costs = {.table = *table,
+                   .fit = fit.reports.front(),
+                   .model_layers = model_layers,
+                   .step = std::move(step)};
 }
 
 PriceSetting setting_of(const PriceOptions& options) {
@@ -152,6 +166,14 @@ void add_price_command(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--dtype", options->dtype,
                       "Precision of the experts (default: the cost model's first that fits)");
+  command->add_option(
+      "--engine", options->engine,
+      "Whose steps: adds what the cost model knows of them beside the expert layers "
+      "(default: its only engine)");
+  command
+      ->add_option("--context", options->context,
+                   "Mean tokens of context, where those costs depend on it (default: the least)")
+      ->check(real_number(0.0, 1e9));
   add_router_options(*command, options->given);
   command->add_option("--k-min", options->k_min, "Each token's best experts that stay active")
       ->check(whole_number(1, 1024))

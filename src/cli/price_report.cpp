@@ -26,7 +26,9 @@ double joules_per_token(const RoutingOption& o, double tokens) {
 
 /// How the table knows a layer at this option's load, and the fit that stands for it.
 Basis basis_of(const PriceSetting& s, const RoutingOption& o) {
-  return weaker(s.costs->fit.basis, s.costs->table.at(s.tokens, o.demand.active).basis);
+  const Basis layers =
+      weaker(s.costs->fit.basis, s.costs->table.at(s.tokens, o.demand.active).basis);
+  return s.costs->step.other ? weaker(layers, s.costs->step.other->basis) : layers;
 }
 
 std::string row(const PriceSetting& s, const std::string& name, const RoutingOption& o) {
@@ -139,7 +141,12 @@ std::string costs_text(const PriceSetting& s) {
         "Note: a step has {:g} tokens, the table {:g} to {:g}: all costs here are extrapolated.\n",
         s.tokens, tokens.low, tokens.high);
   }
-  return text + "Predicted from the cost model (expert layers and idle only), not measured.\n\n";
+  text += fmt::format("Predicted from the cost model, not measured: idle and {}.\n",
+                      printable(coverage(costs.step), true));
+  if (!costs.step.other) {
+    text += fmt::format("        {}\n", printable(costs.step.experts_only_since, true));
+  }
+  return text + "\n";
 }
 
 std::string chosen_text(const PriceSetting& s) {
@@ -156,6 +163,14 @@ nlohmann::json costs_json(const PriceSetting& s) {
   const CostTable& table = s.costs->table;
   const FitReport& fit = s.costs->fit;
   const Range tokens = tokens_of(table), active = active_experts_of(table);
+  nlohmann::json other = nullptr;
+  if (const auto& cost = s.costs->step.other) {
+    other = {{"of", s.costs->step.name},
+             {"latency_ms", 1e3 * cost->latency.value},
+             {"basis", to_string(cost->basis)}};
+    if (cost->energy) other["energy_j"] = cost->energy->value;
+    if (s.costs->step.context) other["context"] = *s.costs->step.context;
+  }
   return {{"table", to_string(table.key())},
           {"table_tokens", {{"min", tokens.low}, {"max", tokens.high}}},
           {"table_active_experts", {{"min", active.low}, {"max", active.high}}},
@@ -164,7 +179,9 @@ nlohmann::json costs_json(const PriceSetting& s) {
           {"costs_basis", to_string(fit.basis)},
           {"latency_fit_rms", fit.latency_rms},
           {"energy_fit_rms", fit.energy_rms},
-          {"note", "predicted from the cost model; expert layers and idle only"}};
+          {"other", std::move(other)},
+          {"expert_layers_only_since", s.costs->step.experts_only_since},
+          {"note", "predicted from the cost model: idle and " + coverage(s.costs->step)}};
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/whole_step.h"
 #include "control/controller_config.h"
 #include "cost/cost_table.h"
 #include "cost/step_cost_fit.h"
@@ -19,6 +20,7 @@ struct PriceCosts {
   CostTable table;
   FitReport fit{};  ///< how firmly the costs at this batch are known
   int model_layers = 0;
+  WholeStep step{};  ///< what else a step costs is in the setting's costs where it is known
 };
 
 /// What `thermoe price` prices, and how firmly the parts of it are known.

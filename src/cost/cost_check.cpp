@@ -28,6 +28,16 @@ std::map<std::string, LineCheck> worst_lines(const std::vector<LineCheck>& lines
   return worst;
 }
 
+/// Of each quantity and direction, the line with the most rows: it shows best where a table bends.
+std::map<std::string, LineCheck> densest_lines(const std::vector<LineCheck>& lines) {
+  std::map<std::string, LineCheck> densest;
+  for (const LineCheck& line : lines) {
+    const auto [it, fresh] = densest.try_emplace(line.quantity + " along " + line.along, line);
+    if (!fresh && line.points.size() > it->second.points.size()) it->second = line;
+  }
+  return densest;
+}
+
 void add_table(const CostTable& table, double threshold, CheckResult& result) {
   auto out = std::back_inserter(result.text);
   const std::vector<LineCheck> lines = check_table(table);
@@ -36,6 +46,12 @@ void add_table(const CostTable& table, double threshold, CheckResult& result) {
   for (const auto& [what, line] : worst_lines(lines)) {
     fmt::format_to(out, "  {:<33} {:5.1f} % above its convex envelope\n", what,
                    100.0 * line.convexity.relative);
+  }
+  for (const auto& [what, line] : densest_lines(lines)) {
+    for (const Bend& bend : line.bends) {
+      fmt::format_to(out, "  bends: {}: {} ({})\n", place(line), bend_text(bend, line.along),
+                     to_string(bend.kind));
+    }
   }
   for (const LineCheck& line : lines) {
     if (line.convexity.relative > threshold) {
@@ -53,15 +69,21 @@ void add_table(const CostTable& table, double threshold, CheckResult& result) {
 }
 
 nlohmann::json line_json(const LineCheck& line) {
-  nlohmann::json json = {{"quantity", line.quantity},
-                         {"along", line.along},
-                         {"points", line.points},
-                         {"distance", line.convexity.relative},
-                         {"falls", nlohmann::json::array()}};
+  nlohmann::json json = {{"quantity", line.quantity},        {"along", line.along},
+                         {"points", line.points.size()},     {"distance", line.convexity.relative},
+                         {"bends", nlohmann::json::array()}, {"falls", nlohmann::json::array()}};
   if (line.at) json[line.along == "tokens" ? "active_experts" : "tokens"] = *line.at;
   if (line.convexity.relative > 0.0) json["distance_at"] = line.convexity.at_x;
   for (const Fall& fall : line.falls) {
     json["falls"].push_back({{"from", {fall.from.x, fall.from.y}}, {"to", {fall.to.x, fall.to.y}}});
+  }
+  for (const Bend& bend : line.bends) {
+    nlohmann::json one = {{"kind", to_string(bend.kind)},
+                          {"from", {bend.from.x, bend.from.y}},
+                          {"to", {bend.to.x, bend.to.y}},
+                          {"relative", bend.relative}};
+    if (bend.steps > 1) one.update({{"steps", bend.steps}, {"period", bend.period}});
+    json["bends"].push_back(std::move(one));
   }
   return json;
 }

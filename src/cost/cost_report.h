@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "cost/kernel_cost_model.h"
 
@@ -12,6 +13,8 @@ namespace thermoe {
 /// expert layers the fit that the controller would use. `with_rows` adds every profiled row.
 std::string show_text(const KernelCostModel& model, bool with_rows);
 nlohmann::json show_json(const KernelCostModel& model);
+/// Names of the models of which only the expert layers are known.
+std::vector<std::string> experts_only(const KernelCostModel& model);
 
 /// `thermoe cost check`: distances from convexity and falls, and whether any distance exceeds
 /// `threshold` (relative).

@@ -39,10 +39,6 @@ const std::vector<std::string>& dtypes() {
   return names;
 }
 
-constexpr double kLeastMicroseconds = 1e-3;  // a nanosecond: below any kernel, above a stray zero
-constexpr double kMostMicroseconds = 1e9;
-constexpr double kMostMicrojoules = 1e12;
-
 std::optional<Megahertz> megahertz(JsonObject& clocks, const std::string& name) {
   const auto mhz = clocks.optional_number(name, 1.0, 1e5);
   return mhz ? std::optional(Megahertz(*mhz)) : std::nullopt;
@@ -156,18 +152,6 @@ OpKey read_key(JsonObject& entry) {
   return key;
 }
 
-CostSource read_source(JsonObject& entry) {
-  const std::vector<CostSource> sources = {
-      CostSource::kCupti,      CostSource::kNsys,    CostSource::kNcu,      CostSource::kKineto,
-      CostSource::kCalibrated, CostSource::kDerived, CostSource::kSimulated};
-  std::vector<std::string> names;
-  names.reserve(sources.size());
-  for (const CostSource s : sources) names.emplace_back(to_string(s));
-  const std::string name = entry.choice("source", names);
-  const auto at = std::find(names.begin(), names.end(), name) - names.begin();
-  return sources[static_cast<std::size_t>(at)];
-}
-
 CostRow read_row(JsonObject row, const OpKey& key, const CostModelHeader& header) {
   const bool experts = key.op.starts_with("moe_experts");
   CostRow r;
@@ -183,8 +167,8 @@ CostRow read_row(JsonObject row, const OpKey& key, const CostModelHeader& header
     r.heat = header.thermal->heat(*r.energy);
   }
   if (row.has("samples")) r.samples = static_cast<int>(row.integer("samples", 1, 1 << 30));
-  r.spread = row.optional_number("spread", 0.0, 10.0);
-  r.energy_spread = row.optional_number("energy_spread", 0.0, 10.0);
+  r.spread = row.optional_number("spread", 0.0, kMostSpread);
+  r.energy_spread = row.optional_number("energy_spread", 0.0, kMostSpread);
   row.finish();
   return r;
 }
@@ -209,7 +193,7 @@ void check_order(const CostRow& last, const CostRow& row, const std::string& pat
 
 CostTable read_table(JsonObject entry, const CostModelHeader& header) {
   OpKey key = read_key(entry);
-  const CostSource source = read_source(entry);
+  const CostSource source = read_cost_source(entry);
   const std::string method = entry.string_or("method", "");
   const nlohmann::json& json = entry.array("rows");
   const std::string rows_key = entry.key("rows");
@@ -228,15 +212,32 @@ CostTable read_table(JsonObject entry, const CostModelHeader& header) {
 
 void check_schema(JsonObject& root) {
   const std::int64_t schema = root.integer("schema", 0, INT64_MAX);
-  if (schema != kCostSchema) {
+  if (schema != kCostSchema && schema != kExpertsOnlySchema) {
     throw FormatError(root.path(), root.key("schema"),
-                      fmt::format("is {}; this thermoe reads schema {}: profile or derive the file "
-                                  "again, or use the version that wrote it",
-                                  schema, kCostSchema));
+                      fmt::format("is {}; this thermoe reads schemas {} and {}: profile or derive "
+                                  "the file again, or use the version that wrote it",
+                                  schema, kExpertsOnlySchema, kCostSchema));
+  }
+  if (root.has("other") && schema < kCostSchema) {
+    throw FormatError(root.path(), root.key("other"),
+                      fmt::format("is of schema {}, and the file says {}; set \"schema\": {}",
+                                  kCostSchema, schema, kCostSchema));
   }
 }
 
 }  // namespace
+
+CostSource read_cost_source(JsonObject& entry) {
+  const std::vector<CostSource> sources = {
+      CostSource::kCupti,      CostSource::kNsys,    CostSource::kNcu,      CostSource::kKineto,
+      CostSource::kCalibrated, CostSource::kDerived, CostSource::kSimulated};
+  std::vector<std::string> names;
+  names.reserve(sources.size());
+  for (const CostSource s : sources) names.emplace_back(to_string(s));
+  const std::string name = entry.choice("source", names);
+  const auto at = std::find(names.begin(), names.end(), name) - names.begin();
+  return sources[static_cast<std::size_t>(at)];
+}
 
 ExpertShape read_expert_shape(JsonObject object) {
   ExpertShape shape{.name = object.string("name")};
@@ -276,6 +277,7 @@ CostModelHeader read_cost_header(const nlohmann::json& json, const std::string& 
   if (root.given("sensors")) header.sensors = read_sensors(root.object("sensors"));
   if (root.given("models")) header.models = read_models(root);
   root.ignore("entries");
+  root.ignore("other");
   root.finish();
   return header;
 }

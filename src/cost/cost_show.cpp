@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cost/cost_report.h"
+#include "cost/cost_writer.h"
 
 namespace thermoe {
 namespace {
@@ -102,6 +103,34 @@ void add_header(const KernelCostModel& model, std::string& text) {
   }
 }
 
+std::string graph_and_context(const OtherRow& row) {
+  std::string text;
+  if (row.graph_size) text += fmt::format(", graph of {}", *row.graph_size);
+  if (row.context) text += fmt::format(", context {:g}", *row.context);
+  return text;
+}
+
+void add_others(const KernelCostModel& model, std::string& text) {
+  auto out = std::back_inserter(text);
+  const std::vector<std::string> names = experts_only(model);
+  if (model.others().empty() || !names.empty()) {
+    fmt::format_to(out,
+                   "\nExpert layers only{}: what attention, norms, the head and launch gaps of a "
+                   "step cost is not known (no `other`; thermoe cost fit-step).\n",
+                   names.empty() ? "" : fmt::format(" of {}", fmt::join(names, ", ")));
+  }
+  for (const OtherCosts& other : model.others()) {
+    fmt::format_to(out, "\n{}, a step beside its expert layers  ({})\n", other.name(),
+                   to_string(other.source()));
+    if (!other.method().empty()) fmt::format_to(out, "    from {}\n", other.method());
+    for (const OtherRow& row : other.rows()) {
+      fmt::format_to(out, "    batch {:g}{}: {:.5g} us (+-{} %), {} uJ (+-{} %)\n", row.batch,
+                     graph_and_context(row), kMicro * row.latency.value, cell(row.spread, 100.0),
+                     cell(number(row.energy), kMicro), cell(row.energy_spread, 100.0));
+    }
+  }
+}
+
 void add_fits(const KernelCostModel& model, const CostTable& table, std::string& text) {
   auto out = std::back_inserter(text);
   for (const BatchFit& f : fits(model, table)) {
@@ -187,6 +216,15 @@ nlohmann::json table_json(const KernelCostModel& model, const CostTable& table) 
 
 }  // namespace
 
+std::vector<std::string> experts_only(const KernelCostModel& model) {
+  std::vector<std::string> names;
+  for (const ExpertShape& shape : model.header().models) {
+    const auto of = [&](const OtherCosts& other) { return other.model() == shape.name; };
+    if (std::ranges::none_of(model.others(), of)) names.push_back(shape.name);
+  }
+  return names;
+}
+
 std::string show_text(const KernelCostModel& model, bool with_rows) {
   std::string text;
   auto out = std::back_inserter(text);
@@ -210,6 +248,7 @@ std::string show_text(const KernelCostModel& model, bool with_rows) {
     add_fits(model, table, text);
     if (with_rows) add_rows(table, text);
   }
+  add_others(model, text);
   return text;
 }
 
@@ -229,6 +268,11 @@ nlohmann::json show_json(const KernelCostModel& model) {
                        {"time_constant_s", h.thermal->time_constant.value}};
   }
   for (const CostTable& table : model.tables()) json["tables"].push_back(table_json(model, table));
+  if (model.others().empty()) json["covers"] = "expert layers only";
+  json["expert_layers_only"] = experts_only(model);
+  json["other"] = nlohmann::json::array();
+  for (const OtherCosts& other : model.others())
+    json["other"].push_back(nlohmann::json(to_json(other)));
   return json;
 }
 

@@ -53,7 +53,7 @@ Json header_json(const CostModelHeader& h) {
   Json clocks = Json::object();
   if (h.sm_clock) clocks["sm_mhz"] = h.sm_clock->value;
   if (h.memory_clock) clocks["memory_mhz"] = h.memory_clock->value;
-  Json out = {{"schema", kCostSchema}};
+  Json out = {{"schema", kExpertsOnlySchema}};
   if (!h.purpose.empty()) out["purpose"] = h.purpose;
   out["device"] = h.device;
   out["driver"] = h.driver;
@@ -87,6 +87,18 @@ Json row_json(const CostRow& row, const std::optional<FirstOrderThermal>& therma
   return out;
 }
 
+Json row_json(const OtherRow& row) {
+  Json out = {{"batch", row.batch}};
+  set(out, "graph_size", row.graph_size);
+  set(out, "context", row.context);
+  out["latency_us"] = millionths(row.latency.value);
+  if (row.energy) out["energy_uj"] = millionths(row.energy->value);
+  set(out, "samples", row.samples);
+  set(out, "spread", row.spread);
+  set(out, "energy_spread", row.energy_spread);
+  return out;
+}
+
 Json table_json(const CostTable& table, const std::optional<FirstOrderThermal>& thermal) {
   const OpKey& key = table.key();
   Json out = {{"op", key.op}, {"shape", key.shape}, {"dtype", key.dtype}};
@@ -111,8 +123,18 @@ nlohmann::ordered_json to_json(const ExpertShape& shape) {
   return out;
 }
 
+nlohmann::ordered_json to_json(const OtherCosts& other) {
+  Json out = {
+      {"model", other.model()}, {"engine", other.engine()}, {"source", to_string(other.source())}};
+  if (!other.method().empty()) out["method"] = other.method();
+  for (const OtherRow& row : other.rows()) out["rows"].push_back(row_json(row));
+  return out;
+}
+
 nlohmann::ordered_json to_json(const KernelCostModel& model) {
   Json out = header_json(model.header());
+  if (!model.others().empty()) out["schema"] = kCostSchema;
+  for (const OtherCosts& other : model.others()) out["other"].push_back(to_json(other));
   for (const CostTable& table : model.tables()) {
     out["entries"].push_back(table_json(table, model.header().thermal));
   }

@@ -20,11 +20,13 @@ KernelCostModel KernelCostModel::load(const std::string& path) {
 KernelCostModel KernelCostModel::from_json(const nlohmann::json& json, const std::string& path) {
   CostModelHeader header = read_cost_header(json, path);
   std::vector<CostTable> tables = read_cost_tables(json, header);
-  return {std::move(header), std::move(tables)};
+  std::vector<OtherCosts> others = read_other_costs(json, header);
+  return {std::move(header), std::move(tables), std::move(others)};
 }
 
-KernelCostModel::KernelCostModel(CostModelHeader header, std::vector<CostTable> tables)
-    : header_(std::move(header)), tables_(std::move(tables)) {}
+KernelCostModel::KernelCostModel(CostModelHeader header, std::vector<CostTable> tables,
+                                 std::vector<OtherCosts> others)
+    : header_(std::move(header)), tables_(std::move(tables)), others_(std::move(others)) {}
 
 const CostTable* KernelCostModel::find(const OpKey& key) const {
   const CostTable* found = nullptr;
@@ -98,7 +100,10 @@ KernelCostModel KernelCostModel::with_energy_scale(double factor) const {
   std::vector<CostTable> scaled;
   scaled.reserve(tables_.size());
   for (const CostTable& table : tables_) scaled.push_back(table.with_energy_scale(factor));
-  return {header_, std::move(scaled)};
+  std::vector<OtherCosts> others;
+  others.reserve(others_.size());
+  for (const OtherCosts& other : others_) others.push_back(other.with_energy_scale(factor));
+  return {header_, std::move(scaled), std::move(others)};
 }
 
 }  // namespace thermoe

@@ -13,6 +13,7 @@
 #include "core/units.h"
 #include "cost/cost_table.h"
 #include "cost/expert_shape.h"
+#include "cost/other_costs.h"
 #include "cost/perturbation.h"
 #include "cost/step_cost_fit.h"
 
@@ -50,7 +51,8 @@ class KernelCostModel {
   static KernelCostModel load(const std::string& path);
   /// The same from parsed JSON; `path` is only for messages.
   static KernelCostModel from_json(const nlohmann::json& json, const std::string& path);
-  KernelCostModel(CostModelHeader header, std::vector<CostTable> tables);
+  KernelCostModel(CostModelHeader header, std::vector<CostTable> tables,
+                  std::vector<OtherCosts> others = {});
 
   /// The plant's view of one layer of experts: the table, interpolated in tokens and active
   /// experts, extrapolation marked. Throws UsageError where the file has no such table.
@@ -73,6 +75,9 @@ class KernelCostModel {
   const std::string& device() const { return header_.device; }
   const CostModelHeader& header() const { return header_; }
   const std::vector<CostTable>& tables() const { return tables_; }
+  /// What steps cost beside their expert layers, by model and engine. Where a model has none, only
+  /// its expert layers are known.
+  const std::vector<OtherCosts>& others() const { return others_; }
   /// The table of an op, or null: unknown op, shape or dtype, or several group sizes to choose
   /// from.
   const CostTable* find(const OpKey& key) const;
@@ -89,6 +94,7 @@ class KernelCostModel {
 
   CostModelHeader header_;
   std::vector<CostTable> tables_;
+  std::vector<OtherCosts> others_;
 };
 
 }  // namespace thermoe

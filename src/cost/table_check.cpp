@@ -8,12 +8,19 @@ namespace {
 
 using Points = std::vector<CurvePoint>;
 
+constexpr const char* kEnergy = "energy_uj";
+
 void check_line(const std::string& quantity, const std::string& along, std::optional<double> at,
                 const Points& points, std::vector<LineCheck>& checks) {
   if (points.size() < 2) return;
   LineCheck check{.quantity = quantity, .along = along, .at = at};
-  check.points = static_cast<int>(points.size());
+  check.points = points;
   check.convexity = distance_from_envelope(points);
+  check.bends = find_bends(points, along == "tokens");
+  // Joules follow the time, and come from windows whose noise looks like jumps.
+  if (quantity == kEnergy) {
+    std::erase_if(check.bends, [](const Bend& b) { return b.kind != BendKind::kActivation; });
+  }
   for (std::size_t i = 1; i < points.size(); ++i) {
     if (points[i].y < points[i - 1].y) check.falls.push_back({points[i - 1], points[i]});
   }
@@ -30,7 +37,7 @@ std::optional<double> figure(const CostRow& row, bool energy) {
 std::vector<LineCheck> check_table(const CostTable& table) {
   std::vector<LineCheck> checks;
   for (const bool energy : {false, true}) {
-    const std::string quantity = energy ? "energy_uj" : "latency_us";
+    const std::string quantity = energy ? kEnergy : "latency_us";
     std::map<double, Points> by_tokens;  // tokens -> line along active experts
     std::map<double, Points> by_active;  // active experts -> line along tokens
     Points along_tokens;

@@ -7,6 +7,7 @@
 
 #include "cost/convex_envelope.h"
 #include "cost/cost_table.h"
+#include "cost/table_bends.h"
 
 namespace thermoe {
 
@@ -22,13 +23,15 @@ struct LineCheck {
   std::string quantity{};      ///< "latency_us" or "energy_uj"; y of the points is in it
   std::string along{};         ///< "tokens" or "active_experts"; x of the points
   std::optional<double> at{};  ///< the other variable's value, in moe_experts tables
-  int points = 0;
+  std::vector<CurvePoint> points{};
   EnvelopeDistance convexity{};
   std::vector<Fall> falls{};
+  std::vector<Bend> bends{};
 };
 
 /// Checks latency and energy along tokens, and in moe_experts tables along active experts at each
-/// token count and along tokens at each active count. Lines of fewer than two points are left out.
+/// token count and along tokens at each active count. Jumps are looked for in latencies only. Lines
+/// of fewer than two points are left out.
 std::vector<LineCheck> check_table(const CostTable& table);
 
 }  // namespace thermoe

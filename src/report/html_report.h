@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "report/html_page.h"
 #include "report/run_data.h"
 
 namespace thermoe {
-
-/// Text as it may stand in HTML, also within a quoted attribute.
-std::string html_text(std::string_view text);
-
-/// JSON as it may stand within a <script> of HTML: nothing in it can end the element or open a
-/// comment, whatever the strings hold. Bytes that are no UTF-8 are replaced.
-std::string script_json(const nlohmann::json& value);
 
 /// A page about one run, or about two side by side: one file that holds its style, its scripts, the
 /// plot library and the data, and asks the network for nothing. Requires one or two runs.

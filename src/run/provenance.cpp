@@ -23,7 +23,7 @@ std::string decisions_line(const ExperimentInputs& inputs) {
 
 std::string costs_line(const ExperimentInputs& inputs) {
   const ExpertShape& shape = inputs.shape;
-  return fmt::format("{} shape ({} layers, {} experts of {} x {}, top-{}), {}; expert MLPs only",
+  return fmt::format("{} shape ({} layers, {} experts of {} x {}, top-{}), {}; expert layers only",
                      shape.name, shape.layers, shape.experts, shape.d_model, shape.d_ff,
                      shape.top_k, inputs.machine.simulated ? "simulated" : "measured");
 }

@@ -61,6 +61,34 @@ TEST(CostReport, WarnsAboveTheThresholdOnly) {
   EXPECT_TRUE(check_json(sound(), 0.5)["within_threshold"].get<bool>());
 }
 
+TEST(CostReport, SaysWhereATableBends) {
+  const std::string text = check_text(sound(), 0.5).text;
+  EXPECT_THAT(text,
+              HasSubstr("bends: latency_us along active_experts at 16 tokens: 16 % of the row at "
+                        "active_experts = 20 is there before any load (activation cost)"));
+  auto json = testing::sound_model();
+  auto rows = nlohmann::json::array();
+  for (const auto& [tokens, latency] : std::vector<std::pair<int, double>>{
+           {1, 12.0}, {4, 12.0}, {16, 12.5}, {32, 25.0}, {64, 26.0}, {128, 29.0}}) {
+    rows.push_back({{"tokens", tokens}, {"latency_us", latency}, {"energy_uj", 10.0 * latency}});
+  }
+  json["entries"][1]["rows"] = rows;
+  const KernelCostModel stepping = KernelCostModel::from_json(json, "m.json");
+  EXPECT_THAT(
+      check_text(stepping, 0.5).text,
+      AllOf(HasSubstr("bends: latency_us along tokens: 100 % of the row at tokens = 1 is there "
+                      "before any load, flat to 16 (activation cost)"),
+            HasSubstr("bends: latency_us along tokens: +100 % between 16 and 32 (tile "
+                      "step)")));
+  const auto bends = check_json(stepping, 0.5)["tables"][1]["lines"][0]["bends"];
+  ASSERT_EQ(bends.size(), 2u);
+  EXPECT_EQ(bends[1]["kind"], "tile step");
+  EXPECT_EQ(bends[1]["from"][0], 16.0);
+  // The joules jump too, but theirs is the noise of their windows.
+  for (const auto& bend : check_json(stepping, 0.5)["tables"][1]["lines"][1]["bends"])
+    EXPECT_EQ(bend["kind"], "activation cost");
+}
+
 TEST(CostReport, ShowsTheFitOfExpertLayersAndRowsOnRequest) {
   const std::string text = show_text(sound(), false);
   EXPECT_THAT(text, AllOf(HasSubstr("Test GPU"), HasSubstr("linear [1536, 2048] bf16"),

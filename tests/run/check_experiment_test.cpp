@@ -100,7 +100,7 @@ TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   EXPECT_THAT(
       result.summary.costs,
       testing::StartsWith("decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts "
-                          "of 1024 x 512, top-4), simulated; expert MLPs only; router: "));
+                          "of 1024 x 512, top-4), simulated; expert layers only; router: "));
   EXPECT_THAT(result.summary.costs, testing::Not(testing::HasSubstr("published")));
   nlohmann::json deeper = parse_json(changes, "changes");
   deeper["costed_as"]["layers"] = 48;

@@ -279,6 +279,57 @@ TEST_F(PriceCommand, BeyondTheTableEveryCostIsSaidToBeExtrapolated) {
   EXPECT_THAT(thermoe_process({"price", within, "--levels", "1"}).out, Not(HasSubstr("Note:")));
 }
 
+TEST_F(PriceCommand, WhereOnlyExpertLayersAreKnownItSaysSoAndWhy) {
+  const std::string logits = write(16, {{"k", "8"}});
+  EXPECT_THAT(price({logits, "--layers", "48"}).out,
+              AllOf(HasSubstr("not measured: idle and expert layers only.\n"),
+                    HasSubstr("thermoe cost fit-step")));
+  const auto json = price_json({logits, "--layers", "48"});
+  EXPECT_TRUE(json["other"].is_null());
+  EXPECT_THAT(json["note"].get<std::string>(), HasSubstr("expert layers only"));
+  const ProcessResult none = price({logits, "--engine", "vLLM"});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, AllOf(HasSubstr("--engine vLLM: data/h100/kernel_cost_model.json: /other"),
+                              HasSubstr("it has: none")));
+}
+
+TEST_F(PriceCommand, AStepCostsWhatFitStepFoundBesideItsExpertLayers) {
+  const std::string logits = write(16, {{"k", "8"}});
+  const std::string costs = folder_ + "/costs.json";
+  const ProcessResult fit =
+      thermoe_process({"cost", "fit-step", "data/h100/vllm_steps.csv", "--cost-model",
+                       "data/h100/kernel_cost_model.json", "--model", "Qwen3-30B-A3B", "--engine",
+                       "vLLM 0.25.1", "--out", costs});
+  ASSERT_EQ(fit.exit_code, 0) << fit.err;
+  EXPECT_THAT(fit.out, AllOf(HasSubstr("4.973 ms + 0.1442 ms x D"), HasSubstr("Written to ")));
+
+  const auto experts = price_json({logits, "--layers", "48"});
+  const auto whole = price_json({logits, "--layers", "48", "--cost-model", costs});
+  const double other_ms = whole["other"]["latency_ms"].get<double>();
+  EXPECT_NEAR(other_ms, 4.1, 0.05);
+  EXPECT_EQ(whole["other"]["of"], "Qwen3-30B-A3B on vLLM 0.25.1");
+  for (std::size_t i = 0; i < whole["pricing"].size(); ++i) {
+    EXPECT_NEAR(whole["pricing"][i]["step_ms"].get<double>(),
+                experts["pricing"][i]["step_ms"].get<double>() + other_ms, 1e-9);
+    EXPECT_GT(whole["pricing"][i]["power_w"], experts["pricing"][i]["power_w"]);
+  }
+  EXPECT_THAT(price({logits, "--layers", "48", "--cost-model", costs}).out,
+              HasSubstr("expert layers and 4.10 ms, 290 mJ beside them (Qwen3-30B-A3B on vLLM"));
+  EXPECT_THAT(price({logits, "--cost-model", costs}).out,
+              AllOf(HasSubstr("expert layers only.\n"),
+                    HasSubstr("the layers priced are 1, and Qwen3-30B-A3B has 48: --layers 48\n")));
+
+  ASSERT_EQ(thermoe_process({"cost", "fit-step", "data/h100/vllm_steps.csv", "--cost-model", costs,
+                             "--model", "Qwen3-30B-A3B", "--engine", "SGLang", "--out", costs})
+                .exit_code,
+            0);
+  EXPECT_THAT(price({logits, "--layers", "48", "--cost-model", costs}).out,
+              HasSubstr("choose with --engine: Qwen3-30B-A3B on vLLM 0.25.1; Qwen3-30B-A3B on "
+                        "SGLang\n"));
+  EXPECT_THAT(price({logits, "--layers", "48", "--cost-model", costs, "--engine", "SGLang"}).out,
+              HasSubstr("beside them (Qwen3-30B-A3B on SGLang"));
+}
+
 TEST_F(PriceCommand, AFileNameThatIsNoUtf8IsPriced) {
   const std::string path = write(8, {{"k", "8"}}, 0, "caf\xe9.safetensors");
   const ProcessResult json = thermoe_process({"price", path, "--levels", "1", "--json"});

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// `thermoe cost` as a user meets it: what it writes, and what it refuses and leaves alone.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "thermoe_process.h"
+
+namespace thermoe {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr const char* kModel = "data/h100/kernel_cost_model.json";
+constexpr const char* kRows = "data/h100/vllm_steps.csv";
+
+class CostCommand : public testing::Test {
+ protected:
+  CostCommand() {
+    std::filesystem::create_directories(folder_);
+    std::ofstream(costs_) << content(std::string(THERMOE_SOURCE_DIR) + "/" + kModel);
+  }
+  ~CostCommand() override { std::filesystem::remove_all(folder_); }
+
+  static std::string content(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ + "/" + name) << text;
+    return folder_ + "/" + name;
+  }
+  ProcessResult fit(const std::string& rows, const std::string& model,
+                    const std::string& out) const {
+    return thermoe_process({"cost", "fit-step", rows, "--cost-model", costs_, "--model", model,
+                            "--engine", "vLLM 0.25.1", "--out", out});
+  }
+
+  std::string folder_ = testing::TempDir() + "/cost_command_" + std::to_string(::getpid());
+  std::string costs_ = folder_ + "/costs.json";
+};
+
+TEST_F(CostCommand, FitStepMayWriteIntoTheSameFile) {
+  const ProcessResult result = fit(kRows, "Qwen3-30B-A3B", costs_);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("steps          4.973 ms + 0.1442 ms x D"));
+  EXPECT_THAT(thermoe_process({"cost", "show", costs_}).out,
+              AllOf(HasSubstr("Qwen3-30B-A3B on vLLM 0.25.1, a step beside its expert layers"),
+                    Not(HasSubstr("Expert layers only of Qwen3-30B-A3B"))));
+  EXPECT_THAT(thermoe_process({"cost", "show", kModel}).out, HasSubstr("Expert layers only"));
+}
+
+TEST_F(CostCommand, BadInputLeavesTheCostModelUntouched) {
+  const std::string before = content(costs_);
+  const auto refused = [&](const ProcessResult& result) {
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, StartsWith("thermoe: "));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(content(costs_), before);
+    return result.err;
+  };
+  EXPECT_THAT(refused(fit(kRows, "Qwen3", costs_)), HasSubstr("--model Qwen3: "));
+  EXPECT_THAT(refused(fit(folder_ + "/none.csv", "Qwen3-30B-A3B", costs_)), HasSubstr("none.csv"));
+  EXPECT_THAT(refused(fit(write("semi.csv", "batch;active_experts;step_ms\n16;40;10,5\n"),
+                          "Qwen3-30B-A3B", costs_)),
+              HasSubstr("semi.csv"));
+  EXPECT_THAT(refused(fit(write("nan.csv", "batch,active_experts,step_ms\n16,40,n/a\n"),
+                          "Qwen3-30B-A3B", costs_)),
+              AllOf(HasSubstr("nan.csv"), HasSubstr("line 2"), HasSubstr("step_ms")));
+  EXPECT_THAT(refused(fit(write("ragged.csv", "batch,active_experts,step_ms\n16,40\n"),
+                          "Qwen3-30B-A3B", costs_)),
+              HasSubstr("ragged.csv"));
+  EXPECT_THAT(
+      refused(fit(write("cut.json", R"({"rows": [{"batch": 16,)"), "Qwen3-30B-A3B", costs_)),
+      HasSubstr("cut.json"));
+  EXPECT_THAT(refused(thermoe_process({"cost", "plot", costs_, "--out", costs_})),
+              HasSubstr("is the cost model itself"));
+  EXPECT_THAT(refused(thermoe_process({"cost", "plot", kRows})), HasSubstr(kRows));
+}
+
+TEST_F(CostCommand, WhatCannotBeWrittenIsSaidAndLeavesNothing) {
+  for (const std::string& out : {folder_ + "/none/x", std::string("/dev/full")}) {
+    SCOPED_TRACE(out);
+    const ProcessResult plot = thermoe_process({"cost", "plot", costs_, "--out", out});
+    EXPECT_EQ(plot.exit_code, 1);
+    EXPECT_THAT(plot.err, HasSubstr(out));
+    EXPECT_EQ(fit(kRows, "Qwen3-30B-A3B", out).exit_code, 1);
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1) << "debris";
+}
+
+TEST_F(CostCommand, PlotWritesOnePageThatHoldsAllItShows) {
+  const std::string out = folder_ + "/costs.html";
+  EXPECT_EQ(thermoe_process({"cost", "plot", costs_, "--out", out}).exit_code, 0);
+  const std::string page = content(out);
+  const std::string head = page.substr(0, page.find("</style>"));
+  EXPECT_THAT(head,
+              AllOf(StartsWith("<!doctype html>"), HasSubstr("default-src 'none'"),
+                    HasSubstr("costs.json, NVIDIA H100 80GB HBM3 \u2013 thermoe cost model")));
+  EXPECT_NE(page.find("<p class=\"verdict\">Expert layers, which prices come from"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace thermoe
