@@ -24,7 +24,7 @@ def runs():
     """{name of the result: arguments of `thermoe run`}"""
     found = {f"demo_seed{seed}": ["experiments/demo.json", "--seed", str(seed)] for seed in DEMO_SEEDS}
     for path in sorted((ROOT / "experiments").glob("*.json")):
-        if path.stem != "demo":
+        if path.stem != "demo" and json.loads(path.read_text(encoding="utf-8")).get("machine") != "gpu":
             found[path.stem] = [f"experiments/{path.name}"]
     return found
 

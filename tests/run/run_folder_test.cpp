@@ -70,7 +70,7 @@ TEST_F(RunFolder, ConfigHoldsTheWholeExperimentAndSaysSimulated) {
   EXPECT_EQ(to_json(experiment_from(config["experiment"], "e.json")), to_json(inputs.experiment));
   EXPECT_EQ(config["costs"].get<std::string>(),
             "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert "
-            "MLPs only");
+            "layers only");
   EXPECT_EQ(config["machine"]["device"], inputs.machine.device);
   EXPECT_FALSE(config["machine"].contains("driver")) << "a simulated machine has none";
   inputs.machine = {.device = "Lent GPU", .driver = "580.1", .simulated = false};
