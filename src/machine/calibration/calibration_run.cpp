@@ -125,13 +125,15 @@ CalibrationRun::CalibrationRun(const CalibrationBench& bench, const CalibrationS
 CalibrationRun::~CalibrationRun() = default;
 
 std::optional<CalibrationStretch> CalibrationRun::run(const CalibrationWindow& window) {
+  CalibrationStretch stretch{.window = window};
   if (window.idle()) {
     parts_->steps.pause();
+    stretch.from = parts_->bench.clock.now();
   } else {
     parts_->steps.set_period(window.period);
+    stretch.from = parts_->bench.clock.now();  // before its first step may begin
     parts_->stage(window);
   }
-  CalibrationStretch stretch{.window = window, .from = parts_->bench.clock.now()};
   if (!parts_->wait(window, stretch.from + window.length)) return std::nullopt;
   stretch.to = parts_->bench.clock.now();
   return stretch;
