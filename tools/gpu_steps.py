@@ -47,7 +47,7 @@ def priced(name, seconds, experiment, duration_s):
     """STATIC_OPTIMAL at fixed prices, without target, tenant or calibration: a simulated twin has the same plans."""
     return Step(name, seconds, tuple(
         Run(f"{name}-{price}", experiment, f"--strategy STATIC_OPTIMAL --price {price}", name,
-            {**STILL, "gpu": {}, "duration_s": duration_s})
+            {**STILL, "gpu": {}, "rounds": 1, "duration_s": duration_s})
         for price in PRICES))
 
 

@@ -2,6 +2,7 @@
 #include "control/hardware_tracker.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/controlled_gpu.h"
 
@@ -11,6 +12,9 @@ namespace {
 /// Targets are aimed at from just below, so that sampling noise does not spend the tolerance above.
 constexpr double kPowerAim = 0.995;
 constexpr double kStepTimeAim = 0.995;
+constexpr double kQuantile95 = 1.645;  // of a normal distribution, in standard deviations
+constexpr double kLargestSpread =
+    0.1;  // what a tick is further off is no spread: a tenant came or went
 constexpr Celsius kTemperatureAim{-0.3};  // a sensor of 1 degree steps may read half a degree late
 constexpr double kTrimLimit = 0.1;        // of the power above idle, and of the step time
 constexpr Seconds kAverageWindow{1.0};
@@ -109,17 +113,29 @@ void HardwareTracker::observe(const Observation& o, const Cost& ran) {
 }
 
 void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted) {
+  learn_step_time(o, ran);
   learn_promise(o, ran);
   residual_.advance(o.now);
   if (trusted) learn_power(o);
-  if (ran.latency.value > 0.0 && o.metrics.step_time.value > 0.0) {
-    ratio_.update(o.metrics.step_time / ran.latency, o.metrics.tick);
-    last_step_time_residual_ = o.metrics.step_time - ran.latency;
-  }
   std::optional<Celsius> reading;
   const GpuReading* gpu = controlled_gpu(o.snapshot);
   if (trusted && gpu != nullptr) reading = gpu->temperature.value;
   observer_.update(past_.back().power + residual_.value(), reading, o.metrics.tick);
+}
+
+void HardwareTracker::learn_step_time(const Observation& o, const Cost& ran) {
+  if (ran.latency.value <= 0.0 || o.metrics.step_time.value <= 0.0) return;
+  if (promised_ && promised_->latency.value > 0.0) {
+    const double off = o.metrics.step_time / (step_time_ratio() * promised_->latency) - 1.0;
+    const double usual = std::clamp(off, -kLargestSpread, kLargestSpread);
+    step_time_variance_.update(usual * usual, o.metrics.tick);
+  }
+  ratio_.update(o.metrics.step_time / ran.latency, o.metrics.tick);
+  last_step_time_residual_ = o.metrics.step_time - ran.latency;
+}
+
+double HardwareTracker::step_time_margin() const {
+  return 1.0 + kQuantile95 * std::sqrt(step_time_variance_.value());
 }
 
 double HardwareTracker::trim_watts() const {
@@ -140,7 +156,8 @@ Forecast HardwareTracker::forecast(const Cost& cost) const {
 bool HardwareTracker::meets(const Targets& targets, const Cost& cost) const {
   const Forecast f = forecast(cost);
   if (targets.power && f.power > kPowerAim * *targets.power) return false;
-  if (targets.step_time && f.step_time > kStepTimeAim * *targets.step_time) return false;
+  if (targets.step_time && step_time_margin() * f.step_time > kStepTimeAim * *targets.step_time)
+    return false;
   return !(targets.temperature && f.temperature &&
            *f.temperature > *targets.temperature + kTemperatureAim);
 }

@@ -126,7 +126,8 @@ LossTerms loss_terms(const ControllerConfig& c, const AdapterTick& tick, const S
         w.weight_temperature * hinge_squared((temperature - c.targets.temperature->value) / span);
   }
   if (c.targets.step_time) {
-    terms.latency = w.weight_latency * hinge_squared(latency / c.targets.step_time->value - 1.0);
+    const auto longest = tracker.step_time_margin() * latency;
+    terms.latency = w.weight_latency * hinge_squared(longest / c.targets.step_time->value - 1.0);
   }
   const double reference = std::max(ratio * baseline.cost.latency.value, 1e-12);
   terms.throughput = (w.weight_throughput + tick.shadow_price) * latency / reference;

@@ -153,6 +153,15 @@ double mean_of(const std::vector<TruthTick>& log, Member member, double from, do
   return n > 0 ? sum / n : 0.0;
 }
 
+/// Which share of the ticks over (from, to] has steps longer than `cap`.
+inline double share_above(const std::vector<TruthTick>& log, double cap, double from, double to) {
+  int above = 0, n = 0;
+  for (const TruthTick& t : log) {
+    if (t.time > from + 1e-6 && t.time < to + 1e-6) above += t.step_time > cap, ++n;
+  }
+  return n > 0 ? static_cast<double>(above) / n : 0.0;
+}
+
 /// Seconds in which the mean of the last second of true power exceeds 1.05 x cap.
 inline double violation_seconds(const std::vector<TruthTick>& log, double cap) {
   double seconds = 0.0;

@@ -198,7 +198,8 @@ TEST(GuardRails, AStepTimeTargetNeedsNoSensor) {
   const auto log = run_with(guard_config({.step_time = Seconds(0.006)}), 4.0,
                             [](double, Snapshot& s, LogitSample&) { s.gpus.clear(); });
   EXPECT_TRUE(log.back().state.fallback.empty()) << log.back().state.fallback;
-  EXPECT_NEAR(testing::mean_of(log, &TruthTick::step_time, 1.0, 4.0), 0.006, 0.0003);
+  EXPECT_LE(testing::share_above(log, 1.02 * 0.006, 1.0, 4.0), 0.1);  // of 30 ticks
+  EXPECT_GE(testing::mean_of(log, &TruthTick::step_time, 1.0, 4.0), 0.85 * 0.006);
 }
 
 TEST(GuardRails, ABlownQualityBudgetFallsBackAndStaysWhileItWouldBlowAgain) {

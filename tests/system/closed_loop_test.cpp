@@ -3,6 +3,7 @@
 // s.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "control/controller_config.h"
@@ -103,7 +104,7 @@ TEST_F(ClosedLoop, ATemperatureCapIsHeldWithinADegree) {
   EXPECT_LE(strategy("KERNEL_AWARE_TTHA")["max_temperature_c"].get<double>(), cap + 1);
 }
 
-TEST_F(ClosedLoop, AStepTimeCapIsHeldWithinFivePercentThroughTheTenant) {
+TEST_F(ClosedLoop, AStepTimeCapIsHeldForNineteenTicksOfTwentyThroughTheTenant) {
   complete(shipped("hold_latency", R"({"strategies": ["BASELINE", "KERNEL_AWARE_TTHA"],
       "kl_every": 0, "duration_s": 40, "disturbances": [
       {"kind": "background", "from_s": 12, "to_s": 24, "power_w": 60, "bandwidth_share": 0.15}]})"));
@@ -112,8 +113,9 @@ TEST_F(ClosedLoop, AStepTimeCapIsHeldWithinFivePercentThroughTheTenant) {
   EXPECT_GT(strategy("BASELINE")["p50_step_ms"].get<double>(), cap);
   const std::vector<double> steps = column("KERNEL_AWARE_TTHA", "step_time_ms");
   for (const auto& [from, to] : {std::pair{50, 120}, {170, 240}, {290, 400}}) {
-    EXPECT_NEAR(mean(steps, static_cast<std::size_t>(from), static_cast<std::size_t>(to)), cap,
-                0.05 * cap);
+    std::vector<double> part(steps.begin() + from, steps.begin() + to);
+    std::ranges::sort(part);
+    EXPECT_NEAR(part[part.size() * 19 / 20], cap, 0.03 * cap) << "from tick " << from;
   }
   EXPECT_LE(target["violation_fraction"].get<double>(), 0.05);
 }
