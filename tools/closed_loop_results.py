@@ -6,8 +6,8 @@
 
 Runs of one name (and one fixed price) are rounds of one experiment; whatever else differs in them is refused, and so is
 a simulated run among real ones. Experiments that differ in expert type, workload or price alone share a table.
---twins are simulated runs of the same experiments, held against the real ones as predictions. Writes OUT.json, OUT.md and
-a plot an experiment; what stands in the page below the line `<!-- written by hand -->` is kept.
+--twins are simulated runs of the same experiments, held against the real ones as predictions; --refitted likewise, of a
+simulated GPU with measured costs. Writes OUT.json, OUT.md and a plot an experiment; what stands in the page below the line `<!-- written by hand -->` is kept.
 """
 import argparse
 import json
@@ -190,7 +190,7 @@ def utilisation(groups):
                                                               map(statistics.fmean, zip(*rows[b]))))} for b in sorted(rows)]}
 
 
-def result_of(groups, twins, command):
+def result_of(groups, twins, refitted, command):
     runs = [run for group in groups for run in group.runs]
     clocks = [v for group in groups for turns in group.turns for ticks in turns.values() for v in ticks["sm_clock_mhz"] if v is not None]
 
@@ -208,6 +208,7 @@ def result_of(groups, twins, command):
         "tables": shared,
         "utilisation": list(utilisation(groups)),
         "predictions": list(predictions(groups, twins)),
+        "refitted": list(predictions(groups, refitted)),
     }
 
 
@@ -248,15 +249,17 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="folder of a run; the first is the main experiment's")
     parser.add_argument("--twins", nargs="+", type=pathlib.Path, default=[], metavar="RUN", help="simulated runs of the same experiments")
+    parser.add_argument("--refitted", nargs="+", type=pathlib.Path, default=[], metavar="RUN", help="the same with a plant whose costs were measured")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="writes OUT.json, OUT.md and OUT-EXPERIMENT.svg")
     options = parser.parse_args(arguments)
     try:
-        runs, twins = read_all(options.runs), read_all(options.twins)
-        if twins and not twins[0].simulated:
-            raise BadInput(f"--twins: {twins[0].folder} was not simulated")
+        runs, twins, refitted = map(read_all, (options.runs, options.twins, options.refitted))
+        for flag, simulated in (("--twins", twins), ("--refitted", refitted)):
+            if simulated and not simulated[0].simulated:
+                raise BadInput(f"{flag}: {simulated[0].folder} was not simulated")
         groups = grouped(runs)
         command = "tools/closed_loop_results.py " + " ".join(path.name for path in options.runs)
-        result = result_of(groups, grouped(twins), command)
+        result = result_of(groups, grouped(twins), grouped(refitted), command)
     except BadInput as error:
         print(f"closed_loop_results: {error}", file=sys.stderr)
         return 2

@@ -230,6 +230,12 @@ class ClosedLoopResults(unittest.TestCase):
         self.assertTrue(rows[1]["figures"]["mean_power_w"]["met"])
         self.assertIn("(+6.0 %) **missed**", page)
 
+    def test_twins_of_a_refitted_plant_have_a_table_of_their_own(self):
+        result, page = self.joined(self.run_folder("a", simulated=False), "--refitted", self.run_folder("ta"))
+        self.assertEqual((len(result["predictions"]), {row["experiment"] for row in result["refitted"]}), (0, {"demo"}))
+        self.assertIn("## What it predicts with costs calibrated on the card", page)
+        self.assertNotIn("## What the simulation predicts", page)
+
     def test_a_twin_of_another_experiment_is_refused_and_so_is_a_real_one(self):
         real = self.run_folder("a", simulated=False)
         self.assertIn("/experiment/duration_s", self.refused(real, "--twins", self.run_folder("t", experiment={"duration_s": 1.0})))

@@ -207,6 +207,17 @@ class Running(Folder):
         self.assertTrue(self.step("cap-1", "simulated")["passed"])
         self.assertFalse((self.out / "runs").exists())
 
+    def test_refitted_twins_cost_what_a_real_run_calibrated(self):
+        self.assertEqual(self.run_tool("--only", "cap-1", "--simulated", "--refit", "cap-1").returncode, 2)
+        self.run_tool("--only", "cap-1")
+        model = self.out / "runs/cap-1/cost_model.json"
+        model.write_text("{}")
+        self.assertEqual(self.run_tool("--only", "cap-1", "--simulated", "--refit", "cap-1").returncode, 0)
+        experiment = json.loads((self.out / "refitted/experiments/cap-1.json").read_text())
+        self.assertEqual((experiment["name"], experiment["plant"]["cost_model"]), ("gpu_cap", str(model)))
+        self.assertTrue(self.step("cap-1", "refitted")["passed"])
+        self.assertEqual(self.run_tool("--only", "cap-1", "--refit", "cap-1").returncode, 2)
+
     def test_a_run_that_was_simulated_does_not_pass_for_a_real_one(self):
         self.assertEqual(self.run_tool("--only", "cap-1", MADE_UP="--machine gpu").returncode, 1)
         self.assertFalse(self.step("cap-1")["passed"])
