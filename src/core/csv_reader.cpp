@@ -11,11 +11,10 @@
 
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/read_block.h"
 
 namespace thermoe {
 namespace {
-
-constexpr std::size_t kBlock = std::size_t{1} << 20;
 
 /// Most cells are short counts, which need no general parser.
 std::optional<double> short_whole_number(std::string_view text) {
@@ -86,7 +85,7 @@ CsvReader::CsvReader(const std::string& path, LastLine last_line)
     : CsvReader(path, open_file(path), last_line) {}
 
 CsvReader::CsvReader(std::string path, std::unique_ptr<std::istream> in, LastLine last_line)
-    : path_(std::move(path)), in_(std::move(in)), last_line_(last_line), buffer_(kBlock) {
+    : path_(std::move(path)), in_(std::move(in)), last_line_(last_line), buffer_(kReadBlock) {
   read_header();
 }
 
