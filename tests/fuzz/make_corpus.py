@@ -49,7 +49,16 @@ def nsys_exports(folder):
       (800, 955, 59, 'fc1', {PROCESS + 1}, NULL, NULL, 1),
       (957, 2000, 60, NULL, {PROCESS + 1}, {PROCESS + 1}, 3, 1);
     """
-    for name, script in {"tables": tables, "rows": tables + rows, "one": "CREATE TABLE t (a)"}.items():
+    samples = """
+    CREATE TABLE GPU_METRICS (timestamp INTEGER, typeId INTEGER, metricId INTEGER, value INTEGER);
+    INSERT INTO GPU_METRICS VALUES (0, 256, 1, 300), (1400, 256, 1, 310), (9000, 256, 1, 330), (0, 256, 2, 60),
+      (9000, 256, 2, 61);
+    CREATE TABLE TARGET_INFO_GPU_METRICS (typeId INTEGER, metricId INTEGER, metricName TEXT);
+    INSERT INTO TARGET_INFO_GPU_METRICS VALUES (256, 1, 'GPU Power [W]'), (256, 2, 'GPU Temperature [C]');
+    CREATE TABLE TARGET_INFO_CUDA_DEVICE (gpuId INTEGER, cudaId INTEGER);
+    INSERT INTO TARGET_INFO_CUDA_DEVICE VALUES (0, 0);
+    """
+    for name, script in {"tables": tables, "rows": tables + rows, "samples": tables + rows + samples, "one": "CREATE TABLE t (a)"}.items():
         path = folder / f"seed_{name}"
         path.unlink(missing_ok=True)
         database = sqlite3.connect(path)
@@ -114,7 +123,8 @@ def recordings(folder):
 
 
 def recorded_samples(folder):
-    (folder / "seed_own").write_text(OWN_RECORDING)
+    zero = struct.pack("<q", 1763880141000000000)
+    (folder / "seed_own").write_bytes(zero + OWN_RECORDING.encode())
 
 
 def cost_models(folder):
