@@ -141,6 +141,14 @@ TEST_F(RunFolder, ASeedThatIsNoneIsNotTakenForOne) {
   }
 }
 
+TEST_F(RunFolder, ATickThatEndsBeforeItBeganIsRefused) {
+  for (const std::string time : {"0", "-1", "5e-324", "nan", ""}) {
+    write_sample_run(folder_, {.ticks = 20, .killed = true});
+    replace("metrics.csv", "BASELINE,0.1,", "BASELINE," + time + ",");
+    EXPECT_THAT(error<FormatError>(), HasSubstr("line 2, column time_s: is ")) << time;
+  }
+}
+
 TEST_F(RunFolder, EveryTurnOfEveryRoundIsPlanned) {
   write_sample_run(folder_, {.ticks = 20});
   EXPECT_THAT(read_run(folder_).planned,
