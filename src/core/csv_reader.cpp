@@ -78,7 +78,9 @@ bool is_near_miss(std::string_view name, std::string_view known) {
   const std::string b = letters_and_digits(known);
   if (a == b) return true;
   if (a.size() >= 5 && b.starts_with(a)) return true;
-  return a.size() >= 6 && edit_distance(a, b) <= 2;
+  constexpr std::size_t kSlips = 2;
+  return a.size() >= 6 && a.size() <= b.size() + kSlips && b.size() <= a.size() + kSlips &&
+         edit_distance(a, b) <= kSlips;
 }
 
 CsvReader::CsvReader(const std::string& path, LastLine last_line)
