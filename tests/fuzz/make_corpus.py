@@ -58,7 +58,8 @@ def nsys_exports(folder):
     CREATE TABLE TARGET_INFO_CUDA_DEVICE (gpuId INTEGER, cudaId INTEGER);
     INSERT INTO TARGET_INFO_CUDA_DEVICE VALUES (0, 0);
     """
-    for name, script in {"tables": tables, "rows": tables + rows, "samples": tables + rows + samples, "one": "CREATE TABLE t (a)"}.items():
+    for name, script in {"tables": tables, "rows": tables + rows, "samples": tables + rows + samples,
+                         "one": "CREATE TABLE t (a)"}.items():
         path = folder / f"seed_{name}"
         path.unlink(missing_ok=True)
         database = sqlite3.connect(path)
