@@ -11,11 +11,10 @@
 
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/read_block.h"
 
 namespace thermoe {
 namespace {
-
-constexpr std::size_t kBlock = std::size_t{1} << 20;
 
 /// Most cells are short counts, which need no general parser.
 std::optional<double> short_whole_number(std::string_view text) {
@@ -79,14 +78,16 @@ bool is_near_miss(std::string_view name, std::string_view known) {
   const std::string b = letters_and_digits(known);
   if (a == b) return true;
   if (a.size() >= 5 && b.starts_with(a)) return true;
-  return a.size() >= 6 && edit_distance(a, b) <= 2;
+  constexpr std::size_t kSlips = 2;
+  return a.size() >= 6 && a.size() <= b.size() + kSlips && b.size() <= a.size() + kSlips &&
+         edit_distance(a, b) <= kSlips;
 }
 
 CsvReader::CsvReader(const std::string& path, LastLine last_line)
     : CsvReader(path, open_file(path), last_line) {}
 
 CsvReader::CsvReader(std::string path, std::unique_ptr<std::istream> in, LastLine last_line)
-    : path_(std::move(path)), in_(std::move(in)), last_line_(last_line), buffer_(kBlock) {
+    : path_(std::move(path)), in_(std::move(in)), last_line_(last_line), buffer_(kReadBlock) {
   read_header();
 }
 

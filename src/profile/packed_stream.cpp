@@ -7,21 +7,21 @@
 #include <cstring>
 
 #include "core/errors.h"
+#include "core/read_block.h"
 
 namespace thermoe {
 namespace {
 
-constexpr std::size_t kBuffer = std::size_t{1} << 20;
 constexpr std::size_t kLongestValue = std::size_t{64} << 20;
 
 }  // namespace
 
 PackedStream::PackedStream(const std::string& path)
-    : path_(path), file_(::gzopen(path.c_str(), "rb")), buffer_(kBuffer) {
+    : path_(path), file_(::gzopen(path.c_str(), "rb")), buffer_(kReadBlock) {
   if (file_ == nullptr) {
     throw FormatError(path, "", fmt::format("cannot be read: {}", std::strerror(errno)));
   }
-  ::gzbuffer(file_, kBuffer);
+  ::gzbuffer(file_, kReadBlock);
 }
 
 PackedStream::~PackedStream() { ::gzclose(file_); }

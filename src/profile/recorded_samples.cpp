@@ -14,6 +14,9 @@ namespace thermoe {
 namespace {
 
 constexpr double kSecond = 1e9;
+constexpr int kLastYear = 2200;
+constexpr std::int64_t kLatestUtcNs = 7'300'000'000'000'000'000;  // in 2201: sums of two times fit
+constexpr double kMostGpus = 65536;
 
 /// A row's readings, its time still that of the recording.
 struct Row {
@@ -38,6 +41,13 @@ class Recording {
       : path_(path), csv_(path, CsvReader::LastLine::kMayBeWhole) {}
 
   std::map<std::int64_t, RecordedGpu> read(std::int64_t zero_utc_ns) {
+    if (zero_utc_ns < 0 || zero_utc_ns > kLatestUtcNs) {
+      throw FormatError(
+          path_, "utc",
+          fmt::format("cannot be compared: the profile says that its time 0 is {} ns after 1970, "
+                      "must be in the years 1970 to {}",
+                      zero_utc_ns, kLastYear));
+    }
     while (csv_.next()) add_row();
     if (offsets_.empty()) {
       throw FormatError(path_, "utc", "has no time of day: when its samples were taken is unknown");
@@ -69,6 +79,11 @@ class Recording {
     }
     const std::optional<double> gpu = gpu_ ? csv_.number(*gpu_) : 0.0;
     if (!gpu) return;  // a sensor of the host
+    if (!(*gpu >= 0.0 && *gpu < kMostGpus && *gpu == std::trunc(*gpu))) {
+      throw FormatError(
+          path_, fmt::format("line {}, gpu", csv_.line()),
+          fmt::format("is {}, must be a GPU's index, 0 to {}", csv_.cell(*gpu_), kMostGpus - 1));
+    }
     const double seconds = csv_.number(time_).value_or(-1.0);
     if (!(seconds >= 0.0 && seconds < kSecond)) {
       throw FormatError(
@@ -121,7 +136,8 @@ std::optional<std::int64_t> utc_ns(std::string_view text) {
   if (!y || !mo || !d || !h || !mi || !s) return std::nullopt;
   const year_month_day date{year(*y), month(static_cast<unsigned>(*mo)),
                             day(static_cast<unsigned>(*d))};
-  if (!date.ok() || *y < 1970 || *y > 2200 || *h > 23 || *mi > 59 || *s > 60) return std::nullopt;
+  if (!date.ok() || *y < 1970 || *y > kLastYear || *h > 23 || *mi > 59 || *s > 60)
+    return std::nullopt;
   std::int64_t ns = 0;
   std::string_view fraction = text.substr(kForm.size(), text.size() - kForm.size() - 1);
   if (!fraction.empty()) {

@@ -171,8 +171,8 @@ void summarise_interrupted(RunData& run) {
   run.summary.simulated = ticks.simulated;
   run.summary.device = text(member(run.config, "machine"), "device");
   if (run.summary.device.empty() && ticks.simulated) run.summary.device = "simulated GPU";
-  run.summary.seed =
-      static_cast<std::uint64_t>(std::max(0.0, number(member(run.config, "experiment"), "seed")));
+  const json seed = member(member(run.config, "experiment"), "seed");
+  run.summary.seed = seed.is_number_unsigned() ? seed.get<std::uint64_t>() : 0;
   run.summary.costs = text(run.config, "costs");
   for (const StrategyTicks& strategy : ticks.strategies) {
     const Seconds tick(strategy[Metric::kTime].back() / static_cast<double>(strategy.count()));

@@ -32,6 +32,16 @@ Targets read_targets(const CsvReader& csv) {
   return targets;
 }
 
+void check_time(const CsvReader& csv, std::size_t place) {
+  constexpr double kEarliest = 0.001;
+  if (csv.number(place).value_or(0.0) >= kEarliest) return;
+  const std::string_view cell = csv.cell(place);
+  throw FormatError(csv.path(), fmt::format("line {}, column time_s", csv.line()),
+                    fmt::format("is {}; every row has the time at which its tick ended, {} s or "
+                                "later",
+                                cell.empty() ? "empty" : cell, kEarliest));
+}
+
 /// Finds the strategy of a row, which nearly always is that of the row before.
 StrategyTicks& ticks_of(std::vector<StrategyTicks>& all, std::string_view name) {
   if (!all.empty() && all.back().name == name) return all.back();
@@ -53,6 +63,7 @@ double newest_energy(const StrategyTicks& ticks) {
 RunTicks read_run_ticks(const std::string& path) {
   CsvReader csv(path);
   const std::size_t strategy = place_of(csv, Metric::kStrategy);
+  const std::size_t time = place_of(csv, Metric::kTime);
   const std::size_t simulated = place_of(csv, Metric::kSimulated);
   const std::size_t fallback = place_of(csv, Metric::kFallback);
   std::vector<std::size_t> places;
@@ -64,14 +75,11 @@ RunTicks read_run_ticks(const std::string& path) {
       run.targets = read_targets(csv);
       run.simulated = csv.number(simulated).value_or(1.0) != 0.0;
     }
+    check_time(csv, time);
     StrategyTicks& ticks = ticks_of(run.strategies, csv.cell(strategy));
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Metric metric = StrategyTicks::kept()[i];
       ticks.column(metric).push_back(value(csv, places[i], metric).value_or(kAbsent));
-    }
-    if (std::isnan(ticks[Metric::kTime].back())) {
-      throw FormatError(path, fmt::format("line {}, column time_s", csv.line()),
-                        "is empty; every row has its time");
     }
     ticks.energy.push_back(newest_energy(ticks));
     ticks.fallbacks.add(csv.cell(fallback));

@@ -51,6 +51,31 @@ class RecordedSamples : public ::testing::Test {
   std::string export_ = folder_ / "export.sqlite";
 };
 
+TEST_F(RecordedSamples, AGpuThatIsNoIndexIsRefused) {
+  for (const std::string gpu : {"1e300", "-1", "0.5", "65536"}) {
+    const std::string path = folder_.write(
+        "samples.csv", "t_s,utc,gpu,power_w\n0,2025-11-27T02:59:05Z," + gpu + ",250\n");
+    try {
+      read_recorded_samples(path, kStart);
+      ADD_FAILURE() << gpu << " was taken";
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("line 2, gpu: is " + gpu + ", must be")) << gpu;
+    }
+  }
+}
+
+TEST_F(RecordedSamples, AProfileOfNoTimeOfDayIsRefused) {
+  const std::string path = folder_.write("samples.csv", recording());
+  for (const std::int64_t zero : {INT64_MIN, std::int64_t{-1}, INT64_MAX}) {
+    try {
+      read_recorded_samples(path, zero);
+      ADD_FAILURE() << zero << " was taken";
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("its time 0 is")) << zero;
+    }
+  }
+}
+
 TEST_F(RecordedSamples, AreMergedByTheTimeOfDay) {
   {
     ExportBuilder builder(export_);

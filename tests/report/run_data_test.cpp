@@ -130,6 +130,25 @@ TEST_F(RunFolder, AKilledRunIsReadUpToItsTornLineAndSummedUp) {
   EXPECT_EQ(run.summary.device, "simulated test GPU");
 }
 
+TEST_F(RunFolder, ASeedThatIsNoneIsNotTakenForOne) {
+  write_sample_run(folder_, {.ticks = 20, .killed = true});
+  std::ofstream(folder_ + "/config.json") << R"({"experiment": {"seed": 9007199254740993}})";
+  EXPECT_EQ(read_run(folder_).summary.seed, 9007199254740993U);
+  for (const char* seed : {"1e300", "-1", "1.5"}) {
+    std::ofstream(folder_ + "/config.json")
+        << fmt::format(R"({{"experiment": {{"seed": {}}}}})", seed);
+    EXPECT_EQ(read_run(folder_).summary.seed, 0U) << seed;
+  }
+}
+
+TEST_F(RunFolder, ATickThatEndsBeforeItBeganIsRefused) {
+  for (const std::string time : {"0", "-1", "5e-324", "nan", ""}) {
+    write_sample_run(folder_, {.ticks = 20, .killed = true});
+    replace("metrics.csv", "BASELINE,0.1,", "BASELINE," + time + ",");
+    EXPECT_THAT(error<FormatError>(), HasSubstr("line 2, column time_s: is ")) << time;
+  }
+}
+
 TEST_F(RunFolder, EveryTurnOfEveryRoundIsPlanned) {
   write_sample_run(folder_, {.ticks = 20});
   EXPECT_THAT(read_run(folder_).planned,
