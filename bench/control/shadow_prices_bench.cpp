@@ -54,9 +54,10 @@ class Scores {
 /// Half of the experts of a precision that costs half. 0: affine; 1: steeper beyond the mean load.
 CappedResource energy(int kind) {
   constexpr double kMean = double{kTokens} * kK / kExperts;
-  std::vector<CurvePoint> full = {{kMean, kMean}, {kTokens, kTokens}};
+  std::vector<CurvePoint> full = {{0.0, 0.0}, {kMean, kMean}, {kTokens, kTokens}};
   if (kind == 1)
-    full = {{0.8 * kMean, 0.8 * kMean}, {1.2 * kMean, 1.4 * kMean}, {2 * kMean, 4 * kMean}};
+    full = {
+        {0.0, 0.0}, {0.8 * kMean, 0.8 * kMean}, {1.2 * kMean, 1.4 * kMean}, {2 * kMean, 4 * kMean}};
   std::vector<CurvePoint> half = full;
   for (CurvePoint& p : half) p.y *= 0.5;
   CappedResource r{.price_ceiling = 1e4, .curves = {convex_curve(full), convex_curve(half)}};

@@ -17,15 +17,13 @@ double ConvexCurve::at(double load) const {
 ConvexCurve linear_curve(double slope) { return {{0.0}, {0.0}, {slope}}; }
 
 ConvexCurve convex_curve(std::span<const CurvePoint> points) {
-  std::vector<CurvePoint> all = {{0.0, 0.0}};
+  THERMOE_EXPECT(!points.empty(), "a convex curve needs at least one point");
   for (const CurvePoint& p : points) {
-    THERMOE_EXPECT(std::isfinite(p.x) && std::isfinite(p.y) && p.x > 0.0 && p.y >= 0.0,
-                   "convex curve: load={} cost={}: loads must be > 0, costs finite and >= 0", p.x,
-                   p.y);
-    all.push_back(p);
+    THERMOE_EXPECT(std::isfinite(p.x) && std::isfinite(p.y) && p.x >= 0.0 && p.y >= 0.0,
+                   "convex curve: load={} cost={}: must be finite and >= 0", p.x, p.y);
   }
-  if (all.size() == 1) return linear_curve(0.0);
-  const std::vector<CurvePoint> hull = lower_convex_envelope(all);
+  const std::vector<CurvePoint> hull = lower_convex_envelope(points);
+  if (hull.size() == 1) return {{hull[0].x}, {hull[0].y}, {0.0}};
   ConvexCurve curve;
   for (std::size_t i = 0; i + 1 < hull.size(); ++i) {
     curve.corner.push_back(hull[i].x);

@@ -11,7 +11,7 @@ namespace thermoe {
 
 /// A convex piecewise linear cost of one expert's load, continued with its first and last slope.
 struct ConvexCurve {
-  std::vector<double> corner{};  ///< ascending loads at which a segment begins; the first is 0
+  std::vector<double> corner{};  ///< ascending loads at which a segment begins
   std::vector<double> value{};   ///< at the corners
   std::vector<double> slope{};   ///< to the right of each, nondecreasing
 
@@ -21,8 +21,8 @@ struct ConvexCurve {
 
 /// cost = slope * load.
 ConvexCurve linear_curve(double slope);
-/// The lower convex envelope of the points and of (0, 0). Requires loads > 0, ascending, and finite
-/// costs >= 0.
+/// The lower convex envelope of the points; constant if there is one only. Requires ascending loads
+/// and costs, all finite and >= 0.
 ConvexCurve convex_curve(std::span<const CurvePoint> points);
 /// The same curve of a load that is counted `factor` times as high.
 ConvexCurve stretched(ConvexCurve curve, double factor);

@@ -33,7 +33,7 @@ struct Shape {
 /// Convex, with up to four segments, of costs near `level` a token.
 ConvexCurve random_curve(std::mt19937& random, double level, int tokens) {
   std::uniform_real_distribution<double> part(0.2, 1.0);
-  std::vector<CurvePoint> points;
+  std::vector<CurvePoint> points = {{0.0, 0.0}};
   double x = 0.0, y = 0.0, slope = level * part(random);
   const int segments = 1 + static_cast<int>(random() % 4);
   for (int i = 0; i < segments; ++i) {
@@ -344,8 +344,8 @@ TEST(ShadowPrices, ExpertsOutOfReachGetNothing) {
   for (int e = 0; e < 4; ++e) EXPECT_LT(s.load[static_cast<std::size_t>(e)], 1e-6);
 }
 
-TEST(ConvexCurve, IsTheEnvelopeThroughTheOrigin) {
-  const std::vector<CurvePoint> points = {{1.0, 5.0}, {10.0, 20.0}, {20.0, 60.0}};
+TEST(ConvexCurve, IsTheEnvelopeOfItsPoints) {
+  const std::vector<CurvePoint> points = {{0.0, 0.0}, {1.0, 5.0}, {10.0, 20.0}, {20.0, 60.0}};
   const ConvexCurve c = convex_curve(points);
   EXPECT_EQ(c.corner, (std::vector<double>{0.0, 10.0}));
   EXPECT_DOUBLE_EQ(c.at(5.0), 10.0);
