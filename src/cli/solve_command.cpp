@@ -123,6 +123,12 @@ double sum_of(const PredictedStep& step) {
   return sum;
 }
 
+double residual_joules(const HardwareSetting& s) {
+  double sum = 0.0;
+  for (const Joules& e : s.energy_residual) sum += e.value;
+  return sum;
+}
+
 nlohmann::json caps_json(const HardwareCaps& caps, const ShadowPrices& s) {
   nlohmann::json json = nlohmann::json::array();
   for (std::size_t r = 0; r < caps.names.size(); ++r) {
@@ -150,6 +156,7 @@ void run(const SolveOptions& o) {
   const std::vector<double> none(static_cast<std::size_t>(setting.layers) * setting.experts, 0.0);
   const RoutingProblem::Hard plain = routing.hard(none);
   setting.range = all_active(plain.load) ? CurveRange::kProfiled : CurveRange::kFromOrigin;
+  set_residuals(setting, plain.load);
   const HardwareCaps caps = hardware_caps(setting);
   PriceProblem problem = routing.problem(tau);
   problem.resources = caps.resources;
@@ -185,6 +192,8 @@ void run(const SolveOptions& o) {
       {"predicted", to_json(soft, setting)},
       {"envelope",
        {{"range", setting.range == CurveRange::kProfiled ? "profiled" : "from_origin"},
+        {"residual_j", residual_joules(setting)},
+        {"residual_ms", 1e3 * setting.latency_residual.value},
         {"step_j_of_curves_minus_envelope", sum_of(curves) - sum_of(soft)},
         {"step_ms_of_curves_minus_envelope", 1e3 * (curves.latency - soft.latency).value}}},
       {"rounded", rounded},

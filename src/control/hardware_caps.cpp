@@ -120,11 +120,15 @@ HardwareCaps hardware_caps(const HardwareSetting& s) {
     for (int d = 0; d < s.devices; ++d) {
       caps.names.push_back({.name = "energy", .device = d});
       caps.resources.push_back(resource_of(s, energy_of, static_cast<std::size_t>(d), joules));
+      if (!s.energy_residual.empty()) {
+        caps.resources.back().constant += s.energy_residual[static_cast<std::size_t>(d)].value;
+      }
     }
   }
   if (s.targets.step_time) {
     caps.names.push_back({.name = "step_time"});
     caps.resources.push_back(resource_of(s, latency_of, std::nullopt, s.targets.step_time->value));
+    caps.resources.back().constant += s.latency_residual.value;
   }
   return caps;
 }
@@ -154,12 +158,28 @@ PredictedStep predict(const HardwareSetting& s, std::span<const double> loads, C
       step.energy[d] += Joules(s.costs.layer_repeat * energy[d]);
     }
   }
+  if (shape == CostShape::kEnvelope) {
+    step.latency += s.latency_residual;
+    for (std::size_t d = 0; d < s.energy_residual.size(); ++d)
+      step.energy[d] += s.energy_residual[d];
+  }
   for (const Joules& energy : step.energy) {
     const Cost whole{.latency = step.latency, .energy = energy};
     step.power.push_back(mean_power(whole, s.period, s.costs.active_idle));
     if (s.thermal) step.temperature.push_back(s.thermal->steady(step.power.back()));
   }
   return step;
+}
+
+void set_residuals(HardwareSetting& s, std::span<const double> loads) {
+  s.energy_residual.clear();
+  s.latency_residual = Seconds(0.0);
+  const PredictedStep curves = predict(s, loads, CostShape::kAsProfiled);
+  const PredictedStep envelopes = predict(s, loads, CostShape::kEnvelope);
+  s.latency_residual = curves.latency - envelopes.latency;
+  for (std::size_t d = 0; d < curves.energy.size(); ++d) {
+    s.energy_residual.push_back(curves.energy[d] - envelopes.energy[d]);
+  }
 }
 
 }  // namespace thermoe

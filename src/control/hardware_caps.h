@@ -32,6 +32,10 @@ struct HardwareSetting {
   int steps = 1;     ///< that the batch of the problem holds: loads are theirs together
   Seconds period{};  ///< of a step; a power or temperature target needs one
   std::optional<FirstOrderThermal> thermal{};
+  /// What a step costs beyond the envelopes of its loads, as far as it is known: residual_r of eq.
+  /// (2), of each device (or none) and of the step.
+  std::vector<Joules> energy_residual{};
+  Seconds latency_residual{};
   Targets targets{};  ///< power and temperature of each device
 };
 
@@ -68,5 +72,7 @@ struct PredictedStep {
 enum class CostShape { kAsProfiled, kEnvelope };
 PredictedStep predict(const HardwareSetting& setting, std::span<const double> loads,
                       CostShape shape);
+/// Sets the residuals so that these loads cost by their envelopes what they do by their curves.
+void set_residuals(HardwareSetting& setting, std::span<const double> loads);
 
 }  // namespace thermoe

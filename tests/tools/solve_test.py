@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""thermoe solve: what it prints is the optimum that Clarabel finds, and what it refuses.
+
+THERMOE names the program (default: build/cpu-release/src/cli/thermoe). Clarabel is `pip install clarabel scipy`; without
+it that one test skips.
+"""
+
+import json
+import math
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import tempfile
+import unittest
+
+try:
+    import clarabel
+    import numpy as np
+    from scipy import sparse
+
+    MISSING = ""
+except ImportError as error:
+    MISSING = f"{error.name} is not installed: pip install clarabel scipy"
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+THERMOE = pathlib.Path(os.environ.get("THERMOE", ROOT / "build/cpu-release/src/cli/thermoe"))
+COSTS = ROOT / "data/h100/kernel_cost_model.json"
+EXPERTS, K, TOKENS, TAU = 128, 8, 6, 0.02
+MIXED = ["--dtype", "bf16", "--other-dtype", "int4", "--other-from", "64", "--tau", str(TAU)]
+
+
+def write_logits(path, values):
+    header = {
+        "__metadata__": {"k": str(K), "score_function": "softmax"},
+        "router_logits": {"dtype": "F32", "shape": [1, 1, TOKENS, EXPERTS], "data_offsets": [0, 4 * len(values)]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + struct.pack(f"<{len(values)}f", *values))
+
+
+def shares(row):
+    p = [math.exp(x) for x in row]
+    return [x / sum(sorted(p)[-K:]) for x in p]
+
+
+@unittest.skipIf(not THERMOE.exists(), f"{THERMOE} is not built")
+class Solve(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.logits = pathlib.Path(folder.name) / "logits.safetensors"
+
+    def run_solve(self, *arguments):
+        return subprocess.run(
+            [THERMOE, "solve", "--logits", self.logits, "--costs", COSTS, *arguments], capture_output=True, text=True
+        )
+
+    def solved(self, *arguments):
+        result = self.run_solve(*arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def random_logits(self, seed):
+        source = random.Random(seed)
+        values = [struct.unpack("f", struct.pack("f", source.gauss(0, 1.5)))[0] for _ in range(TOKENS * EXPERTS)]
+        write_logits(self.logits, values)
+        return [shares(values[t * EXPERTS : (t + 1) * EXPERTS]) for t in range(TOKENS)]
+
+    @unittest.skipIf(MISSING, MISSING)
+    def test_agrees_with_clarabel(self):
+        for seed in range(3):
+            u = np.array(self.random_logits(seed)).ravel()
+            rate = ["--tokens-per-second", "20000"]
+            plain = self.solved(*MIXED, *rate, "--power-cap", "5000")
+            # Halfway between plain routing and the least joules that it could take.
+            least = self.solved(*MIXED, *rate, "--power-cap", "131")["caps"][0]["nearest"]
+            joules = (plain["caps"][0]["nearest"] + least) / 2
+            cap = 130 + joules / (TOKENS / 20000)
+            ours = self.solved(*MIXED, *rate, "--power-cap", f"{cap:.9f}", "--gap", "2e-7")
+            self.assertTrue(ours["feasible"] and ours["converged"])
+            # Affine costs: a price is lambda times a slope; the constant is what the loads leave.
+            energy = ours["caps"][0]
+            slope = np.array(ours["prices"][0]) / energy["price"]
+            constant = energy["nearest"] - slope @ np.array(ours["loads"][0])
+            value, x = self.clarabel(u, slope, energy["cap"] - constant)
+            self.assertAlmostEqual(ours["primal"], value / TOKENS, delta=1e-6)
+            self.assertAlmostEqual(ours["dual"], value / TOKENS, delta=1e-6)
+            self.assertLess(np.abs(x.reshape(TOKENS, EXPERTS).sum(0) - ours["loads"][0]).max(), 1e-2)
+
+    def clarabel(self, u, slope, budget):
+        """min -u x + tau (p + q), p >= x log x, q >= (1 - x) log(1 - x); x sums to K a token; slope n <= budget."""
+        n = u.size
+        eye, zero = sparse.identity(n, format="csc"), sparse.csc_matrix((n, n))
+        ones = sparse.kron(sparse.identity(TOKENS), np.ones((1, EXPERTS)), format="csc")
+        cost = sparse.csc_matrix(np.tile(slope / slope.max(), TOKENS))
+        rows, right = [sparse.hstack([ones, sparse.csc_matrix((TOKENS, 2 * n))])], [np.full(TOKENS, float(K))]
+        rows.append(sparse.hstack([cost, sparse.csc_matrix((1, 2 * n))]))
+        right.append(np.array([budget / slope.max()]))
+        # (-p, x, 1) and (-q, 1 - x, 1) in the exponential cone, y exp(a / y) <= z; s = right - rows x.
+        order = np.arange(3 * n).reshape(3, n).T.ravel()
+        first = sparse.vstack(
+            [sparse.hstack([zero, eye, zero]), sparse.hstack([-eye, zero, zero]), sparse.csc_matrix((n, 3 * n))], format="csr"
+        )
+        second = sparse.vstack(
+            [sparse.hstack([zero, zero, eye]), sparse.hstack([eye, zero, zero]), sparse.csc_matrix((n, 3 * n))], format="csr"
+        )
+        rows += [first[order], second[order]]
+        right += [np.concatenate([np.zeros(2 * n), np.ones(n)])[order], np.concatenate([np.zeros(n), np.ones(2 * n)])[order]]
+        cones = [clarabel.ZeroConeT(TOKENS), clarabel.NonnegativeConeT(1)] + [clarabel.ExponentialConeT()] * (2 * n)
+        settings = clarabel.DefaultSettings()
+        settings.verbose = False
+        solution = clarabel.DefaultSolver(
+            sparse.csc_matrix((3 * n, 3 * n)),
+            np.concatenate([-u, np.full(2 * n, TAU)]),
+            sparse.vstack(rows, format="csc"),
+            np.concatenate(right),
+            cones,
+            settings,
+        ).solve()
+        self.assertEqual(str(solution.status), "Solved")
+        return solution.obj_val, np.array(solution.x[:n])
+
+    def test_a_cap_that_holds_anyway_prices_nothing(self):
+        self.random_logits(1)
+        ours = self.solved(*MIXED, "--power-cap", "5000")
+        self.assertEqual(set(ours["prices"][0]), {0.0})
+        self.assertEqual((ours["gap"], ours["rounded"]["step_ms"]), (0.0, ours["baseline"]["step_ms"]))
+
+    def test_a_cap_out_of_reach_is_said_with_the_nearest(self):
+        self.random_logits(1)
+        ours = self.solved(*MIXED, "--tokens-per-second", "20000", "--power-cap", "131")
+        self.assertFalse(ours["feasible"])
+        self.assertGreater(ours["caps"][0]["nearest"], ours["caps"][0]["cap"])
+
+    def test_refuses_with_the_reason(self):
+        self.random_logits(1)
+        for arguments, word in (
+            (["--power-cap", "100"], "without any work"),
+            (["--temperature-cap", "20"], "without any work"),
+            (["--k", "129"], "128"),
+            (["--power-cap", "300", "--tokens-per-second", "0"], "token rate"),
+            (["--devices", "3"], "--devices 3"),
+        ):
+            result = self.run_solve(*arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertIn(word, result.stderr)
+        write_logits(self.logits, [math.nan] * (TOKENS * EXPERTS))
+        result = self.run_solve("--power-cap", "300")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("nan", result.stderr.lower())
+
+
+if __name__ == "__main__":
+    unittest.main()
