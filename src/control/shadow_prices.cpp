@@ -185,7 +185,7 @@ Iterate Search::run(WarmStart& warm) {
       continue;
     }
     const Curvature curvature = this->curvature(now, next, metric);
-    // Half of what was expected is proof that the dual rose (docs/theory.md, after eq. (23)); else
+    // Half of what was expected is proof that the dual rose (docs/theory.md, after eq. (27)); else
     // it must be seen, as far as sums of f32 tell.
     const bool rose = curvature.of_expected <= 0.5 || merit(next) >= merit(now) - noise_;
     if (rose) {

@@ -74,7 +74,7 @@ struct WarmStart {
 };
 
 /// Proximal gradient on the dual of (P), in the metric of the curvature's diagonal (docs/theory.md
-/// eq. (22)-(24)). `warm` is read and left for the next call. Requires a problem that
+/// eq. (26) and (27)). `warm` is read and left for the next call. Requires a problem that
 /// is one.
 ShadowPrices solve_prices(const PriceProblem& problem, const PriceSolverOptions& options,
                           WarmStart& warm);
