@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "control/fermi_sweep.h"
+
 namespace thermoe {
 
 /// What all tokens of a batch pick under prices, by docs/theory.md eq. (4).
@@ -36,12 +38,6 @@ class FermiRows {
   /// x of one row at the thresholds of the last sweep, [experts].
   std::vector<double> picks(std::size_t row, std::span<const double> price) const;
 
-  /// What one block of rows adds.
-  struct Block {
-    double value = 0.0;
-    std::vector<float> load{}, curvature{};  ///< [padded experts]
-  };
-
  private:
   int layers_, tokens_, experts_, k_;
   double tau_;
@@ -50,7 +46,7 @@ class FermiRows {
   std::vector<double> middle_{};    ///< [rows]
   std::vector<float> threshold_{};  ///< [rows] (mu - middle) / tau
   std::vector<float> price_{};      ///< [layers, padded] b / tau
-  std::vector<Block> blocks_{};
+  std::vector<FermiBlock> blocks_{};
 };
 
 }  // namespace thermoe
