@@ -15,15 +15,6 @@ import subprocess
 import tempfile
 import unittest
 
-try:
-    import clarabel
-    import numpy as np
-    from scipy import sparse
-
-    MISSING = ""
-except ImportError as error:
-    MISSING = f"{error.name} is not installed: pip install clarabel scipy"
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 THERMOE = pathlib.Path(os.environ.get("THERMOE", ROOT / "build/cpu-release/src/cli/thermoe"))
 COSTS = ROOT / "data/h100/kernel_cost_model.json"
@@ -88,39 +79,6 @@ class Solve(unittest.TestCase):
             self.assertAlmostEqual(ours["primal"], value / TOKENS, delta=1e-6)
             self.assertAlmostEqual(ours["dual"], value / TOKENS, delta=1e-6)
             self.assertLess(np.abs(x.reshape(TOKENS, EXPERTS).sum(0) - ours["loads"][0]).max(), 1e-2)
-
-    def clarabel(self, u, slope, budget):
-        """min -u x + tau (p + q), p >= x log x, q >= (1 - x) log(1 - x); x sums to K a token; slope n <= budget."""
-        n = u.size
-        eye, zero = sparse.identity(n, format="csc"), sparse.csc_matrix((n, n))
-        ones = sparse.kron(sparse.identity(TOKENS), np.ones((1, EXPERTS)), format="csc")
-        cost = sparse.csc_matrix(np.tile(slope / slope.max(), TOKENS))
-        rows, right = [sparse.hstack([ones, sparse.csc_matrix((TOKENS, 2 * n))])], [np.full(TOKENS, float(K))]
-        rows.append(sparse.hstack([cost, sparse.csc_matrix((1, 2 * n))]))
-        right.append(np.array([budget / slope.max()]))
-        # (-p, x, 1) and (-q, 1 - x, 1) in the exponential cone, y exp(a / y) <= z; s = right - rows x.
-        order = np.arange(3 * n).reshape(3, n).T.ravel()
-        first = sparse.vstack(
-            [sparse.hstack([zero, eye, zero]), sparse.hstack([-eye, zero, zero]), sparse.csc_matrix((n, 3 * n))], format="csr"
-        )
-        second = sparse.vstack(
-            [sparse.hstack([zero, zero, eye]), sparse.hstack([eye, zero, zero]), sparse.csc_matrix((n, 3 * n))], format="csr"
-        )
-        rows += [first[order], second[order]]
-        right += [np.concatenate([np.zeros(2 * n), np.ones(n)])[order], np.concatenate([np.zeros(n), np.ones(2 * n)])[order]]
-        cones = [clarabel.ZeroConeT(TOKENS), clarabel.NonnegativeConeT(1)] + [clarabel.ExponentialConeT()] * (2 * n)
-        settings = clarabel.DefaultSettings()
-        settings.verbose = False
-        solution = clarabel.DefaultSolver(
-            sparse.csc_matrix((3 * n, 3 * n)),
-            np.concatenate([-u, np.full(2 * n, TAU)]),
-            sparse.vstack(rows, format="csc"),
-            np.concatenate(right),
-            cones,
-            settings,
-        ).solve()
-        self.assertEqual(str(solution.status), "Solved")
-        return solution.obj_val, np.array(solution.x[:n])
 
     def test_a_cap_that_holds_anyway_prices_nothing(self):
         self.random_logits(1)
