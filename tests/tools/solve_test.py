@@ -5,6 +5,7 @@ THERMOE names the program (default: build/cpu-release/src/cli/thermoe). Clarabel
 it that one test skips.
 """
 
+import importlib.util
 import json
 import math
 import os
@@ -18,6 +19,10 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 THERMOE = pathlib.Path(os.environ.get("THERMOE", ROOT / "build/cpu-release/src/cli/thermoe"))
 COSTS = ROOT / "data/h100/kernel_cost_model.json"
+spec = importlib.util.spec_from_file_location("clarabel_instances", ROOT / "tools" / "clarabel_instances.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
 EXPERTS, K, TOKENS, TAU = 128, 8, 6, 0.02
 MIXED = ["--dtype", "bf16", "--other-dtype", "int4", "--other-from", "64", "--tau", str(TAU)]
 
@@ -59,10 +64,10 @@ class Solve(unittest.TestCase):
         write_logits(self.logits, values)
         return [shares(values[t * EXPERTS : (t + 1) * EXPERTS]) for t in range(TOKENS)]
 
-    @unittest.skipIf(MISSING, MISSING)
+    @unittest.skipIf(script.missing(), script.missing())
     def test_agrees_with_clarabel(self):
         for seed in range(3):
-            u = np.array(self.random_logits(seed)).ravel()
+            u = sum(self.random_logits(seed), [])
             rate = ["--tokens-per-second", "20000"]
             plain = self.solved(*MIXED, *rate, "--power-cap", "5000")
             # Halfway between plain routing and the least joules that it could take.
@@ -73,12 +78,22 @@ class Solve(unittest.TestCase):
             self.assertTrue(ours["feasible"] and ours["converged"])
             # Affine costs: a price is lambda times a slope; the constant is what the loads leave.
             energy = ours["caps"][0]
-            slope = np.array(ours["prices"][0]) / energy["price"]
-            constant = energy["nearest"] - slope @ np.array(ours["loads"][0])
-            value, x = self.clarabel(u, slope, energy["cap"] - constant)
+            slope = [b / energy["price"] for b in ours["prices"][0]]
+            constant = energy["nearest"] - sum(a * b for a, b in zip(slope, ours["loads"][0]))
+            unit = max(slope)
+            problem = {
+                "layers": 1, "tokens": TOKENS, "experts": EXPERTS, "k": K, "tau": TAU,
+                "scores": [script.SCORES_PER_UNIT * x for x in u],
+                "resources": [{
+                    "cap": energy["cap"] / unit, "constant": constant / unit, "price_ceiling": 4 * energy["price"] * unit,
+                    "curves": [{"corner": [0.0], "value": [0.0], "slope": [s / unit]} for s in slope],
+                    "curve_of": list(range(EXPERTS)), "device_of": [],
+                }],
+            }
+            value, load = script.solve(problem)
             self.assertAlmostEqual(ours["primal"], value / TOKENS, delta=1e-6)
             self.assertAlmostEqual(ours["dual"], value / TOKENS, delta=1e-6)
-            self.assertLess(np.abs(x.reshape(TOKENS, EXPERTS).sum(0) - ours["loads"][0]).max(), 1e-2)
+            self.assertLess(max(abs(a - b) for a, b in zip(load, ours["loads"][0])), 1e-2)
 
     def test_a_cap_that_holds_anyway_prices_nothing(self):
         self.random_logits(1)
