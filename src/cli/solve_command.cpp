@@ -142,6 +142,26 @@ nlohmann::json caps_json(const HardwareCaps& caps, const ShadowPrices& s) {
   return json;
 }
 
+/// The targets with what is out of reach put where routing can hold all of them at once.
+nlohmann::json nearest_targets(const HardwareSetting& s, double tokens, const PredictedStep& step) {
+  const Targets& targets = s.targets;
+  nlohmann::json json = nlohmann::json::object();
+  if (targets.power) {
+    json["power_w"] = std::max(*targets.power, std::ranges::max(step.power)).value;
+  }
+  if (targets.temperature) {
+    json["temperature_c"] =
+        std::max(*targets.temperature, std::ranges::max(step.temperature)).value;
+  }
+  if (targets.step_time) {
+    json["step_ms"] = 1e3 * std::max(*targets.step_time, step.latency).value;
+  }
+  if (step.latency > s.period && s.period > Seconds(0.0)) {
+    json["tokens_per_second"] = tokens / step.latency.value;
+  }
+  return json;
+}
+
 /// Every expert of every layer in work on average?
 bool all_active(const std::vector<double>& loads) {
   return *std::min_element(loads.begin(), loads.end()) >= 1.0;
@@ -171,7 +191,7 @@ void run(const SolveOptions& o) {
   nlohmann::json rounded = to_json(predict(setting, hard.load, CostShape::kAsProfiled), setting);
   rounded["kept_mass"] = hard.kept_mass;
   rounded["quality_loss"] = hard.quality_loss;
-  const nlohmann::json json = {
+  nlohmann::json json = {
       {"schema", 1},
       {"logits", o.logits},
       {"cost_model", o.costs},
@@ -200,6 +220,7 @@ void run(const SolveOptions& o) {
       {"prices", by_layer(s.price, setting.layers)},
       {"loads", by_layer(loads, setting.layers)},
       {"note", "predicted from the cost model; expert layers and idle only"}};
+  if (!s.feasible()) json["nearest_feasible"] = nearest_targets(setting, mean_tokens(logits), soft);
   fmt::print("{}\n", json_text(json, 1));
 }
 

@@ -77,22 +77,28 @@ std::optional<Watts> power_cap(const HardwareSetting& s) {
   const IdleFloor idle = idle_floor(s);
   std::optional<Watts> cap = s.targets.power;
   if (cap && *cap <= idle.power) {
-    throw UsageError(
-        fmt::format("power cap {:g} W: the device takes {:g} W without any work; give more",
-                    cap->value, idle.power.value));
+    throw UsageError(fmt::format(
+        "power cap {:g} W: the device takes {:g} W without any work; give more than that",
+        cap->value, idle.power.value));
   }
   if (!s.targets.temperature) return cap;
   if (!idle.temperature) {
     throw UsageError("temperature cap: the cost model has no /thermal to predict one with");
   }
   if (*s.targets.temperature <= *idle.temperature) {
-    throw UsageError(
-        fmt::format("temperature cap {:g} C: the device has {:.1f} C without any work; give more",
-                    s.targets.temperature->value, idle.temperature->value));
+    throw UsageError(fmt::format(
+        "temperature cap {:g} C: the device has {:.1f} C without any work; give more than that",
+        s.targets.temperature->value, idle.temperature->value));
   }
   const Celsius rise = *s.targets.temperature - s.thermal->ambient;
   const Watts by_heat(rise.value / s.thermal->resistance.value);
   return cap ? std::min(*cap, by_heat) : by_heat;
+}
+
+/// A step ends before the next begins, as else joules a period are no power (docs/theory.md, E2).
+std::optional<Seconds> step_time_cap(const HardwareSetting& s) {
+  if (!s.targets.power && !s.targets.temperature) return s.targets.step_time;
+  return std::min(s.period, s.targets.step_time.value_or(s.period));
 }
 
 }  // namespace
@@ -125,9 +131,9 @@ HardwareCaps hardware_caps(const HardwareSetting& s) {
       }
     }
   }
-  if (s.targets.step_time) {
+  if (const std::optional<Seconds> longest = step_time_cap(s)) {
     caps.names.push_back({.name = "step_time"});
-    caps.resources.push_back(resource_of(s, latency_of, std::nullopt, s.targets.step_time->value));
+    caps.resources.push_back(resource_of(s, latency_of, std::nullopt, longest->value));
     caps.resources.back().constant += s.latency_residual.value;
   }
   return caps;

@@ -57,8 +57,9 @@ struct HardwareCaps {
 };
 
 /// Curves are the lower convex envelopes over the range: affine where a curve has two points. Power
-/// and temperature in steady state are the same joules, so that the tighter of the two is the cap.
-/// Throws UsageError for a cap below idle, or one that needs what the setting lacks.
+/// and temperature in steady state are the same joules, so that the tighter of the two is the cap;
+/// with either a step may not take longer than its period. Throws UsageError for a cap below idle,
+/// or one that needs what the setting lacks.
 HardwareCaps hardware_caps(const HardwareSetting& setting);
 
 /// What loads [layers, experts] of a step cost.

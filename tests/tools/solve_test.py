@@ -103,26 +103,52 @@ class Solve(unittest.TestCase):
 
     def test_a_cap_out_of_reach_is_said_with_the_nearest(self):
         self.random_logits(1)
-        ours = self.solved(*MIXED, "--tokens-per-second", "20000", "--power-cap", "131")
+        rate = [*MIXED, "--tokens-per-second", "20000"]
+        ours = self.solved(*rate, "--power-cap", "131")
         self.assertFalse(ours["feasible"])
         self.assertGreater(ours["caps"][0]["nearest"], ours["caps"][0]["cap"])
+        nearest = ours["nearest_feasible"]["power_w"]
+        self.assertEqual(nearest, ours["predicted"]["devices"][0]["power_w"])
+        self.assertTrue(self.solved(*rate, "--power-cap", str(nearest + 0.1))["feasible"])
+        self.assertFalse(self.solved(*rate, "--power-cap", str(nearest - 0.1))["feasible"])
+
+    def test_several_caps_on_devices_are_held_together(self):
+        self.random_logits(2)
+        mixed = ["--dtype", "bf16", "--other-dtype", "int4", "--other-from", "32", "--tau", str(TAU), "--devices", "4"]
+        mixed += ["--tokens-per-second", "20000"]
+        plain = self.solved(*mixed, "--power-cap", "5000", "--step-cap", "1000")["predicted"]
+        watts = [d["power_w"] for d in plain["devices"]]
+        self.assertEqual(len(watts), 4)
+        power, step = max(watts) - 0.02, plain["step_ms"] * 0.999
+        ours = self.solved(*mixed, "--power-cap", str(power), "--temperature-cap", "90", "--step-cap", str(step))
+        self.assertTrue(ours["feasible"] and ours["converged"])
+        self.assertLessEqual(ours["predicted"]["step_ms"], step * (1 + 1e-9))
+        for device in ours["predicted"]["devices"]:
+            self.assertLessEqual(device["power_w"], power * (1 + 1e-9))
+            self.assertLessEqual(device["temperature_c"], 90)
+
+    def test_the_result_has_the_same_bits_for_any_number_of_threads(self):
+        self.random_logits(3)
+        rate = [*MIXED, "--tokens-per-second", "20000", "--power-cap", "150"]
+        self.assertEqual(self.solved(*rate), self.solved(*rate, "--threads", "3"))
 
     def test_refuses_with_the_reason(self):
         self.random_logits(1)
         for arguments, word in (
-            (["--power-cap", "100"], "without any work"),
-            (["--temperature-cap", "20"], "without any work"),
-            (["--k", "129"], "128"),
+            (["--power-cap", "100"], "give more than that"),
+            (["--temperature-cap", "20"], "give more than that"),
+            (["--k", "129"], "does not lie in 1..128"),
             (["--power-cap", "300", "--tokens-per-second", "0"], "token rate"),
             (["--devices", "3"], "--devices 3"),
+            (["--dtype", "fp9"], "has no moe_experts"),
         ):
             result = self.run_solve(*arguments)
             self.assertEqual(result.returncode, 2, arguments)
             self.assertIn(word, result.stderr)
         write_logits(self.logits, [math.nan] * (TOKENS * EXPERTS))
         result = self.run_solve("--power-cap", "300")
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("nan", result.stderr.lower())
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("is nan at expert 0; logits are finite", result.stderr)
 
 
 if __name__ == "__main__":
