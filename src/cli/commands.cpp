@@ -14,6 +14,7 @@
 #include "cli/price_command.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
+#include "cli/solve_command.h"
 #include "cli/traces_command.h"
 #include "cli/train_command.h"
 
@@ -26,6 +27,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_cost_command(app);
   add_parse_command(app);
   add_price_command(app);
+  add_solve_command(app);
   add_traces_command(app);
   add_logits_command(app, stop);
   add_train_command(app, stop);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/expert_costs.h"
 #include "cli/number_option.h"
 #include "cli/price_report.h"
 #include "cli/router_options.h"
@@ -39,28 +40,6 @@ struct PriceOptions {
   int levels = 8;
   bool json = false;
 };
-
-constexpr const char* kOp = "moe_experts";
-
-/// The file's expert layers of the model's router, or null.
-const CostTable* expert_table(const KernelCostModel& costs, const RouterSpec& router,
-                              const std::optional<std::string>& dtype) {
-  const auto fits = [&](const CostTable& table) {
-    const OpKey& key = table.key();
-    return key.op == kOp && key.shape[0] == router.experts && key.shape[1] == router.k &&
-           key.dtype == dtype.value_or(key.dtype);
-  };
-  const auto found = std::ranges::find_if(costs.tables(), fits);
-  return found == costs.tables().end() ? nullptr : &*found;
-}
-
-std::vector<std::string> expert_ops(const KernelCostModel& costs) {
-  std::vector<std::string> ops;
-  for (const CostTable& table : costs.tables()) {
-    if (table.key().op == kOp) ops.push_back(to_string(table.key()));
-  }
-  return ops;
-}
 
 ControllerConfig controller_config(const PriceOptions& options, RouterLogits logits,
                                    double tokens) {
@@ -89,8 +68,9 @@ void add_costs(const PriceOptions& options, PriceSetting& setting) {
   setting.device = costs.device();
   const CostTable* table = expert_table(costs, config.router, options.dtype);
   if (table == nullptr) {
-    setting.missing_op = fmt::format("{} [{}, {}, d_model, d_ff]{}", kOp, config.router.experts,
-                                     config.router.k, options.dtype ? " " + *options.dtype : "");
+    setting.missing_op =
+        fmt::format("{} [{}, {}, d_model, d_ff]{}", kExpertOp, config.router.experts,
+                    config.router.k, options.dtype ? " " + *options.dtype : "");
     setting.other_ops = expert_ops(costs);
     config.costs.variants = {CostCurve{}};
     if (config.targets.any()) {

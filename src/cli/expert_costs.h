@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/router_spec.h"
+#include "cost/kernel_cost_model.h"
+
+namespace thermoe {
+
+inline constexpr const char* kExpertOp = "moe_experts";
+
+/// The cost model's expert layers of the model's router, of this precision or the first that fits;
+/// null where it has none.
+const CostTable* expert_table(const KernelCostModel& costs, const RouterSpec& router,
+                              const std::optional<std::string>& dtype);
+/// All expert layers that it has, for messages.
+std::vector<std::string> expert_ops(const KernelCostModel& costs);
+
+}  // namespace thermoe

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "control/fermi_sweep.h"
+
+namespace thermoe {
+
+/// What all tokens of a batch pick under prices, by docs/theory.md eq. (4).
+struct FermiLoads {
+  /// A(b), the least of -<v, x> + tau * entropy + <b, x> over x: the left part of eq. (19).
+  double value = 0.0;
+  std::vector<double> load{};       ///< [layers, experts] n(b), the gradient of A
+  std::vector<double> curvature{};  ///< [layers, experts] sum of x(1 - x) / tau
+};
+
+/// Rows of selection scores and their thresholds. Each row is held relative to about its k-th best
+/// score, so that those which decide have most digits; thresholds start where the last sweep left
+/// them. Not for two threads at once.
+class FermiRows {
+ public:
+  /// `scores` [layers, tokens, experts], -infinity out of a token's reach, no NaN; each row with
+  /// more than k finite scores. tau > 0.
+  FermiRows(std::span<const float> scores, int layers, int tokens, int experts, int k, double tau);
+
+  int layers() const { return layers_; }
+  int tokens() const { return tokens_; }
+  int experts() const { return experts_; }
+  int k() const { return k_; }
+  double tau() const { return tau_; }
+
+  /// One sweep over all entries under prices [layers, experts]. The same bits for any number of
+  /// threads: rows are summed by blocks of a fixed size, blocks in order.
+  void sweep(std::span<const double> price, int threads, FermiLoads& out);
+  /// x of one row at the thresholds of the last sweep, [experts].
+  std::vector<double> picks(std::size_t row, std::span<const double> price) const;
+
+ private:
+  int layers_, tokens_, experts_, k_;
+  double tau_;
+  std::size_t padded_;
+  std::vector<float> score_{};      ///< [rows, padded] (v - middle) / tau
+  std::vector<double> middle_{};    ///< [rows]
+  std::vector<float> threshold_{};  ///< [rows] (mu - middle) / tau
+  std::vector<float> price_{};      ///< [layers, padded] b / tau
+  std::vector<FermiBlock> blocks_{};
+};
+
+}  // namespace thermoe
