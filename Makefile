@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Short names for the usual commands. CMake does the building: CONTRIBUTING.md has its presets.
-# Each goal but `proof` first installs and builds what it needs, so a fresh clone can start with any of them.
+# Each goal but `proof` and `docs` first installs and builds what it needs, so a fresh clone can start with any of them.
 
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 BUILD := build/cpu-release
 THERMOE := $(BUILD)/src/cli/thermoe
 
-.PHONY: help setup configure build test demo gpu-demo proof check clean
+.PHONY: help setup configure build test demo gpu-demo proof docs check clean
 
 help:
 	@echo 'make demo    set up, build, run the comparison of routing strategies; prints a table, writes report.html'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test    set up, build, run every test'
 	@echo 'make check   everything a change must pass: format, layers, warnings, tests, sanitizers, lint'
 	@echo 'make proof   let Coq check the proofs of docs/theory.md (tools/setup --proof installs Coq)'
+	@echo 'make docs    make a PDF of docs/theory.md, build/docs/theory.pdf (tools/setup --docs installs pandoc and a browser)'
 	@echo 'make build   set up and build the cpu-release preset into $(BUILD)'
 	@echo 'make setup   install what is missing (tools/setup says what and why)'
 	@echo 'make clean   remove build/; runs/ and the shared LibTorch stay'
@@ -46,6 +47,9 @@ gpu-demo: setup
 # Needs nothing but Coq, which it asks for: the rest of the project does not.
 proof:
 	@tools/check_proof.py
+
+docs:
+	@tools/build_docs.py
 
 check: setup
 	tools/check

@@ -8,31 +8,7 @@ import unittest
 from fractions import Fraction
 from pathlib import Path
 
-
-def sigma(z):
-    return 1 / (1 + math.exp(-z))
-
-
-def fermi(values, k, tau):
-    """Equation (4): σ((v − μ)/τ) with μ so that they sum to k."""
-    low, high = min(values) - 50 * tau, max(values) + 50 * tau
-    for _ in range(200):
-        mu = (low + high) / 2
-        if sum(sigma((v - mu) / tau) for v in values) > k:
-            low = mu
-        else:
-            high = mu
-    return [sigma((v - mu) / tau) for v in values]
-
-
-def grid(low, high, steps=1000):
-    return [low + (high - low) * i / steps for i in range(steps + 1)]
-
-
-def local_minima(f, points):
-    """Points of a grid that are below their neighbours."""
-    values = [math.inf, *map(f, points), math.inf]
-    return [x for i, x in enumerate(points) if values[i] > values[i + 1] < values[i + 2]]
+from theory_math import fermi, grid, local_minima
 
 
 class CounterExamples(unittest.TestCase):
@@ -205,6 +181,73 @@ class CounterExamples(unittest.TestCase):
         for left, right in itertools.combinations(grid(1, 100, 99), 2):
             self.assertLessEqual(2 * math.log(watts((left + right) / 2, 0)),
                                  math.log(watts(left, 0)) + math.log(watts(right, 0)) + 1e-12)
+
+    def test_e13_where_costs_have_kinks_more_tokens_are_split_than_caps_bind(self):
+        def loss(first, second):  # shares that the first token moves from A to K, the second from K to B
+            if 2 - 2 * first > 1:  # joules: 2 a token on A, none on K and B, cap 1
+                return math.inf
+            over = max(0, first - second)  # tokens on K beyond the one at which its cost has a kink
+            return 0.5 * first + 0.1 * second + 10 * over
+
+        best = min(itertools.product(grid(0, 1, 20), repeat=2), key=lambda shares: loss(*shares))
+        self.assertEqual(best, (0.5, 0.5))  # one cap, two tokens split
+        self.assertAlmostEqual(loss(*best), 0.3)
+        # The first token to B instead costs 0.6 a share more than to K: half of it loses 0.5.
+        self.assertGreater(0.5 * 1.0, loss(*best))
+
+    def test_e14_two_experts_that_stand_in_for_each_other_leave_together(self):
+        shares = [{0: 0.7, 1: 0.3, 2: 0.29}, {0: 0.7, 2: 0.3, 1: 0.29}]  # k = 2, k_min = 1
+
+        def kept(active):
+            return sum(sum(sorted((u[e] for e in active), reverse=True)[:2]) for u in shares)
+
+        price = 0.02
+        losses = {e: kept({0, 1, 2}) - kept({0, 1, 2} - {e}) for e in (1, 2)}
+        for loss in losses.values():
+            self.assertAlmostEqual(loss, 0.01)
+            self.assertLess(loss, price)  # so that both leave
+        self.assertAlmostEqual(kept({0, 1, 2}) - kept({0}), 0.6)
+        self.assertAlmostEqual(kept({0, 1, 2}) - kept({0, 1}), 0.01)  # where one would have done
+
+    def test_e15_a_cap_on_step_time_is_no_convex_set_of_periods_and_prices(self):
+        def experts_time(batch, q):
+            return math.exp(-q) * 128 * (1 - (1 - 8 / 128) ** batch)
+
+        ends = [(batch, math.log(experts_time(batch, 0) / 40)) for batch in (8, 64)]
+        for batch, q in ends:
+            self.assertAlmostEqual(experts_time(batch, q), 40)
+        self.assertAlmostEqual(experts_time(36, sum(q for _, q in ends) / 2), 57.3, places=1)
+
+    def test_e16_a_longer_period_may_draw_more_watts_where_an_engine_pads(self):
+        def watts(batch):  # a step of 1 J and 0.1 J a row, rows padded to the next size of a graph; one token a second
+            return (1 + 0.1 * next(size for size in (16, 32, 64) if size >= batch)) / batch
+
+        self.assertAlmostEqual(watts(16), 0.1625)
+        self.assertAlmostEqual(watts(17), 0.247, places=3)
+        self.assertAlmostEqual(watts(32), 0.131, places=3)
+        self.assertEqual(local_minima(watts, range(1, 65)), [16, 32, 64])
+
+    def test_e17_leakage_that_follows_temperature_makes_products_of_powers(self):
+        def after_two(first, second, leakage):
+            warm = 0.5 * first
+            return 0.5 * warm + 0.5 * second * (1 + leakage * warm)
+
+        self.assertEqual([after_two(a, 4 - a, 0.2) for a in (0, 2, 4)], [2, 1.7, 1])
+        self.assertGreater(1.7, (2 + 1) / 2)
+        self.assertEqual([after_two(a, 4 - a, 0) for a in (0, 2, 4)], [2, 1.5, 1])
+
+    def test_e18_a_delay_that_the_model_lacks_makes_a_quick_filter_swing(self):
+        def stray(gain, missing):  # from a cap, 100 ticks after a step of 57 W; the sensor is late, its model is not
+            estimates = [0.0]
+            for tick in range(100):
+                shown = estimates[max(0, tick - missing)]  # the plan that the reading is of
+                residual = 57.0 - shown + estimates[tick]  # measured − model: the cap less each cancels
+                estimates.append(estimates[tick] + gain * (residual - estimates[tick]))
+            return abs(57.0 - estimates[-1])
+
+        self.assertLess(stray(0.22, 3), 0.1)
+        self.assertLess(stray(0.5, 1), 0.1)
+        self.assertGreater(stray(0.5, 3), 57)
 
     def test_the_theory_lists_each_example_and_no_other(self):
         theory = (Path(__file__).resolve().parents[2] / "docs" / "theory.md").read_text(encoding="utf-8")
