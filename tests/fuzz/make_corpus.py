@@ -188,6 +188,10 @@ def experiments(folder):
         (folder / f"seed_{path.stem}").write_text(json.dumps(json.loads(path.read_text())))
 
 
+def plant_configs(folder):
+    (folder / "seed_h100").write_text(json.dumps(json.loads((ROOT / "data/h100/plant.json").read_text())))
+
+
 def run_folders(folder):
     source = (ROOT / "src/report/metrics_columns.cpp").read_text()
     columns = re.findall(r'Metric::k\w+,\s*"(\w+)"', source)
@@ -210,7 +214,8 @@ def run_folders(folder):
              "highest_1s_mean": 349}]}]})
     usage = ("strategy,time_s,layer,expert_0_tokens,expert_1_tokens\nBASELINE,1,0,3,4\nBASELINE,1,1,3,4\n"
              "BASELINE,2,0,3,4\nBASELINE,2,1,3,4\n")
-    for name, files in {"complete": [metrics, summary, config, details, usage],
+    bias = "strategy,time_s,layer,expert_0_bias,expert_1_bias\nBASELINE,1,0,-0.5,0.25\nBASELINE,1,1,0,0\n"
+    for name, files in {"complete": [metrics, summary, config, details, usage, bias],
                         "interrupted": [metrics, "", config, "", usage],
                         "summary": ["", summary, "", details, ""]}.items():
         (folder / f"seed_{name}").write_text("%%\n".join(files))
@@ -219,7 +224,7 @@ def run_folders(folder):
 SEEDS = {"nsys_export": nsys_exports, "ncu_csv": ncu_csvs, "kineto_trace": kineto_traces,
          "recorded_samples": recorded_samples, "telemetry_trace": recordings, "cost_model": cost_models,
          "step_rows": step_rows, "safetensors": safetensors_files, "router_logits": router_logits,
-         "experiment": experiments, "run_folder": run_folders}
+         "experiment": experiments, "plant_config": plant_configs, "run_folder": run_folders}
 WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_.]{2,40}")
 COMMON = [b"null", b"true", b"1e308", b"-1", b"1e-320", b"9223372036854775807", b"nan", b"inf", b"\xef\xbb\xbf",
           b'""', b"[[[[", b'{"":', b"\r\n", b"[N/A]"]

@@ -10,8 +10,8 @@ namespace thermoe {
 
 /// The files of a run folder, in this order, each up to a line "%%"; an empty one is not there.
 void parse_input(std::string_view bytes) {
-  constexpr std::array kFiles = {"metrics.csv", "summary.json", "config.json", "details.json",
-                                 "expert_usage.csv"};
+  constexpr std::array kFiles = {"metrics.csv",  "summary.json",     "config.json",
+                                 "details.json", "expert_usage.csv", "expert_bias.csv"};
   constexpr std::string_view kEnd = "%%\n";
   for (const char* name : kFiles) {
     const std::size_t end = bytes.find(kEnd);
