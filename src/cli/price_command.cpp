@@ -91,16 +91,11 @@ void add_costs(const PriceOptions& options, PriceSetting& setting) {
   StepCostFit fit = costs.fit_step_cost(shape, {key.dtype},
                                         std::max(1, static_cast<int>(std::lround(setting.tokens))),
                                         static_cast<double>(model_layers) / config.layers);
-  config.costs = std::move(fit.step);
   WholeStep step = whole_step(costs, {.shape = shape,
                                       .batch = std::max(1.0, setting.tokens),
                                       .engine = options.engine,
                                       .context = options.context});
-  if (step.other) {  // a constant of the step is one of its layers, shared out
-    const Joules energy = step.other->energy.value_or(Joules(0.0));
-    const Celsius heat = costs.has_thermal() ? costs.thermal().heat(energy) : Celsius(0.0);
-    config.costs.layer_constant += (1.0 / model_layers) * Cost{step.other->latency, energy, heat};
-  }
+  config.costs = with_other(std::move(fit.step), step, model_layers);
   setting.costs = {.table = *table,
                    .fit = fit.reports.front(),
                    .model_layers = model_layers,

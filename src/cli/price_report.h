@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/whole_step.h"
 #include "control/controller_config.h"
 #include "cost/cost_table.h"
 #include "cost/step_cost_fit.h"
+#include "cost/whole_step.h"
 #include "moe/stated_router.h"
 
 namespace thermoe {

@@ -315,9 +315,10 @@ TEST_F(PriceCommand, AStepCostsWhatFitStepFoundBesideItsExpertLayers) {
   }
   EXPECT_THAT(price({logits, "--layers", "48", "--cost-model", costs}).out,
               HasSubstr("expert layers and 4.10 ms, 290 mJ beside them (Qwen3-30B-A3B on vLLM"));
-  EXPECT_THAT(price({logits, "--cost-model", costs}).out,
-              AllOf(HasSubstr("expert layers only.\n"),
-                    HasSubstr("the layers priced are 1, and Qwen3-30B-A3B has 48: --layers 48\n")));
+  EXPECT_THAT(
+      price({logits, "--cost-model", costs}).out,
+      AllOf(HasSubstr("expert layers only.\n"),
+            HasSubstr("the layers charged are 1, and Qwen3-30B-A3B has 48: --layers 48\n")));
 
   ASSERT_EQ(thermoe_process({"cost", "fit-step", "data/h100/vllm_steps.csv", "--cost-model", costs,
                              "--model", "Qwen3-30B-A3B", "--engine", "SGLang", "--out", costs})

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/whole_step.h"
+#include "cost/whole_step.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -23,37 +23,61 @@ std::string names(const std::vector<const OtherCosts*>& others) {
   return list.empty() ? "none" : fmt::format("{}", fmt::join(list, "; "));
 }
 
+/// Those of a model of this shape.
+std::vector<const OtherCosts*> others_of(const KernelCostModel& costs, const ExpertShape& shape) {
+  std::vector<const OtherCosts*> known;
+  for (const OtherCosts& other : costs.others()) {
+    if (same_experts(*costs.find_shape(other.model()), shape)) known.push_back(&other);
+  }
+  return known;
+}
+
 }  // namespace
 
+Cost WholeStep::cost() const {
+  if (!other) return {};
+  return {other->latency, other->energy.value_or(Joules{}), other->heat.value_or(Celsius{})};
+}
+
 WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& q) {
-  std::vector<const OtherCosts*> known, asked;
-  for (const OtherCosts& other : costs.others()) {
-    if (!same_experts(*costs.find_shape(other.model()), q.shape)) continue;
-    known.push_back(&other);
-    if (!q.engine || other.engine() == *q.engine) asked.push_back(&other);
+  const std::vector<const OtherCosts*> known = others_of(costs, q.shape);
+  std::vector<const OtherCosts*> asked;
+  for (const OtherCosts* other : known) {
+    if (!q.engine || other->engine() == *q.engine) asked.push_back(other);
   }
   if (asked.empty() && q.engine) {
     throw UsageError(fmt::format(
-        "--engine {}: {}: /other: has no such engine for these experts; it has: {}. Choose one of "
+        "{} {}: {}: /other: has no such engine for these experts; it has: {}. Choose one of "
         "them, or fit it (thermoe cost fit-step)",
-        *q.engine, costs.header().path, names(known)));
+        q.engine_key, *q.engine, costs.header().path, names(known)));
   }
   if (asked.empty()) {
     return {.experts_only_since = "the cost model has no `other` for them: thermoe cost fit-step"};
   }
   if (asked.size() > 1) {
-    return {.experts_only_since = fmt::format("choose with --engine: {}", names(asked))};
+    return {.experts_only_since = fmt::format("choose with {}: {}", q.engine_key, names(asked))};
   }
   const OtherCosts& other = *asked.front();
   const int layers = costs.find_shape(other.model())->layers;
   if (layers != q.shape.layers) {
     return {.experts_only_since =
-                fmt::format("the layers priced are {}, and {} has {}: --layers {}", q.shape.layers,
-                            other.model(), layers, layers)};
+                fmt::format("the layers charged are {}, and {} has {}: {} {}", q.shape.layers,
+                            other.model(), layers, q.layers_key, layers)};
   }
   const std::optional<double> least = other.least_context();
   const std::optional<double> context = least ? q.context.value_or(*least) : least;
-  return {.other = other.at(q.batch, context), .name = other.name(), .context = context};
+  OpCost cost = other.at(q.batch, context);
+  if (cost.energy && costs.has_thermal()) cost.heat = costs.thermal().heat(*cost.energy);
+  return {.other = cost, .name = other.name(), .context = context};
+}
+
+bool knows_others(const KernelCostModel& costs, const ExpertShape& shape) {
+  return !others_of(costs, shape).empty();
+}
+
+StepCost with_other(StepCost experts, const WholeStep& step, int layers) {
+  if (step.other) experts.layer_constant += (1.0 / layers) * step.cost();
+  return experts;
 }
 
 std::string coverage(const WholeStep& step) {
