@@ -104,6 +104,7 @@ CheckResult check_text(const KernelCostModel& model, double threshold) {
                      : fmt::format("Some tables are more than {:g} % from convex: prices there "
                                    "are approximate; profile those rows again.",
                                    100.0 * threshold));
+  result.text += coverage_text(model);
   return result;
 }
 
@@ -123,9 +124,13 @@ nlohmann::json check_json(const KernelCostModel& model, double threshold) {
     if (table.key().group_size) json["group_size"] = *table.key().group_size;
     tables.push_back(std::move(json));
   }
+  auto whole = nlohmann::json::array();
+  for (const OtherCosts& other : model.others()) whole.push_back(other.name());
   return {{"file", model.header().path},
           {"threshold", threshold},
           {"within_threshold", within},
+          {"whole_steps", std::move(whole)},
+          {"expert_layers_only", experts_only(model)},
           {"tables", std::move(tables)}};
 }
 

@@ -15,6 +15,8 @@ std::string show_text(const KernelCostModel& model, bool with_rows);
 nlohmann::json show_json(const KernelCostModel& model);
 /// Names of the models of which only the expert layers are known.
 std::vector<std::string> experts_only(const KernelCostModel& model);
+/// Of which models whole steps are known and of which expert layers only, a line each.
+std::string coverage_text(const KernelCostModel& model);
 
 /// `thermoe cost check`: distances from convexity and falls, and whether any distance exceeds
 /// `threshold` (relative).

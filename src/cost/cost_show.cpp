@@ -112,13 +112,7 @@ std::string graph_and_context(const OtherRow& row) {
 
 void add_others(const KernelCostModel& model, std::string& text) {
   auto out = std::back_inserter(text);
-  const std::vector<std::string> names = experts_only(model);
-  if (model.others().empty() || !names.empty()) {
-    fmt::format_to(out,
-                   "\nExpert layers only{}: what attention, norms, the head and launch gaps of a "
-                   "step cost is not known (no `other`; thermoe cost fit-step).\n",
-                   names.empty() ? "" : fmt::format(" of {}", fmt::join(names, ", ")));
-  }
+  fmt::format_to(out, "\n{}", coverage_text(model));
   for (const OtherCosts& other : model.others()) {
     fmt::format_to(out, "\n{}, a step beside its expert layers  ({})\n", other.name(),
                    to_string(other.source()));
@@ -223,6 +217,22 @@ std::vector<std::string> experts_only(const KernelCostModel& model) {
     if (std::ranges::none_of(model.others(), of)) names.push_back(shape.name);
   }
   return names;
+}
+
+std::string coverage_text(const KernelCostModel& model) {
+  std::string text;
+  auto out = std::back_inserter(text);
+  for (const OtherCosts& other : model.others()) {
+    fmt::format_to(out, "Whole steps of {}.\n", other.name());
+  }
+  const std::vector<std::string> names = experts_only(model);
+  if (model.others().empty() || !names.empty()) {
+    fmt::format_to(out,
+                   "Expert layers only{}: what attention, norms, the head and launch gaps of a "
+                   "step cost is not known (no `other`; thermoe cost fit-step).\n",
+                   names.empty() ? "" : fmt::format(" of {}", fmt::join(names, ", ")));
+  }
+  return text;
 }
 
 std::string show_text(const KernelCostModel& model, bool with_rows) {

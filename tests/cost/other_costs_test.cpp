@@ -168,5 +168,16 @@ TEST(CostShow, SaysOfWhichModelsOnlyExpertLayersAreKnown) {
   EXPECT_FALSE(show_json(whole).contains("covers"));
 }
 
+TEST(CostCheck, SaysOfWhichModelsWholeStepsAreKnown) {
+  const KernelCostModel both = KernelCostModel::from_json(whole_model(), "m.json");
+  EXPECT_THAT(check_text(both, 0.5).text, AllOf(HasSubstr("Whole steps of A on engine 1.\n"),
+                                                HasSubstr("Expert layers only of B: ")));
+  EXPECT_THAT(check_json(both, 0.5)["whole_steps"].dump(), HasSubstr("A on engine 1"));
+  EXPECT_EQ(check_json(both, 0.5)["expert_layers_only"], nlohmann::json{"B"});
+  const KernelCostModel bare = KernelCostModel::from_json(testing::sound_model(), "m.json");
+  EXPECT_THAT(check_text(bare, 0.5).text, HasSubstr("Expert layers only: "));
+  EXPECT_TRUE(check_json(bare, 0.5)["whole_steps"].empty());
+}
+
 }  // namespace
 }  // namespace thermoe
