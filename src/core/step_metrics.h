@@ -12,7 +12,7 @@ namespace thermoe {
 struct StepMetrics {
   Seconds at{};           ///< end of the tick
   Seconds tick{};         ///< length of the tick
-  Seconds step_time{};    ///< mean duration of a decode step, expert layers
+  Seconds step_time{};    ///< mean duration of a decode step
   Seconds step_period{};  ///< mean time from one step's start to the next
   double steps = 0.0;     ///< steps in the tick (fractional where a step spans two ticks)
   double tokens = 0.0;    ///< tokens decoded in the tick

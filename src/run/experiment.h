@@ -68,6 +68,12 @@ struct ChargedAs {
   std::optional<ExpertShape> given{};
 };
 
+/// Whose steps are charged, where the cost models know more of them than their expert layers.
+struct EngineSpec {
+  std::optional<std::string> name{};  ///< absent: the only one that they know
+  std::optional<double> context{};    ///< mean tokens of a sequence; absent: the least of the rows
+};
+
 enum class MachineKind { kSimulated, kGpu };
 enum class Workload { kStandard, kHighComplexity, kSmallBatch, kLargeBatch };
 
@@ -91,6 +97,7 @@ struct Experiment {
   PlantSpec plant{};
   GpuSpec gpu{};
   ChargedAs costed_as{};  ///< the layers that the model's are charged as
+  EngineSpec engine{};
   std::vector<Disturbance> disturbances{};
   ControlSpec control{};
   Seconds duration{240.0};

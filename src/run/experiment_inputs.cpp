@@ -99,6 +99,31 @@ void load_trace(ExperimentInputs& inputs) {
   e.batch = batch_of(e, path, *inputs.trace);
 }
 
+/// What the engine's steps cost beside their expert layers. The plant is charged by its own file
+/// or, where that knows none, by the controller's, as it is by the names of models: what an engine
+/// does beside the experts is seldom measured twice.
+void fill_in_other(ExperimentInputs& inputs) {
+  const Experiment& e = inputs.experiment;
+  if (e.machine == MachineKind::kGpu) {
+    if (!e.engine.name && !e.engine.context) return;
+    throw FormatError(e.path, "/engine",
+                      "has no meaning on a real GPU, whose load is expert layers only; remove it, "
+                      "or run on the simulated machine");
+  }
+  const WholeStepQuestion question{.shape = inputs.shape,
+                                   .batch = static_cast<double>(e.batch),
+                                   .engine = e.engine.name,
+                                   .context = e.engine.context,
+                                   .engine_key = e.path + ": /engine/name",
+                                   .layers_key = "/costed_as/layers"};
+  const bool known = knows_others(inputs.costs, inputs.shape);
+  if (known) inputs.other = whole_step(inputs.costs, question);
+  inputs.plant_other =
+      known && !knows_others(inputs.plant_costs, inputs.shape)
+          ? whole_step(inputs.costs.with_energy_scale(e.plant.energy_scale), question)
+          : whole_step(inputs.plant_costs, question);
+}
+
 RunTexts load_texts(const Experiment& e) {
   return {.decoded = DocumentText::load(find_file(e, "/text/file", e.text.file),
                                         find_file(e, "/text/index", e.text.index)),
@@ -134,12 +159,19 @@ ExperimentInputs load_inputs(const Experiment& e) {
   } else {
     inputs.texts = load_texts(e);
   }
+  fill_in_other(inputs);  // of the batch, which a trace tells
   return inputs;
 }
 
 void use_costs(ExperimentInputs& inputs, KernelCostModel costs) {
   inputs.costs = std::move(costs);
   fill_in_lag(inputs);
+}
+
+StepCost step_cost(const ExperimentInputs& inputs, int layers) {
+  return with_other(inputs.costs.step_cost(inputs.shape, inputs.dtypes, inputs.experiment.batch,
+                                           layer_repeat(inputs, layers)),
+                    inputs.other, inputs.shape.layers);
 }
 
 double layer_repeat(const ExperimentInputs& inputs, int layers) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cost/kernel_cost_model.h"
+#include "cost/whole_step.h"
 #include "machine/machine.h"
 #include "machine/simulated/simulated_gpu_config.h"
 #include "moe/router_logits.h"
@@ -32,6 +33,8 @@ struct ExperimentInputs {
   MachineDescription machine{};         ///< that runs it
   KernelCostModel costs;                ///< the controller's
   KernelCostModel plant_costs;          ///< the plant's, energy_scale applied
+  WholeStep other{};                    ///< beside the expert layers, as the controller knows it
+  WholeStep plant_other{};              ///< what is charged
   SimulatedGpuConfig gpu{};             ///< the plant's overrides applied
   std::vector<std::string> dtypes{};    ///< of the charged experts, one a precision variant
   std::optional<RunTexts> texts{};      ///< where a model decodes
@@ -43,6 +46,9 @@ ExperimentInputs load_inputs(const Experiment& experiment);
 
 /// Puts others in the place of the controller's costs, with the sensor lag that they tell.
 void use_costs(ExperimentInputs& inputs, KernelCostModel costs);
+
+/// The controller's costs of a step of a model of so many layers.
+StepCost step_cost(const ExperimentInputs& inputs, int layers);
 
 /// How many charged layers each of the `layers` that the model routes stands for.
 double layer_repeat(const ExperimentInputs& inputs, int layers);

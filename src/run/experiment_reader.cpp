@@ -208,6 +208,14 @@ ChargedAs read_charged(JsonObject& object, const json& value) {
   return {.name = shape.name, .given = shape};
 }
 
+EngineSpec read_engine(JsonObject object) {
+  EngineSpec engine;
+  if (object.given("name")) engine.name = object.string("name");
+  engine.context = object.optional_number("context", 0.0, 1e9);
+  object.finish();
+  return engine;
+}
+
 int read_batch(JsonObject& object, Workload workload) {
   if (workload == Workload::kSmallBatch || workload == Workload::kLargeBatch) {
     if (object.given("batch")) {
@@ -266,6 +274,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   if (object.given("plant")) e.plant = read_plant_spec(object.object("plant"));
   if (object.given("gpu")) e.gpu = read_gpu_spec(object.object("gpu"));
   if (object.given("costed_as")) e.costed_as = read_charged(object, json["costed_as"]);
+  if (object.given("engine")) e.engine = read_engine(object.object("engine"));
   e.disturbances = read_disturbances(object);
   if (object.given("control")) e.control = read_control(object.object("control"));
   read_run_lengths(object, e);

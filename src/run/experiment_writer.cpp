@@ -58,6 +58,13 @@ json gpu_json(const GpuSpec& gpu) {
   return out;
 }
 
+json engine_json(const EngineSpec& engine) {
+  json out = json::object();
+  if (engine.name) out["name"] = *engine.name;
+  if (engine.context) out["context"] = *engine.context;
+  return out;
+}
+
 }  // namespace
 
 nlohmann::json to_json(const Experiment& e) {
@@ -103,6 +110,7 @@ nlohmann::json to_json(const Experiment& e) {
       {"seed", e.seed}};
   json& control = out["control"];
   if (e.control.price) control["price"] = *e.control.price;
+  if (const json engine = engine_json(e.engine); !engine.empty()) out["engine"] = engine;
   if (e.round) out["round"] = *e.round;
   if (const auto& s = e.control.sensor_delay) control["sensor_delay_s"] = s->value;
   if (const auto& s = e.control.sensor_window) control["sensor_window_s"] = s->value;

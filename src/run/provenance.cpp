@@ -6,6 +6,50 @@
 #include "run/trace_statistics.h"
 
 namespace thermoe {
+namespace {
+
+/// Which part of a step the figures stand for; where more is known than is charged, why.
+std::string covered(const ExperimentInputs& inputs) {
+  const WholeStep& charged = inputs.plant_other;
+  const bool known =
+      knows_others(inputs.plant_costs, inputs.shape) || knows_others(inputs.costs, inputs.shape);
+  if (!inputs.machine.simulated || !known) return coverage(charged);
+  if (!charged.other) {
+    return fmt::format("{} ({})", coverage(charged), charged.experts_only_since);
+  }
+  return fmt::format("whole step: {}{}", coverage(charged),
+                     inputs.other.other ? "" : "; the controller knows its expert layers only");
+}
+
+/// "FILE (calibrated)": a cost model, and where its expert layers are from.
+std::string source_of(const std::string& file, const KernelCostModel& costs,
+                      const ExperimentInputs& inputs) {
+  const ExpertShape& s = inputs.shape;
+  const CostTable* table = costs.find({.op = s.gated ? "moe_experts" : "moe_experts_plain",
+                                       .shape = {s.experts, s.top_k, s.d_model, s.d_ff},
+                                       .dtype = inputs.dtypes.front()});
+  return table == nullptr ? file : fmt::format("{} ({})", file, to_string(table->source()));
+}
+
+/// Whose costs were believed and charged where they are not those that every experiment has.
+std::string given_files(const ExperimentInputs& inputs) {
+  const Experiment& e = inputs.experiment;
+  const Experiment usual;
+  std::string text;
+  if (e.cost_model != usual.cost_model) {
+    text +=
+        fmt::format("; the controller believes {}, sensors {:g} s late over {:g} s",
+                    source_of(e.cost_model, inputs.costs, inputs),
+                    e.control.sensor_delay.value().value, e.control.sensor_window.value().value);
+  }
+  if (e.plant.cost_model != usual.plant.cost_model) {
+    text += fmt::format("; the simulated GPU charges {}",
+                        source_of(e.plant.cost_model, inputs.plant_costs, inputs));
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string decisions_line(const ExperimentInputs& inputs) {
   const Experiment& e = inputs.experiment;
@@ -23,9 +67,10 @@ std::string decisions_line(const ExperimentInputs& inputs) {
 
 std::string costs_line(const ExperimentInputs& inputs) {
   const ExpertShape& shape = inputs.shape;
-  return fmt::format("{} shape ({} layers, {} experts of {} x {}, top-{}), {}; expert layers only",
-                     shape.name, shape.layers, shape.experts, shape.d_model, shape.d_ff,
-                     shape.top_k, inputs.machine.simulated ? "simulated" : "measured");
+  return fmt::format("{} shape ({} layers, {} experts of {} x {}, top-{}), {}; {}{}", shape.name,
+                     shape.layers, shape.experts, shape.d_model, shape.d_ff, shape.top_k,
+                     inputs.machine.simulated ? "simulated" : "measured", covered(inputs),
+                     inputs.machine.simulated ? given_files(inputs) : "");
 }
 
 std::string breadth_line(const ExperimentInputs& inputs, double active) {

@@ -12,7 +12,7 @@ namespace thermoe {
 /// "shipped model", its file, or the recorded router and what it holds.
 std::string decisions_line(const ExperimentInputs& inputs);
 /// "Qwen3-30B-A3B shape (48 layers, 128 experts of 2048 x 768, top-8), simulated; expert layers
-/// only"
+/// only", or "whole step: ..." with what the simulated machine charges beside them.
 std::string costs_line(const ExperimentInputs& inputs);
 
 /// How wide the router spreads under BASELINE, beside uniform picks and, where it is published, the

@@ -88,7 +88,9 @@ double baseline_active(const RunResult& result, const ControllerConfig& config) 
 
 MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline) {
   const double repeat = layer_repeat(inputs, baseline.layers());
-  return [&inputs, repeat](int round) {
+  Lookup other{.cost = inputs.plant_other.cost()};
+  if (inputs.plant_other.other) other.basis = inputs.plant_other.other->basis;
+  return [&inputs, repeat, other](int round) {
     const Experiment& e = inputs.experiment;
     SimulatedGpuConfig gpu = inputs.gpu;
     gpu.seed += static_cast<std::uint64_t>(round);
@@ -97,7 +99,8 @@ MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingP
                                 .charge = {.costs = inputs.plant_costs,
                                            .shape = inputs.shape,
                                            .dtypes = inputs.dtypes,
-                                           .layer_repeat = repeat},
+                                           .layer_repeat = repeat,
+                                           .other = other},
                                 .step_noise = e.plant.step_noise,
                                 .decode_steps_per_tick = e.decode_steps_per_tick,
                                 .disturbances = e.disturbances});
@@ -108,8 +111,7 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                          const RunServices& services) {
   const Experiment& e = inputs.experiment;
   const RoutingPlan baseline = services.decoder.baseline();
-  const StepCost costs = inputs.costs.step_cost(inputs.shape, inputs.dtypes, e.batch,
-                                                layer_repeat(inputs, baseline.layers()));
+  const StepCost costs = step_cost(inputs, baseline.layers());
   std::vector<Turn> turns = schedule(e.rounds, e.strategies, e.seed);
   if (e.round) std::erase_if(turns, [&](const Turn& turn) { return turn.round + 1 != *e.round; });
 

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/errors.h"
+#include "cost/other_fit.h"
+#include "cost/step_rows.h"
 #include "machine/simulated/plant_config.h"
 
 namespace thermoe {
@@ -69,6 +72,41 @@ TEST_F(MachineOfTheH100, ChargesTheMeasuredWattsOfItsLoads) {
   // data/h100/moe_decode_energy.json, open_loop_fixed_rate: 82 experts 469 W, 40 experts 294 W.
   EXPECT_NEAR(steady_power(82).value, 469, 10);
   EXPECT_NEAR(steady_power(40).value, 294, 10);
+}
+
+TEST_F(MachineOfTheH100, StepsOfAnEngineTakeAndDrawWhatWasFittedToThem) {
+  const std::string file = kData + "vllm_steps.csv";
+  const std::vector<StepRow> rows = read_step_rows(file);
+  const KernelCostModel costs = KernelCostModel::load(kData + "kernel_cost_model.json");
+  const OtherFit fit = fit_other_costs(
+      rows, costs, {.rows_file = file, .model = "Qwen3-30B-A3B", .engine = "vLLM 0.25.1"});
+  const OpCost other = fit.other.at(16);
+  SimulatedMachineOptions whole = options();
+  whole.gpu.idle_active = costs.active_idle();
+  PlantCharge charge{
+      .costs = costs,
+      .shape = kShape,
+      .dtypes = {"bf16"},
+      .layer_repeat = 24,
+      .other = {.cost = {other.latency, other.energy.value(), Celsius{}}, .basis = other.basis}};
+  for (const int active : {24, 39, 64, 78}) {
+    const StepRow& row = *std::ranges::find_if(
+        rows, [&](const StepRow& r) { return std::abs(r.active_experts - active) < 0.5; });
+    SimulatedMachine machine({.gpu = whole.gpu, .charge = charge});
+    const RoutingStats stats = loads(active);
+    const LogitSample sample{};
+    TickReport tick;
+    for (int i = 0; i < 20; ++i) {  // back to back, as the engine ran
+      tick = machine.run_tick((i + 1) * Seconds(0.1), Seconds(0), [&] {
+        return StepLoads{.plan = plan_, .stats = stats, .sample = sample};
+      });
+    }
+    EXPECT_NEAR(tick.step_time / row.step, 1.0, fit.points[0].latency.max + 0.01) << active;
+    const double joules = (*row.energy - costs.active_idle() * row.step).value;
+    const double charged = (*tick.truth.mean_power - costs.active_idle()).value;
+    EXPECT_NEAR(charged * row.step.value / joules, 1.0, fit.points[0].energy->max + 0.015)
+        << active;
+  }
 }
 
 TEST_F(MachineOfTheH100, NoiseVariesTheTimeOfStepsAroundTheChargedOneAndNotTheirJoules) {

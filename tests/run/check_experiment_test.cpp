@@ -99,8 +99,12 @@ TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   const RunResult result = run(e);
   EXPECT_THAT(
       result.summary.costs,
-      testing::StartsWith("decisions: shipped model; costs: Small-MoE shape (24 layers, 64 experts "
-                          "of 1024 x 512, top-4), simulated; expert layers only; router: "));
+      testing::AllOf(
+          testing::StartsWith("decisions: shipped model; costs: Small-MoE shape (24 layers, 64 "
+                              "experts of 1024 x 512, top-4), simulated; expert layers only; "),
+          testing::HasSubstr("; the controller believes " + folder_ + "/kernel_cost_model.json"),
+          testing::HasSubstr("; the simulated GPU charges " + folder_ + "/plant_cost_model.json"),
+          testing::HasSubstr("; router: ")));
   EXPECT_THAT(result.summary.costs, testing::Not(testing::HasSubstr("published")));
   nlohmann::json deeper = parse_json(changes, "changes");
   deeper["costed_as"]["layers"] = 48;

@@ -26,7 +26,7 @@ std::vector<double> active_by_variant(const RoutingStats& stats, const RoutingPl
 }  // namespace
 
 Lookup step_charge(const PlantCharge& charge, const RoutingStats& stats, const RoutingPlan& plan) {
-  Lookup total;
+  Lookup total = charge.other;
   for (int l = 0; l < stats.layers; ++l) {
     const std::vector<double> active = active_by_variant(stats, plan, l, charge.dtypes.size());
     const double all = std::accumulate(active.begin(), active.end(), 0.0);

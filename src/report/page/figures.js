@@ -9,7 +9,7 @@ const TIME_FIGURES = [
   { id: "temperature", section: "Power and temperature", title: "GPU temperature", line: "temperature",
     unit: "°C", digits: 1, simulates: true, hint: "Die temperature." },
   { id: "step", section: "Time", title: "Step time", line: "step", unit: "ms", digits: 2, half: true, smooth: true,
-    simulates: true, hint: "Mean duration of a decode step (expert layers) in each tick." },
+    simulates: true, hint: "Mean duration of a decode step in each tick: what of it is counted stands with the costs." },
   { id: "active", section: "Routing", title: "Active experts", line: "active", unit: "experts", digits: 1,
     half: true, smooth: true, hint: "Distinct experts with a token, mean over the layers." },
   { id: "lambda", section: "Routing", title: "Price λ", line: "lambda", unit: "", digits: 4, half: true, smooth: true,
