@@ -33,6 +33,14 @@ TEST(ThermalResponse, ConstantPowerFromTheStartMovesNothing) {
   EXPECT_DOUBLE_EQ(response.temperature().value, 40.0 + 0.035 * 300.0);
 }
 
+TEST(ThermalResponse, AStartElsewhereIsCarriedByTheSlowestPole) {
+  ThermalResponse response(two_poles(), Watts(100.0), Celsius(50.0));
+  EXPECT_NEAR(response.temperature().value, 50.0, 1e-12);
+  response.advance(Watts(100.0), Seconds(11.0));
+  EXPECT_NEAR(response.temperature().value, 43.5 + (50.0 - 43.5) * std::exp(-1.0), 1e-9);
+  EXPECT_THROW(ThermalResponse({}, Watts(0.0), Celsius(50.0)), PreconditionError);
+}
+
 TEST(ThermalResponse, APoleWithoutATimeConstantIsRefused) {
   const ThermalParameters bad{.poles = {{KelvinPerWatt(0.01), Seconds(0.0)}}};
   EXPECT_THROW(ThermalResponse(bad, Watts(0.0)), PreconditionError);

@@ -63,10 +63,10 @@ struct SimulatedGpu::Totals {
 SimulatedGpu::SimulatedGpu(const SimulatedGpuConfig& config)
     : config_(config),
       since_start_(std::numeric_limits<double>::infinity()),
-      thermal_(config.thermal, config.idle_active),
+      thermal_(config.thermal, config.idle_active, config.start),
       memory_thermal_(config.memory_thermal, config.idle_active),
       sensors_(config, {.power = config.idle_active,
-                        .temperature = config.thermal.steady(config.idle_active),
+                        .temperature = thermal_.temperature(),
                         .memory_temperature = config.memory_thermal.steady(config.idle_active),
                         .sm_clock = config.sm_clock}) {
   THERMOE_EXPECT(config.idle_active >= Watts(0) && config.power_limit > config.idle_active,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/units.h"
@@ -21,6 +22,7 @@ struct SimulatedGpuConfig {
                             .poles = {{KelvinPerWatt(0.03), Seconds(5.0)}}};
   ThermalParameters memory_thermal{.ambient = Celsius(43.0),
                                    .poles = {{KelvinPerWatt(0.06), Seconds(1.0)}}};
+  std::optional<Celsius> start{};  ///< of the die; absent: settled at idle
 
   // Sensors.
   Seconds sensor_period{0.1};       ///< between two samples of power, energy and temperature

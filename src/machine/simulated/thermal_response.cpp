@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/simulated/thermal_response.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -14,7 +15,8 @@ Celsius ThermalParameters::steady(Watts power) const {
   return temperature;
 }
 
-ThermalResponse::ThermalResponse(ThermalParameters parameters, Watts power)
+ThermalResponse::ThermalResponse(ThermalParameters parameters, Watts power,
+                                 std::optional<Celsius> start)
     : parameters_(std::move(parameters)) {
   for (const ThermalPole& pole : parameters_.poles) {
     THERMOE_EXPECT(std::isfinite(pole.resistance.value) && pole.resistance.value >= 0.0 &&
@@ -23,6 +25,10 @@ ThermalResponse::ThermalResponse(ThermalParameters parameters, Watts power)
                    pole.resistance.value, pole.time_constant.value);
     rise_.push_back(pole.resistance * power);
   }
+  if (!start) return;
+  THERMOE_EXPECT(!rise_.empty(), "a start of {} C needs a pole to hold it", start->value);
+  const auto slowest = std::ranges::max_element(parameters_.poles, {}, &ThermalPole::time_constant);
+  rise_[static_cast<std::size_t>(slowest - parameters_.poles.begin())] += *start - temperature();
 }
 
 void ThermalResponse::advance(Watts power, Seconds dt) {

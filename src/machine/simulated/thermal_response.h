@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core/units.h"
@@ -26,8 +27,10 @@ struct ThermalParameters {
 /// The state of such a response; exact for power that is constant during each step.
 class ThermalResponse {
  public:
-  /// Starts settled at `power`. Requires finite r >= 0 and tau > 0.
-  ThermalResponse(ThermalParameters parameters, Watts power);
+  /// Starts settled at `power`; with a `start`, at that temperature, of whose difference the
+  /// slowest pole has all. Requires a pole for that, finite r >= 0 and tau > 0.
+  ThermalResponse(ThermalParameters parameters, Watts power,
+                  std::optional<Celsius> start = std::nullopt);
 
   void advance(Watts power, Seconds dt);
   Celsius temperature() const;
