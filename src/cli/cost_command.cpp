@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "cli/number_option.h"
+#include "cli/replay_command.h"
 #include "cli/version.h"
 #include "core/atomic_file.h"
 #include "core/errors.h"
@@ -165,6 +166,7 @@ void add_cost_command(CLI::App& app) {
   plot_command->callback([options] { plot(*options); });
 
   add_fit_step(*cost, options);
+  add_replay_command(*cost);
 }
 
 }  // namespace thermoe

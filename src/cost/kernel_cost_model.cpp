@@ -12,6 +12,15 @@
 #include "cost/cost_schema.h"
 
 namespace thermoe {
+namespace {
+
+OpKey expert_key(const ExpertShape& shape, const std::string& dtype) {
+  return {.op = shape.gated ? "moe_experts" : "moe_experts_plain",
+          .shape = {shape.experts, shape.top_k, shape.d_model, shape.d_ff},
+          .dtype = dtype};
+}
+
+}  // namespace
 
 KernelCostModel KernelCostModel::load(const std::string& path) {
   return from_json(read_json_file(path), path);
@@ -42,12 +51,14 @@ const CostTable* KernelCostModel::find(const OpKey& key) const {
   return found;
 }
 
+const CostTable* KernelCostModel::find_experts(const ExpertShape& shape,
+                                               const std::string& dtype) const {
+  return find(expert_key(shape, dtype));
+}
+
 const CostTable& KernelCostModel::expert_table(const ExpertShape& shape,
                                                const std::string& dtype) const {
-  const OpKey key{.op = shape.gated ? "moe_experts" : "moe_experts_plain",
-                  .shape = {shape.experts, shape.top_k, shape.d_model, shape.d_ff},
-                  .dtype = dtype};
-  if (const CostTable* table = find(key)) return *table;
+  if (const CostTable* table = find_experts(shape, dtype)) return *table;
   std::vector<std::string> known;
   for (const CostTable& table : tables_) {
     if (table.by_active_experts()) known.push_back(to_string(table.key()));
@@ -55,7 +66,7 @@ const CostTable& KernelCostModel::expert_table(const ExpertShape& shape,
   throw UsageError(fmt::format(
       "{}: /entries: no single table {} for {}; the file has: {}. Profile that "
       "shape, or choose one of these",
-      header_.path, to_string(key), shape.name,
+      header_.path, to_string(expert_key(shape, dtype)), shape.name,
       known.empty() ? "no moe_experts tables" : fmt::format("{}", fmt::join(known, "; "))));
 }
 

@@ -81,6 +81,8 @@ class KernelCostModel {
   /// The table of an op, or null: unknown op, shape or dtype, or several group sizes to choose
   /// from.
   const CostTable* find(const OpKey& key) const;
+  /// The same of the expert layers of a shape.
+  const CostTable* find_experts(const ExpertShape& shape, const std::string& dtype) const;
 
   /// The shape of a model that the file names, or null.
   const ExpertShape* find_shape(std::string_view name) const;

@@ -31,18 +31,6 @@ void fill_in_watts(std::vector<Disturbance>& disturbances, const SimulatedGpuCon
   }
 }
 
-std::vector<std::string> dtypes_of(ExpertType type) {
-  switch (type) {
-    case ExpertType::kSimple:
-      return {"bf16"};
-    case ExpertType::kQuantized:
-      return {"int4"};
-    case ExpertType::kMixed:
-      return {"bf16", "int4"};
-  }
-  return {};
-}
-
 /// By the names in either file: who brings a controller's costs of their own may leave them out.
 ExpertShape shape_of(const Experiment& e, const KernelCostModel& costs,
                      const KernelCostModel& plant_costs) {
@@ -181,6 +169,18 @@ double layer_repeat(const ExperimentInputs& inputs, int layers) {
 int calibration_samples(const ExperimentInputs& inputs) {
   const int wanted = inputs.experiment.calibration_samples;
   return inputs.trace ? std::min(wanted, static_cast<int>(inputs.trace->samples.size())) : wanted;
+}
+
+std::vector<std::string> dtypes_of(ExpertType type) {
+  switch (type) {
+    case ExpertType::kSimple:
+      return {"bf16"};
+    case ExpertType::kQuantized:
+      return {"int4"};
+    case ExpertType::kMixed:
+      return {"bf16", "int4"};
+  }
+  return {};
 }
 
 TextStreamOptions stream_options(const Experiment& e) {

@@ -53,6 +53,9 @@ StepCost step_cost(const ExperimentInputs& inputs, int layers);
 /// How many charged layers each of the `layers` that the model routes stands for.
 double layer_repeat(const ExperimentInputs& inputs, int layers);
 
+/// Precisions of the experts that such a model is charged as, one a variant.
+std::vector<std::string> dtypes_of(ExpertType type);
+
 /// The streams that every strategy of the experiment decodes.
 TextStreamOptions stream_options(const Experiment& experiment);
 /// Samples that controllers are calibrated on: a trace has no others than those that it plays.

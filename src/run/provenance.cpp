@@ -24,10 +24,7 @@ std::string covered(const ExperimentInputs& inputs) {
 /// "FILE (calibrated)": a cost model, and where its expert layers are from.
 std::string source_of(const std::string& file, const KernelCostModel& costs,
                       const ExperimentInputs& inputs) {
-  const ExpertShape& s = inputs.shape;
-  const CostTable* table = costs.find({.op = s.gated ? "moe_experts" : "moe_experts_plain",
-                                       .shape = {s.experts, s.top_k, s.d_model, s.d_ff},
-                                       .dtype = inputs.dtypes.front()});
+  const CostTable* table = costs.find_experts(inputs.shape, inputs.dtypes.front());
   return table == nullptr ? file : fmt::format("{} ({})", file, to_string(table->source()));
 }
 

@@ -123,6 +123,21 @@ TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   }
 }
 
+TEST_F(CheckExperiment, CostsCalibratedOnARealGpuAreBelievedOnTheSimulatedOneAndSaidToBe) {
+  nlohmann::json costs =
+      read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/kernel_cost_model.json");
+  for (nlohmann::json& entry : costs["entries"]) entry["source"] = "calibrated";
+  costs["sensors"] = {{"delay_s", 0.005}, {"window_s", 0.05}};
+  const std::string path = folder_ + "/calibrated.json";
+  std::ofstream(path) << costs;
+  const RunResult result = run(experiment(fmt::format(
+      R"({{"duration_s": 20, "strategies": ["KERNEL_AWARE_TTHA"], "cost_model": "{}"}})", path)));
+  EXPECT_THAT(result.summary.costs,
+              testing::HasSubstr("simulated; expert layers only; the controller believes " + path +
+                                 " (calibrated), sensors 0.005 s late over 0.05 s"));
+  EXPECT_LE(named(result, "KERNEL_AWARE_TTHA").targets[0].violation_fraction, 0.05);
+}
+
 TEST_F(CheckExperiment, AModelIsChargedByTheNameThatTheCostModelGivesIt) {
   nlohmann::json costs =
       read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/kernel_cost_model.json");

@@ -111,5 +111,29 @@ TEST_F(CostCommand, PlotWritesOnePageThatHoldsAllItShows) {
             std::string::npos);
 }
 
+TEST_F(CostCommand, ReplayPredictsARunFromItsFolder) {
+  const std::string experiment = write(
+      "short.json", R"({"strategies": ["BASELINE"], "duration_s": 2, "calibration_samples": 1})");
+  const std::string folder = folder_ + "/run";
+  ASSERT_EQ(thermoe_process({"run", experiment, "--out", folder, "--no-report"}).exit_code, 0);
+  const std::vector<std::string> command{"cost", "replay", folder, "--cost-model",
+                                         "data/h100/plant_cost_model.json"};
+  const ProcessResult result = thermoe_process(command);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("run again on the simulated GPU"), HasSubstr("BASELINE"),
+                                HasSubstr("Predicted (simulated)")));
+  const auto refused = [&](const std::string& from) {
+    std::vector<std::string> words = command;
+    words.insert(words.end(), {"--heat-from", from});
+    const ProcessResult wrong = thermoe_process(words);
+    EXPECT_EQ(wrong.exit_code, 2);
+    return wrong.err;
+  };
+  EXPECT_THAT(refused(folder), HasSubstr("is the run to be predicted"));
+  EXPECT_THAT(refused(folder_), HasSubstr("holds no config.json"));
+  std::filesystem::copy(folder, folder_ + "/again");
+  EXPECT_THAT(refused(folder_ + "/again"), HasSubstr("does not tell thermal constants apart"));
+}
+
 }  // namespace
 }  // namespace thermoe
