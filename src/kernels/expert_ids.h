@@ -14,8 +14,8 @@ struct Breadth {
   int active = 0;  ///< D: at most experts and tokens * k
 };
 
-/// Picks [tokens, k] for measurements that wake exactly `active` experts, others for each seed; with
-/// fewer than k of them the last slots of every token are empty (-1). Which ones is drawn
+/// Picks [tokens, k] for measurements that wake exactly `active` experts, others for each seed;
+/// with fewer than k of them the last slots of every token are empty (-1). Which ones is drawn
 /// evenly; each has a popularity, e to half a normal value, by which tokens draw k different ones
 /// (Gumbel's way). An expert that nobody drew takes a place of the busiest. So loads are uneven as
 /// routers leave them: with all of 128 experts active the busiest has 2 to 4 times the mean, at 16

@@ -17,8 +17,8 @@ namespace thermoe {
 /// out[t][i] = silu(gate) * up, or relu(up), or gelu(up), by the kind of expert.
 struct ExpertActivationArgs {
   ExpertKind kind = ExpertKind::kSwiGlu;
-  const void* gate = nullptr;  ///< [tokens, width]; kSwiGlu only, else null
-  const void* up = nullptr;    ///< [tokens, width]
+  const void* gate = nullptr;        ///< [tokens, width]; kSwiGlu only, else null
+  const void* up = nullptr;          ///< [tokens, width]
   FloatType type = FloatType::kF32;  ///< of all three; kCuda: f32 or bf16
   int tokens = 0;
   int width = 0;

@@ -51,9 +51,8 @@ TEST(Unfused, AnActivationIsItsFormula) {
 TEST(Unfused, UnpackingGivesTheMatrixThatInt4StandsFor) {
   for (const bool zero_point : {false, true}) {
     constexpr int kOutputs = 21, kInputs = 96;  // a last panel that is not full
-    const Int4Weights packed =
-        quantise_int4(normal(kOutputs * kInputs, 3).data(), kOutputs, kInputs,
-                      {.group = 32, .with_zero_point = zero_point});
+    const Int4Weights packed = quantise_int4(normal(kOutputs * kInputs, 3).data(), kOutputs,
+                                             kInputs, {.group = 32, .with_zero_point = zero_point});
     std::vector<float> expected(kOutputs * kInputs), out(kOutputs * kInputs);
     dequantise_int4(packed, expected.data());
     dequant_unpack(Backend::kCpu, {.weights = packed.view(), .out = out.data()}, Stream{nullptr});

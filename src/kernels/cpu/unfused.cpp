@@ -13,9 +13,7 @@ namespace {
 float silu(float x) { return x / (1.0F + std::exp(-x)); }
 
 /// The tanh form.
-float gelu(float x) {
-  return x / (1.0F + std::exp(-1.5957691216F * (x + 0.044715F * x * x * x)));
-}
+float gelu(float x) { return x / (1.0F + std::exp(-1.5957691216F * (x + 0.044715F * x * x * x))); }
 
 }  // namespace
 
@@ -50,7 +48,8 @@ void dequant_unpack(const DequantUnpackArgs& args) {
           (std::ptrdiff_t{panel} * w.groups() + group) * Int4View::kPanel + lane;
       const auto zero = static_cast<float>(w.zero_points ? w.zero_points[cell] : 8);
       const float scale = w.scales[cell];
-      std::uint32_t bits = w.words[(std::ptrdiff_t{panel} * words + word) * Int4View::kPanel + lane];
+      std::uint32_t bits =
+          w.words[(std::ptrdiff_t{panel} * words + word) * Int4View::kPanel + lane];
       for (int i = 0; i < Int4View::kPerWord; ++i, bits >>= 4) {
         *row++ = scale * (static_cast<float>(bits & 15U) - zero);
       }
