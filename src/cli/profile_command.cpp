@@ -38,7 +38,7 @@ struct Flags {
   int executions = 64;
   int anchors = 60;
   std::int64_t seed = 1;
-  bool energy = false, thermal = false, list = false;
+  bool energy = false, thermal = false, list = false, child = false;
 };
 
 /// "8m", "90s", "1h", "45": seconds without a letter.
@@ -72,7 +72,7 @@ std::vector<ProfiledModel> chosen_models(const Flags& flags) {
     own.experts.experts = flags.shape.at(0), own.experts.top_k = flags.shape.at(1);
     own.experts.d_model = flags.shape.at(2), own.experts.d_ff = flags.shape.at(3);
     if (own.experts.top_k > own.experts.experts) {
-      throw UsageError("--shape: has more experts a token than experts; write E,k,d_model,d_ff");
+      throw UsageError("--shape: has more experts a token than experts; write E k d_model d_ff");
     }
     models.push_back(own);
   }
@@ -138,6 +138,7 @@ void run(const Flags& flags, const std::atomic<bool>& stop) {
   const SteadyClock clock;
   ProfileMachine machine = open_profile_machine({.backend = backend,
                                                  .seed = static_cast<std::uint64_t>(flags.seed),
+                                                 .use_cupti = !flags.child,
                                                  .cupti = flags.cupti,
                                                  .nvml_library = flags.nvml_library},
                                                 clock);
@@ -169,26 +170,20 @@ void add_points(CLI::App& command, Flags& flags) {
       .add_option("--sweep", flags.sweeps,
                   "Qwen3-30B-A3B with one size changed and all else as it is: d_model or d_ff")
       ->check(CLI::IsMember({"d_model", "d_ff"}));
-  command.add_option("--shape", flags.shape, "A layer of these sizes: E,k,d_model,d_ff")
-      ->delimiter(',')
+  command.add_option("--shape", flags.shape, "A layer of these sizes: E k d_model d_ff")
       ->expected(4)
       ->check(whole_number(1, kMostSize));
-  command
-      .add_option("--op", flags.grid.ops,
-                  "Only these: fc1, gate_up, activation, fc2, dequant_unpack, topk_route, "
-                  "expert_layer, attention, linear, fused_dequant_linear")
-      ->delimiter(',');
+  command.add_option("--op", flags.grid.ops,
+                     "Only these: fc1, gate_up, activation, fc2, dequant_unpack, topk_route, "
+                     "expert_layer, attention, linear, fused_dequant_linear");
   command
       .add_option("--dtype", flags.grid.dtypes,
                   "Of weights: f32 (cpu), bf16, int4; default: f32 or bf16, and int4")
-      ->delimiter(',')
       ->check(CLI::IsMember({"f32", "bf16", "int4"}));
   command.add_option("--tokens", flags.grid.tokens, "Batches")
-      ->delimiter(',')
       ->check(whole_number(1, kMostTokens))
       ->capture_default_str();
   command.add_option("--active", flags.grid.active, "Distinct active experts of a layer")
-      ->delimiter(',')
       ->check(whole_number(1, 1024))
       ->capture_default_str();
   command.add_option("--context", flags.grid.context, "Positions that attention looks back on")
@@ -215,6 +210,9 @@ void add_measurement(CLI::App& command, Flags& flags) {
   command.add_option("--seed", flags.seed, "Of data, picks and the order of windows")
       ->check(whole_number(0, 1 << 30))
       ->capture_default_str();
+  command.add_flag(
+      "--child", flags.child,
+      "Being profiled from outside: leave CUPTI to that profiler, and time by CUDA events");
   command.add_option("--cupti", flags.cupti,
                      "CUPTI's library, where it is not where it usually is");
   command.add_option("--nvml-library", flags.nvml_library, "NVML to load instead of the driver's");
@@ -241,7 +239,7 @@ void add_profile_command(CLI::App& app, const std::atomic<bool>& stop) {
       "Examples:\n"
       "  thermoe profile --list --budget 8m                      # what would run\n"
       "  thermoe profile --model Qwen3-30B-A3B --energy --budget 8m --out profiles/qwen3\n"
-      "  thermoe profile --shape 8,2,256,128 --kernels cpu --out profiles/small\n"
+      "  thermoe profile --shape 8 2 256 128 --kernels cpu --out profiles/small\n"
       "The same command goes on where it stopped. docs/profile.md has the method.\n"
       "Exit codes: 0 done, 1 stopped, out of time or failed, 2 bad input.");
   command->callback([flags, &stop] { run(*flags, stop); });

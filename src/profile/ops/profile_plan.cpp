@@ -104,7 +104,7 @@ void add_energies(const PlanRequest& request, const std::vector<ProfilePoint>& p
   std::vector<ProfilePoint> anchors = spread_out(points, request.anchors);
   std::mt19937_64 random(request.seed);
   std::ranges::shuffle(anchors, random);
-  const Seconds each = request.timing.window + request.timing.idle;
+  const Seconds each = request.timing.anchor();
   int left = 0;
   for (const ProfilePoint& anchor : anchors) {
     if (has(request.with_energy, anchor)) {
@@ -167,8 +167,8 @@ std::string to_text(const ProfilePlan& plan, Backend backend, const ProfileTimin
                    to_string(point.point));
   }
   for (const ProfilePoint& point : plan.energy) {
-    fmt::format_to(out, "energy  {:>8.2f} s  {:<14} {}\n", (timing.window + timing.idle).value,
-                   point.part, to_string(point.point));
+    fmt::format_to(out, "energy  {:>8.2f} s  {:<14} {}\n", timing.anchor().value, point.part,
+                   to_string(point.point));
   }
   if (plan.thermal)
     fmt::format_to(out, "thermal {:>8.2f} s  step response\n", timing.thermal.value);

@@ -16,11 +16,15 @@ inline constexpr double kMostWeightBytes = 40e9;
 
 /// How long things take; expected times follow from these and from a point's traffic.
 struct ProfileTiming {
-  int executions = 64;  ///< timed of each point
-  int warm_up = 8;      ///< executions before them
-  Seconds window{5.5};  ///< an anchor's energy; its first part settles
-  Seconds idle{2.5};    ///< before each window and after the last
-  Seconds thermal{};    ///< of the step response, all of it; 0: none
+  int executions = 64;   ///< timed of each point
+  int warm_up = 8;       ///< executions before them
+  Seconds window{5.8};   ///< an anchor's energy; what counts of it, behind its settling, is 5 s
+  Seconds idle{2.5};     ///< before each window and after the last
+  Seconds prepare{0.4};  ///< expected for an anchor's weights
+  Seconds thermal{};     ///< of the step response, all of it; 0: none
+
+  /// Of an anchor, the idle window before it included.
+  Seconds anchor() const { return prepare + idle + window; }
 };
 
 struct PlanRequest {

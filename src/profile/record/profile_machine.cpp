@@ -8,6 +8,8 @@
 
 #include "core/errors.h"
 #include "kernels/device_description.h"
+#include "kernels/device_stream.h"
+#include "kernels/hold_stream.h"
 #include "profile/ops/device_works.h"
 #include "profile/ops/host_works.h"
 #include "profile/record/device_timer.h"
@@ -43,6 +45,27 @@ ProfileMachine open_host(const ProfileMachineOptions& options, const Clock& cloc
   return machine;
 }
 
+/// Nothing where it does not record, and a note that says why.
+std::unique_ptr<CuptiActivity> open_cupti(const ProfileMachineOptions& options,
+                                          std::vector<std::string>& notes) {
+  const auto without = [&](const std::string& why) {
+    notes.push_back(fmt::format("times are by CUDA events, launches included: {}", why));
+    return std::unique_ptr<CuptiActivity>();
+  };
+  if (!options.use_cupti) return without("another profiler has CUPTI (--child)");
+  auto cupti = std::make_unique<CuptiActivity>(options.cupti);
+  if (cupti->problem()) return without(*cupti->problem());
+  // Beside another profiler it may take every call and record nothing.
+  const DeviceStream stream;
+  cupti->begin_execution(0);
+  hold_stream(Seconds(0), stream);
+  cupti->end_execution();
+  synchronise(stream);
+  if (cupti->take().size() != 1) return without("CUPTI does not show a kernel that has run");
+  notes.emplace_back("times are of CUPTI's kernel records");
+  return cupti;
+}
+
 ProfileMachine open_device(const ProfileMachineOptions& options, const Clock& clock) {
   const DeviceDescription device = describe_device();
   NvmlOptions nvml{.energy_period = Seconds(0)};
@@ -57,15 +80,7 @@ ProfileMachine open_device(const ProfileMachineOptions& options, const Clock& cl
     return works->make(point);
   };
   machine.sustain = [](OpWork work) { return sustained_on_device(std::move(work)); };
-  auto cupti = std::make_unique<CuptiActivity>(options.cupti);
-  if (cupti->problem()) {
-    machine.notes.push_back(
-        fmt::format("times are by CUDA events, launches included: {}", *cupti->problem()));
-    cupti.reset();
-  } else {
-    machine.notes.emplace_back("times are of CUPTI's kernel records");
-  }
-  machine.timer = std::make_unique<DeviceTimer>(std::move(cupti), clock);
+  machine.timer = std::make_unique<DeviceTimer>(open_cupti(options, machine.notes), clock);
   machine.sensors = std::make_unique<OneGpuSource>(std::make_unique<NvmlSource>(nvml), device.uuid);
   return machine;
 }

@@ -33,6 +33,7 @@ struct ProfileMachine {
 struct ProfileMachineOptions {
   Backend backend = Backend::kCpu;
   std::uint64_t seed = 1;
+  bool use_cupti = true;       ///< false under another profiler, which needs it for itself
   std::string cupti{};         ///< its library; empty: where it usually is
   std::string nvml_library{};  ///< empty: the driver's
 };

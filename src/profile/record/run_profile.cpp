@@ -139,7 +139,7 @@ class ProfileRun {
 
   void measure_energy() {
     std::vector<ProfilePoint> anchors = plan_.energy;
-    const Seconds each = request_.timing.window + request_.timing.idle;
+    const Seconds each = request_.timing.anchor();
     Seconds time = request_.timing.idle;
     std::size_t fit = 0;
     while (fit < anchors.size() && fits(time + each)) time += each, ++fit;
@@ -157,6 +157,11 @@ class ProfileRun {
 
   void measure_thermal() {
     if (!plan_.thermal || bench_.stop || !fits(request_.timing.thermal)) return;
+    const SensedDevice now = sensed_device(bench_.machine.sensors->read(bench_.clock.now()));
+    if (!now.power || !now.state.temperature) {
+      result_.notes.emplace_back("no step response: the device says no power or no temperature");
+      return;
+    }
     const auto& energies = file_.records().energies;
     const auto hottest = std::ranges::max_element(energies, {}, &EnergyRecord::power);
     const OpPoint point = hottest != energies.end() ? hottest->point : request_.points.back().point;
