@@ -37,6 +37,7 @@ struct Flags {
   std::string kernels{}, out{}, budget{}, cupti{}, nvml_library{}, cost_model{};
   int executions = 64;
   int anchors = 60;
+  double repeat_percent = 0.0;
   std::int64_t seed = 1;
   bool energy = false, thermal = false, list = false, child = false;
 };
@@ -116,6 +117,7 @@ ProfileRequest request_of(const Flags& flags, Backend backend) {
   }
   if (request.points.empty()) throw UsageError("--op: leaves no point of these dtypes");
   request.timing.executions = flags.executions;
+  request.repeated_share = flags.repeat_percent / 100.0;
   if (flags.energy) request.anchors = flags.anchors;
   if (flags.thermal) request.timing.thermal = Seconds(kThermalSeconds);
   return request;
@@ -204,6 +206,12 @@ void add_measurement(CLI::App& command, Flags& flags) {
                    "between idle ones");
   command.add_option("--anchors", flags.anchors, "Most anchor points")
       ->check(whole_number(1, 10000))
+      ->capture_default_str();
+  command
+      .add_option("--repeat", flags.repeat_percent,
+                  "Time so many percent of the points again, behind all others, and say how far "
+                  "they moved")
+      ->check(real_number(0.0, 100.0))
       ->capture_default_str();
   command.add_flag("--thermal", flags.thermal,
                    "Also measure a step response of the temperature, 90 s, and fit it");

@@ -115,6 +115,20 @@ TEST_F(RunProfile, TimesEnergiesAndACostModelComeOutOfOneRun) {
   EXPECT_THAT(text, HasSubstr("cost model: "));
 }
 
+TEST_F(RunProfile, ARepeatIsHeldAgainstTheFirstTimeAndMadeOnce) {
+  request.repeated_share = 0.2;
+  const std::size_t repeats = (request.points.size() + 4) / 5;
+  const std::string text = to_text(world.run(request));
+  EXPECT_THAT(text, HasSubstr(fmt::format("repeated: {0} of {0} medians within the first's spread; "
+                                          "the largest change is 0.0 %",
+                                          repeats)));
+  EXPECT_EQ(records().repeats.size(), repeats);
+  EXPECT_EQ(records().times.size(), request.points.size()) << "and is no second row";
+  world.timed.clear();
+  world.run(request);
+  EXPECT_TRUE(world.timed.empty());
+}
+
 TEST_F(RunProfile, AStoppedRunIsGoneOnWith) {
   world.on_make = [this] { world.stop = world.timed.size() >= 3; };
   const ProfileResult first = world.run(request);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <random>
 #include <set>
@@ -76,16 +77,18 @@ std::vector<ProfilePoint> spread_out(const std::vector<ProfilePoint>& points, in
   return chosen;
 }
 
-void add_times(const PlanRequest& request, const std::vector<ProfilePoint>& points, Budget& budget,
-               ProfilePlan& plan) {
+/// Those of `points` that `there` does not name, as far as the budget goes.
+void add_times(const PlanRequest& request, const std::vector<ProfilePoint>& points,
+               const std::vector<std::string>& there, std::vector<ProfilePoint>& planned,
+               Budget& budget, ProfilePlan& plan) {
   int left = 0;
   Seconds needed{};
   for (const ProfilePoint& point : points) {
     const Seconds time = expected_time(request.backend, point.point, request.timing);
-    if (has(request.timed, point)) {
+    if (has(there, point)) {
       ++plan.done;
     } else if (left == 0 && budget.take(time)) {
-      plan.time.push_back(point);
+      planned.push_back(point);
     } else {
       ++left, needed += time;
     }
@@ -140,7 +143,10 @@ ProfilePlan plan_profile(const PlanRequest& request) {
   ProfilePlan plan;
   Budget budget{.most = request.budget};
   const std::vector<ProfilePoint> points = possible(request, plan);
-  add_times(request, points, budget, plan);
+  add_times(request, points, request.timed, plan.time, budget, plan);
+  const double repeated = request.repeated_share * static_cast<double>(points.size());
+  add_times(request, spread_out(points, static_cast<int>(std::ceil(repeated))), request.repeated,
+            plan.repeat, budget, plan);
   add_energies(request, points, budget, plan);
   if (request.timing.thermal.value > 0.0) {
     if (request.thermal_done) {
@@ -161,21 +167,26 @@ ProfilePlan plan_profile(const PlanRequest& request) {
 std::string to_text(const ProfilePlan& plan, Backend backend, const ProfileTiming& timing) {
   std::string text;
   auto out = std::back_inserter(text);
-  for (const ProfilePoint& point : plan.time) {
-    fmt::format_to(out, "time    {:>8.2f} s  {:<14} {}\n",
-                   expected_time(backend, point.point, timing).value, point.part,
-                   to_string(point.point));
-  }
+  const auto list = [&](const char* what, const std::vector<ProfilePoint>& points) {
+    for (const ProfilePoint& point : points) {
+      fmt::format_to(out, "{:<7} {:>8.2f} s  {:<14} {}\n", what,
+                     expected_time(backend, point.point, timing).value, point.part,
+                     to_string(point.point));
+    }
+  };
+  list("time", plan.time);
+  list("repeat", plan.repeat);
   for (const ProfilePoint& point : plan.energy) {
     fmt::format_to(out, "energy  {:>8.2f} s  {:<14} {}\n", timing.anchor().value, point.part,
                    to_string(point.point));
   }
   if (plan.thermal)
     fmt::format_to(out, "thermal {:>8.2f} s  step response\n", timing.thermal.value);
-  fmt::format_to(out,
-                 "{} point{} to time, {} to measure energy of, {} there already: about {:.0f} s\n",
-                 plan.time.size(), plan.time.size() == 1 ? "" : "s", plan.energy.size(), plan.done,
-                 plan.expected.value);
+  fmt::format_to(
+      out,
+      "{} point{} to time, {} again, {} to measure energy of, {} there already: about {:.0f} s\n",
+      plan.time.size(), plan.time.size() == 1 ? "" : "s", plan.repeat.size(), plan.energy.size(),
+      plan.done, plan.expected.value);
   for (const LeftOut& left : plan.left_out) {
     fmt::format_to(out, "left out: {}: {}\n", left.what, left.why);
   }

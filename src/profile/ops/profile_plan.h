@@ -31,11 +31,13 @@ struct PlanRequest {
   std::vector<ProfilePoint> points{};  ///< in the order in which they are to be timed
   Backend backend = Backend::kCpu;
   ProfileTiming timing{};
-  int anchors = 0;  ///< most points whose energy is measured; 0: none
+  int anchors = 0;              ///< most points whose energy is measured; 0: none
+  double repeated_share = 0.0;  ///< of the points, timed a second time
   std::uint64_t seed = 1;
   std::optional<Seconds> budget{};  ///< absent: as long as it takes
   /// Names of what a former run of the same folder has: it takes no time.
   std::vector<std::string> timed{};
+  std::vector<std::string> repeated{};
   std::vector<std::string> with_energy{};
   bool thermal_done = false;
 };
@@ -48,6 +50,7 @@ struct LeftOut {
 
 struct ProfilePlan {
   std::vector<ProfilePoint> time{};    ///< to be timed, in their order
+  std::vector<ProfilePoint> repeat{};  ///< to be timed again, behind all others
   std::vector<ProfilePoint> energy{};  ///< anchors still to be measured, in an order by seed
   bool thermal = false;
   int done = 0;  ///< points and anchors that are there already

@@ -71,6 +71,7 @@ struct ThermalRecord {
 struct ProfileRecords {
   ProfileFacts facts{};
   std::vector<TimeRecord> times{};
+  std::vector<TimeRecord> repeats{};  ///< of points in `times`, timed a second time
   std::vector<EnergyRecord> energies{};
   std::optional<ThermalRecord> thermal{};
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "profile/execution_row.h"
@@ -29,6 +31,27 @@ void add_thermal(const ThermalRecord& record, std::string& text) {
   }
 }
 
+/// How far a second timing came from the first.
+void add_repeats(const ProfileRecords& records, std::string& text) {
+  int within = 0, all = 0;
+  double largest = 0.0;
+  for (const TimeRecord& repeat : records.repeats) {
+    const auto first = std::ranges::find(records.times, repeat.point, &TimeRecord::point);
+    if (first == records.times.end()) continue;
+    const CostRow was = row_of(first->point, first->timing.spans_ns);
+    const CostRow is = row_of(repeat.point, repeat.timing.spans_ns);
+    const double change = std::abs(is.latency / was.latency - 1.0);
+    largest = std::max(largest, change);
+    within += change <= was.spread.value_or(0.0) ? 1 : 0;
+    ++all;
+  }
+  if (all == 0) return;
+  fmt::format_to(std::back_inserter(text),
+                 "repeated: {} of {} medians within the first's spread; the largest change is "
+                 "{:.1f} %\n",
+                 within, all, 100.0 * largest);
+}
+
 }  // namespace
 
 std::string to_text(const ProfileResult& result) {
@@ -53,6 +76,7 @@ std::string to_text(const ProfileResult& result) {
                    to_string(time.point));
   }
   if (!records.energies.empty()) text += "W: whole device; mJ: above the idle beside its window\n";
+  add_repeats(records, text);
   if (records.thermal) add_thermal(*records.thermal, text);
   text += '\n';
   for (const std::string& note : result.notes) fmt::format_to(out, "{}\n", note);

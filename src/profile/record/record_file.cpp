@@ -100,6 +100,13 @@ void RecordFile::add(TimeRecord record) {
   records_.times.push_back(std::move(record));
 }
 
+void RecordFile::add_repeat(TimeRecord record) {
+  nlohmann::ordered_json line = to_json(record);
+  line["kind"] = "repeat";
+  write(line);
+  records_.repeats.push_back(std::move(record));
+}
+
 void RecordFile::add(EnergyRecord record) {
   write(to_json(record));
   records_.energies.push_back(std::move(record));

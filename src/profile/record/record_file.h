@@ -23,6 +23,7 @@ class RecordFile {
   const ProfileRecords& records() const { return records_; }
   /// Throw WriteError.
   void add(TimeRecord record);
+  void add_repeat(TimeRecord record);
   void add(EnergyRecord record);
   void add(ThermalRecord record);
 

@@ -78,7 +78,7 @@ OpPoint read_point(JsonObject& line) {
   return *point;
 }
 
-void read_time(JsonObject& line, ProfileRecords& records) {
+TimeRecord read_time(JsonObject& line) {
   TimeRecord record{.part = line.string("part"), .point = read_point(line)};
   record.timing.source = line.choice("source", {"cupti", "timed"}) == "cupti" ? CostSource::kCupti
                                                                               : CostSource::kTimed;
@@ -98,7 +98,7 @@ void read_time(JsonObject& line, ProfileRecords& records) {
     record.timing.kernels.push_back(read_kernel(JsonObject(kernels[i], line.path(), key), op));
   }
   record.state = read_state(line);
-  records.times.push_back(std::move(record));
+  return record;
 }
 
 void read_energy(JsonObject& line, ProfileRecords& records) {
@@ -169,7 +169,7 @@ Json to_json(const ThermalRecord& record) {
 }
 
 void read_record(JsonObject line, ProfileRecords& records) {
-  const std::string kind = line.choice("kind", {"profile", "time", "energy", "thermal"});
+  const std::string kind = line.choice("kind", {"profile", "time", "repeat", "energy", "thermal"});
   if (kind == "profile") {
     if (const auto format = line.integer("format", 0, INT64_MAX); format != 1) {
       throw FormatError(
@@ -181,7 +181,9 @@ void read_record(JsonObject line, ProfileRecords& records) {
                      .driver = line.string("driver"),
                      .seed = static_cast<std::uint64_t>(line.integer("seed", 0, INT64_MAX))};
   } else if (kind == "time") {
-    read_time(line, records);
+    records.times.push_back(read_time(line));
+  } else if (kind == "repeat") {
+    records.repeats.push_back(read_time(line));
   } else if (kind == "energy") {
     read_energy(line, records);
   } else {

@@ -30,10 +30,12 @@ ProfilePlan plan_with(const ProfileRequest& request, const ProfileRecords& recor
                    .backend = backend,
                    .timing = request.timing,
                    .anchors = request.anchors,
+                   .repeated_share = request.repeated_share,
                    .seed = records.facts.seed,
                    .budget = request.budget,
                    .thermal_done = records.thermal.has_value()};
   for (const TimeRecord& time : records.times) plan.timed.push_back(to_string(time.point));
+  for (const TimeRecord& time : records.repeats) plan.repeated.push_back(to_string(time.point));
   for (const EnergyRecord& energy : records.energies) {
     plan.with_energy.push_back(to_string(energy.point));
   }
@@ -65,7 +67,9 @@ class ProfileRun {
   }
 
   ProfileResult run() {
-    time_points();
+    time_points(plan_.time, "", [&](TimeRecord record) { file_.add(std::move(record)); });
+    time_points(plan_.repeat, ", again",
+                [&](TimeRecord record) { file_.add_repeat(std::move(record)); });
     bench_.machine.timer.reset();
     const bool sensed = plan_.energy.empty() && !plan_.thermal ? true : has_energy();
     if (sensed) measure_energy();
@@ -104,19 +108,19 @@ class ProfileRun {
     }
   }
 
-  void time_points() {
-    Seconds done{};
-    for (const ProfilePoint& point : plan_.time) {
+  template <class Add>
+  void time_points(const std::vector<ProfilePoint>& points, const char* again, const Add& add) {
+    for (const ProfilePoint& point : points) {
       const Seconds expected = expected_time(bench_.machine.backend, point.point, request_.timing);
       if (bench_.stop || !fits(expected)) return;
       const std::string name = to_string(point.point);
-      say(name, done);
+      say(name + again, expected_done_);
       const OpWork work = bench_.machine.make(point.point);
       OpTiming timing = bench_.machine.timer->time(
           work, name, {.warm_up = request_.timing.warm_up, .timed = request_.timing.executions});
-      file_.add(TimeRecord{
+      add(TimeRecord{
           .part = point.part, .point = point.point, .timing = std::move(timing), .state = state()});
-      done += expected;
+      expected_done_ += expected;
     }
   }
 
@@ -146,12 +150,12 @@ class ProfileRun {
     anchors.resize(fit);
     if (anchors.empty() || bench_.stop) return;
     std::size_t turn = 0;
-    const Seconds before = plan_.expected - each * static_cast<double>(plan_.energy.size()) -
-                           (plan_.thermal ? request_.timing.thermal : Seconds(0));
+    const Seconds before = expected_done_;
     say("energy", before);
     measure_energies(anchors, request_.timing, energy_bench(), [&](const EnergyRecord& record) {
       file_.add(record);
-      say("energy of " + to_string(record.point), before + each * static_cast<double>(++turn));
+      expected_done_ = before + each * static_cast<double>(++turn);
+      say("energy of " + to_string(record.point), expected_done_);
     });
   }
 
@@ -165,7 +169,7 @@ class ProfileRun {
     const auto& energies = file_.records().energies;
     const auto hottest = std::ranges::max_element(energies, {}, &EnergyRecord::power);
     const OpPoint point = hottest != energies.end() ? hottest->point : request_.points.back().point;
-    say("step response of " + to_string(point), plan_.expected - request_.timing.thermal);
+    say("step response of " + to_string(point), expected_done_);
     auto record = measure_step_response(point, request_.timing.thermal, energy_bench());
     if (record) file_.add(std::move(*record));
   }
@@ -192,6 +196,7 @@ class ProfileRun {
   RecordFile file_;
   ProfilePlan plan_;
   Seconds began_;
+  Seconds expected_done_{};
   bool out_of_time_ = false;
   ProfileResult result_{};
 };

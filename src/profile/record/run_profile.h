@@ -24,7 +24,8 @@ struct ProfileRequest {
   std::string out{};  ///< folder, made where it is missing; its records are gone on with
   std::vector<ProfilePoint> points{};
   ProfileTiming timing{};
-  int anchors = 0;  ///< 0: no energy
+  int anchors = 0;              ///< 0: no energy
+  double repeated_share = 0.0;  ///< of the points
   std::optional<Seconds> budget{};
   std::vector<ExpertShape> models{};  ///< to be named in the cost model
   std::string merge_into{};           ///< a cost model that gets the tables too; empty: none
