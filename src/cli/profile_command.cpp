@@ -92,7 +92,9 @@ void check_ops(const std::vector<std::string>& ops) {
   }
 }
 
+/// A plan may be of another machine's.
 Backend chosen_backend(const Flags& flags) {
+  if (flags.list && !flags.kernels.empty()) return backend_from(flags.kernels).value();
   if (!flags.kernels.empty()) return checked_kernels(flags.kernels);
   return backend_problem(Backend::kCuda) ? Backend::kCpu : Backend::kCuda;
 }

@@ -84,6 +84,16 @@ TEST(ProfileCommand, AListPlansAndWritesNothing) {
   EXPECT_THAT(bytes_of((folder / "p") + "/records.jsonl"), IsEmpty());
 }
 
+TEST(ProfileCommand, APlanForAGpuNeedsNone) {
+  const PipedResult list = profile("--list --kernels cuda --energy --anchors 3 --thermal");
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+  EXPECT_THAT(
+      list.out,
+      AllOf(HasSubstr("moe_experts [128, 8, 2048, 768] int4 group 128 tokens 256 active 128"),
+            HasSubstr("energy "), HasSubstr("step response"),
+            HasSubstr("left out: gate_up (9 points): the cuda backend has no dense")));
+}
+
 TEST(ProfileCommand, WhatCannotBeIsRefusedWithTheRemedy) {
   EXPECT_THAT(profile("--kernels cpu").err, HasSubstr("--out"));
   EXPECT_THAT(profile("--model Mixtral-8x7b --list").err, HasSubstr("did you mean Mixtral-8x7B?"));
