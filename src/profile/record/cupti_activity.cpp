@@ -73,18 +73,25 @@ void CUPTIAPI take_buffer(CUcontext /*context*/, std::uint32_t /*stream*/, std::
   std::free(buffer);
 }
 
-void* open_library(const std::string& library) {
-  std::vector<std::string> names = {library};
-  if (library.empty()) {
-    names = {"libcupti.so.13", "libcupti.so.12", "libcupti.so"};
-    for (const char* folder : {"/usr/local/cuda/lib64", "/usr/local/cuda/extras/CUPTI/lib64"}) {
-      names.push_back(fmt::format("{}/libcupti.so", folder));
+std::vector<std::string> library_names() {
+  std::vector<std::string> names;
+  for (const char* folder : {"", "/usr/local/cuda/lib64/", "/usr/local/cuda/extras/CUPTI/lib64/",
+                             "/usr/local/cuda/lib/", "/usr/local/cuda/targets/x86_64-linux/lib/"}) {
+    for (const char* name : {"libcupti.so.13", "libcupti.so.12", "libcupti.so"}) {
+      names.push_back(fmt::format("{}{}", folder, name));
     }
   }
+  return names;
+}
+
+/// `reason`: why the first of the names cannot be loaded.
+void* open_library(const std::vector<std::string>& names, std::string& reason) {
   for (const std::string& name : names) {
     // It registers itself with the driver: it is not made to be unloaded.
     void* handle = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (handle != nullptr) return handle;
+    const char* error = ::dlerror();
+    if (reason.empty() && error != nullptr) reason = error;
   }
   return nullptr;
 }
@@ -122,13 +129,13 @@ struct CuptiActivity::Api {
 };
 
 CuptiActivity::CuptiActivity(const std::string& library) : api_(std::make_unique<Api>()) {
-  void* handle = open_library(library);
+  std::string reason;
+  void* handle = open_library(library.empty() ? library_names() : std::vector{library}, reason);
   if (handle == nullptr) {
-    const char* reason = ::dlerror();
     problem_ = fmt::format(
         "CUPTI cannot be loaded ({}); it comes with the CUDA toolkit: name its libcupti.so with "
         "--cupti",
-        reason != nullptr ? reason : "no reason given");
+        reason);
     return;
   }
   if (const std::string missing = api_->load(handle); !missing.empty()) {
