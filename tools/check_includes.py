@@ -21,7 +21,7 @@ ALLOWED_FOLDERS = {
     "kernels": {"core"},
     "moe": {"core", "kernels"},
     "machine": {"core", "telemetry", "cost", "kernels"},
-    "profile": {"core", "cost"},
+    "profile": {"core", "telemetry", "cost", "kernels", "machine"},
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
     "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
@@ -34,6 +34,7 @@ ALLOWED_FOLDERS = {
 # subfolder -> the siblings that its files may include, beside the folder's own top level, which includes no subfolder.
 ALLOWED_SUBFOLDERS = {
     "machine": {"simulated": set(), "tenant": set(), "gpu": {"tenant"}, "calibration": {"gpu"}},
+    "profile": {"ops": set(), "record": {"ops"}},
 }
 
 # Single headers of another folder: doctor says which path the kernels take, and monitor follows the

@@ -68,6 +68,7 @@ STEPS = (
     Step("kernels_gpu_tests", 60, tests="kernels_gpu_tests"),
     Step("moe_gpu_tests", 30, tests="moe_gpu_tests"),
     Step("machine_gpu_tests", 70, tests="machine_gpu_tests"),
+    Step("profile_gpu_tests", 30, tests="profile_gpu_tests"),
     *(one(f"cap-{n}", 450 if n == 1 else 390, "experiments/gpu_cap.json", f"--round {n}", costs="" if n == 1 else "cap-1")
       for n in (1, 2, 3)),
     *(one(f"adapter-{n}", 120, "experiments/gpu_cap_adapter.json", f"--round {n}", costs="cap-1") for n in (1, 2, 3)),

@@ -5,7 +5,7 @@
 #include <memory>
 #include <span>
 
-#include "expert_ids.h"
+#include "kernels/expert_ids.h"
 #include "kernels/random_device_data.h"
 #include "kernels/random_expert_bank.h"
 #include "rows.h"

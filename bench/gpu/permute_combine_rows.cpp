@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "expert_ids.h"
+#include "kernels/expert_ids.h"
 #include "kernels/random_device_data.h"
 #include "rotating_sets.h"
 #include "rows.h"

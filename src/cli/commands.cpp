@@ -12,6 +12,7 @@
 #include "cli/monitor_command.h"
 #include "cli/parse_command.h"
 #include "cli/price_command.h"
+#include "cli/profile_command.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
 #include "cli/solve_command.h"
@@ -26,6 +27,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_report_command(app);
   add_cost_command(app);
   add_parse_command(app);
+  add_profile_command(app, stop);
   add_price_command(app);
   add_solve_command(app);
   add_traces_command(app);

@@ -64,6 +64,7 @@ void describe(CLI::App& app) {
       "  thermoe monitor                        GPUs, host and runs, live in the terminal\n"
       "  thermoe measure -- COMMAND             joules, watts and degrees of a command\n"
       "  thermoe load --power-fraction 0.2      another tenant of the GPU\n"
+      "  thermoe profile --list                 what each op costs here: the plan of measuring it\n"
       "  thermoe cost show data/h100/kernel_cost_model.json\n"
       "  thermoe eval --help                    bits/byte of a checkpoint\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");

@@ -30,6 +30,7 @@ const std::vector<OpSpec>& known_ops() {
       {"activation_gelu", 1, "[width]"},
       {"activation_silu_mul", 1, "[width]"},
       {"topk_route", 2, "[experts, top_k]"},
+      {"decode_attention", 3, "[heads, head_dim, context]"},
   };
   return ops;
 }
@@ -169,6 +170,7 @@ CostRow read_row(JsonObject row, const OpKey& key, const CostModelHeader& header
   if (row.has("samples")) r.samples = static_cast<int>(row.integer("samples", 1, 1 << 30));
   r.spread = row.optional_number("spread", 0.0, kMostSpread);
   r.energy_spread = row.optional_number("energy_spread", 0.0, kMostSpread);
+  r.energy_fitted = row.boolean_or("energy_fitted", false);
   row.finish();
   return r;
 }
@@ -229,8 +231,8 @@ void check_schema(JsonObject& root) {
 
 CostSource read_cost_source(JsonObject& entry) {
   const std::vector<CostSource> sources = {
-      CostSource::kCupti,      CostSource::kNsys,    CostSource::kNcu,      CostSource::kKineto,
-      CostSource::kCalibrated, CostSource::kDerived, CostSource::kSimulated};
+      CostSource::kCupti,  CostSource::kTimed,      CostSource::kNsys,    CostSource::kNcu,
+      CostSource::kKineto, CostSource::kCalibrated, CostSource::kDerived, CostSource::kSimulated};
   std::vector<std::string> names;
   names.reserve(sources.size());
   for (const CostSource s : sources) names.emplace_back(to_string(s));

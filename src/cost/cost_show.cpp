@@ -147,10 +147,10 @@ void add_rows(const CostTable& table, std::string& text) {
   fmt::format_to(out, "    {:>8} {:>8} {:>11} {:>11} {:>9} {:>8}\n", "tokens", "active",
                  "latency us", "energy uJ", "heat uK", "spread %");
   for (const CostRow& r : table.rows()) {
-    fmt::format_to(out, "    {:>8g} {:>8} {:>11.5g} {:>11} {:>9} {:>8}\n", r.tokens,
+    fmt::format_to(out, "    {:>8g} {:>8} {:>11.5g} {:>11} {:>9} {:>8}{}\n", r.tokens,
                    cell(r.active_experts, 1.0), kMicro * r.latency.value,
                    cell(number(r.energy), kMicro), cell(number(r.heat), kMicro),
-                   cell(r.spread, 100.0));
+                   cell(r.spread, 100.0), r.energy_fitted ? "  energy fitted" : "");
   }
 }
 
@@ -168,6 +168,7 @@ nlohmann::json rows_json(const CostTable& table) {
     if (r.samples) row["samples"] = *r.samples;
     set(row, "spread", r.spread);
     set(row, "energy_spread", r.energy_spread);
+    if (r.energy_fitted) row["energy_fitted"] = true;
     rows.push_back(std::move(row));
   }
   return rows;

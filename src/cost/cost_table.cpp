@@ -78,6 +78,8 @@ std::string_view to_string(CostSource source) {
   switch (source) {
     case CostSource::kCupti:
       return "cupti";
+    case CostSource::kTimed:
+      return "timed";
     case CostSource::kNsys:
       return "nsys";
     case CostSource::kNcu:

@@ -13,7 +13,8 @@ namespace thermoe {
 
 /// Names one profiled table. Shapes by op (docs/adr/0005-cost-schema.md):
 /// moe_experts [experts, top_k, d_model, d_ff]; linear, fused_dequant_linear and dequant_unpack
-/// [out, in]; activation_* [width]; topk_route [experts, top_k].
+/// [out, in]; activation_* [width]; topk_route [experts, top_k]; decode_attention
+/// [heads, head_dim, context].
 struct OpKey {
   std::string op{};
   std::vector<int> shape{};
@@ -27,7 +28,7 @@ struct OpKey {
 std::string to_string(const OpKey& key);
 
 /// How a table's figures came to be.
-enum class CostSource { kCupti, kNsys, kNcu, kKineto, kCalibrated, kDerived, kSimulated };
+enum class CostSource { kCupti, kTimed, kNsys, kNcu, kKineto, kCalibrated, kDerived, kSimulated };
 std::string_view to_string(CostSource source);
 
 /// One profiled point. Energy is above active idle; energy and heat are absent where nobody
@@ -43,6 +44,8 @@ struct CostRow {
   std::optional<double>
       spread{};  ///< relative half-width of the latency: (p90 - p10) / (2 * median)
   std::optional<double> energy_spread{};  ///< relative half-width of the energy, as far as known
+  /// Nobody measured this row's energy: a model that was fitted to other rows' says it.
+  bool energy_fitted = false;
   bool operator==(const CostRow&) const = default;
 };
 

@@ -84,6 +84,7 @@ Json row_json(const CostRow& row, const std::optional<FirstOrderThermal>& therma
   set(out, "samples", row.samples);
   set(out, "spread", row.spread);
   set(out, "energy_spread", row.energy_spread);
+  if (row.energy_fitted) out["energy_fitted"] = true;
   return out;
 }
 

@@ -14,6 +14,7 @@ struct DeviceDescription {
   bool exclusive = false;     ///< compute mode: one process at a time
   std::size_t memory = 0;     ///< bytes
   std::size_t free_memory = 0;
+  std::size_t l2_cache = 0;  ///< bytes
 };
 
 /// Makes CUDA's device of that index the calling thread's current one. Throws UsageError where it

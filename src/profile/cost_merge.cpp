@@ -2,7 +2,6 @@
 #include "profile/cost_merge.h"
 
 #include <algorithm>
-#include <cmath>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -14,56 +13,30 @@
 #include "core/json_file.h"
 #include "cost/cost_writer.h"
 #include "cost/kernel_cost_model.h"
+#include "profile/execution_row.h"
 #include "profile/op_point.h"
 
 namespace thermoe {
 namespace {
 
-constexpr double kNanoseconds = 1e-9;
-
-/// Between the nearest two of sorted values.
-double quantile(const std::vector<double>& sorted, double share) {
-  const double place = share * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(place);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (place - std::floor(place)) * (sorted[above] - sorted[below]);
-}
-
 /// The row of a point, without its energy where an execution was not sampled.
 CostRow row_of(const OpPoint& point, const std::vector<Execution>& executions, Watts idle) {
-  std::vector<double> latencies;
+  std::vector<std::int64_t> spans_ns;
   double joules = 0.0, seconds = 0.0;
   bool sampled = true;
   for (const Execution& execution : executions) {
-    const double latency = kNanoseconds * static_cast<double>(execution.span_ns);
-    latencies.push_back(latency);
-    seconds += latency;
+    spans_ns.push_back(execution.span_ns);
+    seconds += 1e-9 * static_cast<double>(execution.span_ns);
     sampled = sampled && execution.energy;
     if (execution.energy) joules += execution.energy->value;
   }
-  std::ranges::sort(latencies);
-  const double median = quantile(latencies, 0.5);
-  CostRow row{.tokens = point.tokens,
-              .active_experts = point.active_experts,
-              .latency = Seconds(median),
-              .samples = static_cast<int>(latencies.size())};
-  if (latencies.size() > 1 && median > 0.0) {
-    row.spread = (quantile(latencies, 0.9) - quantile(latencies, 0.1)) / (2.0 * median);
-  }
+  CostRow row = row_of(point, spans_ns);
   const double above_idle = joules - idle.value * seconds;
   if (sampled && above_idle >= 0.0 && seconds > 0.0) {
     // By the power of all executions, at the median's length: a sensor does not see single ones.
-    row.energy = Joules(above_idle / seconds * median);
+    row.energy = Joules(above_idle / seconds * row.latency.value);
   }
   return row;
-}
-
-bool same_point(const CostRow& a, const CostRow& b) {
-  return a.tokens == b.tokens && a.active_experts == b.active_experts;
-}
-
-bool before(const CostRow& a, const CostRow& b) {
-  return a.tokens != b.tokens ? a.tokens < b.tokens : a.active_experts < b.active_experts;
 }
 
 /// Why a row cannot stand in its table; empty if it can.
@@ -145,7 +118,7 @@ std::vector<CostRow> joined(const CostTable* old, std::vector<CostRow> rows) {
       if (!replaced) rows.push_back(row);
     }
   }
-  std::ranges::sort(rows, before);
+  std::ranges::sort(rows, row_before);
   return rows;
 }
 
@@ -156,28 +129,51 @@ nlohmann::ordered_json read_ordered(const std::string& path) {
 
 }  // namespace
 
+void merge_tables(const std::vector<CostTable>& fresh, const std::string& path) {
+  const KernelCostModel model = KernelCostModel::load(path);
+  nlohmann::ordered_json file = read_ordered(path);
+  std::vector<CostTable> tables;
+  std::vector<std::optional<std::size_t>> places;  // of tables that are there
+  for (const CostTable& table : fresh) {
+    const auto old = std::ranges::find(model.tables(), table.key(), &CostTable::key);
+    const bool there = old != model.tables().end();
+    const auto place = static_cast<std::size_t>(old - model.tables().begin());
+    if (there && old->source() != table.source()) {
+      throw FormatError(
+          path, fmt::format("/entries/{}", place),
+          fmt::format("has {} from {}, which rows from {} must not mix with; remove it, "
+                      "or merge into a copy without it",
+                      to_string(table.key()), to_string(old->source()), to_string(table.source())));
+    }
+    tables.emplace_back(table.key(), table.source(),
+                        table.method().empty() && there ? old->method() : table.method(),
+                        joined(there ? &*old : nullptr, table.rows()));
+    places.push_back(there ? std::optional(place) : std::nullopt);
+  }
+  // Only these entries change: what else the file says, also to people, stays as it is.
+  nlohmann::ordered_json written = to_json(KernelCostModel(model.header(), std::move(tables)));
+  nlohmann::ordered_json& entries = file.at("entries");
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (places[i]) {
+      entries[*places[i]] = std::move(written.at("entries")[i]);
+    } else {
+      entries.push_back(std::move(written.at("entries")[i]));
+    }
+  }
+  const std::string text = json_text(file, 1) + "\n";
+  KernelCostModel::from_json(parse_json(text, path), path);  // refuses unknown ops
+  write_file_atomically(path, text);
+}
+
 MergedCosts merge_costs(const ParsedProfile& profile, const std::string& path) {
   const CostSource source = source_of(profile);
   const KernelCostModel model = KernelCostModel::load(path);
   check_device(profile, model, path);
   MergedCosts merged;
   std::vector<CostTable> tables;
-  nlohmann::ordered_json file = read_ordered(path);
-  std::vector<std::optional<std::size_t>> places;  // of tables that are there
   for (auto& [key, rows] : tables_of(profile, model.active_idle(), merged)) {
-    const auto old = std::ranges::find(model.tables(), key, &CostTable::key);
-    const bool there = old != model.tables().end();
-    const auto place = static_cast<std::size_t>(old - model.tables().begin());
-    if (there && old->source() != source) {
-      throw FormatError(
-          path, fmt::format("/entries/{}", place),
-          fmt::format("has {} from {}, which rows from {} must not mix with; remove it, "
-                      "or merge into a copy without it",
-                      to_string(key), to_string(old->source()), to_string(source)));
-    }
-    tables.emplace_back(key, source, there ? old->method() : "",
-                        joined(there ? &*old : nullptr, rows));
-    places.push_back(there ? std::optional(place) : std::nullopt);
+    std::ranges::sort(rows, row_before);
+    tables.emplace_back(key, source, "", std::move(rows));
   }
   if (tables.empty()) {
     throw FormatError(profile.file, "",
@@ -185,19 +181,7 @@ MergedCosts merge_costs(const ParsedProfile& profile, const std::string& path) {
                                   merged.left_out.empty() ? "" : "; " + merged.left_out.front()));
   }
   merged.tables = static_cast<int>(tables.size());
-  // Only these entries change: what else the file says, also to people, stays as it is.
-  nlohmann::ordered_json fresh = to_json(KernelCostModel(model.header(), std::move(tables)));
-  nlohmann::ordered_json& entries = file.at("entries");
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    if (places[i]) {
-      entries[*places[i]] = std::move(fresh.at("entries")[i]);
-    } else {
-      entries.push_back(std::move(fresh.at("entries")[i]));
-    }
-  }
-  const std::string text = json_text(file, 1) + "\n";
-  KernelCostModel::from_json(parse_json(text, profile.file), profile.file);  // refuses unknown ops
-  write_file_atomically(path, text);
+  merge_tables(tables, path);
   return merged;
 }
 

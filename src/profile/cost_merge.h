@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cost/cost_table.h"
 #include "profile/parsed_profile.h"
 
 namespace thermoe {
@@ -22,5 +23,9 @@ struct MergedCosts {
 /// was parsed with its executions. Throws FormatError or UsageError, naming the file, where the
 /// model is of another GPU, has a table of another source in the way, or nothing can be merged.
 MergedCosts merge_costs(const ParsedProfile& profile, const std::string& path);
+
+/// Puts tables into the cost model at `path`, as above. Throws FormatError, naming the file, where
+/// a table of another source is in the way or the file would be no sound cost model.
+void merge_tables(const std::vector<CostTable>& tables, const std::string& path);
 
 }  // namespace thermoe

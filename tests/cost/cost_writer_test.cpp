@@ -64,6 +64,7 @@ TEST(CostWriterOfLiterals, EveryFieldThatAFileMayHaveSurvives) {
   linear["rows"][0]["samples"] = 11;
   linear["rows"][0]["spread"] = 0.03;
   linear["rows"][0]["energy_spread"] = 0.1;
+  linear["rows"][0]["energy_fitted"] = true;
   const KernelCostModel model = KernelCostModel::from_json(json, "m.json");
   const nlohmann::json written = to_json(model);
   EXPECT_TRUE(KernelCostModel::from_json(written, "m.json") == model);

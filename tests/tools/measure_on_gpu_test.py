@@ -61,7 +61,7 @@ class Running(Folder):
         super().setUp()
         self.pack, self.out = self.folder / "pack", self.folder / "out"
         program(self.pack / "bin/thermoe", THERMOE)
-        for name in ("kernels", "moe", "machine"):
+        for name in ("kernels", "moe", "machine", "profile"):
             program(self.pack / f"bin/{name}_gpu_tests", TESTS)
         (self.folder / "torch/lib").mkdir(parents=True)
         self.card("GPU-1234")
@@ -283,7 +283,7 @@ class Packing(Folder):
                                self.folder / "built", *arguments], capture_output=True, text=True, check=False)
 
     def test_the_archive_holds_programs_inputs_and_this_script_and_runs_when_unpacked(self):
-        for name in ("thermoe", "kernels_gpu_tests", "moe_gpu_tests", "machine_gpu_tests"):
+        for name in ("thermoe", "kernels_gpu_tests", "moe_gpu_tests", "machine_gpu_tests", "profile_gpu_tests"):
             program(self.folder / "built" / name, "")
             (self.folder / "built" / name).write_bytes(pathlib.Path("/bin/true").read_bytes())
         trace = self.folder / "recorded.safetensors"

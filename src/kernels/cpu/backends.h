@@ -8,6 +8,7 @@
 #include "kernels/linear.h"
 #include "kernels/permute_combine.h"
 #include "kernels/topk_route.h"
+#include "kernels/unfused.h"
 
 // The CPU reference backend. The dispatchers beside the public headers check the arguments; these
 // trust them, and that the machine runs `isa`.
@@ -23,5 +24,8 @@ void grouped_experts(const GroupedExpertsArgs& args, Isa isa);
 void permute(const PermuteArgs& args);
 void combine(const CombineArgs& args);
 void combine_backward(const CombineBackwardArgs& args);
+// Measured only: readable, not fast.
+void expert_activation(const ExpertActivationArgs& args);
+void dequant_unpack(const DequantUnpackArgs& args);
 
 }  // namespace thermoe::cpu

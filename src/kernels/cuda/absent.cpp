@@ -6,6 +6,7 @@
 #include "kernels/device_graph.h"
 #include "kernels/device_memory.h"
 #include "kernels/device_stream.h"
+#include "kernels/hold_stream.h"
 #include "kernels/pinned_memory.h"
 #include "kernels/random_device_data.h"
 
@@ -37,6 +38,7 @@ DeviceDescription describe_device() { throw UsageError(kAbsent); }
 
 DeviceStream::DeviceStream() { throw UsageError(kAbsent); }
 void DeviceStream::Destroy::operator()(void*) const {}
+void hold_stream(Seconds, Stream) { throw UsageError(kAbsent); }
 
 DeviceEvent::DeviceEvent() { throw UsageError(kAbsent); }
 void DeviceEvent::Destroy::operator()(void*) const {}
@@ -70,6 +72,8 @@ void permute(const PermuteArgs&, Stream) { throw UsageError(kAbsent); }
 void combine(const CombineArgs&, Stream) { throw UsageError(kAbsent); }
 void combine_backward(const CombineBackwardArgs&, Stream) { throw UsageError(kAbsent); }
 void fused_dequant_linear(const FusedDequantLinearArgs&, Stream) { throw UsageError(kAbsent); }
+void expert_activation(const ExpertActivationArgs&, Stream) { throw UsageError(kAbsent); }
+void dequant_unpack(const DequantUnpackArgs&, Stream) { throw UsageError(kAbsent); }
 
 std::size_t topk_route_workspace(const RouterView&, int, int) { throw UsageError(kAbsent); }
 void topk_route(const TopkRouteArgs&, Stream) { throw UsageError(kAbsent); }

@@ -7,6 +7,7 @@
 #include "kernels/grouped_experts.h"
 #include "kernels/permute_combine.h"
 #include "kernels/topk_route.h"
+#include "kernels/unfused.h"
 
 // The CUDA backend, as cpu/backends.h is the CPU's: the dispatchers beside the public headers check
 // what the host can know; these trust it. Nothing here allocates or synchronises. In programs
@@ -23,5 +24,7 @@ void order_by_expert(const OrderByExpertArgs& args, Stream stream);
 void permute(const PermuteArgs& args, Stream stream);
 void combine(const CombineArgs& args, Stream stream);
 void combine_backward(const CombineBackwardArgs& args, Stream stream);
+void expert_activation(const ExpertActivationArgs& args, Stream stream);
+void dequant_unpack(const DequantUnpackArgs& args, Stream stream);
 
 }  // namespace thermoe::cuda

@@ -54,7 +54,8 @@ DeviceDescription describe_device() {
       .uuid = uuid_text(properties.uuid),
       .driver_cuda = fmt::format("{}.{}", version / 1000, version % 1000 / 10),
       .exclusive =
-          cuda::device_attribute(cudaDevAttrComputeMode) == cudaComputeModeExclusiveProcess};
+          cuda::device_attribute(cudaDevAttrComputeMode) == cudaComputeModeExclusiveProcess,
+      .l2_cache = static_cast<std::size_t>(properties.l2CacheSize)};
   expect_ours(cudaMemGetInfo(&description.free_memory, &description.memory), description.name,
               "cudaMemGetInfo");
   return description;

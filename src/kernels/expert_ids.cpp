@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "expert_ids.h"
+#include "kernels/expert_ids.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 
 #include "core/errors.h"
 
-namespace thermoe::bench {
+namespace thermoe {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
@@ -57,23 +57,29 @@ void wake_all(Ids& ids, std::vector<int>& load) {
 }  // namespace
 
 std::vector<std::int32_t> ids_of_breadth(const Breadth& b, unsigned seed) {
-  THERMOE_EXPECT(b.k >= 1 && b.k <= b.active && b.active <= b.experts && b.active <= b.tokens * b.k,
-                 "active={} must be from k={} to experts={} and at most tokens * k = {}", b.active,
-                 b.k, b.experts, b.tokens * b.k);
+  THERMOE_EXPECT(
+      b.k >= 1 && b.active >= 1 && b.active <= b.experts && b.active <= b.tokens * b.k,
+      "active={} must be from 1 to experts={} and at most tokens * k = {}, and k={} positive",
+      b.active, b.experts, b.tokens * b.k, b.k);
+  const auto row = static_cast<std::size_t>(b.k);
+  const auto picks = static_cast<std::size_t>(std::min(b.k, b.active));
   std::mt19937 random(seed);
   std::normal_distribution<double> normal(0.0, kUnevenness);
   const Ids experts = drawn(b.active, b.experts, random);
   std::vector<double> popularity(experts.size());
   for (double& p : popularity) p = normal(random);
-  Ids ids(static_cast<std::size_t>(b.tokens) * static_cast<std::size_t>(b.k));
-  for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(b.k)) {
-    draw_token(std::span(ids).subspan(first, static_cast<std::size_t>(b.k)), popularity, random);
-  }
+  Ids ids(static_cast<std::size_t>(b.tokens) * row, -1);
   std::vector<int> load(experts.size());
-  for (const std::int32_t e : ids) ++load[static_cast<std::size_t>(e)];
+  for (std::size_t first = 0; first < ids.size(); first += row) {
+    const auto token = std::span(ids).subspan(first, picks);
+    draw_token(token, popularity, random);
+    for (const std::int32_t e : token) ++load[static_cast<std::size_t>(e)];
+  }
   wake_all(ids, load);
-  for (std::int32_t& e : ids) e = experts[static_cast<std::size_t>(e)];
+  for (std::int32_t& e : ids) {
+    if (e >= 0) e = experts[static_cast<std::size_t>(e)];
+  }
   return ids;
 }
 
-}  // namespace thermoe::bench
+}  // namespace thermoe

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/profile_command.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/kernels_option.h"
+#include "cli/number_option.h"
+#include "core/clock.h"
+#include "core/errors.h"
+#include "core/json_file.h"
+#include "core/say.h"
+#include "core/terminal_text.h"
+#include "profile/ops/profiled_model.h"
+#include "profile/record/run_profile.h"
+
+namespace thermoe {
+namespace {
+
+constexpr int kMostTokens = 1 << 16;
+constexpr int kMostSize = 1 << 20;
+constexpr double kThermalSeconds = 90.0;
+
+struct Flags {
+  std::vector<std::string> models{}, sweeps{};
+  std::vector<int> shape{};
+  PointGrid grid{};
+  std::string kernels{}, out{}, budget{}, cupti{}, nvml_library{}, cost_model{};
+  int executions = 64;
+  int anchors = 60;
+  double repeat_percent = 0.0;
+  std::int64_t seed = 1;
+  bool energy = false, thermal = false, list = false, child = false;
+};
+
+/// "8m", "90s", "1h", "45": seconds without a letter.
+std::optional<Seconds> read_budget(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  double unit = 1.0;
+  std::string number = text;
+  if (number.back() == 's' || number.back() == 'm' || number.back() == 'h') {
+    unit = number.back() == 's' ? 1.0 : number.back() == 'm' ? 60.0 : 3600.0;
+    number.pop_back();
+  }
+  if (!real_number(1e-3, 1e6)(number).empty()) {
+    throw UsageError(fmt::format("--budget {}: must be a time such as 90s, 8m or 1h", text));
+  }
+  return Seconds(std::stod(number) * unit);
+}
+
+std::vector<ProfiledModel> chosen_models(const Flags& flags) {
+  std::vector<ProfiledModel> models;
+  for (const std::string& name : flags.models) models.push_back(profiled_model(name));
+  for (const std::string& axis : flags.sweeps) {
+    const bool model_width = axis == "d_model";
+    for (ProfiledModel& model :
+         sweep_models(model_width ? SweepAxis::kModelWidth : SweepAxis::kExpertWidth)) {
+      models.push_back(std::move(model));
+    }
+  }
+  if (!flags.shape.empty()) {
+    ProfiledModel own = profiled_model("Qwen3-30B-A3B");
+    own.experts.name = "own";
+    own.experts.experts = flags.shape.at(0), own.experts.top_k = flags.shape.at(1);
+    own.experts.d_model = flags.shape.at(2), own.experts.d_ff = flags.shape.at(3);
+    if (own.experts.top_k > own.experts.experts) {
+      throw UsageError("--shape: has more experts a token than experts; write E k d_model d_ff");
+    }
+    models.push_back(own);
+  }
+  if (models.empty()) models.push_back(profiled_model("Qwen3-30B-A3B"));
+  return models;
+}
+
+void check_ops(const std::vector<std::string>& ops) {
+  for (const std::string& op : ops) {
+    const auto& known = profiled_ops();
+    if (std::find(known.begin(), known.end(), op) != known.end()) continue;
+    const auto nearest = nearest_name(op, known);
+    throw UsageError(fmt::format("--op {}: is not known; known are {}{}", op,
+                                 fmt::join(known, ", "),
+                                 nearest ? fmt::format("; did you mean {}?", *nearest) : ""));
+  }
+}
+
+/// A plan may be of another machine's.
+Backend chosen_backend(const Flags& flags) {
+  if (flags.list && !flags.kernels.empty()) return backend_from(flags.kernels).value();
+  if (!flags.kernels.empty()) return checked_kernels(flags.kernels);
+  return backend_problem(Backend::kCuda) ? Backend::kCpu : Backend::kCuda;
+}
+
+ProfileRequest request_of(const Flags& flags, Backend backend) {
+  ProfileRequest request{
+      .out = flags.out, .budget = read_budget(flags.budget), .merge_into = flags.cost_model};
+  PointGrid grid = flags.grid;
+  if (grid.dtypes.empty()) {
+    grid.dtypes = {backend == Backend::kCpu ? "f32" : "bf16", "int4"};
+  }
+  check_ops(grid.ops);
+  for (const ProfiledModel& model : chosen_models(flags)) {
+    request.models.push_back(model.experts);
+    for (ProfilePoint& point : profile_points(model, grid)) {
+      const auto known = [&](const ProfilePoint& p) { return p.point == point.point; };
+      if (std::find_if(request.points.begin(), request.points.end(), known) ==
+          request.points.end()) {
+        request.points.push_back(std::move(point));
+      }
+    }
+  }
+  if (request.points.empty()) throw UsageError("--op: leaves no point of these dtypes");
+  request.timing.executions = flags.executions;
+  request.repeated_share = flags.repeat_percent / 100.0;
+  if (flags.energy) request.anchors = flags.anchors;
+  if (flags.thermal) request.timing.thermal = Seconds(kThermalSeconds);
+  return request;
+}
+
+void list_plan(const Flags& flags) {
+  const Backend backend = chosen_backend(flags);
+  const ProfileRequest request = request_of(flags, backend);
+  const ProfileFacts facts{.seed = static_cast<std::uint64_t>(flags.seed)};
+  fmt::print("{}", to_text(plan_of(request, facts, backend), backend, request.timing));
+}
+
+void run(const Flags& flags, const std::atomic<bool>& stop) {
+  if (flags.list) return list_plan(flags);
+  if (flags.out.empty()) {
+    throw UsageError("profile: where to? Name a folder with --out, or print the plan with --list");
+  }
+  const Backend backend = chosen_backend(flags);
+  const ProfileRequest request = request_of(flags, backend);
+  const SteadyClock clock;
+  ProfileMachine machine = open_profile_machine({.backend = backend,
+                                                 .seed = static_cast<std::uint64_t>(flags.seed),
+                                                 .use_cupti = !flags.child,
+                                                 .cupti = flags.cupti,
+                                                 .nvml_library = flags.nvml_library},
+                                                clock);
+  const ProfileResult result = run_profile(
+      request, {.machine = machine,
+                .clock = clock,
+                .rest =
+                    [](Seconds time) {
+                      std::this_thread::sleep_for(std::chrono::duration<double>(time.value));
+                    },
+                .stop = stop,
+                .progress =
+                    [](std::string_view what, Seconds done, Seconds of) {
+                      say(fmt::format("{:5.0f} of {:.0f} s  {}\n", done.value, of.value,
+                                      printable(what, true)));
+                    }});
+  fmt::print("{}", printable_lines(to_text(result)));
+  if (!result.complete) {
+    say("profile: ended before its plan; the same command goes on from here\n");
+    throw CLI::RuntimeError(1);
+  }
+}
+
+void add_points(CLI::App& command, Flags& flags) {
+  command.add_option("--model", flags.models,
+                     "At this model's sizes: Mixtral-8x7B, Qwen3-30B-A3B (default), DeepSeek-V3, "
+                     "OLMoE-1B-7B, gpt-oss-20b; may be given again");
+  command
+      .add_option("--sweep", flags.sweeps,
+                  "Qwen3-30B-A3B with one size changed and all else as it is: d_model or d_ff")
+      ->check(CLI::IsMember({"d_model", "d_ff"}));
+  command.add_option("--shape", flags.shape, "A layer of these sizes: E k d_model d_ff")
+      ->expected(4)
+      ->check(whole_number(1, kMostSize));
+  command.add_option("--op", flags.grid.ops,
+                     "Only these: fc1, gate_up, activation, fc2, dequant_unpack, topk_route, "
+                     "expert_layer, attention, linear, fused_dequant_linear");
+  command
+      .add_option("--dtype", flags.grid.dtypes,
+                  "Of weights: f32 (cpu), bf16, int4; default: f32 or bf16, and int4")
+      ->check(CLI::IsMember({"f32", "bf16", "int4"}));
+  command.add_option("--tokens", flags.grid.tokens, "Batches")
+      ->check(whole_number(1, kMostTokens))
+      ->capture_default_str();
+  command.add_option("--active", flags.grid.active, "Distinct active experts of a layer")
+      ->check(whole_number(1, 1024))
+      ->capture_default_str();
+  command.add_option("--context", flags.grid.context, "Positions that attention looks back on")
+      ->check(whole_number(1, 1 << 20))
+      ->capture_default_str();
+}
+
+void add_measurement(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--kernels", flags.kernels,
+                  "Whose: cuda (default where there is a CUDA device) or cpu")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+  command.add_option("--executions", flags.executions, "Timed executions of a point")
+      ->check(whole_number(1, 100000))
+      ->capture_default_str();
+  command.add_flag("--energy", flags.energy,
+                   "Also measure the energy of anchor points, each in a window of 5 s or more "
+                   "between idle ones");
+  command.add_option("--anchors", flags.anchors, "Most anchor points")
+      ->check(whole_number(1, 10000))
+      ->capture_default_str();
+  command
+      .add_option("--repeat", flags.repeat_percent,
+                  "Time so many percent of the points again, behind all others, and say how far "
+                  "they moved")
+      ->check(real_number(0.0, 100.0))
+      ->capture_default_str();
+  command.add_flag("--thermal", flags.thermal,
+                   "Also measure a step response of the temperature, 90 s, and fit it");
+  command.add_option("--seed", flags.seed, "Of data, picks and the order of windows")
+      ->check(whole_number(0, 1 << 30))
+      ->capture_default_str();
+  command.add_flag(
+      "--child", flags.child,
+      "Being profiled from outside: leave CUPTI to that profiler, and time by CUDA events");
+  command.add_option("--cupti", flags.cupti,
+                     "CUPTI's library, where it is not where it usually is");
+  command.add_option("--nvml-library", flags.nvml_library, "NVML to load instead of the driver's");
+}
+
+}  // namespace
+
+void add_profile_command(CLI::App& app, const std::atomic<bool>& stop) {
+  // Shared by the callback, which outlives this function.
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand(
+      "profile", "Measure what each op of an expert costs here: time, energy, heat; a cost model");
+  add_points(*command, *flags);
+  add_measurement(*command, *flags);
+  command->add_option("--out", flags->out,
+                      "Folder for records.jsonl, profile.json and kernel_cost_model.json; what it "
+                      "has is not measured again");
+  command->add_option("--cost-model", flags->cost_model,
+                      "Also merge the tables into this cost model of the same device");
+  command->add_option("--budget", flags->budget,
+                      "Longest time, as 90s, 8m or 1h: plans what fits and says what it left out");
+  command->add_flag("--list", flags->list, "Print the plan and end");
+  command->footer(
+      "Examples:\n"
+      "  thermoe profile --list --budget 8m                      # what would run\n"
+      "  thermoe profile --model Qwen3-30B-A3B --energy --budget 8m --out profiles/qwen3\n"
+      "  thermoe profile --shape 8 2 256 128 --kernels cpu --out profiles/small\n"
+      "The same command goes on where it stopped. docs/profile.md has the method.\n"
+      "Exit codes: 0 done, 1 stopped, out of time or failed, 2 bad input.");
+  command->callback([flags, &stop] { run(*flags, stop); });
+}
+
+}  // namespace thermoe

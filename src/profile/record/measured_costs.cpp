@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/record/measured_costs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "profile/execution_row.h"
+#include "profile/record/thermal_fit.h"
+
+namespace thermoe {
+namespace {
+
+/// Energies are alike where the same kernel runs on the same weights.
+using Kind = std::pair<std::string, std::string>;  // op, dtype
+Kind kind_of(const OpPoint& point) { return {point.key.op, point.key.dtype}; }
+
+const EnergyRecord* energy_of(const ProfileRecords& records, const OpPoint& point) {
+  const auto found = std::ranges::find(records.energies, point, &EnergyRecord::point);
+  return found != records.energies.end() && found->above_idle().value > 0.0 ? &*found : nullptr;
+}
+
+std::map<Kind, EnergyModel> energy_models(const ProfileRecords& records,
+                                          std::vector<std::string>& left_out) {
+  std::map<Kind, std::vector<EnergySample>> samples;
+  std::map<Kind, int> unmeasured;
+  for (const TimeRecord& time : records.times) {
+    const EnergyRecord* energy = energy_of(records, time.point);
+    if (energy == nullptr) {
+      ++unmeasured[kind_of(time.point)];
+      continue;
+    }
+    samples[kind_of(time.point)].push_back(
+        {.latency = row_of(time.point, time.timing.spans_ns).latency,
+         .traffic = traffic_of(time.point),
+         .energy = energy->above_idle()});
+  }
+  std::map<Kind, EnergyModel> models;
+  for (const auto& [kind, measured] : samples) {
+    if (const auto model = fit_energy(measured)) {
+      models.emplace(kind, *model);
+    } else if (unmeasured[kind] > 0) {
+      left_out.push_back(fmt::format(
+          "energies of {} {}: {} measured, and {} are needed to fit the other {}; raise --anchors",
+          kind.first, kind.second, measured.size(), kFewestEnergySamples, unmeasured[kind]));
+    }
+  }
+  return models;
+}
+
+std::string method_of(CostSource source, const std::string& backend, int measured,
+                      const EnergyModel* model) {
+  std::string text = fmt::format(
+      "thermoe profile, {} backend: each execution alone, weights out of cache; {}", backend,
+      source == CostSource::kCupti ? "first kernel's start to last kernel's end"
+      : backend == "cpu"           ? "the host's steady clock"
+                                   : "CUDA events around it, launches included");
+  if (measured > 0) text += fmt::format("; energy of {} rows from windows back to back", measured);
+  if (model != nullptr) {
+    text += fmt::format(
+        "; others fitted: {:.4g} W + {:.4g} pJ/B + {:.4g} pJ/FLOP, which leaves {:.1f} % rms, "
+        "{:.1f} "
+        "% at most, of {} measured",
+        model->static_power.value, 1e12 * model->per_byte.value, 1e12 * model->per_flop.value,
+        100.0 * model->residual_rms, 100.0 * model->residual_max, model->samples);
+  }
+  return text;
+}
+
+/// One table in the making.
+struct Rows {
+  OpKey key{};
+  CostSource source{};
+  std::vector<CostRow> rows{};
+  int measured = 0;
+  bool fitted = false;
+};
+
+void add_row(const TimeRecord& time, const ProfileRecords& records, const EnergyModel* model,
+             Rows& table, int& without_energy) {
+  CostRow row = row_of(time.point, time.timing.spans_ns);
+  if (const EnergyRecord* energy = energy_of(records, time.point)) {
+    row.energy = energy->above_idle();
+    row.energy_spread = std::min(energy->idle_change, 10.0);
+    ++table.measured;
+  } else if (model != nullptr) {
+    row.energy = model->at(row.latency, traffic_of(time.point));
+    row.energy_spread = std::min(model->residual_rms, 10.0);
+    row.energy_fitted = true;
+    table.fitted = true;
+  } else if (time.point.key.op.starts_with("moe_experts")) {
+    ++without_energy;
+    return;
+  }
+  table.rows.push_back(row);
+}
+
+template <class Q>
+std::optional<Q> median(std::vector<Q> values) {
+  if (values.empty()) return std::nullopt;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+template <class Q>
+std::optional<Q> median_state(const ProfileRecords& records,
+                              std::optional<Q> DeviceState::*sensor) {
+  std::vector<Q> values;
+  const auto add = [&](const DeviceState& state) {
+    if (state.*sensor) values.push_back(*(state.*sensor));
+  };
+  for (const EnergyRecord& energy : records.energies) add(energy.state);
+  if (values.empty()) {
+    for (const TimeRecord& time : records.times) add(time.state);
+  }
+  return median(std::move(values));
+}
+
+}  // namespace
+
+MeasuredCosts measured_costs(const ProfileRecords& records) {
+  MeasuredCosts costs;
+  const std::map<Kind, EnergyModel> models = energy_models(records, costs.left_out);
+  const auto model_of = [&](const OpPoint& point) {
+    const auto model = models.find(kind_of(point));
+    return model == models.end() ? nullptr : &model->second;
+  };
+  std::vector<Rows> tables;
+  int without_energy = 0, mixed = 0;
+  for (const TimeRecord& time : records.times) {
+    auto table = std::ranges::find(tables, time.point.key, &Rows::key);
+    if (table == tables.end()) {
+      table = tables.insert(table, {.key = time.point.key, .source = time.timing.source});
+    }
+    if (table->source != time.timing.source) {
+      ++mixed;
+      continue;
+    }
+    add_row(time, records, model_of(time.point), *table, without_energy);
+  }
+  for (Rows& table : tables) {
+    if (table.rows.empty()) continue;
+    std::ranges::sort(table.rows, row_before);
+    const EnergyModel* model = table.fitted ? model_of({.key = table.key}) : nullptr;
+    costs.tables.emplace_back(table.key, table.source,
+                              method_of(table.source, records.facts.backend, table.measured, model),
+                              table.rows);
+  }
+  if (without_energy > 0) {
+    costs.left_out.push_back(fmt::format(
+        "{} expert layers: a cost model needs their energy, which was neither measured nor fitted; "
+        "profile with --energy",
+        without_energy));
+  }
+  if (mixed > 0) {
+    costs.left_out.push_back(fmt::format(
+        "{} points that were timed by other means than their table's first; profile all of them "
+        "into a new folder",
+        mixed));
+  }
+  return costs;
+}
+
+std::optional<KernelCostModel> cost_model_of(const ProfileRecords& records,
+                                             const MeasuredCosts& costs,
+                                             const std::vector<ExpertShape>& models) {
+  if (costs.tables.empty() || records.energies.empty()) return std::nullopt;
+  std::vector<Watts> idle;
+  for (const EnergyRecord& energy : records.energies) idle.push_back(energy.idle);
+  CostModelHeader header{.device = records.facts.device, .driver = records.facts.driver};
+  header.sm_clock = median_state(records, &DeviceState::sm_clock);
+  header.memory_clock = median_state(records, &DeviceState::memory_clock);
+  header.power_definition =
+      records.facts.backend == "cpu"
+          ? "CPU packages, from RAPL; energies are above the idle windows beside each"
+          : "whole board, from the NVML energy counter; energies are above the idle windows beside "
+            "each; idle_active_w: their median, idle_cold_w: the least of them, a context there";
+  header.purpose = "ops profiled one by one (thermoe profile)";
+  header.active_idle = *median(idle);
+  header.cold_idle = *std::ranges::min_element(idle);
+  if (records.thermal) {
+    if (const auto fit = fit_thermal(records.thermal->samples, 1)) {
+      header.thermal = {.ambient = fit->ambient,
+                        .resistance = fit->parts.front().resistance,
+                        .time_constant = fit->parts.front().time_constant};
+    }
+  }
+  for (const ExpertShape& model : models) {
+    const std::vector<int> shape{model.experts, model.top_k, model.d_model, model.d_ff};
+    const bool there = std::ranges::any_of(costs.tables, [&](const CostTable& table) {
+      return table.key().op.starts_with("moe_experts") && table.key().shape == shape;
+    });
+    if (there) header.models.push_back(model);
+  }
+  return KernelCostModel(header, costs.tables);
+}
+
+ParsedProfile parsed_profile_of(const ProfileRecords& records, const std::string& file) {
+  ParsedProfile profile{.file = file, .tool = "thermoe", .devices = {records.facts.device}};
+  for (const TimeRecord& time : records.times) {
+    RangeRecord range{.name = to_string(time.point),
+                      .domain = "thermoe",
+                      .count = static_cast<std::int64_t>(time.timing.spans_ns.size())};
+    for (const std::int64_t ns : time.timing.spans_ns) range.executions.push_back({.span_ns = ns});
+    const EnergyRecord* energy = energy_of(records, time.point);
+    for (KernelRecord kernel : time.timing.kernels) {
+      range.kernels += kernel.count;
+      range.kernel_ns += *kernel.total_ns;
+      if (energy != nullptr) {
+        kernel.mean_power = energy->power();
+        kernel.mean_temperature = energy->state.temperature;
+        kernel.energy = energy->power() * Seconds(1e-9 * static_cast<double>(*kernel.total_ns));
+      }
+      profile.kernels.push_back(std::move(kernel));
+    }
+    profile.ranges.push_back(std::move(range));
+  }
+  std::ranges::sort(profile.kernels, std::ranges::greater(), &KernelRecord::total_ns);
+  std::ranges::sort(profile.ranges, std::ranges::greater(), &RangeRecord::kernel_ns);
+  if (profile.kernels.empty()) {
+    profile.missing.emplace_back("kernels: not listed without CUPTI");
+  }
+  return profile;
+}
+
+}  // namespace thermoe

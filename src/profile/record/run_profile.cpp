@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/record/run_profile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "core/atomic_file.h"
+#include "core/errors.h"
+#include "cost/cost_writer.h"
+#include "profile/cost_merge.h"
+#include "profile/parse_report.h"
+#include "profile/record/record_file.h"
+#include "profile/record/sensed_device.h"
+
+namespace thermoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string path_in(const std::string& folder, const char* name) {
+  return (fs::path(folder) / name).string();
+}
+
+ProfilePlan plan_with(const ProfileRequest& request, const ProfileRecords& records,
+                      Backend backend) {
+  PlanRequest plan{.points = request.points,
+                   .backend = backend,
+                   .timing = request.timing,
+                   .anchors = request.anchors,
+                   .repeated_share = request.repeated_share,
+                   .seed = records.facts.seed,
+                   .budget = request.budget,
+                   .thermal_done = records.thermal.has_value()};
+  for (const TimeRecord& time : records.times) plan.timed.push_back(to_string(time.point));
+  for (const TimeRecord& time : records.repeats) plan.repeated.push_back(to_string(time.point));
+  for (const EnergyRecord& energy : records.energies) {
+    plan.with_energy.push_back(to_string(energy.point));
+  }
+  return plan_profile(plan);
+}
+
+void make_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw WriteError(
+        fmt::format("--out {}: the folder cannot be made: {}", folder, error.message()));
+  }
+}
+
+/// One run, from its plan to its files.
+class ProfileRun {
+ public:
+  ProfileRun(const ProfileRequest& request, const ProfileBench& bench)
+      : request_(request),
+        bench_(bench),
+        file_(path_in(request.out, kRecordsFile), bench.machine.facts),
+        plan_(plan_with(request, file_.records(), bench.machine.backend)),
+        began_(bench.clock.now()) {
+    result_.notes = bench.machine.notes;
+    for (const LeftOut& left : plan_.left_out) {
+      result_.notes.push_back(fmt::format("left out: {}: {}", left.what, left.why));
+    }
+  }
+
+  ProfileResult run() {
+    time_points(plan_.time, "", [&](TimeRecord record) { file_.add(std::move(record)); });
+    time_points(plan_.repeat, ", again",
+                [&](TimeRecord record) { file_.add_repeat(std::move(record)); });
+    bench_.machine.timer.reset();
+    const bool sensed = plan_.energy.empty() && !plan_.thermal ? true : has_energy();
+    if (sensed) measure_energy();
+    if (sensed) measure_thermal();
+    result_.complete = !bench_.stop && !out_of_time_;
+    result_.records = file_.records();
+    result_.costs = measured_costs(result_.records);
+    for (const std::string& left : result_.costs.left_out) {
+      result_.notes.push_back("left out of the cost model: " + left);
+    }
+    write_files();
+    return std::move(result_);
+  }
+
+ private:
+  void say(std::string_view what, Seconds done) const {
+    if (bench_.progress) bench_.progress(what, done, plan_.expected);
+  }
+
+  /// A plan is made of guesses: what takes longer than them leaves the rest for the next run.
+  bool fits(Seconds next) {
+    if (!request_.budget || bench_.clock.now() - began_ + next <= *request_.budget) return true;
+    if (!out_of_time_) {
+      result_.notes.emplace_back(
+          "left out: what the plan expected to fit the budget, and did not: repeat the command");
+    }
+    out_of_time_ = true;
+    return false;
+  }
+
+  DeviceState state() {
+    try {
+      return sensed_device(bench_.machine.sensors->read(bench_.clock.now())).state;
+    } catch (const TelemetryError&) {
+      return {};  // times need no sensor
+    }
+  }
+
+  template <class Add>
+  void time_points(const std::vector<ProfilePoint>& points, const char* again, const Add& add) {
+    for (const ProfilePoint& point : points) {
+      const Seconds expected = expected_time(bench_.machine.backend, point.point, request_.timing);
+      if (bench_.stop || !fits(expected)) return;
+      const std::string name = to_string(point.point);
+      say(name + again, expected_done_);
+      const OpWork work = bench_.machine.make(point.point);
+      OpTiming timing = bench_.machine.timer->time(
+          work, name, {.warm_up = request_.timing.warm_up, .timed = request_.timing.executions});
+      add(TimeRecord{
+          .part = point.part, .point = point.point, .timing = std::move(timing), .state = state()});
+      expected_done_ += expected;
+    }
+  }
+
+  EnergyBench energy_bench() {
+    return {.sensors = *bench_.machine.sensors,
+            .clock = bench_.clock,
+            .rest = bench_.rest,
+            .prepare =
+                [this](const OpPoint& point) {
+                  return bench_.machine.sustain(bench_.machine.make(point));
+                },
+            .stop = bench_.stop};
+  }
+
+  bool has_energy() {
+    const auto problem = energy_problem(energy_bench());
+    if (problem) result_.notes.push_back("no energy: " + *problem);
+    return !problem;
+  }
+
+  void measure_energy() {
+    std::vector<ProfilePoint> anchors = plan_.energy;
+    const Seconds each = request_.timing.anchor();
+    Seconds time = request_.timing.idle;
+    std::size_t fit = 0;
+    while (fit < anchors.size() && fits(time + each)) time += each, ++fit;
+    anchors.resize(fit);
+    if (anchors.empty() || bench_.stop) return;
+    std::size_t turn = 0;
+    const Seconds before = expected_done_;
+    say("energy", before);
+    measure_energies(anchors, request_.timing, energy_bench(), [&](const EnergyRecord& record) {
+      file_.add(record);
+      expected_done_ = before + each * static_cast<double>(++turn);
+      say("energy of " + to_string(record.point), expected_done_);
+    });
+  }
+
+  void measure_thermal() {
+    if (!plan_.thermal || bench_.stop || !fits(request_.timing.thermal)) return;
+    const SensedDevice now = sensed_device(bench_.machine.sensors->read(bench_.clock.now()));
+    if (!now.power || !now.state.temperature) {
+      result_.notes.emplace_back("no step response: the device says no power or no temperature");
+      return;
+    }
+    const auto& energies = file_.records().energies;
+    const auto hottest = std::ranges::max_element(energies, {}, &EnergyRecord::power);
+    const OpPoint point = hottest != energies.end() ? hottest->point : request_.points.back().point;
+    say("step response of " + to_string(point), expected_done_);
+    auto record = measure_step_response(point, request_.timing.thermal, energy_bench());
+    if (record) file_.add(std::move(*record));
+  }
+
+  void write_files() {
+    if (result_.records.times.empty()) return;
+    std::string text;
+    write_json(parsed_profile_of(result_.records, path_in(request_.out, kRecordsFile)),
+               [&](std::string_view piece) { text += piece; });
+    write_file_atomically(path_in(request_.out, kProfileFile), text);
+    if (const auto model = cost_model_of(result_.records, result_.costs, request_.models)) {
+      result_.cost_model = path_in(request_.out, kCostModelFile);
+      write_cost_model(*model, *result_.cost_model);
+    } else {
+      result_.notes.emplace_back("no cost model of its own: it needs energy measured (--energy)");
+    }
+    if (!request_.merge_into.empty() && !result_.costs.tables.empty()) {
+      merge_tables(result_.costs.tables, request_.merge_into);
+    }
+  }
+
+  const ProfileRequest& request_;
+  const ProfileBench& bench_;
+  RecordFile file_;
+  ProfilePlan plan_;
+  Seconds began_;
+  Seconds expected_done_{};
+  bool out_of_time_ = false;
+  ProfileResult result_{};
+};
+
+}  // namespace
+
+ProfilePlan plan_of(const ProfileRequest& request, const ProfileFacts& facts, Backend backend) {
+  const std::string path = path_in(request.out, kRecordsFile);
+  std::error_code missing;
+  ProfileRecords records{.facts = facts};
+  if (!request.out.empty() && fs::exists(path, missing)) records = read_records(path);
+  return plan_with(request, records, backend);
+}
+
+ProfileResult run_profile(const ProfileRequest& request, const ProfileBench& bench) {
+  if (!request.merge_into.empty()) {
+    const KernelCostModel model = KernelCostModel::load(request.merge_into);
+    if (model.device() != bench.machine.facts.device) {
+      throw FormatError(request.merge_into, "/device",
+                        fmt::format("is {}, and this profile is of {}; merge into a model of that",
+                                    model.device(), bench.machine.facts.device));
+    }
+  }
+  make_folder(request.out);
+  return ProfileRun(request, bench).run();
+}
+
+}  // namespace thermoe

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// `thermoe profile` as a program, on the CPU at small shapes.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "core/json_file.h"
+#include "scratch_file.h"
+#include "terminal_process.h"
+
+namespace thermoe {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+PipedResult profile(const std::string& arguments) {
+  return run_piped(fmt::format("{} profile {}", PROFILE_PROGRAM, arguments));
+}
+
+constexpr const char* kSmall = "--kernels cpu --shape 4 2 64 32 --context 8 --tokens 1 4";
+
+std::size_t lines_of(const std::string& path) {
+  const std::string text = bytes_of(path);
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+TEST(ProfileCommand, WritesWhatItMeasuredAndDoesNotMeasureItAgain) {
+  const ScratchFolder folder;
+  const std::string out = folder / "profile";
+  const auto command = fmt::format("{} --executions 3 --out {}", kSmall, out);
+  const PipedResult first = profile(command);
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.out, AllOf(HasSubstr("fused_dequant_linear [64, 64] int4 group 64 tokens 4"),
+                               HasSubstr("the host's steady clock")));
+  const std::size_t lines = lines_of(out + "/records.jsonl");
+  EXPECT_EQ(read_json_file(out + "/profile.json")["ranges"].size(), lines - 1);
+  const PipedResult second = profile(command);
+  EXPECT_EQ(second.exit_code, 0);
+  EXPECT_THAT(second.err, IsEmpty()) << "nothing was left to do";
+  EXPECT_EQ(second.out, first.out);
+  EXPECT_EQ(lines_of(out + "/records.jsonl"), lines);
+}
+
+TEST(ProfileCommand, EndedBySigtermItIsReadableAndGoesOn) {
+  const ScratchFolder folder;
+  const std::string out = folder / "profile";
+  const std::string flags =
+      fmt::format("{} --executions 100000 --op activation fc2 --out {}", kSmall, out);
+  const PipedResult stopped =
+      run_piped(fmt::format("{0} profile {1} & pid=$!; for i in $(seq 400); do [ \"$(cat "
+                            "{2}/records.jsonl 2>/dev/null | wc "
+                            "-l)\" -ge 3 ] && break; sleep 0.05; done; kill -TERM $pid; wait $pid",
+                            PROFILE_PROGRAM, flags, out));
+  const std::size_t had = lines_of(out + "/records.jsonl");
+  EXPECT_GE(had, 3U);
+  // A fast machine may have had all of them by then.
+  if (stopped.exit_code != 0) {
+    EXPECT_EQ(stopped.exit_code, 1);
+    EXPECT_THAT(stopped.err, HasSubstr("the same command goes on from here"));
+  }
+  const PipedResult rest = profile(flags);
+  EXPECT_EQ(rest.exit_code, 0) << rest.err;
+  EXPECT_GE(lines_of(out + "/records.jsonl"), had);
+  EXPECT_EQ(read_json_file(out + "/profile.json")["ranges"].size(),
+            lines_of(out + "/records.jsonl") - 1);
+}
+
+TEST(ProfileCommand, AListPlansAndWritesNothing) {
+  const ScratchFolder folder;
+  const PipedResult result =
+      profile(fmt::format("{} --list --budget 20ms --out {}", kSmall, folder / "p"));
+  EXPECT_EQ(result.exit_code, 2) << "milliseconds are no budget";
+  const PipedResult list =
+      profile(fmt::format("{} --list --budget 0.05s --out {}", kSmall, folder / "p"));
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+  EXPECT_THAT(list.out,
+              AllOf(HasSubstr("time "), HasSubstr("left out: "), HasSubstr("the budget ends")));
+  EXPECT_THAT(bytes_of((folder / "p") + "/records.jsonl"), IsEmpty());
+}
+
+TEST(ProfileCommand, APlanForAGpuNeedsNone) {
+  const PipedResult list = profile("--list --kernels cuda --energy --anchors 3 --thermal");
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+  EXPECT_THAT(
+      list.out,
+      AllOf(HasSubstr("moe_experts [128, 8, 2048, 768] int4 group 128 tokens 256 active 128"),
+            HasSubstr("energy "), HasSubstr("step response"),
+            HasSubstr("left out: gate_up (9 points): the cuda backend has no dense")));
+}
+
+TEST(ProfileCommand, WhatCannotBeIsRefusedWithTheRemedy) {
+  EXPECT_THAT(profile("--kernels cpu").err, HasSubstr("--out"));
+  EXPECT_THAT(profile("--model Mixtral-8x7b --list").err, HasSubstr("did you mean Mixtral-8x7B?"));
+  EXPECT_THAT(profile("--op fc3 --list").err, HasSubstr("did you mean fc1?"));
+  EXPECT_THAT(profile("--budget soon --list").err, HasSubstr("such as 90s, 8m or 1h"));
+  EXPECT_THAT(profile("--shape 2 4 64 64 --list").err,
+              HasSubstr("more experts a token than experts"));
+  EXPECT_THAT(profile("--kernels cpu --shape 4 2 100 64 --list").err,
+              HasSubstr("no group of 32, 64 or 128"));
+  const ScratchFolder folder;
+  const std::string out = folder / "profile";
+  const auto command = fmt::format("{} --op fc2 --executions 1 --out {}", kSmall, out);
+  EXPECT_EQ(profile(command).exit_code, 0);
+  const PipedResult other = profile(command + " --seed 2");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("is of seed 1, and this run is of 2"));
+  std::ofstream(out + "/records.jsonl", std::ios::app) << "nonsense\n";
+  const PipedResult broken = profile(command);
+  EXPECT_EQ(broken.exit_code, 2);
+  EXPECT_THAT(broken.err, HasSubstr("records.jsonl:"));
+}
+
+}  // namespace
+}  // namespace thermoe
