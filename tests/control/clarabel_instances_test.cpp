@@ -24,7 +24,7 @@ CappedResource resource_of(const nlohmann::json& json) {
 
 TEST(ShadowPrices, AreThoseOfTheOptimumThatClarabelFinds) {
   const nlohmann::json file =
-      read_json_file(std::string(THERMOE_SOURCE_DIR) + "/tests/control/clarabel_instances.json");
+      read_json_file(THERMOE_SOURCE_DIR "/tests/control/clarabel_instances.json");
   int priced = 0, out_of_reach = 0;
   for (const nlohmann::json& json : file.at("instances")) {
     SCOPED_TRACE(json.at("name").get<std::string>());
