@@ -184,6 +184,7 @@ KINDS = {
     "devices": {"layers": 2, "devices": 2, "segments": 2},
     "two resources on devices": {"layers": 2, "resources": 2, "devices": 4, "segments": 2, "share": 0.92},
     "out of reach": {"layers": 2, "segments": 2, "share": 0.1},
+    "two out of reach": {"layers": 2, "resources": 2, "segments": 2, "share": 0.1},
 }
 
 

@@ -68,8 +68,8 @@ __attribute__((target("arch=x86-64-v3"))) std::size_t prepare_v3(const FermiScor
 
 std::size_t prepare_fermi_scores(const FermiScores& p) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) return fermi::prepare_v4(p);
-  if (__builtin_cpu_supports("x86-64-v3")) return fermi::prepare_v3(p);
+  if (fermi::runs_v4()) return fermi::prepare_v4(p);
+  if (fermi::runs_v3()) return fermi::prepare_v3(p);
 #endif
   return fermi::prepare_rows(p);
 }

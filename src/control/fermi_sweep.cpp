@@ -219,8 +219,8 @@ __attribute__((target("arch=x86-64-v3"))) void sweep_v3(const FermiSweep& s) { s
 
 void sweep_fermi_block(const FermiSweep& s) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) return fermi::sweep_v4(s);
-  if (__builtin_cpu_supports("x86-64-v3")) return fermi::sweep_v3(s);
+  if (fermi::runs_v4()) return fermi::sweep_v4(s);
+  if (fermi::runs_v3()) return fermi::sweep_v3(s);
 #endif
   return fermi::sweep_block(s);
 }

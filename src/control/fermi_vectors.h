@@ -34,6 +34,19 @@ THERMOE_INLINE float sum(const Floats& v) {
   return (b[0] + b[2]) + (b[1] + b[3]);
 }
 
+#if defined(__x86_64__)
+/// Features, not levels: clang 14 does not know these by name.
+inline bool runs_v4() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+inline bool runs_v3() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi2");
+}
+#endif
+
 /// Beyond all scores and thresholds, in units of tau: what infinity is to a sweep.
 inline constexpr float kNever = 1e30F;
 

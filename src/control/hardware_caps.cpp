@@ -33,7 +33,7 @@ ConvexCurve times(ConvexCurve curve, double factor) {
 }
 
 /// A price at which the last token has gone wherever it is cheaper: differences between the
-/// experts' slopes then weigh 20 times a token's whole u.
+/// experts' slopes then weigh several times a token's whole u. More would only be stiffer.
 double ceiling_of(const CappedResource& r) {
   std::vector<double> slopes;
   for (const std::uint8_t c : r.curve_of) {
@@ -45,7 +45,7 @@ double ceiling_of(const CappedResource& r) {
   for (const double s : slopes) {
     square += (s - mean) * (s - mean) / static_cast<double>(slopes.size());
   }
-  return 20.0 / std::max({std::sqrt(square), 1e-3 * mean, 1e-300});
+  return 5.0 / std::max({std::sqrt(square), 1e-3 * mean, 1e-300});
 }
 
 /// Of each device (one resource a device), or all together with the layer's slowest.

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "control/fermi_rows.h"
-#include "control/proximal_loads.h"
+#include "control/proximal_step.h"
 #include "core/errors.h"
 
 namespace thermoe {
@@ -69,12 +69,12 @@ class Search {
         tokens_(static_cast<double>(problem.layers) * problem.tokens),
         floor_(1e-6 * problem.tokens * problem.k / (problem.experts * problem.tau)),
         noise_(3e-7 * tokens_),
-        slack_(hardware_.resources(), 0.0) {}
+        slack_(problem.resources.size(), 0.0) {}
 
   Iterate run(WarmStart& warm);
   int sweeps() const { return sweeps_; }
   bool converged() const { return converged_; }
-  const ProximalLoads& hardware() const { return hardware_; }
+  const HardwareTerm& hardware() const { return hardware_; }
 
  private:
   Iterate at(HardwarePrices prices);
@@ -89,7 +89,7 @@ class Search {
 
   PriceSolverOptions options_;
   FermiRows rows_;
-  ProximalLoads hardware_;
+  HardwareTerm hardware_;
   double tokens_, floor_, noise_;
   std::vector<double> slack_;
   int sweeps_ = 0;
@@ -111,7 +111,8 @@ Iterate Search::at(HardwarePrices prices) {
 /// The gap is reached, and no cap is broken that its price can hold.
 bool Search::done(const Iterate& i) const {
   for (std::size_t r = 0; r < i.use.size(); ++r) {
-    if (i.use[r] > hardware_.cap(r) && i.prices.resource[r] < 0.999999 * hardware_.ceiling(r)) {
+    if (i.use[r] > hardware_.resources()[r].cap &&
+        i.prices.resource[r] < 0.999999 * hardware_.resources()[r].ceiling) {
       return false;
     }
   }
@@ -130,7 +131,7 @@ void Search::choose_slack(const Iterate& i) {
   for (std::size_t r = 0; r < slack_.size(); ++r) {
     const double price = std::max(i.prices.resource[r], 1e-3);
     slack_[r] = 0.25 * options_.gap * tokens_ / (price * static_cast<double>(slack_.size()));
-    slack_[r] = std::min(slack_[r], 1e-3 * std::abs(hardware_.cap(r)));
+    slack_[r] = std::min(slack_[r], 1e-3 * std::abs(hardware_.resources()[r].cap));
   }
 }
 
@@ -179,7 +180,7 @@ Iterate Search::run(WarmStart& warm) {
   while (!(converged_ = done(now)) && sweeps_ < options_.max_sweeps) {
     choose_slack(now);
     const std::vector<double> metric = scaled_curvature(now, scale);
-    Iterate next = at(hardware_.step(now.prices, now.loads.load, metric, slack_));
+    Iterate next = at(proximal_step(hardware_, now.prices, now.loads.load, metric, slack_));
     if (done(next)) {
       now = std::move(next);
       continue;

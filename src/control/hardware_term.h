@@ -10,10 +10,10 @@
 
 namespace thermoe {
 
-/// F, its conjugate, and the proximal step of F*: all of the problem that is not tokens.
-class ProximalLoads {
+/// F of docs/theory.md eq. (26) and its conjugate: all of the problem that is not tokens.
+class HardwareTerm {
  public:
-  explicit ProximalLoads(const PriceProblem& problem);
+  explicit HardwareTerm(const PriceProblem& problem);
 
   /// No price at all.
   HardwarePrices free() const;
@@ -22,12 +22,7 @@ class ProximalLoads {
   /// Within the ceilings, b put where F* is finite: another problem's prices as a start.
   void admit(HardwarePrices& prices) const;
 
-  /// argmax over b of <n, b - old b> - sum M (b - old b)^2 / 2 - F*(b), with the caps lowered by
-  /// `slack` [resources]; the multipliers of `old` are where it starts. n, M > 0: [cells].
-  HardwarePrices step(const HardwarePrices& old, std::span<const double> load,
-                      std::span<const double> metric, std::span<const double> slack) const;
-
-  /// A bound of F*(b) from above, tight where a `step` ended.
+  /// A bound of F*(b) from above, tight where a `proximal_step` ended.
   double conjugate(const HardwarePrices& prices) const;
   /// C_r(n).
   std::vector<double> use(std::span<const double> load) const;
@@ -35,11 +30,7 @@ class ProximalLoads {
   double excess(std::span<const double> use) const;
   /// [cells] b without what is common to a layer: an element of sum_r theta dc_re.
   std::vector<double> shadow(const HardwarePrices& prices) const;
-  std::size_t resources() const { return resources_.size(); }
-  double cap(std::size_t r) const { return resources_[r].cap; }
-  double ceiling(std::size_t r) const { return resources_[r].ceiling; }
 
- private:
   struct Resource {
     double cap = 0.0, constant = 0.0, ceiling = 0.0;
     std::vector<std::uint8_t> device_of{};  ///< [experts]
@@ -50,27 +41,27 @@ class ProximalLoads {
     std::vector<double> corner{};
     std::vector<double> slope{}, value{};  ///< [corners, resources]
   };
-  struct Model;
 
-  void merge_curves(const PriceProblem& problem);
-  std::size_t cells() const { return static_cast<std::size_t>(layers_) * experts_; }
+  std::size_t layers() const { return static_cast<std::size_t>(layers_); }
+  std::size_t experts() const { return static_cast<std::size_t>(experts_); }
+  std::size_t cells() const { return layers() * experts(); }
+  double picks() const { return picks_; }       ///< k T
+  std::size_t slots() const { return slots_; }  ///< devices of all resources
+  const std::vector<Resource>& resources() const { return resources_; }
+  const Curves& curves(std::size_t cell) const { return kinds_[kind_[cell]]; }
   std::size_t slot(std::size_t r, std::size_t e) const {
     return resources_[r].first + resources_[r].device_of[e];
   }
   /// The slope of segment j of a cell under these prices.
   double slope(const HardwarePrices& p, std::size_t cell, std::size_t j) const;
-  double evaluate(const HardwarePrices& p, std::span<const double> centre,
-                  std::span<const double> metric, std::span<const double> slack, Model& m) const;
-  bool direction(const HardwarePrices& p, std::span<const double> slack, const Model& m,
-                 HardwarePrices& d) const;
-  std::vector<std::uint8_t> free_slots(const HardwarePrices& p, std::span<const double> slack,
-                                       const Model& m) const;
-  double room(const HardwarePrices& p, const HardwarePrices& d) const;
+
+ private:
+  void merge_curves(const PriceProblem& problem);
 
   int layers_, experts_;
-  double picks_;  ///< k T
+  double picks_;
   std::vector<Resource> resources_{};
-  std::size_t slots_ = 0;  ///< devices of all resources
+  std::size_t slots_ = 0;
   std::vector<Curves> kinds_{};
   std::vector<std::size_t> kind_{};  ///< [cells]
 };
