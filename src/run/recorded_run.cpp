@@ -16,6 +16,8 @@
 namespace thermoe {
 namespace {
 
+constexpr double kMostExperts = 1e6, kMostSeconds = 1e6, kMostWatts = 1e6, kMostSteps = 1e9;
+
 /// The columns of metrics.csv that a replay reads.
 class Columns {
  public:
@@ -33,12 +35,16 @@ class Columns {
     const auto cell = csv_.number(csv_.need(column_name(metric)));
     return cell ? std::optional(*cell / metrics_column(metric).file_unit) : std::nullopt;
   }
-  double need(Metric metric) const { return need(get(metric), column_name(metric)); }
+  /// Within [0, most).
+  double need(Metric metric, double most) const {
+    return within(need(get(metric), column_name(metric)), most, column_name(metric));
+  }
   std::vector<int> active() const {
     std::vector<int> active;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
-      active.push_back(static_cast<int>(
-          need(csv_.number(layers_[l]), fmt::format("active_experts_layer_{}", l))));
+      const std::string name = fmt::format("active_experts_layer_{}", l);
+      active.push_back(
+          static_cast<int>(within(need(csv_.number(layers_[l]), name), kMostExperts, name)));
     }
     return active;
   }
@@ -47,6 +53,10 @@ class Columns {
   }
 
  private:
+  double within(double value, double most, std::string_view column) const {
+    if (value >= 0.0 && value < most) return value;
+    refuse(column, fmt::format("is {:g}, must lie in [0, {:g})", value, most));
+  }
   double need(const std::optional<double>& cell, std::string_view column) const {
     if (!cell) refuse(column, "is empty; every row of a run has it");
     return *cell;
@@ -58,14 +68,14 @@ class Columns {
 
 RecordedTick read_tick(const Columns& columns, Seconds before) {
   RecordedTick tick{
-      .at = Seconds(columns.need(Metric::kTime)),
-      .steps = columns.need(Metric::kSteps),
-      .period = Seconds(columns.need(Metric::kStepPeriod)),
+      .at = Seconds(columns.need(Metric::kTime, kMostSeconds)),
+      .steps = columns.need(Metric::kSteps, kMostSteps),
+      .period = Seconds(columns.need(Metric::kStepPeriod, kMostSeconds)),
       .active = columns.active(),
-      .disturbance = {.background_power = Watts(columns.need(Metric::kBackgroundPower)),
-                      .bandwidth_share = columns.need(Metric::kBandwidthTaken),
-                      .ambient_offset = Celsius(columns.need(Metric::kAmbientOffset))},
-      .step_time = Seconds(columns.need(Metric::kStepTime))};
+      .disturbance = {.background_power = Watts(columns.need(Metric::kBackgroundPower, kMostWatts)),
+                      .bandwidth_share = columns.need(Metric::kBandwidthTaken, 1.0),
+                      .ambient_offset = Celsius(columns.get(Metric::kAmbientOffset).value_or(0.0))},
+      .step_time = Seconds(columns.need(Metric::kStepTime, kMostSeconds))};
   tick.length = tick.at - before;
   if (tick.length <= Seconds(0)) {
     columns.refuse(column_name(Metric::kTime), fmt::format("is {}, not after the row before ({})",

@@ -152,6 +152,9 @@ TEST_F(Replay, WhatCannotBeReplayedIsRefusedWithTheReason) {
   record(R"({"duration_s": 1, "disturbances": null, "strategies": ["BASELINE"]})");
   rewrite(Metric::kTime, [](const std::string&) { return "0.1"; });
   EXPECT_THROW(read_recorded_run(folder_), FormatError) << "time must pass";
+  record(R"({"duration_s": 1, "disturbances": null, "strategies": ["BASELINE"]})");
+  rewrite(Metric::kBandwidthTaken, [](const std::string&) { return "1"; });
+  EXPECT_THROW(read_recorded_run(folder_), FormatError) << "none is left";
 }
 
 }  // namespace
