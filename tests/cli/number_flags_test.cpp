@@ -25,7 +25,8 @@ const std::set<std::string> kTextFlags = {
     "--model",       "--text",        "--index",         "--out",       "--strategy",   "--heldout",
     "--units-regex", "--units-url",   "--units-counter", "--unit-name", "--gpu",        "--device",
     "--score",       "--denominator", "--loss-scores",   "--kernels",   "--domain",     "--samples",
-    "--engine",      "--heat-from",   "--sweep",         "--op",        "--budget",     "--cupti"};
+    "--engine",      "--heat-from",   "--sweep",         "--op",        "--budget",     "--cupti",
+    "--with",        "--nsys-path",   "--ncu-path",      "--replay"};
 
 /// The program's commands. Each lacks an option that it requires, so that none runs.
 class Flags : public ::testing::Test {
