@@ -34,12 +34,13 @@ ALLOWED_FOLDERS = {
 # subfolder -> the siblings that its files may include, beside the folder's own top level, which includes no subfolder.
 ALLOWED_SUBFOLDERS = {
     "machine": {"simulated": set(), "tenant": set(), "gpu": {"tenant"}, "calibration": {"gpu"}},
-    "profile": {"ops": set(), "record": {"ops"}},
+    "profile": {"ops": set(), "record": {"ops"}, "under": set()},
 }
 
-# Single headers of another folder: doctor says which path the kernels take, and monitor follows the
-# columns that a run writes.
-ALLOWED_HEADERS = {"doctor": {"kernels/cpu/isa.h"}, "monitor": {"report/metrics_columns.h"}}
+# Single headers of another folder: doctor says which path the kernels take and which profilers are
+# there, and monitor follows the columns that a run writes.
+ALLOWED_HEADERS = {"doctor": {"kernels/cpu/isa.h", "profile/under/profiler_tool.h"},
+                   "monitor": {"report/metrics_columns.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.
 TORCH_FILES = ["moe/*", "cli/*", "control/ttha_*", "control/adapter*.h",

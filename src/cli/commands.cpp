@@ -27,7 +27,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_report_command(app);
   add_cost_command(app);
   add_parse_command(app);
-  add_profile_command(app, stop);
+  add_profile_command(app);
   add_price_command(app);
   add_solve_command(app);
   add_traces_command(app);

@@ -26,20 +26,13 @@ struct Flags {
   std::string cost_model{};
 };
 
-void merge(const ParsedProfile& profile, const std::string& cost_model) {
-  const MergedCosts merged = merge_costs(profile, cost_model);
-  std::string text =
-      fmt::format("{}: {} row{} of {} table{} merged in\n", cost_model, merged.rows,
-                  merged.rows == 1 ? "" : "s", merged.tables, merged.tables == 1 ? "" : "s");
-  for (const std::string& range : merged.left_out) text += fmt::format("  left out: {}\n", range);
-  say(printable_lines(text));
-}
-
 void run(const Flags& flags) {
   ParseOptions options = flags.options;
   options.executions = !flags.cost_model.empty();
   const ParsedProfile profile = parse_profiler_output(flags.file, options);
-  if (!flags.cost_model.empty()) merge(profile, flags.cost_model);
+  if (!flags.cost_model.empty()) {
+    say_merged(merge_costs(profile, flags.cost_model), flags.cost_model);
+  }
   if (flags.json) {
     write_json(profile, [](std::string_view text) { fmt::print("{}", text); });
   } else {
@@ -48,6 +41,14 @@ void run(const Flags& flags) {
 }
 
 }  // namespace
+
+void say_merged(const MergedCosts& merged, const std::string& cost_model) {
+  std::string text =
+      fmt::format("{}: {} row{} of {} table{} merged in\n", cost_model, merged.rows,
+                  merged.rows == 1 ? "" : "s", merged.tables, merged.tables == 1 ? "" : "s");
+  for (const std::string& range : merged.left_out) text += fmt::format("  left out: {}\n", range);
+  say(printable_lines(text));
+}
 
 void add_parse_command(CLI::App& app) {
   // Shared by the callback, which outlives this function.

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -13,8 +14,10 @@
 #include <thread>
 #include <vector>
 
+#include "cli/interrupt_watch.h"
 #include "cli/kernels_option.h"
 #include "cli/number_option.h"
+#include "cli/profile_under.h"
 #include "core/clock.h"
 #include "core/errors.h"
 #include "core/json_file.h"
@@ -40,6 +43,7 @@ struct Flags {
   double repeat_percent = 0.0;
   std::int64_t seed = 1;
   bool energy = false, thermal = false, list = false, child = false;
+  UnderFlags under{};
 };
 
 /// "8m", "90s", "1h", "45": seconds without a letter.
@@ -132,11 +136,33 @@ void list_plan(const Flags& flags) {
   fmt::print("{}", to_text(plan_of(request, facts, backend), backend, request.timing));
 }
 
-void run(const Flags& flags, const std::atomic<bool>& stop) {
+void run_under_profiler(const Flags& flags) {
+  const int code = profile_under(flags.under, {.arguments = own_arguments(),
+                                               .out = flags.out,
+                                               .cost_model = flags.cost_model,
+                                               .nvml_library = flags.nvml_library});
+  if (code != 0) throw CLI::RuntimeError(code);
+}
+
+/// Under a profiler the times are its to tell.
+void tell(const ProfileResult& result, bool child) {
+  if (!child) return fmt::print("{}", printable_lines(to_text(result)));
+  for (const std::string& note : result.notes) {
+    say(fmt::format("profile: {}\n", printable(note, true)));
+  }
+}
+
+void run(const Flags& flags) {
   if (flags.list) return list_plan(flags);
   if (flags.out.empty()) {
     throw UsageError("profile: where to? Name a folder with --out, or print the plan with --list");
   }
+  if (!flags.under.with.empty()) return run_under_profiler(flags);
+  std::atomic<bool> stop{false};
+  // Not beside a profiler, to which signals are handed on. Its child ends at once: nsys does not
+  // wait.
+  std::optional<InterruptWatch> interrupts;
+  if (!flags.child) interrupts.emplace(stop);
   const Backend backend = chosen_backend(flags);
   const ProfileRequest request = request_of(flags, backend);
   const SteadyClock clock;
@@ -159,7 +185,8 @@ void run(const Flags& flags, const std::atomic<bool>& stop) {
                       say(fmt::format("{:5.0f} of {:.0f} s  {}\n", done.value, of.value,
                                       printable(what, true)));
                     }});
-  fmt::print("{}", printable_lines(to_text(result)));
+  tell(result, flags.child);
+  if (flags.child) return;  // out of time or not, what it did is there to be read
   if (!result.complete) {
     say("profile: ended before its plan; the same command goes on from here\n");
     throw CLI::RuntimeError(1);
@@ -230,13 +257,14 @@ void add_measurement(CLI::App& command, Flags& flags) {
 
 }  // namespace
 
-void add_profile_command(CLI::App& app, const std::atomic<bool>& stop) {
+void add_profile_command(CLI::App& app) {
   // Shared by the callback, which outlives this function.
   const auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand(
       "profile", "Measure what each op of an expert costs here: time, energy, heat; a cost model");
   add_points(*command, *flags);
   add_measurement(*command, *flags);
+  add_under_flags(*command, flags->under);
   command->add_option("--out", flags->out,
                       "Folder for records.jsonl, profile.json and kernel_cost_model.json; what it "
                       "has is not measured again");
@@ -250,9 +278,11 @@ void add_profile_command(CLI::App& app, const std::atomic<bool>& stop) {
       "  thermoe profile --list --budget 8m                      # what would run\n"
       "  thermoe profile --model Qwen3-30B-A3B --energy --budget 8m --out profiles/qwen3\n"
       "  thermoe profile --shape 8 2 256 128 --kernels cpu --out profiles/small\n"
-      "The same command goes on where it stopped. docs/profile.md has the method.\n"
+      "  thermoe profile --op fc1 fc2 --with nsys --budget 4m --out profiles/qwen3\n"
+      "The same command goes on where it stopped. docs/profile.md has the method,\n"
+      "docs/profile-tools.md what runs under nsys and ncu.\n"
       "Exit codes: 0 done, 1 stopped, out of time or failed, 2 bad input.");
-  command->callback([flags, &stop] { run(*flags, stop); });
+  command->callback([flags] { run(*flags); });
 }
 
 }  // namespace thermoe

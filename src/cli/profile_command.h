@@ -2,11 +2,11 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 
 namespace thermoe {
 
-/// `thermoe profile`: what each op of an expert costs here. `stop` must outlive the parsing.
-void add_profile_command(CLI::App& app, const std::atomic<bool>& stop);
+/// `thermoe profile`: what each op of an expert costs here. Ctrl-C ends it cleanly: no other
+/// InterruptWatch may live.
+void add_profile_command(CLI::App& app);
 
 }  // namespace thermoe

@@ -53,19 +53,24 @@ class FileActions {
   posix_spawn_file_actions_t raw_{};
 };
 
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> out;
+  out.reserve(words.size() + 1);
+  for (const std::string& word : words) out.push_back(const_cast<char*>(word.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
 }  // namespace
 
 int spawn_program(const SpawnRequest& request, pid_t& pid) {
-  std::vector<char*> arguments;
-  arguments.reserve(request.words.size() + 1);
-  for (const std::string& word : request.words) {
-    arguments.push_back(const_cast<char*>(word.c_str()));
-  }
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = pointers(request.words);
+  std::vector<char*> environment;
+  if (request.environment) environment = pointers(*request.environment);
   const FileActions files(request);
   const Attributes attributes(request);
   return ::posix_spawnp(&pid, arguments[0], files.get(), attributes.get(), arguments.data(),
-                        environ);
+                        request.environment ? environment.data() : environ);
 }
 
 std::string why_not_run(const std::string& word, int error) {

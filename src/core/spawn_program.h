@@ -5,6 +5,7 @@
 
 #include <array>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@ namespace thermoe {
 
 struct SpawnRequest {
   std::vector<std::string> words{};  ///< the first a path, or found on the PATH
+  /// "NAME=value"; nothing else is inherited. Absent: this program's.
+  std::optional<std::vector<std::string>> environment{};
   /// That become its standard input, output and error; -1: it has this program's.
   std::array<int, 3> descriptors{-1, -1, -1};
   sigset_t blocked{};      ///< signals that it has blocked; what main() ignores is as usual

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "doctor/readable.h"
+#include "core/readable.h"
 #include "telemetry/host_file.h"
 
 namespace thermoe::doctor {

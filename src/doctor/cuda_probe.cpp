@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "core/program_search.h"
 #include "doctor/cuda_version.h"
 #include "doctor/cupti_probe.h"
-#include "doctor/program_search.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -25,7 +25,8 @@ std::optional<int> toolkit(const HostSystem& machine, Finding& finding) {
     finding.remedy = kInstallToolkit;
     return std::nullopt;
   }
-  const auto text = ask_version(machine, *nvcc, {.before = "release"}, finding);
+  const auto text =
+      take_version(ask_version(machine, *nvcc, {.before = "release"}), *nvcc, finding);
   const int version = text ? cuda_version_number(*text) : 0;
   if (version >= kOldestToolkit) return version;
   finding.status = Status::kBroken;

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "doctor/readable.h"
+#include "core/readable.h"
 
 namespace thermoe::doctor {
 

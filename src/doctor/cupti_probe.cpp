@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "doctor/program_search.h"
-#include "doctor/readable.h"
+#include "core/program_search.h"
+#include "core/readable.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -74,17 +74,6 @@ std::vector<std::string> candidates(const HostSystem& machine) {
 }
 
 }  // namespace
-
-std::vector<std::string> cuda_folders(const HostSystem& machine, const std::string& below) {
-  std::vector<std::string> folders;
-  for (const std::string& home : machine.cuda_homes) folders.push_back(home + below);
-  for (const char* place : {"/usr/local/cuda", "/usr/local/cuda-*", "/opt/cuda"}) {
-    for (const std::string& folder : folders_like(machine, place)) {
-      folders.push_back(folder + below);
-    }
-  }
-  return folders;
-}
 
 Finding probe_cupti(const HostSystem& machine) {
   Finding finding{.id = "cupti",

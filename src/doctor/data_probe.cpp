@@ -13,8 +13,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "doctor/program_search.h"
-#include "doctor/readable.h"
+#include "core/program_search.h"
+#include "core/readable.h"
 
 namespace thermoe::doctor {
 namespace {
@@ -166,7 +166,7 @@ Section probe_test_tools(const HostSystem& machine) {
   if (!program) {
     finding.status = Status::kMissing;
     finding.detail = "not on PATH";
-  } else if (ask_version(machine, *program, {}, finding)) {
+  } else if (take_version(ask_version(machine, *program, {}), *program, finding)) {
     finding.remedy.clear();
   }
   return {.title = "For developers", .findings = {finding}};

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "doctor/readable.h"
+#include "core/readable.h"
 #include "telemetry/host_file.h"
 
 namespace thermoe::doctor {

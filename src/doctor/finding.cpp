@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "doctor/finding.h"
 
+#include <fmt/format.h>
+
 namespace thermoe::doctor {
 
 const char* to_string(Status status) {
@@ -17,6 +19,14 @@ const char* to_string(Status status) {
       break;
   }
   return "unknown";
+}
+
+std::optional<std::string> take_version(const VersionAnswer& answer, const std::string& program,
+                                        Finding& finding) {
+  finding.status = answer.version ? Status::kFound : Status::kBroken;
+  finding.value = answer.version ? fmt::format("{} ({})", *answer.version, program) : program;
+  finding.detail = answer.fault;
+  return answer.version;
 }
 
 const Finding* find(const std::vector<Section>& sections, const std::string& id) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "core/program_search.h"
 
 namespace thermoe::doctor {
 
@@ -32,6 +35,10 @@ struct Finding {
 
   bool found() const { return status == Status::kFound; }
 };
+
+/// Found as "version (path)", or broken with the reason. Returns the version.
+std::optional<std::string> take_version(const VersionAnswer& answer, const std::string& program,
+                                        Finding& finding);
 
 /// Findings that are shown under one heading.
 struct Section {

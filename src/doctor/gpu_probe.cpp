@@ -8,9 +8,9 @@
 #include <thread>
 #include <utility>
 
+#include "core/readable.h"
 #include "doctor/cuda_version.h"
 #include "doctor/device_nodes.h"
-#include "doctor/readable.h"
 #include "telemetry/host_file.h"
 
 namespace thermoe::doctor {

@@ -9,8 +9,8 @@
 #include <set>
 #include <sstream>
 
+#include "core/readable.h"
 #include "doctor/container_limits.h"
-#include "doctor/readable.h"
 #include "telemetry/host_file.h"
 
 namespace thermoe::doctor {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/readable.h"
 #include "doctor/host_probe.h"
-#include "doctor/readable.h"
 #include "telemetry/gpu_system_monitor.h"
 #include "telemetry/host_file.h"
 #include "telemetry/host_source.h"

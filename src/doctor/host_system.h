@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/program_search.h"
 #include "kernels/cpu/isa.h"
 
 namespace thermoe::doctor {
@@ -20,12 +21,8 @@ struct TorchFacts {
 };
 
 /// Where the probes look. Tests point it at a tree of their own.
-struct HostSystem {
-  std::string root{};                      ///< before /proc, /sys, /dev, /opt and /usr
-  std::vector<std::string> path{};         ///< folders of PATH
-  std::vector<std::string> cuda_homes{};   ///< CUDA_HOME and CUDA_PATH
-  std::vector<std::string> environment{};  ///< of the programs that are asked for their version
-  std::string folder = ".";                ///< where model, experiments and data should be
+struct HostSystem : ProgramPlaces {
+  std::string folder = ".";  ///< where model, experiments and data should be
   /// Names that the dynamic loader is asked for.
   std::vector<std::string> cupti_names{};
   /// Before the path of a dynamic library: a command that lists, as ldd does, what it needs and
@@ -34,13 +31,9 @@ struct HostSystem {
   std::string nvml_library = "libnvidia-ml.so.1";  ///< a name for the loader, or a path
   cpu::Isa best_isa = cpu::Isa::kBaseline;         ///< what the kernels will use
   int cpus = 0;                                    ///< that this process may run on
-  std::chrono::milliseconds patience{5000};        ///< with each program
   /// With NVML: a driver without persistence wakes its GPUs one after the other.
   std::chrono::milliseconds nvml_patience{20000};
   std::optional<TorchFacts> torch{};
-
-  /// A path of the machine as seen from here.
-  std::string at(const std::string& absolute) const { return root + absolute; }
 };
 
 /// The machine that this process runs on, from its environment. Knows nothing of LibTorch.

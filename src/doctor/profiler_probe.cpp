@@ -5,12 +5,11 @@
 
 #include <cstdlib>
 
+#include "core/readable.h"
 #include "doctor/capabilities.h"
 #include "doctor/cupti_probe.h"
 #include "doctor/gpu_probe.h"
-#include "doctor/program_output.h"
-#include "doctor/program_search.h"
-#include "doctor/readable.h"
+#include "profile/under/profiler_tool.h"
 #include "telemetry/host_file.h"
 
 namespace thermoe::doctor {
@@ -18,29 +17,18 @@ namespace {
 
 constexpr int kDriverWithPerfmon = 565;  // from it on CAP_PERFMON opens the counters as well
 
-std::vector<std::string> joined(std::vector<std::string> a, const std::vector<std::string>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-/// Fills in nsys; returns its path if it works.
-std::optional<std::string> nsys(const HostSystem& machine, Finding& finding) {
-  const auto folders =
-      joined(joined(cuda_folders(machine, "/bin"),
-                    folders_like(machine, "/opt/nvidia/nsight-systems*/bin")),
-             joined(folders_like(machine, "/opt/nvidia/nsight-systems*/*/bin"),
-                    folders_like(machine, "/opt/nvidia/nsight-systems*/*/target-linux-*")));
-  auto program = find_program(machine, {"nsys"}, folders);
-  finding.remedy =
-      "install Nsight Systems (https://developer.nvidia.com/nsight-systems; from NVIDIA's package "
-      "source):\n"
-      "$ sudo apt install nsight-systems-cli";
+/// Fills in a profiler; returns its path if it works.
+std::optional<std::string> probe(const HostSystem& machine, Profiler profiler, Finding& finding) {
+  const ProfilerFacts& facts = facts_of(profiler);
+  const auto program = find_profiler(machine, profiler);
+  finding.remedy = facts.remedy;
   if (!program) {
     finding.status = Status::kMissing;
-    finding.detail = "not on PATH, nor in /usr/local/cuda*/bin or /opt/nvidia/nsight-systems*";
+    finding.detail = fmt::format("not on PATH, nor in {}", facts.looked_in);
     return std::nullopt;
   }
-  if (!ask_version(machine, *program, {.before = "version"}, finding)) return std::nullopt;
+  const auto answer = ask_profiler_version(machine, profiler, *program);
+  if (!take_version(answer, *program, finding)) return std::nullopt;
   finding.remedy.clear();
   return program;
 }
@@ -53,20 +41,13 @@ Finding nsys_sqlite(const HostSystem& machine, const std::optional<std::string>&
     finding.detail = "no working nsys to ask";
     return finding;
   }
-  const ProgramOutput help =
-      run_program({*program, "export", "--help"},
-                  {.environment = machine.environment, .patience = machine.patience});
-  finding.remedy = "install a current Nsight Systems: since 2020 every one can";
-  if (!help.succeeded()) {
-    finding.status = Status::kBroken;
-    finding.detail = "nsys export --help " + help.failure(machine.patience);
-  } else if ((help.out + help.err).find("sqlite") == std::string::npos) {
-    finding.status = Status::kBroken;
-    finding.detail = "nsys export --help does not list the type sqlite";
-  } else {
+  finding.detail = why_no_sqlite(machine, *program);
+  if (finding.detail.empty()) {
     finding.status = Status::kFound;
     finding.value = "nsys export --type sqlite";
-    finding.remedy.clear();
+  } else {
+    finding.status = Status::kBroken;
+    finding.remedy = kCurrentNsys;
   }
   return finding;
 }
@@ -75,19 +56,7 @@ Finding ncu(const HostSystem& machine) {
   Finding finding{.id = "ncu",
                   .title = "Nsight Compute (ncu)",
                   .enables = "hardware counters of a single kernel: what bounds it"};
-  const auto folders = joined(
-      joined(cuda_folders(machine, "/bin"), folders_like(machine, "/opt/nvidia/nsight-compute*/*")),
-      folders_like(machine, "/usr/local/cuda*/nsight-compute-*"));
-  const auto program = find_program(machine, {"ncu"}, folders);
-  finding.remedy =
-      "install Nsight Compute (https://developer.nvidia.com/nsight-compute; it comes with the full "
-      "CUDA toolkit)";
-  if (!program) {
-    finding.status = Status::kMissing;
-    finding.detail = "not on PATH, nor in /usr/local/cuda*/bin or /opt/nvidia/nsight-compute*";
-  } else if (ask_version(machine, *program, {.before = "Version"}, finding)) {
-    finding.remedy.clear();
-  }
+  probe(machine, Profiler::kNcu, finding);
   return finding;
 }
 
@@ -123,14 +92,7 @@ Finding gpu_counters(const HostSystem& machine) {
   finding.detail =
       why ? "but in a user namespace of its own (rootless container), where that may not count"
           : "ncu would fail with ERR_NVGPUCTRPERM";
-  finding.remedy =
-      "for every user, for good (the driver is loaded anew by the restart):\n"
-      "$ echo 'options nvidia NVreg_RestrictProfilingToAdminUsers=0' | sudo tee "
-      "/etc/modprobe.d/nvidia-profiling.conf\n"
-      "$ sudo update-initramfs -u && sudo reboot\n"
-      "or for one container:\n"
-      "$ docker run --gpus all --cap-add SYS_ADMIN ...\n"
-      "or run the profiler with sudo";
+  finding.remedy = kOpenCounters;
   return finding;
 }
 
@@ -171,7 +133,7 @@ Section probe_profilers(const HostSystem& machine) {
   Finding systems{.id = "nsys",
                   .title = "Nsight Systems (nsys)",
                   .enables = "a timeline of every kernel of a run on a GPU"};
-  const auto program = nsys(machine, systems);
+  const auto program = probe(machine, Profiler::kNsys, systems);
   return {.title = "Profilers",
           .findings = {systems, nsys_sqlite(machine, program), ncu(machine), gpu_counters(machine),
                        perf_event(machine)}};

@@ -6,9 +6,9 @@
 
 #include <filesystem>
 
+#include "core/program_output.h"
+#include "core/readable.h"
 #include "doctor/cuda_version.h"
-#include "doctor/program_output.h"
-#include "doctor/readable.h"
 
 namespace thermoe::doctor {
 namespace {

@@ -9,9 +9,9 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/command_process.h"
 #include "core/errors.h"
 #include "core/say.h"
-#include "measure/command_process.h"
 
 namespace thermoe {
 namespace {
@@ -76,7 +76,12 @@ RunMeasurement LiveMeasurer::run_command() {
   }
   const Seconds began = clock_.now();
   const Seconds opens = began + request_.skip;
-  CommandProcess process(request_.command, signals_, units_.output());
+  OutputNumber* number = units_.output();
+  OutputListener listener;
+  if (number != nullptr) {
+    listener = [number](std::size_t output, std::string_view bytes) { number->add(output, bytes); };
+  }
+  CommandProcess process(request_.command, signals_, listener);
   if (!process.fault().empty()) {
     run.failed_to_start = true;
     run.absent_because = process.fault();
@@ -94,6 +99,7 @@ RunMeasurement LiveMeasurer::run_command() {
     sensors_.drain(meter_);
   }
   const Seconds end = clock_.now();
+  if (number != nullptr) number->finish();
   sensors_.read_now(meter_, kEdgePatience);
   run.duration = end - began;
   run.exit_code = process.exit_code();

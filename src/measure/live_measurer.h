@@ -5,10 +5,10 @@
 #include <string>
 
 #include "core/clock.h"
+#include "core/signal_queue.h"
 #include "measure/live_sensors.h"
 #include "measure/measure_request.h"
 #include "measure/run_measurement.h"
-#include "measure/signal_queue.h"
 #include "measure/unit_meter.h"
 #include "measure/window_meter.h"
 

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "core/json_file.h"
-#include "doctor/program_output.h"
+#include "core/program_output.h"
 
 namespace thermoe::doctor {
 namespace {

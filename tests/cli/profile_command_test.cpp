@@ -9,6 +9,7 @@
 
 #include "core/json_file.h"
 #include "scratch_file.h"
+#include "stand_in_tools.h"
 #include "terminal_process.h"
 
 namespace thermoe {
@@ -114,6 +115,29 @@ TEST(ProfileCommand, WhatCannotBeIsRefusedWithTheRemedy) {
   const PipedResult broken = profile(command);
   EXPECT_EQ(broken.exit_code, 2);
   EXPECT_THAT(broken.err, HasSubstr("records.jsonl:"));
+}
+
+TEST(ProfileCommand, UnderAProfilerItIsItsOwnChild) {
+  const ScratchFolder folder;
+  const StandInTools tools(folder);
+  tools.nsys("none");
+  const std::string path = fmt::format("PATH={}:/usr/bin:/bin", folder / "bin");
+  const PipedResult seen = run_piped(
+      fmt::format("{} {} profile --op fc1 fc2 --budget 4m --energy --with nsys --dry-run --out {}",
+                  path, PROFILE_PROGRAM, folder / "out"));
+  EXPECT_EQ(seen.exit_code, 0) << seen.err;
+  EXPECT_THAT(seen.out, HasSubstr(fmt::format(
+                            "{} profile --op fc1 fc2 --budget 4m --child --out {} --kernels cuda\n",
+                            PROFILE_PROGRAM, folder / "out/nsys-child")));
+}
+
+TEST(ProfileCommand, AChildLeavesTimesToTheProfilerAndDoesNotFailForWantOfTime) {
+  const ScratchFolder folder;
+  const PipedResult result = profile(
+      fmt::format("{} --executions 2 --child --budget 0.001 --out {}", kSmall, folder / "profile"));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr("profile: left out"));
 }
 
 }  // namespace

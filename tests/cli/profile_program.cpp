@@ -3,20 +3,16 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <exception>
 
-#include "cli/interrupt_watch.h"
 #include "cli/profile_command.h"
 #include "core/errors.h"
 #include "core/say.h"
 
 int main(int argc, char** argv) {
-  std::atomic<bool> stop{false};
-  const thermoe::InterruptWatch interrupts(stop);
   CLI::App app;
   app.require_subcommand(1);
-  thermoe::add_profile_command(app, stop);
+  thermoe::add_profile_command(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "doctor/program_output.h"
+#include "core/program_output.h"
 
 namespace thermoe {
 namespace {
@@ -164,9 +164,9 @@ PipedResult run_piped(const std::string& command) {
       environment.emplace_back(*variable);
     }
   }
-  const doctor::ProgramOutput output = doctor::run_program(
-      {"/bin/sh", "-c", command},
-      {.environment = environment, .patience = kLongest, .longest_output = 64U << 20U});
+  const ProgramOutput output =
+      run_program({"/bin/sh", "-c", command},
+                  {.environment = environment, .patience = kLongest, .longest_output = 64U << 20U});
   return {.exit_code = output.exit_code.value_or(-1), .out = output.out, .err = output.err};
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "doctor/program_output.h"
+#include "core/program_output.h"
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "doctor/readable.h"
+#include "core/readable.h"
 #include "fake_system.h"
 #include "telemetry/host_file.h"
 

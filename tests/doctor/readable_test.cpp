@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "doctor/readable.h"
+#include "core/readable.h"
 
 #include <gmock/gmock.h>
 

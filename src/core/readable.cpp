@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "doctor/readable.h"
+#include "core/readable.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <string_view>
 
-namespace thermoe::doctor {
+namespace thermoe {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -88,4 +88,4 @@ std::vector<int> version_numbers(const std::string& version) {
   return numbers;
 }
 
-}  // namespace thermoe::doctor
+}  // namespace thermoe

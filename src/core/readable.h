@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace thermoe::doctor {
+namespace thermoe {
 
 /// The text after `key` and its colon in the first line that starts with it, without blanks around:
 /// value_of("MemTotal: 3 kB\n", "MemTotal") is "3 kB".
@@ -27,4 +27,4 @@ std::optional<std::string> first_version(const std::string& text, std::size_t fr
 /// The leading numbers of "13.0.88": {13, 0, 88}.
 std::vector<int> version_numbers(const std::string& version);
 
-}  // namespace thermoe::doctor
+}  // namespace thermoe

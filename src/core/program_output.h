@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace thermoe::doctor {
+namespace thermoe {
 
 /// How to run a program whose good manners nobody vouches for.
 struct ProgramOptions {
@@ -33,4 +33,4 @@ struct ProgramOutput {
 /// stdin. Returns at the latest about a second after `patience`.
 ProgramOutput run_program(const std::vector<std::string>& arguments, const ProgramOptions& options);
 
-}  // namespace thermoe::doctor
+}  // namespace thermoe

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "measure/command_process.h"
+#include "core/command_process.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "core/errors.h"
 #include "core/spawn_program.h"
@@ -35,10 +36,10 @@ void close_if_open(int& fd) {
 }  // namespace
 
 CommandProcess::CommandProcess(const std::vector<std::string>& words, SignalQueue& signals,
-                               OutputNumber* number)
-    : signals_(signals), number_(number) {
+                               OutputListener listener, int standard_output)
+    : signals_(signals), listener_(std::move(listener)) {
   THERMOE_EXPECT(!words.empty(), "a command needs a word");
-  start(words);
+  start(words, standard_output);
 }
 
 CommandProcess::~CommandProcess() {
@@ -48,10 +49,18 @@ CommandProcess::~CommandProcess() {
   ::waitpid(pid_, nullptr, 0);
 }
 
-void CommandProcess::start(const std::vector<std::string>& words) {
+void CommandProcess::ask_to_end() {
+  if (!exit_code_) ::kill(pid_, SIGTERM);
+}
+
+void CommandProcess::start(const std::vector<std::string>& words, int standard_output) {
   SpawnRequest request{.words = words, .blocked = signals_.mask_before()};
-  if (number_ != nullptr) {
+  if (standard_output >= 0) {
+    request.descriptors[1] = ::fcntl(standard_output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  }
+  if (listener_) {
     for (std::size_t output = 0; output < 2; ++output) {
+      if (output == 0 && standard_output >= 0) continue;
       int ends[2];
       if (::pipe2(ends, O_CLOEXEC) != 0) {
         throw Error(fmt::format("no pipe for the command's output: {}", std::strerror(errno)));
@@ -118,7 +127,7 @@ bool CommandProcess::pass_on(std::size_t output) {
     close_if_open(passage.from);
     return false;
   }
-  number_->add(output, {bytes, static_cast<std::size_t>(count)});
+  listener_(output, {bytes, static_cast<std::size_t>(count)});
   // Where nobody reads ours, the command shall learn it from its own next write.
   if (write_all(passage.to, {bytes, static_cast<std::size_t>(count)}) != 0) {
     close_if_open(passage.from);
@@ -134,7 +143,6 @@ void CommandProcess::finish_passages() {
     }
     close_if_open(passages_[output].from);
   }
-  if (number_ != nullptr) number_->finish();
 }
 
 }  // namespace thermoe

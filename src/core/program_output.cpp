@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "doctor/program_output.h"
+#include "core/program_output.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,7 +14,9 @@
 #include <cstring>
 #include <thread>
 
-namespace thermoe::doctor {
+#include "core/spawn_program.h"
+
+namespace thermoe {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
@@ -53,37 +54,18 @@ class Pipe {
   int error_ = 0;
 };
 
-std::vector<char*> pointers(std::vector<std::string>& words) {
-  std::vector<char*> out;
-  out.reserve(words.size() + 1);
-  for (std::string& word : words) out.push_back(word.data());
-  out.push_back(nullptr);
-  return out;
-}
-
 /// Starts the program; returns errno.
-int start(std::vector<std::string> arguments, std::vector<std::string> environment, const Pipe& out,
-          const Pipe& err, pid_t& child) {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  ::posix_spawn_file_actions_init(&files);
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&files, out.write_end(), STDOUT_FILENO);
-  ::posix_spawn_file_actions_adddup2(&files, err.write_end(), STDERR_FILENO);
-  // Signals as a program expects them: main ignores some, and a caller may block others.
-  sigset_t none, all;
-  ::sigemptyset(&none);
-  ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(
-      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const int error = ::posix_spawn(&child, arguments[0].c_str(), &files, &attributes,
-                                  pointers(arguments).data(), pointers(environment).data());
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&files);
+int start(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+          const Pipe& out, const Pipe& err, pid_t& child) {
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing < 0) return errno;
+  SpawnRequest request{.words = arguments,
+                       .environment = environment,
+                       .descriptors = {nothing, out.write_end(), err.write_end()},
+                       .own_group = true};
+  sigemptyset(&request.blocked);
+  const int error = spawn_program(request, child);
+  ::close(nothing);
   return error;
 }
 
@@ -175,4 +157,4 @@ ProgramOutput run_program(const std::vector<std::string>& arguments,
   return result;
 }
 
-}  // namespace thermoe::doctor
+}  // namespace thermoe

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "measure/signal_queue.h"
+#include "core/signal_queue.h"
 
 #include <sys/signalfd.h>
 #include <unistd.h>
