@@ -230,7 +230,7 @@ void add_caps(CLI::App& command, SolveOptions& o) {
   command
       .add_option("--temperature-cap", o.temperature_cap,
                   "Degrees C of each device in steady state")
-      ->check(real_number(-50.0, 200.0));
+      ->check(real_number(0.0, 200.0));
   command.add_option("--step-cap", o.step_cap, "Step time, ms")->check(real_number(1e-3, 1e6));
   command
       .add_option("--tokens-per-second", o.tokens_per_second,

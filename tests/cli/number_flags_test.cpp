@@ -26,7 +26,8 @@ const std::set<std::string> kTextFlags = {
     "--units-regex", "--units-url",   "--units-counter", "--unit-name", "--gpu",        "--device",
     "--score",       "--denominator", "--loss-scores",   "--kernels",   "--domain",     "--samples",
     "--engine",      "--heat-from",   "--logits",        "--sweep",     "--op",         "--budget",
-    "--cupti",       "--with",        "--nsys-path",     "--ncu-path",  "--replay"};
+    "--cupti",       "--with",        "--nsys-path",     "--ncu-path",  "--replay",     "--costs",
+    "--other-dtype"};
 
 /// The program's commands. Each lacks an option that it requires, so that none runs.
 class Flags : public ::testing::Test {
