@@ -47,9 +47,9 @@ std::size_t product(int a, int b) {
 
 /// A batch's picks and their order.
 struct Routing {
-  std::vector<std::int32_t> expert;
-  std::vector<std::int32_t> first;
-  std::vector<std::int32_t> pair;
+  std::vector<std::int32_t> expert{};
+  std::vector<std::int32_t> first{};
+  std::vector<std::int32_t> pair{};
 };
 
 Routing make_routing(const Breadth& breadth, unsigned seed) {
