@@ -42,7 +42,7 @@ struct Flags {
   int anchors = 60;
   double repeat_percent = 0.0;
   std::int64_t seed = 1;
-  bool energy = false, thermal = false, list = false, child = false;
+  bool energy = false, thermal = false, list = false, child = false, files_only = false;
   UnderFlags under{};
 };
 
@@ -152,11 +152,19 @@ void tell(const ProfileResult& result, bool child) {
   }
 }
 
+/// Records name no models: all that are known are asked whether these layers are theirs.
+ProfileResult files_of(const Flags& flags) {
+  ProfileRequest request{.out = flags.out, .merge_into = flags.cost_model};
+  for (const ProfiledModel& model : profiled_models()) request.models.push_back(model.experts);
+  return profile_files(request);
+}
+
 void run(const Flags& flags) {
   if (flags.list) return list_plan(flags);
   if (flags.out.empty()) {
     throw UsageError("profile: where to? Name a folder with --out, or print the plan with --list");
   }
+  if (flags.files_only) return tell(files_of(flags), false);
   if (!flags.under.with.empty()) return run_under_profiler(flags);
   std::atomic<bool> stop{false};
   // Not beside a profiler, to which signals are handed on. Its child ends at once: nsys does not
@@ -273,6 +281,9 @@ void add_profile_command(CLI::App& app) {
   command->add_option("--budget", flags->budget,
                       "Longest time, as 90s, 8m or 1h: plans what fits and says what it left out");
   command->add_flag("--list", flags->list, "Print the plan and end");
+  command->add_flag("--files-only", flags->files_only,
+                    "Measure nothing: write the folder's files again from its records.jsonl, which "
+                    "may be another machine's");
   command->footer(
       "Examples:\n"
       "  thermoe profile --list --budget 8m                      # what would run\n"

@@ -48,6 +48,24 @@ TEST(ProfileCommand, WritesWhatItMeasuredAndDoesNotMeasureItAgain) {
   EXPECT_EQ(lines_of(out + "/records.jsonl"), lines);
 }
 
+TEST(ProfileCommand, FilesAreMadeAgainFromRecordsWithoutMeasuring) {
+  const ScratchFolder folder;
+  const std::string out = folder / "profile";
+  const auto command = fmt::format("{} --op fc2 --executions 3 --out {}", kSmall, out);
+  ASSERT_EQ(profile(command).exit_code, 0);
+  const std::string records = bytes_of(out + "/records.jsonl");
+  const std::string made = bytes_of(out + "/profile.json");
+  std::ofstream(out + "/profile.json") << "old";
+  const PipedResult again = profile("--files-only --out " + out);
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("no cost model of its own"));
+  EXPECT_EQ(bytes_of(out + "/profile.json"), made);
+  EXPECT_EQ(bytes_of(out + "/records.jsonl"), records);
+  const PipedResult none = profile("--files-only --out " + (folder / "none"));
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("none/records.jsonl"));
+}
+
 TEST(ProfileCommand, EndedBySigtermItIsReadableAndGoesOn) {
   const ScratchFolder folder;
   const std::string out = folder / "profile";

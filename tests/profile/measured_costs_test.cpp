@@ -79,6 +79,9 @@ TEST(MeasuredCosts, FromTooFewEnergiesNothingIsFitted) {
               ElementsAre(HasSubstr("7 measured, and 8 are needed to fit the other 2"),
                           HasSubstr("2 expert layers: a cost model needs their energy")));
   EXPECT_TRUE(measured_costs(records_of(0)).tables.empty());
+  const auto kept = measured_costs(records_of(0), LayersWithoutEnergy::kKept);
+  EXPECT_EQ(kept.tables.at(0).rows().size(), 9U) << "for who asks for latencies alone";
+  EXPECT_FALSE(kept.tables[0].has_energy());
 }
 
 TEST(MeasuredCosts, OtherOpsNeedNoEnergy) {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
@@ -175,6 +176,24 @@ TEST_F(RunProfile, WithoutEnergyThereIsNoModelButATableForAnother) {
     "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
   request.merge_into = other;
   EXPECT_THROW(world.run(request), FormatError);
+}
+
+TEST_F(RunProfile, ItsFilesAreMadeAgainFromItsRecordsAlone) {
+  request.anchors = static_cast<int>(request.points.size());
+  const auto made = KernelCostModel::load(world.run(request).cost_model.value());
+  std::filesystem::remove(request.out + "/" + kCostModelFile);
+  std::filesystem::remove(request.out + "/" + kProfileFile);
+  const ProfileResult again = profile_files({.out = request.out, .models = request.models});
+  const auto model = KernelCostModel::load(again.cost_model.value());
+  EXPECT_EQ(model.tables(), made.tables());
+  EXPECT_EQ(model.active_idle(), made.active_idle());
+  EXPECT_TRUE(std::filesystem::exists(request.out + "/" + kProfileFile));
+  EXPECT_THROW(profile_files({.out = folder / "none"}), FormatError);
+  const std::string other = folder.write("other.json", R"({"schema": 1, "device": "Another",
+    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
+    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
+    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  EXPECT_THROW(profile_files({.out = request.out, .merge_into = other}), FormatError);
 }
 
 TEST_F(RunProfile, AFolderThatCannotBeMadeIsRefusedBeforeAnyWork) {

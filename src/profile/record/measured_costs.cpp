@@ -80,7 +80,7 @@ struct Rows {
 };
 
 void add_row(const TimeRecord& time, const ProfileRecords& records, const EnergyModel* model,
-             Rows& table, int& without_energy) {
+             LayersWithoutEnergy layers, Rows& table, int& without_energy) {
   CostRow row = row_of(time.point, time.timing.spans_ns);
   if (const EnergyRecord* energy = energy_of(records, time.point)) {
     row.energy = energy->above_idle();
@@ -91,7 +91,8 @@ void add_row(const TimeRecord& time, const ProfileRecords& records, const Energy
     row.energy_spread = std::min(model->residual_rms, 10.0);
     row.energy_fitted = true;
     table.fitted = true;
-  } else if (time.point.key.op.starts_with("moe_experts")) {
+  } else if (layers == LayersWithoutEnergy::kLeftOut &&
+             time.point.key.op.starts_with("moe_experts")) {
     ++without_energy;
     return;
   }
@@ -122,7 +123,7 @@ std::optional<Q> median_state(const ProfileRecords& records,
 
 }  // namespace
 
-MeasuredCosts measured_costs(const ProfileRecords& records) {
+MeasuredCosts measured_costs(const ProfileRecords& records, LayersWithoutEnergy layers) {
   MeasuredCosts costs;
   const std::map<Kind, EnergyModel> models = energy_models(records, costs.left_out);
   const auto model_of = [&](const OpPoint& point) {
@@ -140,7 +141,7 @@ MeasuredCosts measured_costs(const ProfileRecords& records) {
       ++mixed;
       continue;
     }
-    add_row(time, records, model_of(time.point), *table, without_energy);
+    add_row(time, records, model_of(time.point), layers, *table, without_energy);
   }
   for (Rows& table : tables) {
     if (table.rows.empty()) continue;

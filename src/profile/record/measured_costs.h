@@ -19,10 +19,14 @@ struct MeasuredCosts {
       left_out{};  ///< points that are no row, and why; what could not be fitted
 };
 
+/// What becomes of expert layers whose energy was neither measured nor fitted: a cost model needs
+/// it, a question about latencies does not.
+enum class LayersWithoutEnergy { kLeftOut, kKept };
+
 /// A row a timed point: median latency, samples, spread. Its energy is the measured one, above the
 /// idle beside its window, or, of an op and dtype with enough of those, a fitted one that says so.
-/// Expert layers without either are left out, as a cost model needs their energies.
-MeasuredCosts measured_costs(const ProfileRecords& records);
+MeasuredCosts measured_costs(const ProfileRecords& records,
+                             LayersWithoutEnergy layers = LayersWithoutEnergy::kLeftOut);
 
 /// A model of nothing but these tables. `models` are named in it where their expert layers are
 /// there. Absent without a table, or without any measured energy, as nobody knows idle then.

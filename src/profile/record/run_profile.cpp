@@ -51,6 +51,38 @@ void make_folder(const std::string& folder) {
   }
 }
 
+/// A profile goes into no cost model of another device.
+void check_merge(const ProfileRequest& request, const std::string& device) {
+  if (request.merge_into.empty()) return;
+  const KernelCostModel model = KernelCostModel::load(request.merge_into);
+  if (model.device() == device) return;
+  throw FormatError(request.merge_into, "/device",
+                    fmt::format("is {}, and this profile is of {}; merge into a model of that",
+                                model.device(), device));
+}
+
+/// What the result's records say, as its costs, its notes and the folder's files.
+void write_files(const ProfileRequest& request, ProfileResult& result) {
+  result.costs = measured_costs(result.records);
+  for (const std::string& left : result.costs.left_out) {
+    result.notes.push_back("left out of the cost model: " + left);
+  }
+  if (result.records.times.empty()) return;
+  std::string text;
+  write_json(parsed_profile_of(result.records, path_in(request.out, kRecordsFile)),
+             [&](std::string_view piece) { text += piece; });
+  write_file_atomically(path_in(request.out, kProfileFile), text);
+  if (const auto model = cost_model_of(result.records, result.costs, request.models)) {
+    result.cost_model = path_in(request.out, kCostModelFile);
+    write_cost_model(*model, *result.cost_model);
+  } else {
+    result.notes.emplace_back("no cost model of its own: it needs energy measured (--energy)");
+  }
+  if (!request.merge_into.empty() && !result.costs.tables.empty()) {
+    merge_tables(result.costs.tables, request.merge_into);
+  }
+}
+
 /// One run, from its plan to its files.
 class ProfileRun {
  public:
@@ -76,11 +108,7 @@ class ProfileRun {
     if (sensed) measure_thermal();
     result_.complete = !bench_.stop && !out_of_time_;
     result_.records = file_.records();
-    result_.costs = measured_costs(result_.records);
-    for (const std::string& left : result_.costs.left_out) {
-      result_.notes.push_back("left out of the cost model: " + left);
-    }
-    write_files();
+    write_files(request_, result_);
     return std::move(result_);
   }
 
@@ -174,23 +202,6 @@ class ProfileRun {
     if (record) file_.add(std::move(*record));
   }
 
-  void write_files() {
-    if (result_.records.times.empty()) return;
-    std::string text;
-    write_json(parsed_profile_of(result_.records, path_in(request_.out, kRecordsFile)),
-               [&](std::string_view piece) { text += piece; });
-    write_file_atomically(path_in(request_.out, kProfileFile), text);
-    if (const auto model = cost_model_of(result_.records, result_.costs, request_.models)) {
-      result_.cost_model = path_in(request_.out, kCostModelFile);
-      write_cost_model(*model, *result_.cost_model);
-    } else {
-      result_.notes.emplace_back("no cost model of its own: it needs energy measured (--energy)");
-    }
-    if (!request_.merge_into.empty() && !result_.costs.tables.empty()) {
-      merge_tables(result_.costs.tables, request_.merge_into);
-    }
-  }
-
   const ProfileRequest& request_;
   const ProfileBench& bench_;
   RecordFile file_;
@@ -212,16 +223,17 @@ ProfilePlan plan_of(const ProfileRequest& request, const ProfileFacts& facts, Ba
 }
 
 ProfileResult run_profile(const ProfileRequest& request, const ProfileBench& bench) {
-  if (!request.merge_into.empty()) {
-    const KernelCostModel model = KernelCostModel::load(request.merge_into);
-    if (model.device() != bench.machine.facts.device) {
-      throw FormatError(request.merge_into, "/device",
-                        fmt::format("is {}, and this profile is of {}; merge into a model of that",
-                                    model.device(), bench.machine.facts.device));
-    }
-  }
+  check_merge(request, bench.machine.facts.device);
   make_folder(request.out);
   return ProfileRun(request, bench).run();
+}
+
+ProfileResult profile_files(const ProfileRequest& request) {
+  ProfileResult result{.records = read_records(path_in(request.out, kRecordsFile)),
+                       .complete = true};
+  check_merge(request, result.records.facts.device);
+  write_files(request, result);
+  return result;
 }
 
 }  // namespace thermoe

@@ -59,6 +59,10 @@ ProfilePlan plan_of(const ProfileRequest& request, const ProfileFacts& facts, Ba
 /// records are then as far as they came.
 ProfileResult run_profile(const ProfileRequest& request, const ProfileBench& bench);
 
+/// Measures nothing: writes the same files from the records that `request.out` has, on any machine.
+/// Only `out`, `models` and `merge_into` are read. Throws UsageError, FormatError, WriteError.
+ProfileResult profile_files(const ProfileRequest& request);
+
 /// For the terminal: a line a point, with what it reached, and the notes.
 std::string to_text(const ProfileResult& result);
 
