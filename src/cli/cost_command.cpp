@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "cli/cost_at_command.h"
 #include "cli/number_option.h"
 #include "cli/replay_command.h"
 #include "cli/version.h"
@@ -165,6 +166,7 @@ void add_cost_command(CLI::App& app) {
       ->capture_default_str();
   plot_command->callback([options] { plot(*options); });
 
+  add_cost_at_command(*cost);
   add_fit_step(*cost, options);
   add_replay_command(*cost);
 }

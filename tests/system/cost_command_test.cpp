@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -109,6 +110,59 @@ TEST_F(CostCommand, PlotWritesOnePageThatHoldsAllItShows) {
                     HasSubstr("costs.json, NVIDIA H100 80GB HBM3 \u2013 thermoe cost model")));
   EXPECT_NE(page.find("<p class=\"verdict\">Expert layers, which prices come from"),
             std::string::npos);
+}
+
+TEST_F(CostCommand, AtLooksPointsUpBetweenTheRows) {
+  const std::string layer = "moe_experts [128, 8, 2048, 768] bf16 tokens 16 active ";
+  const ProcessResult result = thermoe_process(
+      {"cost", "at", costs_, "--json", layer + "64", layer + "60", layer + "82", layer + "200"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto rows = nlohmann::json::parse(result.out);
+  EXPECT_EQ(rows[0]["basis"], "measured");
+  EXPECT_EQ(rows[0]["point"], layer + "64");
+  EXPECT_EQ(rows[1]["basis"], "interpolated");
+  EXPECT_EQ(rows[3]["basis"], "extrapolated");
+  EXPECT_GT(rows[1]["energy_uj"], 0);
+  EXPECT_GT(rows[0]["latency_us"], rows[1]["latency_us"]);
+  EXPECT_LT(rows[0]["latency_us"], rows[2]["latency_us"]);
+  EXPECT_THAT(thermoe_process({"cost", "at", costs_, layer + "60"}).out,
+              AllOf(HasSubstr("interpolated"), HasSubstr(layer + "60")));
+}
+
+TEST_F(CostCommand, AtReadsAProfilesRecordsWhoseLayersHaveNoEnergy) {
+  const std::string layer = "moe_experts [4, 2, 64, 32] f32 tokens 4 active ";
+  std::string lines =
+      R"({"kind": "profile", "format": 1, "backend": "cpu", "device": "x", "driver": "",
+ "seed": 1})";
+  std::erase(lines, '\n');
+  for (const char* active : {"2", "4"}) {
+    lines += R"(
+{"kind": "time", "part": "expert_layer", "source": "timed", "kernels": [], "spans_ns": [)" +
+             std::string(active) + R"(000], "point": ")" + layer + active + "\"}";
+  }
+  const ProcessResult result =
+      thermoe_process({"cost", "at", write("records.jsonl", lines + "\n"), "--json", layer + "3"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto row = nlohmann::json::parse(result.out)[0];
+  EXPECT_NEAR(row["latency_us"], 3.0, 1e-9);
+  EXPECT_TRUE(row["energy_uj"].is_null());
+  EXPECT_EQ(row["basis"], "interpolated");
+}
+
+TEST_F(CostCommand, AtRefusesWhatNamesNoPointOfTheFile) {
+  const auto refused = [&](const std::string& point) {
+    const ProcessResult result = thermoe_process({"cost", "at", costs_, point});
+    EXPECT_EQ(result.exit_code, 2) << point;
+    return result.err;
+  };
+  EXPECT_THAT(refused("moe_experts of 16 tokens"), HasSubstr("names no point"));
+  EXPECT_THAT(refused("moe_experts [8, 2, 64, 32] bf16 tokens 16 active 4"),
+              AllOf(HasSubstr("costs.json: has no table of moe_experts [8, 2, 64, 32] bf16"),
+                    HasSubstr("cost show")));
+  EXPECT_THAT(refused("moe_experts [128, 8, 2048, 768] bf16 tokens 16"),
+              HasSubstr("needs \"active N\""));
+  EXPECT_THAT(refused("topk_route [128, 8] f32 tokens 16 active 4"),
+              HasSubstr("only expert layers"));
 }
 
 TEST_F(CostCommand, ReplayPredictsARunFromItsFolder) {
