@@ -25,11 +25,12 @@ class Run(typing.NamedTuple):
 
 
 class Step(typing.NamedTuple):
-    """A test program, or runs that belong to one call."""
+    """A test program, runs that belong to one call, or what is profiled into the card's folder."""
     name: str
     seconds: float       # expected: some 30 s to start, 90 to calibrate, 30 for a tenant, 10 to cool down before a turn
     runs: tuple[Run, ...] = ()
     tests: str = ""
+    profiles: tuple[str, ...] = ()  # arguments of `thermoe profile`
 
 
 STILL = {"disturbances": [], "targets": {}}
@@ -37,6 +38,14 @@ GPT_OSS = {"trace": {"file": "data/traces/gpt-oss-20b-b16.safetensors"},  # pack
            "costed_as": {"name": "gpt-oss-20b", "layers": 24, "shape": [32, 4, 2880, 2880], "gated": True}}
 PRICES = (0.0005, 0.002, 0.008, 0.03)
 LAST_S = 30.0
+
+
+# The grid of the cost model, and what tools/cost_model_results.py holds out of it: 24 tokens and 12 or 80 active experts lie
+# between rows, 384 tokens beyond them. Times are of all points; energies of anchors in the tables and in the held-out slices.
+QWEN, GPT = "--model Qwen3-30B-A3B", "--model gpt-oss-20b"
+TOKENS, ACTIVE = "1 2 4 8 16 32 64 128 256", "1 2 4 8 16 24 32 48 64 96 128"
+OUT_TOKENS, OUT_ACTIVE = "24 384", "12 80"
+LAYERS = "--op expert_layer --energy --anchors"
 
 
 def one(name, seconds, experiment, flags="", **run):
@@ -61,6 +70,10 @@ def capped(name, seconds, experiment, flags, baseline_s, costs, changes=None, **
 
 def workload(kind, experiment, costs, **changes):
     return Run(f"workload-{kind}", experiment, "", kind, {"workload": kind, **changes}, costs)
+
+
+def grid(tokens, active):
+    return f"--tokens {tokens} --active {active}"
 
 
 # Expected seconds are of a machine whose card has cap-1's calibration already.
@@ -88,4 +101,9 @@ STEPS = (
                             workload("high_complexity", "experiments/gpu_high_complexity.json", "cap-1"))),
     Step("batches", 340, (workload("small_batch", "experiments/gpu_small_batch.json", ""),
                           workload("large_batch", "experiments/gpu_large_batch.json", ""))),
+    Step("profile-1", 180, profiles=(f"{QWEN} {GPT} {grid(f'{TOKENS} {OUT_TOKENS}', f'{ACTIVE} {OUT_ACTIVE}')} --repeat 10",)),
+    Step("profile-2", 430, profiles=(f"{QWEN} {grid(TOKENS, ACTIVE)} {LAYERS} 30 --thermal",)),
+    Step("profile-3", 330, profiles=(f"{GPT} {grid(TOKENS, ACTIVE)} {LAYERS} 30",)),
+    Step("profile-4", 360, profiles=(f"{QWEN} {GPT} {grid(OUT_TOKENS, f'{ACTIVE} {OUT_ACTIVE}')} {LAYERS} 16",
+                                     f"{QWEN} {GPT} {grid('8 16 64 256', OUT_ACTIVE)} {LAYERS} 16")),
 )

@@ -15,13 +15,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "measure_on_gpu"
 BESIDE = ("gpu_pack.py", "gpu_steps.py", "kernels_on_gpu.py", "run_folders.py")
 
-# Plays `thermoe run`: notes what it was asked, and leaves a run in --out whose BASELINE drew 400 W and then 480 W.
+# Plays `thermoe run`: notes what it was asked, and leaves a run in --out whose BASELINE drew 400 W and then 480 W. And
+# `thermoe profile`, which adds to its folder's records.
 THERMOE = """#!/bin/sh
 echo "$@" >> "$CALLS"
 case "$*" in *"$FAILS"*) echo "the device is gone"; exit 1;; esac
 case "$*" in *"$SLEEPS"*) exec sleep 60;; esac
 for word in "$@"; do last=$word; done
 mkdir -p "$last"
+if [ "$1" = profile ]; then
+  echo '{"kind":"time"}' >> "$last/records.jsonl"
+  case "$*" in *--energy*) echo '{"kind":"energy"}' >> "$last/records.jsonl";; esac
+  exit 0
+fi
 cp "$2" "$last/experiment.json"
 echo "$@" > "$last/words"
 echo '{}' > "$last/cost_model.json"
@@ -222,6 +228,48 @@ class Running(Folder):
         self.assertEqual(self.run_tool("--only", "cap-1", MADE_UP="--machine gpu").returncode, 1)
         self.assertFalse(self.step("cap-1")["passed"])
         self.assertIn("/simulated is true", (self.out / "steps/cap-1.log").read_text())
+
+    def profiled(self, card):
+        """Records and commits of a card's folder."""
+        folder = self.out / "profiles" / card
+        return ((folder / "records.jsonl").read_text().splitlines(),
+                json.loads((folder / "measured.json").read_text())["commits"])
+
+    def test_profiles_of_a_card_go_on_in_one_folder(self):
+        failed = self.run_tool("--only", "profile-1", "profile-2", FAILS="--thermal")
+        self.assertEqual((failed.returncode, self.step("profile-1")["passed"]), (1, True))
+        (self.pack / "pack.json").write_text(json.dumps({"schema": 1, "commit": "def"}))
+        self.assertEqual(self.run_tool("--only", "profile-1", "profile-2").returncode, 0)
+        self.assertEqual([call.split()[0] for call in self.calls()], ["profile"] * 3)
+        card = self.step("profile-1")["card"]
+        for call in self.calls():
+            self.assertTrue(call.endswith(f" --kernels cuda --out {self.out.resolve()}/profiles/{card}"), call)
+        self.assertEqual(self.profiled(card), (['{"kind":"time"}', '{"kind":"time"}', '{"kind":"energy"}'], ["abc", "def"]))
+        self.assertIn("--out profiles/", self.step("profile-2")["command"])
+        with tarfile.open(self.out / "results-1.tgz") as tar:
+            self.assertIn(f"profiles/{card}/records.jsonl", tar.getnames())
+
+    def test_another_card_is_profiled_from_its_start(self):
+        self.run_tool("--only", "profile-1", "cap-1")
+        first = self.step("profile-1")["card"]
+        self.card("GPU-5678")
+        listed = self.run_tool("--list", "--only", "profile-1", "cap-1").stdout.splitlines()
+        self.assertEqual([line.split()[-1] for line in listed], ["passed", "left"])  # in the table's order
+        self.run_tool("--only", "profile-1")
+        second = self.step("profile-1")["card"]
+        self.assertNotEqual(first, second)
+        self.assertEqual(len(self.profiled(first)[0]), len(self.profiled(second)[0]))
+
+    def test_a_profile_without_the_energies_that_it_was_asked_for_has_failed(self):
+        program(self.pack / "bin/thermoe", THERMOE.replace('"kind":"energy"', '"kind":"time"'))
+        self.assertEqual(self.run_tool("--only", "profile-1", "profile-4").returncode, 1)
+        self.assertEqual((self.step("profile-1")["passed"], self.step("profile-4")["passed"]), (True, False))
+        self.assertIn("no energy was measured", (self.out / "steps/profile-4.log").read_text())
+        self.assertEqual(len(self.calls()), 2)  # its second profile is not begun
+
+    def test_nothing_is_profiled_on_the_simulated_machine(self):
+        self.assertEqual(self.run_tool("--only", "profile-1", "--simulated").returncode, 0)
+        self.assertEqual(self.calls(), [])
 
     def test_results_come_back_in_one_archive_without_pages(self):
         self.run_tool("--only", "cap-1", "cap-2")
