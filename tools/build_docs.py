@@ -72,6 +72,9 @@ def main(arguments):
     if not page.is_file():
         print(f"build_docs: {page} is no file", file=sys.stderr)
         return 2
+    if out.suffix != ".pdf":  # it takes the place of what is there: two pages given are no page and its PDF
+        print(f"build_docs: {out} does not end in .pdf; name the PDF to write", file=sys.stderr)
+        return 2
     browser, missing = missing_programs()
     if missing:
         print(f"build_docs: {' and '.join(missing)} not found: {REMEDY}", file=sys.stderr)

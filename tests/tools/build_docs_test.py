@@ -59,6 +59,13 @@ class Pdf(unittest.TestCase):
         self.assertEqual(status, 2)
         self.assertIn("is no file", errors)
 
+    def test_a_second_page_is_not_taken_for_the_pdf_to_write(self):
+        page = self.write("# A page\n")
+        status, _, errors = build(page, page)
+        self.assertEqual(status, 2)
+        self.assertIn(".pdf", errors)
+        self.assertEqual(page.read_text(encoding="utf-8"), "# A page\n")
+
 
 if __name__ == "__main__":
     unittest.main()
