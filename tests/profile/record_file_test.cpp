@@ -105,6 +105,23 @@ TEST(RecordFile, AnotherDeviceOrSeedIsRefused) {
   }
 }
 
+TEST(RecordFile, TwoRunsNeverWriteIntoOneFolder) {
+  const ScratchFolder folder;
+  const std::string path = folder / "records.jsonl";
+  {
+    RecordFile first(path, kFacts);
+    try {
+      RecordFile second(path, kFacts);
+      FAIL();
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("another thermoe profile writes there"));
+      EXPECT_THAT(error.what(), HasSubstr("--out"));
+    }
+    first.add(time_record(kPoint));
+  }
+  EXPECT_EQ(RecordFile(path, kFacts).records().times.size(), 1U) << "the lock ends with its run";
+}
+
 TEST(RecordFile, WhatIsNoRecordIsRefusedWithItsLine) {
   const ScratchFolder folder;
   const std::string path = folder / "records.jsonl";

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -54,6 +55,11 @@ void expect_same(const std::string& path, const char* what, const std::string& h
       "{}: is of {} {}, and this run is of {}; choose another --out folder", path, what, had, now));
 }
 
+/// By errno.
+std::string cannot_be_written(const std::string& path) {
+  return fmt::format("{}: cannot be written: {}", path, std::strerror(errno));
+}
+
 }  // namespace
 
 ProfileRecords read_records(const std::string& path) {
@@ -63,9 +69,25 @@ ProfileRecords read_records(const std::string& path) {
 }
 
 RecordFile::RecordFile(std::string path, const ProfileFacts& facts) : path_(std::move(path)) {
-  std::error_code missing;
-  const bool there = std::filesystem::exists(path_, missing);
-  const std::string lines = there ? whole_lines(path_) : "";
+  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (file_ < 0) throw WriteError(cannot_be_written(path_));
+  try {
+    begin(facts);
+  } catch (...) {  // without an object there is no destructor
+    ::close(file_);
+    throw;
+  }
+}
+
+void RecordFile::begin(const ProfileFacts& facts) {
+  // Kept until the file is closed, however the program ends. Where a file system knows no locks,
+  // two runs are the user's to keep apart.
+  if (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw UsageError(fmt::format(
+        "{}: another thermoe profile writes there; wait for it, or choose another --out folder",
+        path_));
+  }
+  const std::string lines = whole_lines(path_);
   if (!lines.empty()) {
     records_ = records_of(lines, path_);
     expect_same(path_, "the device", records_.facts.device, facts.device);
@@ -73,13 +95,10 @@ RecordFile::RecordFile(std::string path, const ProfileFacts& facts) : path_(std:
     expect_same(path_, "the driver", records_.facts.driver, facts.driver);
     expect_same(path_, "seed", std::to_string(records_.facts.seed), std::to_string(facts.seed));
   }
-  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   // What a killed run had begun to write is written over.
-  if (file_ < 0 || ::ftruncate(file_, static_cast<off_t>(lines.size())) != 0 ||
+  if (::ftruncate(file_, static_cast<off_t>(lines.size())) != 0 ||
       ::lseek(file_, 0, SEEK_END) < 0) {
-    const int error = errno;
-    if (file_ >= 0) ::close(file_);
-    throw WriteError(fmt::format("{}: cannot be written: {}", path_, std::strerror(error)));
+    throw WriteError(cannot_be_written(path_));
   }
   if (!lines.empty()) return;
   records_.facts = facts;

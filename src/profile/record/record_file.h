@@ -13,8 +13,8 @@ namespace thermoe {
 class RecordFile {
  public:
   /// Reads what is there, or begins the file with `facts`. Throws FormatError, naming file and
-  /// line, where it is no such file; UsageError where it is of another device, backend or seed;
-  /// WriteError where it cannot be written.
+  /// line, where it is no such file; UsageError where it is of another device, backend or seed, or
+  /// where another RecordFile, of any process, has it; WriteError where it cannot be written.
   RecordFile(std::string path, const ProfileFacts& facts);
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
@@ -28,6 +28,7 @@ class RecordFile {
   void add(ThermalRecord record);
 
  private:
+  void begin(const ProfileFacts& facts);
   void write(const nlohmann::ordered_json& line);
 
   std::string path_;
