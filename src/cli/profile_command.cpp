@@ -146,7 +146,11 @@ void run_under_profiler(const Flags& flags) {
 
 /// Under a profiler the times are its to tell.
 void tell(const ProfileResult& result, bool child) {
-  if (!child) return fmt::print("{}", printable_lines(to_text(result)));
+  if (!child) {
+    fmt::print("{}", printable_lines(to_text(result)));
+    std::fflush(stdout);  // ahead of what stderr says of it
+    return;
+  }
   for (const std::string& note : result.notes) {
     say(fmt::format("profile: {}\n", printable(note, true)));
   }

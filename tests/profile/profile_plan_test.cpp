@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/ops/profile_plan.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 namespace thermoe {
@@ -53,6 +54,31 @@ TEST(ProfilePlan, ABudgetTakesWhatFitsInOrderAndSaysWhatItLeft) {
   for (std::size_t i = 0; i < some.time.size(); ++i) EXPECT_EQ(some.time[i], all.time[i]);
   EXPECT_THAT(left_out(some), HasSubstr(to_string(all.time[some.time.size()].point)));
   EXPECT_THAT(left_out(some), HasSubstr("repeat the command"));
+}
+
+TEST(ProfilePlan, ABudgetNamesTheFirstPointThatIsLeftOutWhateverTheFolderHas) {
+  PlanRequest request = request_for("Qwen3-30B-A3B", Backend::kCuda);
+  const std::vector<ProfilePoint> all = plan_profile(request).time;
+  request.timed = {to_string(all.back().point), to_string(all[all.size() - 3].point)};
+  request.budget = Seconds(10);
+  const ProfilePlan some = plan_profile(request);
+  EXPECT_THAT(left_out(some),
+              HasSubstr(fmt::format("{} points from {} on", all.size() - some.time.size() - 2,
+                                    to_string(all[some.time.size()].point))));
+}
+
+TEST(ProfilePlan, ABudgetCountsTheMakingOfAnAnchorsWeights) {
+  const PlanRequest request{.points = profile_points(profiled_model("Qwen3-30B-A3B"),
+                                                     {.dtypes = {"f32"}, .ops = {"expert_layer"}}),
+                            .backend = Backend::kCpu,
+                            .anchors = 3};
+  const ProfilePlan plan = plan_profile(request);
+  Seconds times{};
+  for (const ProfilePoint& point : plan.time) {
+    times += expected_time(Backend::kCpu, point.point, request.timing);
+  }
+  EXPECT_GT((plan.expected - times).value, 3 * (request.timing.anchor().value + 10))
+      << "2.4 GB of random numbers take a CPU more than ten seconds";
 }
 
 TEST(ProfilePlan, WhatAFolderHasTakesNoTime) {

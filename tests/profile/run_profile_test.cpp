@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "core/errors.h"
 #include "core/json_file.h"
@@ -17,13 +18,17 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// Says that an execution took a microsecond a token, and lets as much time pass.
 class FakeTimer final : public OpTimer {
  public:
   FakeTimer(VirtualClock& clock, std::vector<std::string>& timed) : clock_(clock), timed_(timed) {}
-  OpTiming time(const OpWork&, const std::string& name, ExecutionCount count) override {
+  OpTiming time(const OpWork& work, const std::string& name, ExecutionCount count) override {
     timed_.push_back(name);
+    for (int call = 0; call < count.warm_up + count.timed; ++call) {
+      work.enqueue(call, Stream{nullptr});
+    }
     clock_.advance_to(clock_.now() + Seconds(0.1));
     const auto ns = static_cast<std::int64_t>(1000 * read_op_point(name)->tokens);
     return {.spans_ns = std::vector<std::int64_t>(static_cast<std::size_t>(count.timed), ns)};
@@ -40,6 +45,8 @@ class World {
   VirtualClock clock{};
   std::atomic<bool> stop{false};
   std::vector<std::string> timed{};
+  std::vector<int> calls{};  ///< of all points, as they were executed
+  bool sensed = true;        ///< has an energy counter
   std::function<void()> on_make{};
 
   ProfileMachine machine() {
@@ -47,7 +54,7 @@ class World {
     machine.facts = {.backend = "cpu", .device = "A device", .driver = "1", .seed = 1};
     machine.make = [this](const OpPoint&) {
       if (on_make) on_make();
-      return OpWork{};
+      return OpWork{[this](int call, Stream) { calls.push_back(call); }};
     };
     machine.sustain = [this](const OpWork&) -> SustainedWork {
       return [this](const std::function<void()>& meanwhile) {
@@ -59,7 +66,7 @@ class World {
     machine.timer = std::make_unique<FakeTimer>(clock, timed);
     machine.sensors = std::make_unique<ScriptedSource>([this] {
       GpuReading gpu;
-      gpu.energy.value = energy_;
+      if (sensed) gpu.energy.value = energy_;
       return Snapshot{.gpus = {gpu}};
     });
     return machine;
@@ -128,6 +135,25 @@ TEST_F(RunProfile, ARepeatIsHeldAgainstTheFirstTimeAndMadeOnce) {
   world.timed.clear();
   world.run(request);
   EXPECT_TRUE(world.timed.empty());
+}
+
+TEST_F(RunProfile, APointDoesNotBeginWithTheWeightsThatTheOneBeforeItHasJustRead) {
+  request.timing.executions = 3;
+  request.repeated_share = 0.5;
+  world.run(request);
+  ASSERT_GT(world.timed.size(), request.points.size());
+  std::vector<int> expected(world.timed.size() * (request.timing.warm_up + 3U));
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(world.calls, expected) << "copies rotate on from point to point";
+}
+
+TEST_F(RunProfile, WithoutASensorTheOutputDoesNotAskForWhatWasAskedFor) {
+  world.sensed = false;
+  request.anchors = 2;
+  const ProfileResult result = world.run(request);
+  EXPECT_THAT(result.notes, Contains(HasSubstr("no energy: ")));
+  EXPECT_THAT(result.notes, Contains(HasSubstr("no cost model of its own")));
+  EXPECT_THAT(result.notes, Not(Contains(HasSubstr("--energy"))));
 }
 
 TEST_F(RunProfile, AStoppedRunIsGoneOnWith) {

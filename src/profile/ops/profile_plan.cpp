@@ -27,6 +27,10 @@ Speed speed_of(Backend backend) {
   return {2.5e12, 3e14, 2e11, Seconds(2e-5), Seconds(0.15)};
 }
 
+Seconds making_weights(Backend backend, const OpPoint& point) {
+  return Seconds(traffic_of(point).weight_bytes / speed_of(backend).weight_bytes);
+}
+
 struct Budget {
   std::optional<Seconds> most{};
   Seconds used{};
@@ -82,6 +86,7 @@ void add_times(const PlanRequest& request, const std::vector<ProfilePoint>& poin
                const std::vector<std::string>& there, std::vector<ProfilePoint>& planned,
                Budget& budget, ProfilePlan& plan) {
   int left = 0;
+  std::string first;
   Seconds needed{};
   for (const ProfilePoint& point : points) {
     const Seconds time = expected_time(request.backend, point.point, request.timing);
@@ -90,12 +95,12 @@ void add_times(const PlanRequest& request, const std::vector<ProfilePoint>& poin
     } else if (left == 0 && budget.take(time)) {
       planned.push_back(point);
     } else {
+      if (left == 0) first = to_string(point.point);
       ++left, needed += time;
     }
   }
   if (left == 0) return;
-  plan.left_out.push_back({fmt::format("{} point{} from {} on", left, left == 1 ? "" : "s",
-                                       to_string(points[points.size() - left].point)),
+  plan.left_out.push_back({fmt::format("{} point{} from {} on", left, left == 1 ? "" : "s", first),
                            fmt::format("the budget ends before; about {:.0f} s more: repeat the "
                                        "command",
                                        needed.value)});
@@ -107,22 +112,23 @@ void add_energies(const PlanRequest& request, const std::vector<ProfilePoint>& p
   std::vector<ProfilePoint> anchors = spread_out(points, request.anchors);
   std::mt19937_64 random(request.seed);
   std::ranges::shuffle(anchors, random);
-  const Seconds each = request.timing.anchor();
   int left = 0;
+  Seconds needed{};
   for (const ProfilePoint& anchor : anchors) {
+    const Seconds time = expected_energy(request.backend, anchor.point, request.timing);
     if (has(request.with_energy, anchor)) {
       ++plan.done;
-    } else if (left == 0 && budget.take(plan.energy.empty() ? each + request.timing.idle : each)) {
+    } else if (left == 0 && budget.take(plan.energy.empty() ? time + request.timing.idle : time)) {
       plan.energy.push_back(anchor);
     } else {
-      ++left;
+      ++left, needed += time;
     }
   }
   if (left == 0) return;
   plan.left_out.push_back({fmt::format("energy of {} anchor{}", left, left == 1 ? "" : "s"),
                            fmt::format("the budget ends before; about {:.0f} s more: repeat the "
                                        "command",
-                                       (each * left).value)});
+                                       needed.value)});
 }
 
 }  // namespace
@@ -134,9 +140,12 @@ Seconds expected_execution(Backend backend, const OpPoint& point) {
 }
 
 Seconds expected_time(Backend backend, const OpPoint& point, const ProfileTiming& timing) {
-  const Speed speed = speed_of(backend);
-  return speed.point + Seconds(traffic_of(point).weight_bytes / speed.weight_bytes) +
+  return speed_of(backend).point + making_weights(backend, point) +
          expected_execution(backend, point) * (timing.executions + timing.warm_up);
+}
+
+Seconds expected_energy(Backend backend, const OpPoint& point, const ProfileTiming& timing) {
+  return timing.anchor() + making_weights(backend, point);
 }
 
 ProfilePlan plan_profile(const PlanRequest& request) {
@@ -177,7 +186,8 @@ std::string to_text(const ProfilePlan& plan, Backend backend, const ProfileTimin
   list("time", plan.time);
   list("repeat", plan.repeat);
   for (const ProfilePoint& point : plan.energy) {
-    fmt::format_to(out, "energy  {:>8.2f} s  {:<14} {}\n", timing.anchor().value, point.part,
+    fmt::format_to(out, "energy  {:>8.2f} s  {:<14} {}\n",
+                   expected_energy(backend, point.point, timing).value, point.part,
                    to_string(point.point));
   }
   if (plan.thermal)

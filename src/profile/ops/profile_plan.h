@@ -20,7 +20,7 @@ struct ProfileTiming {
   int warm_up = 8;       ///< executions before them
   Seconds window{5.8};   ///< an anchor's energy; what counts of it, behind its settling, is 5 s
   Seconds idle{2.5};     ///< before each window and after the last
-  Seconds prepare{0.4};  ///< expected for an anchor's weights
+  Seconds prepare{0.4};  ///< expected for an anchor, beside the making of its weights
   Seconds thermal{};     ///< of the step response, all of it; 0: none
 
   /// Of an anchor, the idle window before it included.
@@ -63,6 +63,8 @@ struct ProfilePlan {
 Seconds expected_execution(Backend backend, const OpPoint& point);
 /// Of timing a point, with the making of its weights.
 Seconds expected_time(Backend backend, const OpPoint& point, const ProfileTiming& timing);
+/// Of an anchor: its weights are made anew, as anchors come in an order of their own.
+Seconds expected_energy(Backend backend, const OpPoint& point, const ProfileTiming& timing);
 
 /// What runs, what is there already, and what is left out: points that the backend lacks or whose
 /// weights are too large; then, where there is a budget, what does not fit behind what does. Times

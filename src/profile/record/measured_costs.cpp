@@ -153,9 +153,8 @@ MeasuredCosts measured_costs(const ProfileRecords& records, LayersWithoutEnergy 
   }
   if (without_energy > 0) {
     costs.left_out.push_back(fmt::format(
-        "{} expert layers: a cost model needs their energy, which was neither measured nor fitted; "
-        "profile with --energy",
-        without_energy));
+        "{} expert layer{}: a cost model needs their energy, which was neither measured nor fitted",
+        without_energy, without_energy == 1 ? "" : "s"));
   }
   if (mixed > 0) {
     costs.left_out.push_back(fmt::format(

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
@@ -76,11 +77,20 @@ void write_files(const ProfileRequest& request, ProfileResult& result) {
     result.cost_model = path_in(request.out, kCostModelFile);
     write_cost_model(*model, *result.cost_model);
   } else {
-    result.notes.emplace_back("no cost model of its own: it needs energy measured (--energy)");
+    result.notes.push_back(fmt::format("no cost model of its own: it needs energy measured{}",
+                                       request.anchors > 0 ? "" : " (--energy)"));
   }
   if (!request.merge_into.empty() && !result.costs.tables.empty()) {
     merge_tables(result.costs.tables, request.merge_into);
   }
+}
+
+/// The same work from its call `first` on. Neighbouring points share their weights: a point that
+/// began with the copies that the one before it has just read would find them in the cache.
+OpWork later_calls(OpWork work, int first) {
+  return {[work = std::move(work), first](int call, Stream stream) {
+    work.enqueue(first + call, stream);
+  }};
 }
 
 /// One run, from its plan to its files.
@@ -143,9 +153,11 @@ class ProfileRun {
       if (bench_.stop || !fits(expected)) return;
       const std::string name = to_string(point.point);
       say(name + again, expected_done_);
-      const OpWork work = bench_.machine.make(point.point);
-      OpTiming timing = bench_.machine.timer->time(
-          work, name, {.warm_up = request_.timing.warm_up, .timed = request_.timing.executions});
+      const OpWork work = later_calls(bench_.machine.make(point.point), calls_);
+      const ExecutionCount count{.warm_up = request_.timing.warm_up,
+                                 .timed = request_.timing.executions};
+      calls_ += count.warm_up + count.timed;
+      OpTiming timing = bench_.machine.timer->time(work, name, count);
       add(TimeRecord{
           .part = point.part, .point = point.point, .timing = std::move(timing), .state = state()});
       expected_done_ += expected;
@@ -171,18 +183,20 @@ class ProfileRun {
 
   void measure_energy() {
     std::vector<ProfilePoint> anchors = plan_.energy;
-    const Seconds each = request_.timing.anchor();
+    const auto expected = [&](const OpPoint& point) {
+      return expected_energy(bench_.machine.backend, point, request_.timing);
+    };
     Seconds time = request_.timing.idle;
     std::size_t fit = 0;
-    while (fit < anchors.size() && fits(time + each)) time += each, ++fit;
+    while (fit < anchors.size() && fits(time + expected(anchors[fit].point))) {
+      time += expected(anchors[fit].point), ++fit;
+    }
     anchors.resize(fit);
     if (anchors.empty() || bench_.stop) return;
-    std::size_t turn = 0;
-    const Seconds before = expected_done_;
-    say("energy", before);
+    say("energy", expected_done_);
     measure_energies(anchors, request_.timing, energy_bench(), [&](const EnergyRecord& record) {
       file_.add(record);
-      expected_done_ = before + each * static_cast<double>(++turn);
+      expected_done_ += expected(record.point);
       say("energy of " + to_string(record.point), expected_done_);
     });
   }
@@ -208,6 +222,7 @@ class ProfileRun {
   ProfilePlan plan_;
   Seconds began_;
   Seconds expected_done_{};
+  int calls_ = 0;  ///< of all points timed
   bool out_of_time_ = false;
   ProfileResult result_{};
 };
