@@ -18,7 +18,8 @@ void check_out_file(const std::string& out) {
   std::error_code ignored;
   const fs::path folder = fs::path(out).parent_path();
   if (!folder.empty() && !fs::is_directory(folder, ignored)) {
-    throw UsageError(fmt::format("--out {}: there is no folder {}", out, folder.string()));
+    throw UsageError(fmt::format("--out {0}: there is no folder {1}; make it (mkdir -p {1})", out,
+                                 folder.string()));
   }
   if (fs::is_directory(out, ignored)) {
     throw UsageError(fmt::format("--out {}: is a folder; name a file", out));
