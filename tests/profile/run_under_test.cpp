@@ -184,6 +184,13 @@ TEST_F(RunUnder, AModelOfAnotherGpuStaysAsItWas) {
   EXPECT_EQ(bytes_of(*request_.cost_model), before);
 }
 
+TEST_F(RunUnder, AModelThatCannotBeReadIsRefusedBeforeAnythingRuns) {
+  tools_.nsys(recorded());
+  request_.cost_model = folder_ / "none.json";
+  EXPECT_THAT(failure<FormatError>(), HasSubstr("none.json"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/nsys-1.nsys-rep"));
+}
+
 TEST_F(RunUnder, TheExitCodeOfAChildThatFailsIsPassedOnAndNothingMerged) {
   tools_.nsys(recorded());
   const std::string before = testing::sound_model().dump();

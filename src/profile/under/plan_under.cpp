@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "core/errors.h"
+#include "cost/kernel_cost_model.h"
 #include "profile/under/nsys_command.h"
 
 namespace thermoe {
@@ -88,6 +89,8 @@ void check(const UnderRequest& request) {
         "--with ncu fills no cost model: ncu runs kernels alone and again, so its durations are no "
         "latencies; leave --cost-model out, or use --with nsys");
   }
+  // Known now, not after minutes of profiling.
+  if (request.cost_model) KernelCostModel::load(*request.cost_model);
   // Both tools take it for the begin of a macro.
   if (request.folder.find('%') != std::string::npos) {
     throw UsageError(fmt::format("the folder {}: has a %, which {} would replace; name another",
