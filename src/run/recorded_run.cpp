@@ -16,7 +16,8 @@
 namespace thermoe {
 namespace {
 
-constexpr double kMostExperts = 1e6, kMostSeconds = 1e6, kMostWatts = 1e6, kMostSteps = 1e9;
+constexpr double kMostExperts = 1e6, kMostSeconds = 1e6, kMostWatts = 1e6, kMostSteps = 1e9,
+                 kMostCelsius = 1e3;
 
 /// The columns of metrics.csv that a replay reads.
 class Columns {
@@ -38,6 +39,11 @@ class Columns {
   /// Within [0, most).
   double need(Metric metric, double most) const {
     return within(need(get(metric), column_name(metric)), most, column_name(metric));
+  }
+  /// The same, or nothing where a row has none.
+  std::optional<double> get(Metric metric, double most) const {
+    const auto value = get(metric);
+    return value ? std::optional(within(*value, most, column_name(metric))) : std::nullopt;
   }
   std::vector<int> active() const {
     std::vector<int> active;
@@ -81,8 +87,10 @@ RecordedTick read_tick(const Columns& columns, Seconds before) {
     columns.refuse(column_name(Metric::kTime), fmt::format("is {}, not after the row before ({})",
                                                            tick.at.value, before.value));
   }
-  if (const auto power = columns.get(Metric::kPower)) tick.power = Watts(*power);
-  if (const auto degrees = columns.get(Metric::kTemperature)) tick.temperature = Celsius(*degrees);
+  if (const auto power = columns.get(Metric::kPower, kMostWatts)) tick.power = Watts(*power);
+  if (const auto degrees = columns.get(Metric::kTemperature, kMostCelsius)) {
+    tick.temperature = Celsius(*degrees);
+  }
   return tick;
 }
 

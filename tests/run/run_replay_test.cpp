@@ -155,6 +155,11 @@ TEST_F(Replay, WhatCannotBeReplayedIsRefusedWithTheReason) {
   record(R"({"duration_s": 1, "disturbances": null, "strategies": ["BASELINE"]})");
   rewrite(Metric::kBandwidthTaken, [](const std::string&) { return "1"; });
   EXPECT_THROW(read_recorded_run(folder_), FormatError) << "none is left";
+  for (const Metric metric : {Metric::kPower, Metric::kTemperature}) {
+    record(R"({"duration_s": 1, "disturbances": null, "strategies": ["BASELINE"]})");
+    rewrite(metric, [](const std::string&) { return "1e308"; });
+    EXPECT_THROW(read_recorded_run(folder_), FormatError) << "no mean of such is a number";
+  }
 }
 
 }  // namespace
