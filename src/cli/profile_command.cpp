@@ -85,6 +85,19 @@ std::vector<ProfiledModel> chosen_models(const Flags& flags) {
   return models;
 }
 
+/// Whose layers a folder's tables may be, which may be of earlier commands: this command's models,
+/// and all that are known by name.
+std::vector<ExpertShape> named_shapes(const Flags& flags) {
+  std::vector<ProfiledModel> models = chosen_models(flags);
+  models.insert(models.end(), profiled_models().begin(), profiled_models().end());
+  std::vector<ExpertShape> shapes;
+  for (const ProfiledModel& model : models) {
+    const auto known = std::ranges::find(shapes, model.experts.name, &ExpertShape::name);
+    if (known == shapes.end()) shapes.push_back(model.experts);
+  }
+  return shapes;
+}
+
 void check_ops(const std::vector<std::string>& ops) {
   for (const std::string& op : ops) {
     const auto& known = profiled_ops();
@@ -111,8 +124,8 @@ ProfileRequest request_of(const Flags& flags, Backend backend) {
     grid.dtypes = {backend == Backend::kCpu ? "f32" : "bf16", "int4"};
   }
   check_ops(grid.ops);
+  request.models = named_shapes(flags);
   for (const ProfiledModel& model : chosen_models(flags)) {
-    request.models.push_back(model.experts);
     for (ProfilePoint& point : profile_points(model, grid)) {
       const auto known = [&](const ProfilePoint& p) { return p.point == point.point; };
       if (std::find_if(request.points.begin(), request.points.end(), known) ==
@@ -158,9 +171,8 @@ void tell(const ProfileResult& result, bool child) {
 
 /// Records name no models: all that are known are asked whether these layers are theirs.
 ProfileResult files_of(const Flags& flags) {
-  ProfileRequest request{.out = flags.out, .merge_into = flags.cost_model};
-  for (const ProfiledModel& model : profiled_models()) request.models.push_back(model.experts);
-  return profile_files(request);
+  return profile_files(
+      {.out = flags.out, .models = named_shapes(flags), .merge_into = flags.cost_model});
 }
 
 void run(const Flags& flags) {

@@ -135,6 +135,31 @@ TEST(ProfileCommand, WhatCannotBeIsRefusedWithTheRemedy) {
   EXPECT_THAT(broken.err, HasSubstr("records.jsonl:"));
 }
 
+TEST(ProfileCommand, TheCostModelNamesTheModelsOfEarlierCommandsToo) {
+  const ScratchFolder folder;
+  const auto command =
+      fmt::format("{} --op topk_route --executions 1 --out {}", kSmall, folder / "profile");
+  ASSERT_EQ(profile(command).exit_code, 0);
+  const std::string records = (folder / "profile") + "/records.jsonl";
+  for (const char* point : {"moe_experts [4, 2, 64, 32] f32 tokens 1 active 1",
+                            "moe_experts [128, 8, 2048, 768] f32 tokens 1 active 1"}) {
+    std::ofstream(records, std::ios::app)
+        << fmt::format(R"({{"kind":"time","point":"{0}","part":"expert_layer","source":"timed",)"
+                       R"("spans_ns":[9000],"kernels":[]}})"
+                       "\n"
+                       R"({{"kind":"energy","point":"{0}","turn":0,"window_s":5,"executions":100,)"
+                       R"("gross_j":500,"idle_w":40,"idle_change":0}})"
+                       "\n",
+                       point);
+  }
+  for (const std::string& again : {command, command + " --files-only"}) {
+    EXPECT_EQ(profile(again).exit_code, 0);
+    const auto models =
+        read_json_file((folder / "profile") + "/kernel_cost_model.json")["models"].dump();
+    EXPECT_THAT(models, AllOf(HasSubstr("own"), HasSubstr("Qwen3-30B-A3B"))) << again;
+  }
+}
+
 TEST(ProfileCommand, UnderAProfilerItIsItsOwnChild) {
   const ScratchFolder folder;
   const StandInTools tools(folder);
