@@ -85,8 +85,8 @@ TEST(CostReport, SaysWhereATableBends) {
   EXPECT_EQ(bends[1]["kind"], "tile step");
   EXPECT_EQ(bends[1]["from"][0], 16.0);
   // The joules jump too, but theirs is the noise of their windows.
-  for (const auto& bend : check_json(stepping, 0.5)["tables"][1]["lines"][1]["bends"])
-    EXPECT_EQ(bend["kind"], "activation cost");
+  const auto joules = check_json(stepping, 0.5)["tables"][1]["lines"][1]["bends"];
+  for (const auto& bend : joules) EXPECT_EQ(bend["kind"], "activation cost");
 }
 
 TEST(CostReport, ShowsTheFitOfExpertLayersAndRowsOnRequest) {
