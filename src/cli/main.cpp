@@ -5,31 +5,17 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <cstring>
-#include <exception>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/interrupt_watch.h"
 #include "cli/measure_command.h"
 #include "cli/program_log.h"
+#include "cli/run_program.h"
 #include "cli/version.h"
-#include "core/errors.h"
-#include "core/say.h"
-#include "core/terminal_text.h"
 
 namespace {
-
-constexpr int kFailed = 1;
-constexpr int kBadInput = 2;
-
-int complain(const char* message, int code) {
-  thermoe::say(fmt::format("thermoe: {}\n", thermoe::printable(message, true)));
-  return code;
-}
 
 /// A standard descriptor that the caller closed would be given to the next file opened, which a
 /// message would then overwrite. On /dev/null, opened the wrong way round, its use fails as before.
@@ -39,17 +25,6 @@ void open_standard_descriptors() {
     [[maybe_unused]] const int taken =
         ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest free: fd
   }
-}
-
-/// Help and version are printed; anything else that the parser refuses is bad input.
-int exit_of(const CLI::App& app, const CLI::ParseError& error) {
-  if (dynamic_cast<const CLI::RuntimeError*>(&error) != nullptr) return error.get_exit_code();
-  if (error.get_exit_code() == 0) return app.exit(error);
-  return complain(
-      fmt::format("{} (thermoe --help lists commands, thermoe COMMAND --help their options)",
-                  error.what())
-          .c_str(),
-      kBadInput);
 }
 
 void describe(CLI::App& app) {
@@ -75,31 +50,6 @@ void describe(CLI::App& app) {
   });
 }
 
-/// What was printed must have arrived: a full disk may show only when the buffer is written.
-void finish_output() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  throw thermoe::WriteError(
-      fmt::format("standard output: cannot be written: {}", std::strerror(errno)));
-}
-
-int run(int argc, char** argv) {
-  std::atomic<bool> stop{false};
-  std::optional<thermoe::InterruptWatch> interrupts;
-  CLI::App app;
-  describe(app);
-  thermoe::add_commands(app, stop, thermoe::cut_measured_command(argc, argv));
-  // Only these end cleanly on Ctrl-C; the others just end.
-  for (const char* name : {"run", "train", "logits", "eval", "load"}) {
-    app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return exit_of(app, error);
-  }
-  return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -107,13 +57,15 @@ int main(int argc, char** argv) {
   // A file size limit then fails the write, which names the file, instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
   thermoe::install_program_log();
-  try {
-    const int code = run(argc, argv);
-    finish_output();
-    return code;
-  } catch (const thermoe::UsageError& error) {
-    return complain(error.what(), kBadInput);
-  } catch (const std::exception& error) {
-    return complain(error.what(), kFailed);
-  }
+  std::atomic<bool> stop{false};
+  std::optional<thermoe::InterruptWatch> interrupts;
+  const auto measured = thermoe::cut_measured_command(argc, argv);
+  return thermoe::run_program(argc, argv, [&](CLI::App& app) {
+    describe(app);
+    thermoe::add_commands(app, stop, measured);
+    // Only these end cleanly on Ctrl-C; the others just end.
+    for (const char* name : {"run", "train", "logits", "eval", "load"}) {
+      app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });
+    }
+  });
 }

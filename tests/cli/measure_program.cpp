@@ -1,32 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `thermoe` with measure as its only command.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <cstdio>
-#include <exception>
-
 #include "cli/measure_command.h"
-#include "core/errors.h"
+#include "cli/run_program.h"
 
 int main(int argc, char** argv) {
-  CLI::App app;
-  app.require_subcommand(1);
-  thermoe::add_measure_command(app, thermoe::cut_measured_command(argc, argv));
-  try {
-    app.parse(argc, argv);
-    return 0;
-  } catch (const CLI::RuntimeError& error) {
-    return error.get_exit_code();
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    fmt::print(stderr, "thermoe: {}\n", error.what());
-    return 2;
-  } catch (const thermoe::UsageError& error) {
-    fmt::print(stderr, "thermoe: {}\n", error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "thermoe: {}\n", error.what());
-    return 1;
-  }
+  const auto measured = thermoe::cut_measured_command(argc, argv);
+  return thermoe::run_program(argc, argv, [&](CLI::App& app) {
+    app.require_subcommand(1);
+    thermoe::add_measure_command(app, measured);
+  });
 }

@@ -1,32 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // `thermoe` with the monitor as its only command.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <exception>
-
 #include "cli/monitor_command.h"
-#include "core/errors.h"
-#include "core/say.h"
+#include "cli/run_program.h"
 
 int main(int argc, char** argv) {
-  CLI::App app;
-  app.require_subcommand(1);
-  thermoe::add_monitor_command(app);
-  try {
-    app.parse(argc, argv);
-    return 0;
-  } catch (const CLI::RuntimeError& error) {
-    return error.get_exit_code();
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
-    return 2;
-  } catch (const thermoe::UsageError& error) {
-    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
-    return 2;
-  } catch (const std::exception& error) {
-    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
-    return 1;
-  }
+  return thermoe::run_program(argc, argv, [](CLI::App& app) {
+    app.require_subcommand(1);
+    thermoe::add_monitor_command(app);
+  });
 }

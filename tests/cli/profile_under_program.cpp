@@ -5,58 +5,50 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <exception>
 #include <string>
 #include <vector>
 
 #include "cli/profile_under.h"
-#include "core/errors.h"
-#include "core/say.h"
+#include "cli/run_program.h"
 
 namespace {
 
-int run(int argc, char** argv) {
-  CLI::App app;
-  CLI::App* command = app.add_subcommand("profile");
-  thermoe::UnderFlags flags;
-  std::string out, cost_model, kernels;
-  int code = 0, executions = 0;
+struct Arguments {
+  thermoe::UnderFlags flags{};
+  std::string out{}, cost_model{}, kernels{};
+  int exit_code = 0, executions = 0;
   bool child = false;
-  thermoe::add_under_flags(*command, flags);
-  command->add_option("--out", out)->required();
-  command->add_option("--cost-model", cost_model);
-  command->add_option("--exit", code);
-  command->add_option("--executions", executions);
-  command->add_option("--kernels", kernels);
-  command->add_flag("--child", child);
-  // As a recorder it has nothing to say.
-  app.add_subcommand("monitor")->allow_extras();
-  app.require_subcommand(1);
-  app.parse(argc, argv);
-  const std::vector<std::string> arguments = thermoe::own_arguments();
-  if (child) {
-    fmt::print("child: {}\n", fmt::join(arguments, " "));
-    return code;
+};
+
+int profile(const Arguments& a) {
+  const std::vector<std::string> own = thermoe::own_arguments();
+  if (a.child) {
+    fmt::print("child: {}\n", fmt::join(own, " "));
+    return a.exit_code;
   }
-  if (flags.with.empty()) return 0;
-  return thermoe::profile_under(flags,
-                                {.arguments = arguments, .out = out, .cost_model = cost_model});
+  if (a.flags.with.empty()) return 0;
+  return thermoe::profile_under(a.flags,
+                                {.arguments = own, .out = a.out, .cost_model = a.cost_model});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
-    return 2;
-  } catch (const thermoe::UsageError& error) {
-    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
-    return 2;
-  } catch (const std::exception& error) {
-    thermoe::say(fmt::format("thermoe: {}\n", error.what()));
-    return 1;
-  }
+  Arguments a;
+  return thermoe::run_program(argc, argv, [&](CLI::App& app) {
+    CLI::App* command = app.add_subcommand("profile");
+    thermoe::add_under_flags(*command, a.flags);
+    command->add_option("--out", a.out)->required();
+    command->add_option("--cost-model", a.cost_model);
+    command->add_option("--exit", a.exit_code);
+    command->add_option("--executions", a.executions);
+    command->add_option("--kernels", a.kernels);
+    command->add_flag("--child", a.child);
+    command->callback([&] {
+      if (const int code = profile(a); code != 0) throw CLI::RuntimeError(code);
+    });
+    // As a recorder it has nothing to say.
+    app.add_subcommand("monitor")->allow_extras();
+    app.require_subcommand(1);
+  });
 }
