@@ -12,7 +12,7 @@
 #include "cli/interrupt_watch.h"
 #include "cli/measure_command.h"
 #include "cli/program_log.h"
-#include "cli/run_program.h"
+#include "cli/run_commands.h"
 #include "cli/version.h"
 
 namespace {
@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   std::atomic<bool> stop{false};
   std::optional<thermoe::InterruptWatch> interrupts;
   const auto measured = thermoe::cut_measured_command(argc, argv);
-  return thermoe::run_program(argc, argv, [&](CLI::App& app) {
+  return thermoe::run_commands(argc, argv, [&](CLI::App& app) {
     describe(app);
     thermoe::add_commands(app, stop, measured);
     // Only these end cleanly on Ctrl-C; the others just end.

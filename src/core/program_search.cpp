@@ -106,8 +106,8 @@ std::vector<std::string> cuda_folders(const ProgramPlaces& places, const std::st
 std::optional<std::string> find_program(const ProgramPlaces& places,
                                         const std::vector<std::string>& names,
                                         const std::vector<std::string>& folders) {
-  for (const auto* places : {&places.path, &folders}) {
-    for (const std::string& folder : *places) {
+  for (const auto* searched : {&places.path, &folders}) {
+    for (const std::string& folder : *searched) {
       for (const std::string& name : names) {
         std::string path = fmt::format("{}/{}", folder, name);
         if (is_program(path)) return path;

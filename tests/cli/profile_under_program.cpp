@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cli/profile_under.h"
-#include "cli/run_program.h"
+#include "cli/run_commands.h"
 
 namespace {
 
@@ -35,7 +35,7 @@ int profile(const Arguments& a) {
 
 int main(int argc, char** argv) {
   Arguments a;
-  return thermoe::run_program(argc, argv, [&](CLI::App& app) {
+  return thermoe::run_commands(argc, argv, [&](CLI::App& app) {
     CLI::App* command = app.add_subcommand("profile");
     thermoe::add_under_flags(*command, a.flags);
     command->add_option("--out", a.out)->required();

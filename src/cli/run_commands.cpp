@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/run_program.h"
+#include "cli/run_commands.h"
 
 #include <fmt/format.h>
 
@@ -53,7 +53,7 @@ void finish_output() {
 
 }  // namespace
 
-int run_program(int argc, char** argv, const std::function<void(CLI::App&)>& describe) {
+int run_commands(int argc, char** argv, const std::function<void(CLI::App&)>& describe) {
   try {
     const int code = run(argc, argv, describe);
     finish_output();
