@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws a measured cost model as SVG: tables over active experts with the held-out points on them, and errors at those.
-
-Colours are legible on white and on black; there is no background and no script.
-"""
+"""Draws a measured cost model as SVG: tables over active experts with the held-out points on them, and errors at those."""
 import html
 
-from closed_loop_plot import INK, LEFT, RIGHT, TARGET, TOP, WIDTH, Panel, ticks_of
+from svg_panels import INK, LEFT, RIGHT, TOP, WIDTH, Panel, document
 
 DTYPES = {"bf16": "#2b8fd0", "int4": "#d08400", "f32": "#12a27a"}
 HEIGHT, BETWEEN = 190, 22
@@ -17,28 +14,26 @@ def hue(place):
 
 
 class Curves(Panel):
-    """Lines and dots over active experts: `curves` {label: [(x, y)]}, `dots` [(x, y, colour)]."""
+    """Lines and dots over active experts: `curves` {label: [(x, y)]}, `dots` [(x, y, colour)], `caps` [y]."""
 
-    def __init__(self, label, curves, colours, dots, top, end, log=False, include=()):
-        super().__init__(label, curves, HEIGHT, top, end, log, [*(y for _, y, _ in dots), *include])
-        self.colours, self.dots = colours, dots
+    def __init__(self, label, curves, colours, dots, top, end, log=False, caps=()):
+        super().__init__(label, curves, HEIGHT, top, end, log, [*(y for _, y, _ in dots), *caps])
+        self.colours, self.dots, self.caps = colours, dots, caps
 
     def draw(self):
+        yield from map(self.cap, self.caps)
         for label, points in self.lines.items():
             path = "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in points)
             yield f'<path class="line" stroke="{self.colours[label]}" d="M{path}"/>'
         for x, y, colour in self.dots:
-            yield f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="3.2" fill="{colour}" stroke="{INK}" stroke-width=".6"/>'
+            yield dot(self.x(x), self.y(y), colour)
 
 
-class Errors(Curves):
-    def draw(self):
-        for y in self.caps:
-            yield f'<path class="cap" d="M{LEFT} {self.y(y):.1f}H{WIDTH - RIGHT}"/>'
-        yield from super().draw()
+def dot(x, y, colour):
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}" stroke="{INK}" stroke-width=".6"/>'
 
 
-def page(title, legend, panels, end, axis):
+def page(title, legend, panels, axis):
     """The SVG's text; legend: [(words, colour, "line" or "dot")]."""
     body, at, row = [], LEFT, 30
     for words, colour, mark in legend:
@@ -46,21 +41,16 @@ def page(title, legend, panels, end, axis):
         if at + wide > WIDTH:
             at, row = LEFT, row + 16
         body.append(f'<path class="line" stroke="{colour}" d="M{at:.0f} {row}h16"/>' if mark == "line" else
-                    f'<circle cx="{at + 8:.0f}" cy="{row}" r="3.2" fill="{colour}" stroke="{INK}" stroke-width=".6"/>')
+                    dot(at + 8, row, colour))
         body.append(f'<text x="{at + 20:.0f}" y="{row + 4}">{html.escape(words)}</text>')
         at += wide
     for panel in panels:
         panel.top += row - 30
         body += [*panel.axis(), *panel.draw()]
-    bottom = panels[-1].top + HEIGHT
-    body += [f'<text x="{panels[-1].x(x):.1f}" y="{bottom + 18:.0f}" text-anchor="middle">{x:g}</text>' for x in ticks_of(0.0, end, 8)]
+    bottom = panels[-1].bottom()
+    body += panels[-1].scale_below()
     body.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{bottom + 36:.0f}" text-anchor="middle">{html.escape(axis)}</text>')
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 44:.0f}" role="img">',
-        f"<title>{html.escape(title)}</title>",
-        f"<style>text{{font:12px sans-serif;fill:{INK}}}.grid{{stroke:{INK};stroke-opacity:.25}}"
-        f".line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}.cap{{stroke:{TARGET};stroke-dasharray:5 4;stroke-width:1.4}}</style>",
-        f'<text x="{LEFT}" y="14" style="font-weight:bold">{html.escape(title)}</text>', *body, "</svg>", ""])
+    return document(title, bottom + 44, body)
 
 
 def table_plot(device, shape, rows, points):
@@ -86,7 +76,7 @@ def table_plot(device, shape, rows, points):
             top += HEIGHT + BETWEEN
     lined = {p["tokens"] for p in mine}
     legend = [(f"{t:g} token{'s' if t != 1 else ''}", colours[t], "line" if t in lined else "dot") for t in tokens]
-    return page(f"{device}: expert layer {list(shape)}, dots: measured and held out", legend, panels, end, "active experts")
+    return page(f"{device}: expert layer {list(shape)}, dots: measured and held out", legend, panels, "active experts")
 
 
 def error_plot(device, points, asked):
@@ -101,8 +91,7 @@ def error_plot(device, points, asked):
             if not dots:
                 continue
             caps = (-100 * asked, 100 * asked) if basis == "interpolated" else ()
-            panels.append(Errors(f"{basis}: {quantity}, %", {}, {}, dots, top, end, include=caps))
-            panels[-1].caps = caps
+            panels.append(Curves(f"{basis}: {quantity}, %", {}, {}, dots, top, end, caps=caps))
             top += HEIGHT + BETWEEN
     legend = [(dtype, DTYPES.get(dtype, INK), "dot") for dtype in dict.fromkeys(p["dtype"] for p in layers)]
-    return page(f"{device}: predicted over measured at held-out points", legend, panels, end, "active experts")
+    return page(f"{device}: predicted over measured at held-out points", legend, panels, "active experts")
