@@ -2,6 +2,7 @@
 """What the tests of docs/theory.md compute with."""
 
 import math
+import statistics
 
 
 def sigma(z):
@@ -64,9 +65,5 @@ def interpolated(points, x):
 
 def line_fit(points):
     """Least squares through (x, y): constant, slope, and the largest relative distance of a y from the line."""
-    n = len(points)
-    mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
-    slope = (sum((x - mean_x) * (y - mean_y) for x, y in points)
-             / sum((x - mean_x) ** 2 for x, _ in points))
-    constant = mean_y - slope * mean_x
+    slope, constant = statistics.linear_regression(*zip(*points))
     return constant, slope, max(abs(y - constant - slope * x) / y for x, y in points)
