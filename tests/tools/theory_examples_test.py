@@ -183,17 +183,17 @@ class CounterExamples(unittest.TestCase):
                                  math.log(watts(left, 0)) + math.log(watts(right, 0)) + 1e-12)
 
     def test_e13_where_costs_have_kinks_more_tokens_are_split_than_caps_bind(self):
-        def loss(first, second):  # shares that the first token moves from A to K, the second from K to B
-            if 2 - 2 * first > 1:  # joules: 2 a token on A, none on K and B, cap 1
+        def loss(a_to_k, a_to_b, k_to_b):  # shares that the first token moves from A, the second from K
+            away = a_to_k + a_to_b
+            if away > 1 or 2 - 2 * away > 1:  # joules: 2 a token on A, none on K and B, cap 1
                 return math.inf
-            over = max(0, first - second)  # tokens on K beyond the one at which its cost has a kink
-            return 0.5 * first + 0.1 * second + 10 * over
+            over = max(0, a_to_k - k_to_b)  # tokens on K beyond the one at which its cost has a kink
+            return 0.5 * a_to_k + 1.0 * a_to_b + 0.1 * k_to_b + 10 * over
 
-        best = min(itertools.product(grid(0, 1, 20), repeat=2), key=lambda shares: loss(*shares))
-        self.assertEqual(best, (0.5, 0.5))  # one cap, two tokens split
+        best = min(itertools.product(grid(0, 1, 20), repeat=3), key=lambda shares: loss(*shares))
+        self.assertEqual(best, (0.5, 0, 0.5))  # one cap, two tokens split
         self.assertAlmostEqual(loss(*best), 0.3)
-        # The first token to B instead costs 0.6 a share more than to K: half of it loses 0.5.
-        self.assertGreater(0.5 * 1.0, loss(*best))
+        self.assertAlmostEqual(loss(0, 0.5, 0), 0.5)  # one token split: the first to B
 
     def test_e14_two_experts_that_stand_in_for_each_other_leave_together(self):
         shares = [{0: 0.7, 1: 0.3, 2: 0.29}, {0: 0.7, 2: 0.3, 1: 0.29}]  # k = 2, k_min = 1

@@ -7,7 +7,7 @@ import math
 import random
 import unittest
 
-from theory_math import entropy, envelope, fermi, interpolated, root
+from theory_math import entropy, envelope, fermi, interpolated, root, sigma
 
 
 def relu(z):
@@ -180,19 +180,22 @@ class SmoothDual(unittest.TestCase):
         self.assertGreater(self.objective(self.solve(2.0, 800)) - exact, 1e-4)  # it does cost something
 
     def test_the_curvature_is_bounded_by_that_of_two_halves_and_from_below_by_the_least_weight(self):
+        def bent(row, d):
+            """Curvature of a row's dual along d, and the least weight."""
+            w = [x * (1 - x) / self.tau for x in row]
+            return sum(a * z * z for a, z in zip(w, d)) - sum(a * z for a, z in zip(w, d)) ** 2 / sum(w), min(w)
+
         draw = random.Random(4)
         for row in self.router([0.0] * self.experts):
-            w = [x * (1 - x) / self.tau for x in row]
             for _ in range(100):
                 d = [draw.gauss(0, 1) for _ in range(self.experts)]
                 d = [z - sum(d) / self.experts for z in d]
                 size = sum(z * z for z in d)
-                bent = sum(a * z * z for a, z in zip(w, d)) - sum(a * z for a, z in zip(w, d)) ** 2 / sum(w)
-                self.assertLessEqual(bent, size / (4 * self.tau) + 1e-12)
-                self.assertGreaterEqual(bent, min(w) * size - 1e-12)
+                curvature, least = bent(row, d)
+                self.assertLessEqual(curvature, size / (4 * self.tau) + 1e-12)
+                self.assertGreaterEqual(curvature, least * size - 1e-12)
         # Attained: two experts at one half.
-        half = 0.25 / self.tau
-        self.assertAlmostEqual((2 * half - 0) / 2, 1 / (4 * self.tau))
+        self.assertAlmostEqual(bent(fermi([0.3, 0.3], 1, self.tau), [1, -1])[0], 2 / (4 * self.tau))
 
 
 class WithoutSoftness(unittest.TestCase):
@@ -227,8 +230,8 @@ class WithoutSoftness(unittest.TestCase):
         shares, price = self.softly(gains, uses, cap, 1e-4)
         self.assertAlmostEqual(price, 0.1, places=3)
         # The largest entropy on that plane: log(x/(1 − x)) in proportion to use.
-        spread = [1 / (1 + math.exp(-s * root(lambda z: sum(r / (1 + math.exp(-r * z)) for r in uses) - cap, -5, 5)))
-                  for s in uses]
+        z = root(lambda z: sum(s * sigma(s * z) for s in uses) - cap, -5, 5)
+        spread = [sigma(s * z) for s in uses]
         for share, expected in zip(shares, spread):
             self.assertAlmostEqual(share, expected, places=6)
         self.assertGreater(max(shares) - min(shares), 0.05)
