@@ -2,7 +2,6 @@
 """tools/build_docs.py prints a page with its equations, and says what it lacks."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,10 +10,11 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "tools/build_docs.py"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome",
-                                               "google-chrome-stable", "chrome"))), None)
-needs_pandoc = unittest.skipUnless(shutil.which("pandoc") and BROWSER,
-                                   "no pandoc or no Chromium; tools/setup --docs installs them")
+sys.path.insert(0, str(REPOSITORY / "tools"))
+import build_docs  # noqa: E402
+
+MISSING = build_docs.missing_programs()[1]
+needs_pandoc = unittest.skipIf(MISSING, f"{' and '.join(MISSING)} not found; tools/setup --docs installs them")
 
 
 def build(*arguments, **environment):
