@@ -183,9 +183,7 @@ def sized(errors):
     sizes = sorted(abs(error) for error in errors if error is not None)
     if not sizes:
         return None
-    place = 0.95 * (len(sizes) - 1)
-    below = int(place)
-    p95 = sizes[below] + (place - below) * (sizes[min(below + 1, len(sizes) - 1)] - sizes[below])
+    p95 = statistics.quantiles(sizes, n=20, method="inclusive")[-1] if len(sizes) > 1 else sizes[0]
     return {"points": len(sizes), "median": statistics.median(sizes), "p95": p95, "largest": sizes[-1]}
 
 
