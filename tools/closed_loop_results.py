@@ -7,7 +7,8 @@
 Runs of one name (and one fixed price) are rounds of one experiment; whatever else differs in them is refused, and so is
 a simulated run among real ones. Experiments that differ in expert type, workload or price alone share a table.
 --twins are simulated runs of the same experiments, held against the real ones as predictions; --refitted likewise, of a
-simulated GPU with measured costs. Writes OUT.json, OUT.md and a plot an experiment; what stands in the page below the line `<!-- written by hand -->` is kept.
+simulated GPU with measured costs. Writes OUT.json, OUT.md and a plot an experiment; what stands in the page below the
+line `<!-- written by hand -->` is kept.
 """
 import argparse
 import json
