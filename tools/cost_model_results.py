@@ -20,6 +20,7 @@ import tempfile
 
 from cost_model_page import markdown
 from cost_model_plot import error_plot, table_plot
+from gpu_steps import OUT_ACTIVE, OUT_TOKENS
 from kernel_results import by_hand
 from run_folders import BadInput, read_json, write_json
 
@@ -289,13 +290,17 @@ def write(result, rows, out):
     page.write_text("\n".join(markdown(result, list(plots))) + "\n" + by_hand(page), encoding="utf-8")
 
 
+def numbers(words):
+    return [int(word) for word in words.split()]
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="FOLDER", help="of thermoe profile")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="writes OUT.json, OUT.md and OUT-*.svg")
     parser.add_argument("--costs", type=pathlib.Path, help="where the cost model is kept; else it is not")
-    parser.add_argument("--held-out-tokens", type=int, nargs="*", default=[24, 384], metavar="T")
-    parser.add_argument("--held-out-active", type=int, nargs="*", default=[12, 80], metavar="D")
+    parser.add_argument("--held-out-tokens", type=int, nargs="*", default=numbers(OUT_TOKENS), metavar="T")
+    parser.add_argument("--held-out-active", type=int, nargs="*", default=numbers(OUT_ACTIVE), metavar="D")
     parser.add_argument("--thermoe", type=pathlib.Path, default=ROOT / "build/cpu-release/src/cli/thermoe", help="the program")
     options = parser.parse_args(arguments)
     slices = {"tokens": options.held_out_tokens, "active": options.held_out_active}
