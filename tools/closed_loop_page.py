@@ -2,7 +2,7 @@
 """The Markdown page of a closed loop's results, from what tools/closed_loop_results.py joined."""
 import statistics
 
-from kernel_results import table
+from result_page import table
 
 FIGURES = {"mean_power_w": ("W", 1.0), "joules_per_token": ("mJ/token", 1000.0),
            "quality_loss_percent": ("bits/byte loss, points of %", 1.0), "quality_loss_nats": ("loss, mnats", 1000.0)}

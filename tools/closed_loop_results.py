@@ -19,7 +19,7 @@ import sys
 
 import closed_loop_page
 import closed_loop_plot
-from kernel_results import by_hand
+from result_page import write_page
 from run_folders import HARDWARE, BadInput, comparable, figures, mean, read_run, refuse_difference
 
 OURS, STATIC = "KERNEL_AWARE_TTHA", "STATIC_OPTIMAL"
@@ -266,9 +266,8 @@ def main(arguments):
         return 2
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_name(options.out.name + ".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    page = options.out.with_name(options.out.name + ".md")
-    text = "\n".join(closed_loop_page.markdown(result, plots(groups, result, options.out)))
-    page.write_text(text + "\n" + by_hand(page), encoding="utf-8")
+    write_page(options.out.with_name(options.out.name + ".md"),
+               closed_loop_page.markdown(result, plots(groups, result, options.out)))
     return 0
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Markdown page of a measured cost model, from what tools/cost_model_results.py found."""
-from kernel_results import figure, table
+from result_page import figure, table
 
 WORST = 10
 

@@ -21,7 +21,7 @@ import tempfile
 from cost_model_page import markdown
 from cost_model_plot import error_plot, table_plot
 from gpu_steps import OUT_ACTIVE, OUT_TOKENS
-from kernel_results import by_hand
+from result_page import write_page
 from run_folders import BadInput, read_json, write_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -286,8 +286,7 @@ def write(result, rows, out):
     for name, text in plots.items():
         (out.parent / name).write_text(text, encoding="utf-8")
     write_json(out.with_suffix(".json"), result)
-    page = out.with_suffix(".md")
-    page.write_text("\n".join(markdown(result, list(plots))) + "\n" + by_hand(page), encoding="utf-8")
+    write_page(out.with_suffix(".md"), markdown(result, list(plots)))
 
 
 def numbers(words):

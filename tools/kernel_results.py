@@ -11,8 +11,9 @@ import json
 import pathlib
 import sys
 
+from result_page import figure, table, write_page
+
 LAUNCH_US = 1.0
-BY_HAND = "<!-- written by hand -->"
 
 # First speeds to reach on an H100, in us: (op, what the shape must be, implementation, limit). A tuple is a choice,
 # None a key that is not there.
@@ -62,11 +63,6 @@ def joined(gpu, *others):
 
 # --- Markdown
 
-def figure(value):
-    """Three digits, as many as repeat."""
-    return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def words(shape):
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shape.items()) or "–"
 
@@ -75,13 +71,6 @@ def cell(row):
     if row is None:
         return "–"
     return figure(row["median_us"]) + (f" ({figure(1000 * row['joules'])})" if row["joules"] is not None else "")
-
-
-def table(header, lines):
-    yield "| " + " | ".join(header) + " |"
-    yield "|" + "---|" * len(header)
-    for line in lines:
-        yield "| " + " | ".join(line) + " |"
 
 
 def target_table(rows):
@@ -164,14 +153,6 @@ def markdown(result):
         yield ""
 
 
-def by_hand(path):
-    """What people wrote below the line, from the line on."""
-    if not path.exists():
-        return BY_HAND + "\n"
-    _, line, rest = path.read_text(encoding="utf-8").partition(BY_HAND)
-    return line + rest if line else BY_HAND + "\n"
-
-
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=pathlib.Path, help="of gpu_bench, then of torch_rows.py")
@@ -181,13 +162,11 @@ def main(arguments):
         if not path.is_file():
             raise SystemExit(f"kernel_results: there is no {path}; gpu_bench and torch_rows.py write such with --out")
     result = joined(*(json.loads(path.read_text(encoding="utf-8")) for path in options.results))
-    text = "\n".join(markdown(result))
     if options.out is None:
-        print(text)
+        print("\n".join(markdown(result)))
         return 0
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    page = options.out.with_suffix(".md")
-    page.write_text(text + "\n" + by_hand(page), encoding="utf-8")
+    write_page(options.out.with_suffix(".md"), markdown(result))
     return 0
 
 
