@@ -12,7 +12,7 @@ endif()
 
 # -g1 (line tables) keeps stack traces useful and the LibTorch objects and precompiled header small.
 # Never -march=native: binaries run on any x86-64, and hot kernels are compiled for several
-# instruction sets (src/kernels/cpu/isa.h).
+# instruction sets (src/core/cpu_isa.h).
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")

@@ -37,9 +37,9 @@ ALLOWED_SUBFOLDERS = {
     "profile": {"ops": set(), "record": {"ops"}, "under": set()},
 }
 
-# Single headers of another folder: doctor says which path the kernels take and which profilers are
-# there, and monitor follows the columns that a run writes.
-ALLOWED_HEADERS = {"doctor": {"kernels/cpu/isa.h", "profile/under/profiler_tool.h"},
+# Single headers of another folder: doctor says which profilers are there, and monitor follows the
+# columns that a run writes.
+ALLOWED_HEADERS = {"doctor": {"profile/under/profiler_tool.h"},
                    "monitor": {"report/metrics_columns.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.

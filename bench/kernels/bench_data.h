@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cpu/isa.h"
+#include "core/cpu_isa.h"
 
 namespace thermoe::bench {
 

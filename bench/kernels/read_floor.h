@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/isa.h"
+#include "core/cpu_isa.h"
 
 namespace thermoe::bench {
 

@@ -54,23 +54,21 @@ THERMOE_INLINE std::size_t prepare_rows(const FermiScores& p) {
   return p.rows;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("arch=x86-64-v4"))) std::size_t prepare_v4(const FermiScores& p) {
-  return prepare_rows(p);
-}
-__attribute__((target("arch=x86-64-v3"))) std::size_t prepare_v3(const FermiScores& p) {
-  return prepare_rows(p);
-}
-#endif
+THERMOE_TARGET_AVX512 std::size_t prepare_avx512(const FermiScores& p) { return prepare_rows(p); }
+THERMOE_TARGET_AVX2 std::size_t prepare_avx2(const FermiScores& p) { return prepare_rows(p); }
 
 }  // namespace
 }  // namespace fermi
 
 std::size_t prepare_fermi_scores(const FermiScores& p) {
-#if defined(__x86_64__)
-  if (fermi::runs_v4()) return fermi::prepare_v4(p);
-  if (fermi::runs_v3()) return fermi::prepare_v3(p);
-#endif
+  switch (cpu::best_isa()) {
+    case cpu::Isa::kAvx512:
+      return fermi::prepare_avx512(p);
+    case cpu::Isa::kAvx2:
+      return fermi::prepare_avx2(p);
+    case cpu::Isa::kBaseline:
+      break;
+  }
   return fermi::prepare_rows(p);
 }
 

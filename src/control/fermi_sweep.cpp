@@ -209,19 +209,21 @@ THERMOE_INLINE void sweep_block(const FermiSweep& s) {
   s.block->value = -(thresholds * s.k + s.tau * softplus.sum_of());
 }
 
-#if defined(__x86_64__)
-__attribute__((target("arch=x86-64-v4"))) void sweep_v4(const FermiSweep& s) { sweep_block(s); }
-__attribute__((target("arch=x86-64-v3"))) void sweep_v3(const FermiSweep& s) { sweep_block(s); }
-#endif
+THERMOE_TARGET_AVX512 void sweep_avx512(const FermiSweep& s) { sweep_block(s); }
+THERMOE_TARGET_AVX2 void sweep_avx2(const FermiSweep& s) { sweep_block(s); }
 
 }  // namespace
 }  // namespace fermi
 
 void sweep_fermi_block(const FermiSweep& s) {
-#if defined(__x86_64__)
-  if (fermi::runs_v4()) return fermi::sweep_v4(s);
-  if (fermi::runs_v3()) return fermi::sweep_v3(s);
-#endif
+  switch (cpu::best_isa()) {
+    case cpu::Isa::kAvx512:
+      return fermi::sweep_avx512(s);
+    case cpu::Isa::kAvx2:
+      return fermi::sweep_avx2(s);
+    case cpu::Isa::kBaseline:
+      break;
+  }
   return fermi::sweep_block(s);
 }
 

@@ -6,11 +6,10 @@
 #include <cstring>
 
 #include "control/fermi_sweep.h"
+#include "core/cpu_isa.h"
 
 // Vectors of the compiler's own, as wide as a cache line: each function that uses them is compiled
 // once for every instruction set, so that all of these must be inlined into it.
-#define THERMOE_INLINE inline __attribute__((always_inline))
-
 namespace thermoe::fermi {
 
 inline constexpr std::size_t kLanes = kFermiLanes;
@@ -33,19 +32,6 @@ THERMOE_INLINE float sum(const Floats& v) {
       __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
   return (b[0] + b[2]) + (b[1] + b[3]);
 }
-
-#if defined(__x86_64__)
-/// Features, not levels: clang 14 does not know these by name.
-inline bool runs_v4() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
-}
-inline bool runs_v3() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi2");
-}
-#endif
 
 /// Beyond all scores and thresholds, in units of tau: what infinity is to a sweep.
 inline constexpr float kNever = 1e30F;

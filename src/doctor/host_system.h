@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/cpu_isa.h"
 #include "core/program_search.h"
-#include "kernels/cpu/isa.h"
 
 namespace thermoe::doctor {
 

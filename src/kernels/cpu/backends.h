@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "kernels/cpu/isa.h"
+#include "core/cpu_isa.h"
 #include "kernels/decode_attention.h"
 #include "kernels/fused_dequant_linear.h"
 #include "kernels/grouped_experts.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/cpu/isa.h"
+#include "core/cpu_isa.h"
 
 namespace thermoe::cpu {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/cpu/isa.h"
+#include "core/cpu_isa.h"
 
 namespace thermoe::cpu {
 

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/isa.h"
+#include "core/cpu_isa.h"
 #include "kernels/topk_route.h"
 
 // bf16 and f16 to f32: exact, and by integers, so that it is the same on every machine.

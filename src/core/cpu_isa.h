@@ -16,7 +16,7 @@
 
 namespace thermoe::cpu {
 
-/// Instruction sets that kernels are compiled for, the simplest first.
+/// Instruction sets that hot functions are compiled for, the simplest first.
 enum class Isa { kBaseline, kAvx2, kAvx512 };
 
 /// Floats in a native vector of each.
