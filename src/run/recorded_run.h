@@ -7,7 +7,7 @@
 
 #include "core/gpu_disturbance.h"
 #include "core/units.h"
-#include "machine/simulated/thermal_fit.h"
+#include "machine/simulated/pole_fit.h"
 #include "run/experiment.h"
 
 namespace thermoe {

@@ -133,7 +133,7 @@ ReplayHeat fit_heat(const RecordedRun& run, const ThermalParameters& plant, Watt
   std::vector<Seconds> times;
   for (const ThermalPole& pole : plant.poles) times.push_back(pole.time_constant);
   times.push_back(kCoolerTime);
-  std::optional<ThermalFit> fit = fit_thermal(traces, idle, times);
+  std::optional<PoleFit> fit = fit_poles(traces, idle, times);
   if (!fit) {
     throw UsageError(fmt::format(
         "{}/metrics.csv: does not tell thermal constants apart: its powers hardly change, or last "

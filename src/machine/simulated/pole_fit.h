@@ -17,7 +17,7 @@ struct HeatSample {
 };
 using HeatTrace = std::vector<HeatSample>;
 
-struct ThermalFit {
+struct PoleFit {
   ThermalParameters parameters{};
   double rms = 0.0;  ///< degrees, over the samples that it was fitted to
 };
@@ -26,7 +26,7 @@ struct ThermalFit {
 /// trace starts at its own first temperature, as `ThermalResponse` does with a start: settled at
 /// `idle` but for the slowest pole. Nothing where the traces cannot tell the constants apart: too
 /// short, or without a change of power.
-std::optional<ThermalFit> fit_thermal(const std::vector<HeatTrace>& traces, Watts idle,
-                                      const std::vector<Seconds>& time_constants);
+std::optional<PoleFit> fit_poles(const std::vector<HeatTrace>& traces, Watts idle,
+                                 const std::vector<Seconds>& time_constants);
 
 }  // namespace thermoe

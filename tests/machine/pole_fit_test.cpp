@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/simulated/thermal_fit.h"
+#include "machine/simulated/pole_fit.h"
 
 #include <gtest/gtest.h>
 
@@ -30,11 +30,11 @@ HeatTrace trace(const ThermalParameters& parameters, Celsius start, Watts first,
   return trace;
 }
 
-TEST(ThermalFit, FindsTheConstantsWhateverTemperatureATraceStartsAt) {
-  const ThermalFit fit = fit_thermal({trace(card(), Celsius(40), Watts(450), Watts(300)),
-                                      trace(card(), Celsius(47), Watts(200), Watts(500))},
-                                     kIdle, kTimes)
-                             .value();
+TEST(PoleFit, FindsTheConstantsWhateverTemperatureATraceStartsAt) {
+  const PoleFit fit = fit_poles({trace(card(), Celsius(40), Watts(450), Watts(300)),
+                                 trace(card(), Celsius(47), Watts(200), Watts(500))},
+                                kIdle, kTimes)
+                          .value();
   EXPECT_NEAR(fit.parameters.ambient.value, 38.0, 0.01);
   for (std::size_t k = 0; k < kTimes.size(); ++k) {
     EXPECT_NEAR(fit.parameters.poles[k].resistance.value, card().poles[k].resistance.value, 1e-4);
@@ -43,17 +43,17 @@ TEST(ThermalFit, FindsTheConstantsWhateverTemperatureATraceStartsAt) {
   EXPECT_LT(fit.rms, 1e-3);
 }
 
-TEST(ThermalFit, WholeDegreesLeaveTheirQuantisationAndLittleElse) {
+TEST(PoleFit, WholeDegreesLeaveTheirQuantisationAndLittleElse) {
   std::vector<HeatTrace> traces{trace(card(), Celsius(40), Watts(450), Watts(300)),
                                 trace(card(), Celsius(47), Watts(200), Watts(500))};
   for (HeatTrace& one : traces) {
     for (HeatSample& sample : one)
       sample.temperature = Celsius(std::round(sample.temperature.value));
   }
-  EXPECT_LT(fit_thermal(traces, kIdle, kTimes)->rms, 0.35);  // 1 / sqrt(12) = 0.29
+  EXPECT_LT(fit_poles(traces, kIdle, kTimes)->rms, 0.35);  // 1 / sqrt(12) = 0.29
 }
 
-TEST(ThermalFit, APoleThatWouldCoolWithPowerIsLeftOut) {
+TEST(PoleFit, APoleThatWouldCoolWithPowerIsLeftOut) {
   HeatTrace cooling{{Seconds(1e-6), kIdle, Celsius(45)}};
   double fast = 130.0, middle = 130.0;
   for (int i = 1; i <= 600; ++i) {
@@ -63,15 +63,15 @@ TEST(ThermalFit, APoleThatWouldCoolWithPowerIsLeftOut) {
     cooling.push_back({i * Seconds(0.1), Watts(power),
                        Celsius(45.0 + 0.02 * (fast - 130.0) - 0.005 * (middle - 130.0))});
   }
-  const ThermalFit fit = fit_thermal({cooling}, kIdle, kTimes).value();
+  const PoleFit fit = fit_poles({cooling}, kIdle, kTimes).value();
   for (const ThermalPole& pole : fit.parameters.poles) {
     EXPECT_GE(pole.resistance.value, 0.0);
   }
 }
 
-TEST(ThermalFit, ATraceOfOnePowerTellsNothing) {
-  EXPECT_FALSE(fit_thermal({trace(card(), Celsius(40), kIdle, kIdle)}, kIdle, kTimes));
-  EXPECT_FALSE(fit_thermal({{{Seconds(0.1), Watts(300), Celsius(40)}}}, kIdle, kTimes));
+TEST(PoleFit, ATraceOfOnePowerTellsNothing) {
+  EXPECT_FALSE(fit_poles({trace(card(), Celsius(40), kIdle, kIdle)}, kIdle, kTimes));
+  EXPECT_FALSE(fit_poles({{{Seconds(0.1), Watts(300), Celsius(40)}}}, kIdle, kTimes));
 }
 
 }  // namespace

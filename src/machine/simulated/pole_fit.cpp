@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "machine/simulated/thermal_fit.h"
+#include "machine/simulated/pole_fit.h"
 
 #include <algorithm>
 #include <cmath>
@@ -97,8 +97,8 @@ double rms_of(const std::vector<Equation>& all, const std::vector<double>& x) {
 
 }  // namespace
 
-std::optional<ThermalFit> fit_thermal(const std::vector<HeatTrace>& traces, Watts idle,
-                                      const std::vector<Seconds>& time_constants) {
+std::optional<PoleFit> fit_poles(const std::vector<HeatTrace>& traces, Watts idle,
+                                 const std::vector<Seconds>& time_constants) {
   THERMOE_EXPECT(!time_constants.empty(), "a thermal fit needs at least one time constant");
   const std::vector<Equation> all = equations(traces, idle, time_constants);
   THERMOE_EXPECT(!all.empty(), "a thermal fit needs samples");
@@ -115,7 +115,7 @@ std::optional<ThermalFit> fit_thermal(const std::vector<HeatTrace>& traces, Watt
     x = least_squares(all, unknowns, count);
   }
   if (x.empty()) return std::nullopt;
-  ThermalFit fit{.parameters = {.ambient = Celsius(x[0])}, .rms = rms_of(all, x)};
+  PoleFit fit{.parameters = {.ambient = Celsius(x[0])}, .rms = rms_of(all, x)};
   for (std::size_t k = 0; k < time_constants.size(); ++k) {
     fit.parameters.poles.push_back({KelvinPerWatt(x[k + 1]), time_constants[k]});
   }
