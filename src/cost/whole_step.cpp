@@ -39,6 +39,12 @@ Cost WholeStep::cost() const {
   return {other->latency, other->energy.value_or(Joules{}), other->heat.value_or(Celsius{})};
 }
 
+Lookup WholeStep::lookup() const {
+  Lookup lookup{.cost = cost()};
+  if (other) lookup.basis = other->basis;
+  return lookup;
+}
+
 WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& q) {
   const std::vector<const OtherCosts*> known = others_of(costs, q.shape);
   std::vector<const OtherCosts*> asked;

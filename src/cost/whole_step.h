@@ -31,6 +31,8 @@ struct WholeStep {
   /// Nothing where only the expert layers are known; joules that nobody measured count as none,
   /// which `coverage` says.
   Cost cost() const;
+  /// The same, and how firmly it is known.
+  Lookup lookup() const;
 };
 
 /// Of the only engine, or of the one that is asked for. Throws UsageError where that one has no

@@ -98,12 +98,7 @@ void fill_in_other(ExperimentInputs& inputs) {
                       "has no meaning on a real GPU, whose load is expert layers only; remove it, "
                       "or run on the simulated machine");
   }
-  const WholeStepQuestion question{.shape = inputs.shape,
-                                   .batch = static_cast<double>(e.batch),
-                                   .engine = e.engine.name,
-                                   .context = e.engine.context,
-                                   .engine_key = e.path + ": /engine/name",
-                                   .layers_key = "/costed_as/layers"};
+  const WholeStepQuestion question = step_question(e, inputs.shape);
   const bool known = knows_others(inputs.costs, inputs.shape);
   if (known) inputs.other = whole_step(inputs.costs, question);
   inputs.plant_other =
@@ -154,6 +149,15 @@ ExperimentInputs load_inputs(const Experiment& e) {
 void use_costs(ExperimentInputs& inputs, KernelCostModel costs) {
   inputs.costs = std::move(costs);
   fill_in_lag(inputs);
+}
+
+WholeStepQuestion step_question(const Experiment& e, const ExpertShape& shape) {
+  return {.shape = shape,
+          .batch = static_cast<double>(e.batch),
+          .engine = e.engine.name,
+          .context = e.engine.context,
+          .engine_key = e.path + ": /engine/name",
+          .layers_key = "/costed_as/layers"};
 }
 
 StepCost step_cost(const ExperimentInputs& inputs, int layers) {

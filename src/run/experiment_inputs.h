@@ -47,6 +47,9 @@ ExperimentInputs load_inputs(const Experiment& experiment);
 /// Puts others in the place of the controller's costs, with the sensor lag that they tell.
 void use_costs(ExperimentInputs& inputs, KernelCostModel costs);
 
+/// Whose whole steps an experiment charges beside experts of this shape, in the words of its file.
+WholeStepQuestion step_question(const Experiment& experiment, const ExpertShape& shape);
+
 /// The controller's costs of a step of a model of so many layers.
 StepCost step_cost(const ExperimentInputs& inputs, int layers);
 

@@ -88,9 +88,7 @@ double baseline_active(const RunResult& result, const ControllerConfig& config) 
 
 MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline) {
   const double repeat = layer_repeat(inputs, baseline.layers());
-  Lookup other{.cost = inputs.plant_other.cost()};
-  if (inputs.plant_other.other) other.basis = inputs.plant_other.other->basis;
-  return [&inputs, repeat, other](int round) {
+  return [&inputs, repeat](int round) {
     const Experiment& e = inputs.experiment;
     SimulatedGpuConfig gpu = inputs.gpu;
     gpu.seed += static_cast<std::uint64_t>(round);
@@ -100,7 +98,7 @@ MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingP
                                            .shape = inputs.shape,
                                            .dtypes = inputs.dtypes,
                                            .layer_repeat = repeat,
-                                           .other = other},
+                                           .other = inputs.plant_other.lookup()},
                                 .step_noise = e.plant.step_noise,
                                 .decode_steps_per_tick = e.decode_steps_per_tick,
                                 .disturbances = e.disturbances});

@@ -165,11 +165,7 @@ RunReplay replay(const RecordedRun& run, const KernelCostModel& costs, Simulated
         run.folder, dtypes.size()));
   }
   // A real GPU's load is expert layers only.
-  const WholeStep other = run.simulated ? whole_step(costs, {.shape = shape,
-                                                             .batch = double(e.batch),
-                                                             .engine = e.engine.name,
-                                                             .context = e.engine.context})
-                                        : WholeStep{};
+  const WholeStep other = run.simulated ? whole_step(costs, step_question(e, shape)) : WholeStep{};
   gpu.idle_active = costs.active_idle();
   gpu.thermal = heat.parameters;
   RunReplay result{.folder = run.folder,
@@ -190,7 +186,7 @@ RunReplay replay(const RecordedRun& run, const KernelCostModel& costs, Simulated
         .shape = shape,
         .dtypes = dtypes,
         .layer_repeat = double(shape.layers) / double(turn.ticks.front().active.size()),
-        .other = {.cost = other.cost()}};
+        .other = other.lookup()};
     SplitErrors of_turn;
     result.basis = weaker(result.basis, run_turn(turn, charge, gpu, e.batch,
                                                  [&](const auto& tick, const TickReport& ran) {

@@ -39,6 +39,10 @@ TEST(WholeStepCosts, AreThoseOfTheOnlyEngineOrOfTheOneThatIsAskedFor) {
   WholeStepQuestion second = kOf;
   second.engine = "B";
   EXPECT_NEAR(whole_step(costs_of({"A", "B"}), second).cost().latency.value, 5e-3, 1e-12);
+  EXPECT_EQ(only.lookup().basis, Basis::kMeasured);
+  WholeStepQuestion larger = kOf;
+  larger.batch = 64;
+  EXPECT_EQ(whole_step(costs_of({"A"}), larger).lookup().basis, Basis::kExtrapolated);
   EXPECT_THAT(coverage(only), HasSubstr("expert layers and 4.00 ms, 300 mJ beside them"));
   EXPECT_THAT(coverage(whole_step(costs_of({"A"}, false), kOf)), HasSubstr("no known joules"));
 }

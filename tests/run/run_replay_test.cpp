@@ -146,6 +146,14 @@ TEST_F(Replay, TextAndJsonSayWhoseCostsAndWhoseHeat) {
 TEST_F(Replay, WhatCannotBeReplayedIsRefusedWithTheReason) {
   EXPECT_THROW(read_recorded_run(folder_ + "/none"), UsageError);
   EXPECT_THROW(replayed(KernelCostModel({.path = "empty.json"}, {})), UsageError);
+  RecordedRun foreign = read_recorded_run(folder_);
+  foreign.experiment.engine.name = "engine 1";
+  try {
+    replay(foreign, plant_, gpu_, plant_heat());
+    ADD_FAILURE() << "of an engine that the costs do not know";
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("config.json: /engine/name engine 1: "));
+  }
   record(R"({"duration_s": 1, "disturbances": null, "expert_type": "mixed",
              "strategies": ["BASELINE"]})");
   EXPECT_THROW(replayed(plant_), UsageError) << "of two precisions";
