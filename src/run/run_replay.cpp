@@ -70,6 +70,9 @@ struct SplitErrors {
     all.add(tick, ran);
     (tenant ? beside_tenant : alone).add(tick, ran);
   }
+  ReplayTurn figures(const std::string& name) const {
+    return {name, all.figures(), alone.figures(), beside_tenant.figures()};
+  }
 };
 
 /// Loads of a step of which only the distinct experts are known: that is all a charge depends on.
@@ -193,12 +196,9 @@ RunReplay replay(const RecordedRun& run, const KernelCostModel& costs, Simulated
                                                    of_turn.add(tick, ran);
                                                    of_run.add(tick, ran);
                                                  }));
-    result.turns.push_back({turn.name, of_turn.all.figures(), of_turn.alone.figures(),
-                            of_turn.beside_tenant.figures()});
+    result.turns.push_back(of_turn.figures(turn.name));
   }
-  result.all = of_run.all.figures();
-  result.alone = of_run.alone.figures();
-  result.beside_tenant = of_run.beside_tenant.figures();
+  result.whole = of_run.figures("whole");
   return result;
 }
 

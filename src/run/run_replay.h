@@ -35,6 +35,7 @@ struct ReplayFigures {
   std::optional<double> step_error() const;
 };
 
+/// Those of a turn or the whole run, and of its time with and without a tenant.
 struct ReplayTurn {
   std::string name{};
   ReplayFigures all{}, alone{}, beside_tenant{};
@@ -49,7 +50,7 @@ struct RunReplay {
   ReplayHeat heat{};
   Basis basis = Basis::kMeasured;  ///< the weakest lookup
   std::vector<ReplayTurn> turns{};
-  ReplayFigures all{}, alone{}, beside_tenant{};
+  ReplayTurn whole{};
 };
 
 /// Runs each turn's steps again on the simulated GPU: at the recorded rate, each layer charged at

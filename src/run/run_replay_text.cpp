@@ -39,14 +39,14 @@ void add_line(const std::string& name, const char* tenant, const ReplayFigures& 
 }
 
 /// All of a turn or run and, where it had a tenant for a part of it, both parts.
-void add_lines(const std::string& name, const ReplayFigures& all, const ReplayFigures& alone,
-               const ReplayFigures& beside, int width, std::string& text) {
-  const bool split = alone.time > Seconds(0) && beside.time > Seconds(0);
+void add_lines(const ReplayTurn& turn, int width, std::string& text) {
+  const bool beside = turn.beside_tenant.time > Seconds(0);
+  const bool split = turn.alone.time > Seconds(0) && beside;
   if (split) {
-    add_line(name, "no", alone, width, text);
-    add_line(name, "yes", beside, width, text);
+    add_line(turn.name, "no", turn.alone, width, text);
+    add_line(turn.name, "yes", turn.beside_tenant, width, text);
   }
-  add_line(name, split ? "in all" : beside.time > Seconds(0) ? "yes" : "no", all, width, text);
+  add_line(turn.name, split ? "in all" : beside ? "yes" : "no", turn.all, width, text);
 }
 
 std::string heat_words(const ReplayHeat& heat, bool simulated) {
@@ -77,11 +77,10 @@ nlohmann::json figures_json(const ReplayFigures& f) {
           {"temperature_max_c", number(f.temperature_max)}};
 }
 
-nlohmann::json split_json(const ReplayFigures& all, const ReplayFigures& alone,
-                          const ReplayFigures& beside) {
-  nlohmann::json json = figures_json(all);
-  json["without_tenant"] = figures_json(alone);
-  json["beside_tenant"] = figures_json(beside);
+nlohmann::json turn_json(const ReplayTurn& turn) {
+  nlohmann::json json = figures_json(turn.all);
+  json["without_tenant"] = figures_json(turn.alone);
+  json["beside_tenant"] = figures_json(turn.beside_tenant);
   return json;
 }
 
@@ -112,10 +111,8 @@ std::string replay_text(const RunReplay& r) {
                  "{:<{}} {:<7} {:>6} {:>9} {:>9} {:>8} {:>9} {:>9} {:>8} {:>6} {:>6}\n", "turn",
                  width, "tenant", "s", r.simulated ? "run's W" : "meas. W", "pred. W", "error",
                  r.simulated ? "run's ms" : "meas. ms", "pred. ms", "error", "C rms", "max");
-  for (const ReplayTurn& turn : r.turns) {
-    add_lines(turn.name, turn.all, turn.alone, turn.beside_tenant, width, text);
-  }
-  add_lines("whole", r.all, r.alone, r.beside_tenant, width, text);
+  for (const ReplayTurn& turn : r.turns) add_lines(turn, width, text);
+  add_lines(r.whole, width, text);
   return text +
          "\nPredicted (simulated) from each layer's active experts, the rate of steps and the "
          "tenant as recorded, each turn\nfrom its first recorded temperature; watts, step times "
@@ -125,7 +122,7 @@ std::string replay_text(const RunReplay& r) {
 nlohmann::json replay_json(const RunReplay& r) {
   nlohmann::json turns = nlohmann::json::array();
   for (const ReplayTurn& turn : r.turns) {
-    nlohmann::json json = split_json(turn.all, turn.alone, turn.beside_tenant);
+    nlohmann::json json = turn_json(turn);
     json["name"] = turn.name;
     turns.push_back(std::move(json));
   }
@@ -141,7 +138,7 @@ nlohmann::json replay_json(const RunReplay& r) {
             {"idle_active_w", r.idle.value}}},
           {"heat", heat_json(r.heat)},
           {"turns", std::move(turns)},
-          {"whole", split_json(r.all, r.alone, r.beside_tenant)}};
+          {"whole", turn_json(r.whole)}};
 }
 
 }  // namespace thermoe

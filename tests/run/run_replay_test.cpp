@@ -68,7 +68,7 @@ TEST_F(Replay, ARunIsPredictedByTheCostsAndTheHeatThatMadeIt) {
     // The first temperature is of the first tick's end, and taken for that of its beginning.
     EXPECT_LT(turn.all.temperature_rms.value(), 1.0);
   }
-  EXPECT_NEAR(result.all.time.value, 60.0, 1e-6);
+  EXPECT_NEAR(result.whole.all.time.value, 60.0, 1e-6);
   EXPECT_TRUE(result.simulated);
 }
 
@@ -91,15 +91,16 @@ TEST_F(Replay, WhatWasMeasuredIsOnlyComparedWith) {
     EXPECT_EQ(after.turns[i].all.predicted_step, before.turns[i].all.predicted_step);
     EXPECT_NEAR(after.turns[i].all.measured->value, 500.0, 1e-9);
   }
-  EXPECT_EQ(after.all.temperature_rms, before.all.temperature_rms);
+  EXPECT_EQ(after.whole.all.temperature_rms, before.whole.all.temperature_rms);
 }
 
 TEST_F(Replay, WhatWasNotMeasuredIsLeftOutAndNotZero) {
   rewrite(Metric::kPower, [](const std::string&) { return ""; });
   rewrite(Metric::kTemperature, [](const std::string&) { return ""; });
   const RunReplay result = replayed(plant_);
-  EXPECT_FALSE(result.all.measured || result.all.power_error() || result.all.temperature_rms);
-  EXPECT_TRUE(result.all.step_error());
+  EXPECT_FALSE(result.whole.all.measured || result.whole.all.power_error() ||
+               result.whole.all.temperature_rms);
+  EXPECT_TRUE(result.whole.all.step_error());
   EXPECT_TRUE(replay_json(result)["whole"]["power_error_percent"].is_null());
   EXPECT_THROW(fit_heat(read_recorded_run(folder_), gpu_.thermal, Watts(130)), UsageError);
 }
@@ -125,8 +126,8 @@ TEST_F(Replay, HeatIsFittedToOneRunAndJudgedOnAnother) {
       run_of_other_card(R"({"strategies": ["KERNEL_AWARE_TTHA"], "targets": {"power_w": 250}})");
   const ReplayHeat heat = fit_heat(first, gpu_.thermal, plant_.active_idle());
   EXPECT_LT(heat.fitted_rms.value(), 0.5);
-  EXPECT_LT(replay(second, plant_, gpu_, heat).all.temperature_rms.value(), 0.6);
-  EXPECT_GT(replay(second, plant_, gpu_, plant_heat()).all.temperature_rms.value(), 2.0);
+  EXPECT_LT(replay(second, plant_, gpu_, heat).whole.all.temperature_rms.value(), 0.6);
+  EXPECT_GT(replay(second, plant_, gpu_, plant_heat()).whole.all.temperature_rms.value(), 2.0);
 }
 
 TEST_F(Replay, TextAndJsonSayWhoseCostsAndWhoseHeat) {
