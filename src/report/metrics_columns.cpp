@@ -172,12 +172,21 @@ const MetricsColumn& metrics_column(Metric metric) {
   return kColumns[static_cast<std::size_t>(metric)];
 }
 
+std::string active_experts_column(int layer) {
+  return fmt::format("active_experts_layer_{}", layer);
+}
+
+std::optional<double> metric_value(const CsvReader& csv, std::size_t place, Metric metric) {
+  const auto cell = csv.number(place);
+  return cell ? std::optional(*cell / metrics_column(metric).file_unit) : std::nullopt;
+}
+
 std::vector<std::string> metrics_header(int layers) {
   std::vector<std::string> names;
   for (const MetricsColumn& column : kColumns) {
     names.emplace_back(column.name);
     if (column.metric != Metric::kKeptMass) continue;
-    for (int l = 0; l < layers; ++l) names.push_back(fmt::format("active_experts_layer_{}", l));
+    for (int l = 0; l < layers; ++l) names.push_back(active_experts_column(l));
   }
   return names;
 }

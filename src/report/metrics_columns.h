@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/csv_reader.h"
 #include "report/metrics_row.h"
 
 namespace thermoe {
@@ -104,6 +105,10 @@ struct MetricsColumn {
 const MetricsColumn& metrics_column(Metric metric);
 /// Name of the column in the file.
 inline std::string_view column_name(Metric metric) { return metrics_column(metric).name; }
+/// Name of the column that counts a layer's active experts.
+std::string active_experts_column(int layer);
+/// A number of the reader's row in SI units; absent where its cell is empty.
+std::optional<double> metric_value(const CsvReader& csv, std::size_t place, Metric metric);
 /// The header of metrics.csv.
 std::vector<std::string> metrics_header(int layers);
 

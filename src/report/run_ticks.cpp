@@ -13,16 +13,12 @@ namespace {
 
 constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();
 
-/// A cell in SI units.
-std::optional<double> value(const CsvReader& csv, std::size_t place, Metric metric) {
-  const auto cell = csv.number(place);
-  return cell ? std::optional(*cell / metrics_column(metric).file_unit) : std::nullopt;
-}
-
 std::size_t place_of(const CsvReader& csv, Metric metric) { return csv.need(column_name(metric)); }
 
 Targets read_targets(const CsvReader& csv) {
-  const auto target = [&](Metric metric) { return value(csv, place_of(csv, metric), metric); };
+  const auto target = [&](Metric metric) {
+    return metric_value(csv, place_of(csv, metric), metric);
+  };
   Targets targets;
   if (const auto power = target(Metric::kPowerTarget)) targets.power = Watts(*power);
   if (const auto degrees = target(Metric::kTemperatureTarget)) {
@@ -79,7 +75,7 @@ RunTicks read_run_ticks(const std::string& path) {
     StrategyTicks& ticks = ticks_of(run.strategies, csv.cell(strategy));
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Metric metric = StrategyTicks::kept()[i];
-      ticks.column(metric).push_back(value(csv, places[i], metric).value_or(kAbsent));
+      ticks.column(metric).push_back(metric_value(csv, places[i], metric).value_or(kAbsent));
     }
     ticks.energy.push_back(newest_energy(ticks));
     ticks.fallbacks.add(csv.cell(fallback));

@@ -24,17 +24,16 @@ class Columns {
  public:
   explicit Columns(const CsvReader& csv) : csv_(csv) {
     for (int l = 0;; ++l) {
-      const auto place = csv.find(fmt::format("active_experts_layer_{}", l));
+      const auto place = csv.find(active_experts_column(l));
       if (!place) break;
       layers_.push_back(*place);
     }
-    if (layers_.empty()) csv.need("active_experts_layer_0");
+    if (layers_.empty()) csv.need(active_experts_column(0));
   }
 
   /// SI units.
   std::optional<double> get(Metric metric) const {
-    const auto cell = csv_.number(csv_.need(column_name(metric)));
-    return cell ? std::optional(*cell / metrics_column(metric).file_unit) : std::nullopt;
+    return metric_value(csv_, csv_.need(column_name(metric)), metric);
   }
   /// Within [0, most).
   double need(Metric metric, double most) const {
@@ -48,7 +47,7 @@ class Columns {
   std::vector<int> active() const {
     std::vector<int> active;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
-      const std::string name = fmt::format("active_experts_layer_{}", l);
+      const std::string name = active_experts_column(static_cast<int>(l));
       active.push_back(
           static_cast<int>(within(need(csv_.number(layers_[l]), name), kMostExperts, name)));
     }
