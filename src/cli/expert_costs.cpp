@@ -16,6 +16,16 @@ const CostTable* expert_table(const KernelCostModel& costs, const RouterSpec& ro
   return found == costs.tables().end() ? nullptr : &*found;
 }
 
+ExpertShape shape_of(const CostTable& experts, int layers) {
+  const OpKey& key = experts.key();
+  return {.name = to_string(key),
+          .experts = key.shape[0],
+          .top_k = key.shape[1],
+          .d_model = key.shape[2],
+          .d_ff = key.shape[3],
+          .layers = layers};
+}
+
 std::vector<std::string> expert_ops(const KernelCostModel& costs) {
   std::vector<std::string> ops;
   for (const CostTable& table : costs.tables()) {

@@ -16,6 +16,8 @@ inline constexpr const char* kExpertOp = "moe_experts";
 /// null where it has none.
 const CostTable* expert_table(const KernelCostModel& costs, const RouterSpec& router,
                               const std::optional<std::string>& dtype);
+/// What such a table is of, in a model of so many MoE layers.
+ExpertShape shape_of(const CostTable& experts, int layers);
 /// All expert layers that it has, for messages.
 std::vector<std::string> expert_ops(const KernelCostModel& costs);
 

@@ -80,15 +80,9 @@ void add_costs(const PriceOptions& options, PriceSetting& setting) {
     }
     return;
   }
-  const OpKey& key = table->key();
   const int model_layers = options.layers.value_or(config.layers);
-  const ExpertShape shape{.name = to_string(key),
-                          .experts = config.router.experts,
-                          .top_k = config.router.k,
-                          .d_model = key.shape[2],
-                          .d_ff = key.shape[3],
-                          .layers = model_layers};
-  StepCostFit fit = costs.fit_step_cost(shape, {key.dtype},
+  const ExpertShape shape = shape_of(*table, model_layers);
+  StepCostFit fit = costs.fit_step_cost(shape, {table->key().dtype},
                                         std::max(1, static_cast<int>(std::lround(setting.tokens))),
                                         static_cast<double>(model_layers) / config.layers);
   WholeStep step = whole_step(costs, {.shape = shape,

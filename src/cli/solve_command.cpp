@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -57,10 +58,9 @@ HardwareSetting setting_of(const SolveOptions& o, const RouterLogits& logits,
                     o.costs, kExpertOp, router.experts, router.k, o.dtype ? " " + *o.dtype : "",
                     fmt::join(expert_ops(costs), "; ")));
   }
-  const OpKey& key = table->key();
   HardwareSetting s{.layers = logits.samples.front().layers, .experts = router.experts};
   const int model_layers = o.layers.value_or(s.layers);
-  std::vector<std::string> dtypes = {key.dtype};
+  std::vector<std::string> dtypes = {table->key().dtype};
   if (o.other_dtype) {
     if (o.other_from >= router.experts) {
       throw UsageError(fmt::format("--other-from {}: there are experts 0 to {}", o.other_from,
@@ -76,14 +76,9 @@ HardwareSetting setting_of(const SolveOptions& o, const RouterLogits& logits,
                                  o.devices, router.experts));
   }
   s.devices = o.devices;
-  const ExpertShape shape{.name = to_string(key),
-                          .experts = router.experts,
-                          .top_k = router.k,
-                          .d_model = key.shape[2],
-                          .d_ff = key.shape[3],
-                          .layers = model_layers};
   const double tokens = mean_tokens(logits);
-  s.costs = costs.step_cost(shape, dtypes, std::max(1, static_cast<int>(std::lround(tokens))),
+  s.costs = costs.step_cost(shape_of(*table, model_layers), dtypes,
+                            std::max(1, static_cast<int>(std::lround(tokens))),
                             static_cast<double>(model_layers) / s.layers);
   s.steps = static_cast<int>(logits.samples.size());
   if (o.tokens_per_second > 0.0) s.period = Seconds(tokens / o.tokens_per_second);
@@ -117,16 +112,8 @@ nlohmann::json by_layer(const std::vector<double>& values, int layers) {
   return json;
 }
 
-double sum_of(const PredictedStep& step) {
-  double sum = 0.0;
-  for (const Joules& e : step.energy) sum += e.value;
-  return sum;
-}
-
-double residual_joules(const HardwareSetting& s) {
-  double sum = 0.0;
-  for (const Joules& e : s.energy_residual) sum += e.value;
-  return sum;
+double sum_of(const std::vector<Joules>& energies) {
+  return std::accumulate(energies.begin(), energies.end(), Joules{}).value;
 }
 
 nlohmann::json caps_json(const HardwareCaps& caps, const ShadowPrices& s) {
@@ -163,9 +150,7 @@ nlohmann::json nearest_targets(const HardwareSetting& s, double tokens, const Pr
 }
 
 /// Every expert of every layer in work on average?
-bool all_active(const std::vector<double>& loads) {
-  return *std::min_element(loads.begin(), loads.end()) >= 1.0;
-}
+bool all_active(const std::vector<double>& loads) { return std::ranges::min(loads) >= 1.0; }
 
 void run(const SolveOptions& o) {
   const RouterLogits logits = read_router_logits(o.logits, o.given);
@@ -212,9 +197,9 @@ void run(const SolveOptions& o) {
       {"predicted", to_json(soft, setting)},
       {"envelope",
        {{"range", setting.range == CurveRange::kProfiled ? "profiled" : "from_origin"},
-        {"residual_j", residual_joules(setting)},
+        {"residual_j", sum_of(setting.energy_residual)},
         {"residual_ms", 1e3 * setting.latency_residual.value},
-        {"step_j_of_curves_minus_envelope", sum_of(curves) - sum_of(soft)},
+        {"step_j_of_curves_minus_envelope", sum_of(curves.energy) - sum_of(soft.energy)},
         {"step_ms_of_curves_minus_envelope", 1e3 * (curves.latency - soft.latency).value}}},
       {"rounded", rounded},
       {"prices", by_layer(s.price, setting.layers)},
