@@ -8,9 +8,13 @@
 
 namespace thermoe {
 
-double ConvexCurve::at(double load) const {
+std::size_t ConvexCurve::segment(double load) const {
   const auto above = std::upper_bound(corner.begin() + 1, corner.end(), load);
-  const auto s = static_cast<std::size_t>(above - corner.begin()) - 1;
+  return static_cast<std::size_t>(above - corner.begin()) - 1;
+}
+
+double ConvexCurve::at(double load) const {
+  const std::size_t s = segment(load);
   return value[s] + slope[s] * (load - corner[s]);
 }
 

@@ -16,6 +16,8 @@ struct ConvexCurve {
   std::vector<double> slope{};   ///< to the right of each, nondecreasing
 
   double at(double load) const;
+  /// Number of the segment that says what this load costs.
+  std::size_t segment(double load) const;
   bool operator==(const ConvexCurve&) const = default;
 };
 

@@ -59,8 +59,7 @@ void HardwareTerm::merge_curves(const PriceProblem& p) {
     for (const double x : merged.corner) {
       for (std::size_t r = 0; r < key.size(); ++r) {
         const ConvexCurve& c = p.resources[r].curves[key[r]];
-        const auto s = std::upper_bound(c.corner.begin() + 1, c.corner.end(), x) - c.corner.begin();
-        merged.slope.push_back(c.slope[static_cast<std::size_t>(s) - 1]);
+        merged.slope.push_back(c.slope[c.segment(x)]);
         merged.value.push_back(c.at(x));
       }
     }

@@ -13,6 +13,7 @@ namespace {
 
 /// Mean over cells of a resource's last slopes: the unit in which its prices are like u.
 double typical_slope(const CappedResource& r) {
+  if (r.curves.empty()) return 1.0;  // HardwareTerm refuses it
   double sum = 0.0, count = 0.0;
   const auto add = [&](const ConvexCurve& c) { sum += c.slope.back(), count += 1.0; };
   if (r.curve_of.empty()) {
@@ -37,16 +38,13 @@ PriceProblem in_units(PriceProblem p, const std::vector<double>& unit) {
   return p;
 }
 
-void scale_prices(HardwarePrices& p, const std::vector<double>& unit, const PriceProblem& problem,
+void scale_prices(HardwarePrices& p, const std::vector<double>& unit, const HardwareTerm& term,
                   bool to_units) {
   std::vector<double> of_slot;
   for (std::size_t r = 0; r < unit.size(); ++r) {
     const double f = to_units ? unit[r] : 1.0 / unit[r];
     p.resource[r] *= f;
-    const auto& devices = problem.resources[r].device_of;
-    const std::size_t slots =
-        devices.empty() ? 1 : std::size_t{*std::max_element(devices.begin(), devices.end())} + 1;
-    of_slot.insert(of_slot.end(), slots, f);
+    of_slot.insert(of_slot.end(), term.resources()[r].slots, f);
   }
   for (std::size_t i = 0; i < p.device.size(); ++i) p.device[i] *= of_slot[i % of_slot.size()];
 }
@@ -211,7 +209,7 @@ ShadowPrices solve_prices(const PriceProblem& problem, const PriceSolverOptions&
   for (const CappedResource& r : problem.resources) unit.push_back(typical_slope(r));
   const PriceProblem scaled = in_units(problem, unit);
   Search search(scaled, options);
-  if (search.hardware().fits(warm.prices)) scale_prices(warm.prices, unit, problem, true);
+  if (search.hardware().fits(warm.prices)) scale_prices(warm.prices, unit, search.hardware(), true);
   const Iterate end = search.run(warm);
   ShadowPrices result{.price = search.hardware().shadow(end.prices),
                       .load = end.loads.load,
@@ -222,14 +220,13 @@ ShadowPrices solve_prices(const PriceProblem& problem, const PriceSolverOptions&
                       .rows = static_cast<std::size_t>(problem.layers) * problem.tokens,
                       .sweeps = search.sweeps(),
                       .converged = search.converged()};
-  result.kept = search.hardware().excess(end.use) - end.primal;
   for (std::size_t r = 0; r < unit.size(); ++r) {
     result.resource_price[r] /= unit[r];
     result.resource_use[r] *= unit[r];
     result.held.push_back(result.resource_use[r] <= problem.resources[r].cap);
   }
   warm.prices = end.prices;
-  scale_prices(warm.prices, unit, problem, false);
+  scale_prices(warm.prices, unit, search.hardware(), false);
   return result;
 }
 

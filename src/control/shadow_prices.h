@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -54,17 +55,11 @@ struct ShadowPrices {
   std::vector<double> resource_use{};    ///< C_r(n)
   std::vector<bool> held{};              ///< C_r(n) <= cap_r
   double primal = 0.0, dual = 0.0;       ///< of the whole batch; gap() a token and layer
-  double kept = 0.0;                     ///< <v, x> - tau * entropy, likewise of the whole batch
   std::size_t rows = 0;
   int sweeps = 0;          ///< over all entries
   bool converged = false;  ///< the gap was reached, with every cap held that can be
   double gap() const { return (primal - dual) / static_cast<double>(rows); }
-  bool feasible() const {
-    for (const bool h : held) {
-      if (!h) return false;
-    }
-    return true;
-  }
+  bool feasible() const { return std::find(held.begin(), held.end(), false) == held.end(); }
 };
 
 /// Where an earlier call ended; a start for one on like scores and costs.

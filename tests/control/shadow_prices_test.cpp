@@ -137,6 +137,9 @@ TEST(ShadowPrices, RefuseWhatIsNoProblem) {
   p = i.problem;
   p.resources[0].cap = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THROW(solve(p), PreconditionError);
+  p = i.problem;
+  p.resources[0].curves.clear();
+  EXPECT_THROW(solve(p), PreconditionError);
   i.scores[40] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THROW(solve(i.problem), PreconditionError);
   i.scores[40] = std::numeric_limits<float>::infinity();
