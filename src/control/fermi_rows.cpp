@@ -92,15 +92,4 @@ void FermiRows::sweep(std::span<const double> price, int threads, FermiLoads& ou
   }
 }
 
-std::vector<double> FermiRows::picks(std::size_t row, std::span<const double> price) const {
-  const auto e = static_cast<std::size_t>(experts_);
-  const std::size_t layer = row / static_cast<std::size_t>(tokens_);
-  std::vector<double> x(e);
-  for (std::size_t i = 0; i < e; ++i) {
-    const double z = score_[row * padded_ + i] - price[layer * e + i] / tau_ - threshold_[row];
-    x[i] = 1.0 / (1.0 + std::exp(-z));
-  }
-  return x;
-}
-
 }  // namespace thermoe

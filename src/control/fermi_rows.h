@@ -26,17 +26,9 @@ class FermiRows {
   /// more than k finite scores. tau > 0.
   FermiRows(std::span<const float> scores, int layers, int tokens, int experts, int k, double tau);
 
-  int layers() const { return layers_; }
-  int tokens() const { return tokens_; }
-  int experts() const { return experts_; }
-  int k() const { return k_; }
-  double tau() const { return tau_; }
-
   /// One sweep over all entries under prices [layers, experts]. The same bits for any number of
   /// threads: rows are summed by blocks of a fixed size, blocks in order.
   void sweep(std::span<const double> price, int threads, FermiLoads& out);
-  /// x of one row at the thresholds of the last sweep, [experts].
-  std::vector<double> picks(std::size_t row, std::span<const double> price) const;
 
  private:
   int layers_, tokens_, experts_, k_;

@@ -72,23 +72,25 @@ CappedResource resource_of(const HardwareSetting& s, const Figure& figure,
   return r;
 }
 
-/// The largest power of a device that its targets allow.
+/// The largest power of a device that its targets allow. Idle with clocks up is its least, whatever
+/// is routed.
 std::optional<Watts> power_cap(const HardwareSetting& s) {
-  const IdleFloor idle = idle_floor(s);
+  const Watts idle = s.costs.active_idle;
   std::optional<Watts> cap = s.targets.power;
-  if (cap && *cap <= idle.power) {
+  if (cap && *cap <= idle) {
     throw UsageError(fmt::format(
         "power cap {:g} W: the device takes {:g} W without any work; give more than that",
-        cap->value, idle.power.value));
+        cap->value, idle.value));
   }
   if (!s.targets.temperature) return cap;
-  if (!idle.temperature) {
+  if (!s.thermal) {
     throw UsageError("temperature cap: the cost model has no /thermal to predict one with");
   }
-  if (*s.targets.temperature <= *idle.temperature) {
+  const Celsius coolest = s.thermal->steady(idle);
+  if (*s.targets.temperature <= coolest) {
     throw UsageError(fmt::format(
         "temperature cap {:g} C: the device has {:.1f} C without any work; give more than that",
-        s.targets.temperature->value, idle.temperature->value));
+        s.targets.temperature->value, coolest.value));
   }
   const Celsius rise = *s.targets.temperature - s.thermal->ambient;
   const Watts by_heat(rise.value / s.thermal->resistance.value);
@@ -102,12 +104,6 @@ std::optional<Seconds> step_time_cap(const HardwareSetting& s) {
 }
 
 }  // namespace
-
-IdleFloor idle_floor(const HardwareSetting& s) {
-  IdleFloor floor{.power = s.costs.active_idle};
-  if (s.thermal) floor.temperature = s.thermal->steady(floor.power);
-  return floor;
-}
 
 HardwareCaps hardware_caps(const HardwareSetting& s) {
   THERMOE_EXPECT(s.layers >= 1 && s.experts >= 1 && s.devices >= 1 && s.steps >= 1 &&

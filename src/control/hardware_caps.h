@@ -39,13 +39,6 @@ struct HardwareSetting {
   Targets targets{};  ///< power and temperature of each device
 };
 
-/// Least power and temperature that a device with clocks up has, whatever is routed.
-struct IdleFloor {
-  Watts power{};
-  std::optional<Celsius> temperature{};
-};
-IdleFloor idle_floor(const HardwareSetting& setting);
-
 /// What routing would have to hold, as (P) has it, of each device.
 struct HardwareCap {
   std::string name{};  ///< energy, step_time

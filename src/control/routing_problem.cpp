@@ -70,7 +70,7 @@ RoutingProblem::Hard RoutingProblem::hard(std::span<const double> price) const {
     mean.kept_mass += share * stats.kept_mass;
     mean.quality_loss += share * stats.known_quality_loss();
     for (std::size_t c = 0; c < price.size(); ++c)
-      mean.load[c] += stats.counts[c] / double(steps());
+      mean.load[c] += stats.counts[c] / static_cast<double>(samples_.size());
   }
   return mean;
 }

@@ -17,9 +17,6 @@ class RoutingProblem {
   /// priced: each token takes all experts that it reaches.
   RoutingProblem(std::span<const LogitSample> samples, const RouterSpec& router);
 
-  int layers() const { return layers_; }
-  int tokens() const { return tokens_; }  ///< of all samples together
-  int steps() const { return static_cast<int>(samples_.size()); }
   /// Mean over tokens of what parts a token's last pick from its next best, within 1e-4..0.01, as
   /// in eq. (13).
   double typical_tau() const;
@@ -36,7 +33,7 @@ class RoutingProblem {
  private:
   std::span<const LogitSample> samples_;
   RouterSpec router_;
-  int layers_, tokens_ = 0;
+  int layers_, tokens_ = 0;      ///< tokens of all samples together
   std::vector<float> scores_{};  ///< [layers, tokens, experts]
 };
 
