@@ -15,12 +15,13 @@ constexpr int kBlockRows = 64;
 }  // namespace
 
 FermiRows::FermiRows(std::span<const float> scores, int layers, int tokens, int experts, int k,
-                     double tau)
+                     double tau, cpu::Isa isa)
     : layers_(layers),
       tokens_(tokens),
       experts_(experts),
       k_(k),
       tau_(tau),
+      isa_(isa),
       padded_((static_cast<std::size_t>(experts) + kFermiLanes - 1) / kFermiLanes * kFermiLanes) {
   THERMOE_EXPECT(layers >= 1 && tokens >= 1 && k >= 1 && k < experts && experts <= 1024,
                  "{} layers of {} tokens, k={} of {} experts: need 1 <= k < experts <= 1024",
@@ -41,7 +42,8 @@ FermiRows::FermiRows(std::span<const float> scores, int layers, int tokens, int 
                                                   .experts = e,
                                                   .padded = padded_,
                                                   .k = k,
-                                                  .tau = tau});
+                                                  .tau = tau},
+                                                 isa);
   THERMOE_EXPECT(
       sound == rows, "layer {}, token {}: needs more than k={} finite scores, no NaN, no +infinity",
       sound / static_cast<std::size_t>(tokens), sound % static_cast<std::size_t>(tokens), k);
@@ -71,7 +73,8 @@ void FermiRows::sweep(std::span<const double> price, int threads, FermiLoads& ou
            .rows = static_cast<int>(std::min<std::size_t>(kBlockRows, tokens_ - token)),
            .k = k_,
            .tau = tau_,
-           .block = &blocks_[b]});
+           .block = &blocks_[b]},
+          isa_);
     }
   };
   {

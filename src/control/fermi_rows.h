@@ -24,7 +24,8 @@ class FermiRows {
  public:
   /// `scores` [layers, tokens, experts], -infinity out of a token's reach, no NaN; each row with
   /// more than k finite scores. tau > 0.
-  FermiRows(std::span<const float> scores, int layers, int tokens, int experts, int k, double tau);
+  FermiRows(std::span<const float> scores, int layers, int tokens, int experts, int k, double tau,
+            cpu::Isa isa = cpu::best_isa());
 
   /// One sweep over all entries under prices [layers, experts]. The same bits for any number of
   /// threads: rows are summed by blocks of a fixed size, blocks in order.
@@ -33,6 +34,7 @@ class FermiRows {
  private:
   int layers_, tokens_, experts_, k_;
   double tau_;
+  cpu::Isa isa_;
   std::size_t padded_;
   std::vector<float> score_{};      ///< [rows, padded] (v - middle) / tau
   std::vector<double> middle_{};    ///< [rows]

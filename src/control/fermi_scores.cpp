@@ -60,8 +60,8 @@ THERMOE_TARGET_AVX2 std::size_t prepare_avx2(const FermiScores& p) { return prep
 }  // namespace
 }  // namespace fermi
 
-std::size_t prepare_fermi_scores(const FermiScores& p) {
-  switch (cpu::best_isa()) {
+std::size_t prepare_fermi_scores(const FermiScores& p, cpu::Isa isa) {
+  switch (isa) {
     case cpu::Isa::kAvx512:
       return fermi::prepare_avx512(p);
     case cpu::Isa::kAvx2:

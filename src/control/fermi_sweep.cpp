@@ -215,8 +215,8 @@ THERMOE_TARGET_AVX2 void sweep_avx2(const FermiSweep& s) { sweep_block(s); }
 }  // namespace
 }  // namespace fermi
 
-void sweep_fermi_block(const FermiSweep& s) {
-  switch (cpu::best_isa()) {
+void sweep_fermi_block(const FermiSweep& s, cpu::Isa isa) {
+  switch (isa) {
     case cpu::Isa::kAvx512:
       return fermi::sweep_avx512(s);
     case cpu::Isa::kAvx2:

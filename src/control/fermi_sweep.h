@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/cpu_isa.h"
+
 namespace thermoe {
 
 /// Numbers that a row is padded to a multiple of.
@@ -26,7 +28,8 @@ struct FermiSweep {
   double tau;
   FermiBlock* block;
 };
-void sweep_fermi_block(const FermiSweep& sweep);
+/// Requires a machine that runs `isa`; each set has its own last bits.
+void sweep_fermi_block(const FermiSweep& sweep, cpu::Isa isa);
 
 /// Scores and how a sweep wants them.
 struct FermiScores {
@@ -38,7 +41,8 @@ struct FermiScores {
   int k;
   double tau;
 };
-/// Returns the first row with k finite scores or fewer, a NaN or +infinity; else `rows`.
-std::size_t prepare_fermi_scores(const FermiScores& scores);
+/// Returns the first row with k finite scores or fewer, a NaN or +infinity; else `rows`. Requires a
+/// machine that runs `isa`.
+std::size_t prepare_fermi_scores(const FermiScores& scores, cpu::Isa isa);
 
 }  // namespace thermoe

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <tuple>
 
 #include "price_certificate.h"
 
@@ -18,11 +19,12 @@ struct Shape {
   bool out_of_reach = false;
 };
 
-class FermiRowsOf : public ::testing::TestWithParam<Shape> {};
+class FermiRowsOf : public ::testing::TestWithParam<std::tuple<Shape, cpu::Isa>> {};
 
 /// Against bisection in double, from a start that was good for other prices.
 TEST_P(FermiRowsOf, HaveTheLoadsAndValueThatBisectionInDoubleFinds) {
-  const Shape s = GetParam();
+  const auto [s, isa] = GetParam();
+  if (!cpu::supported(isa)) GTEST_SKIP() << "this machine lacks the instruction set";
   std::mt19937 random(3);
   std::normal_distribution<float> normal(0.0F, static_cast<float>(s.spread));
   const auto experts = static_cast<std::size_t>(s.experts);
@@ -31,7 +33,7 @@ TEST_P(FermiRowsOf, HaveTheLoadsAndValueThatBisectionInDoubleFinds) {
     const bool out = s.out_of_reach && i % s.experts >= s.k + 1;
     scores.push_back(out ? -std::numeric_limits<float>::infinity() : normal(random));
   }
-  FermiRows rows(scores, 1, s.tokens, s.experts, s.k, s.tau);
+  FermiRows rows(scores, 1, s.tokens, s.experts, s.k, s.tau, isa);
   std::vector<double> price(experts, 0.0);
   FermiLoads loads;
   for (const double scale : {0.0, 0.1 * s.tau, 10.0 * s.tau, s.spread, 0.0}) {
@@ -57,12 +59,14 @@ TEST_P(FermiRowsOf, HaveTheLoadsAndValueThatBisectionInDoubleFinds) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, FermiRowsOf,
-                         ::testing::Values(Shape{5, 3, 1, 0.1, 0.3}, Shape{70, 64, 8, 0.01, 0.1},
-                                           Shape{3, 1024, 1, 0.004, 0.2},
-                                           Shape{3, 1024, 1023, 0.05, 0.2},
-                                           Shape{20, 17, 4, 1e-4, 0.5}, Shape{20, 16, 4, 10.0, 0.5},
-                                           Shape{20, 40, 4, 0.02, 0.3, true}));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, FermiRowsOf,
+    ::testing::Combine(::testing::Values(Shape{5, 3, 1, 0.1, 0.3}, Shape{70, 64, 8, 0.01, 0.1},
+                                         Shape{3, 1024, 1, 0.004, 0.2},
+                                         Shape{3, 1024, 1023, 0.05, 0.2},
+                                         Shape{20, 17, 4, 1e-4, 0.5}, Shape{20, 16, 4, 10.0, 0.5},
+                                         Shape{20, 40, 4, 0.02, 0.3, true}),
+                       ::testing::Values(cpu::Isa::kBaseline, cpu::Isa::kAvx2, cpu::Isa::kAvx512)));
 
 }  // namespace
 }  // namespace thermoe
