@@ -72,13 +72,5 @@ TEST_F(RunUnder, CountersAreSampledOnlyWhereNsysMay) {
   EXPECT_THAT(words("\tall: Select all supported GPUs\n"), Not(Contains(HasSubstr("gpu-metrics"))));
 }
 
-TEST(ChildArguments, AreThoseWithoutTheProfiler) {
-  EXPECT_THAT(
-      child_arguments({"profile", "--with", "nsys", "--model", "a", "--nsys-path=/x/nsys",
-                       "--no-gpu-metrics", "--ncu-path", "/y", "--replay", "kernel", "--dry-run",
-                       "--budget", "8m", "--out=here", "--cost-model", "m.json", "--energy"}),
-      ElementsAre("profile", "--model", "a", "--budget", "8m", "--child"));
-}
-
 }  // namespace
 }  // namespace thermoe
