@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "profile/execution_row.h"
+#include "profile/parse_options.h"
 #include "profile/record/step_response_fit.h"
 
 namespace thermoe {
@@ -204,7 +205,7 @@ ParsedProfile parsed_profile_of(const ProfileRecords& records, const std::string
   ParsedProfile profile{.file = file, .tool = "thermoe", .devices = {records.facts.device}};
   for (const TimeRecord& time : records.times) {
     RangeRecord range{.name = to_string(time.point),
-                      .domain = "thermoe",
+                      .domain = kOwnDomain,
                       .count = static_cast<std::int64_t>(time.timing.spans_ns.size())};
     for (const std::int64_t ns : time.timing.spans_ns) range.executions.push_back({.span_ns = ns});
     const EnergyRecord* energy = energy_of(records, time.point);
