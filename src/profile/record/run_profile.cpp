@@ -8,7 +8,6 @@
 #include <system_error>
 #include <utility>
 
-#include "core/atomic_file.h"
 #include "core/errors.h"
 #include "cost/cost_writer.h"
 #include "profile/cost_merge.h"
@@ -69,10 +68,8 @@ void write_files(const ProfileRequest& request, ProfileResult& result) {
     result.notes.push_back("left out of the cost model: " + left);
   }
   if (result.records.times.empty()) return;
-  std::string text;
-  write_json(parsed_profile_of(result.records, path_in(request.out, kRecordsFile)),
-             [&](std::string_view piece) { text += piece; });
-  write_file_atomically(path_in(request.out, kProfileFile), text);
+  write_json_file(parsed_profile_of(result.records, path_in(request.out, kRecordsFile)),
+                  path_in(request.out, kProfileFile));
   if (const auto model = cost_model_of(result.records, result.costs, request.models)) {
     result.cost_model = path_in(request.out, kCostModelFile);
     write_cost_model(*model, *result.cost_model);
@@ -113,9 +110,10 @@ class ProfileRun {
     time_points(plan_.repeat, ", again",
                 [&](TimeRecord record) { file_.add_repeat(std::move(record)); });
     bench_.machine.timer.reset();
-    const bool sensed = plan_.energy.empty() && !plan_.thermal ? true : has_energy();
-    if (sensed) measure_energy();
-    if (sensed) measure_thermal();
+    if ((!plan_.energy.empty() || plan_.thermal) && has_energy()) {
+      measure_energy();
+      measure_thermal();
+    }
     result_.complete = !bench_.stop && !out_of_time_;
     result_.records = file_.records();
     write_files(request_, result_);
