@@ -88,6 +88,16 @@ class World {
   Joules energy_{};
 };
 
+/// A cost model of that device, with one table.
+std::string model_of(const char* device) {
+  nlohmann::json model = nlohmann::json::parse(R"({"schema": 1,
+    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
+    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
+    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  model["device"] = device;
+  return model.dump();
+}
+
 class RunProfile : public ::testing::Test {
  protected:
   RunProfile() {
@@ -187,19 +197,13 @@ TEST_F(RunProfile, WithoutEnergyThereIsNoModelButATableForAnother) {
   request.points = profile_points(
       {.experts = {.name = "Small", .experts = 8, .top_k = 2, .d_model = 64, .d_ff = 32}},
       {.tokens = {1, 2}, .dtypes = {"f32"}, .ops = {"fc1"}});
-  const std::string model = folder.write("model.json", R"({"schema": 1, "device": "A device",
-    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
-    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
-    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  const std::string model = folder.write("model.json", model_of("A device"));
   request.merge_into = model;
   const ProfileResult result = world.run(request);
   EXPECT_FALSE(result.cost_model);
   EXPECT_THAT(result.notes, Contains(HasSubstr("--energy")));
   EXPECT_EQ(KernelCostModel::load(model).tables().size(), 2U);
-  const std::string other = folder.write("other.json", R"({"schema": 1, "device": "Another",
-    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
-    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
-    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  const std::string other = folder.write("other.json", model_of("Another"));
   request.merge_into = other;
   EXPECT_THROW(world.run(request), FormatError);
 }
@@ -215,10 +219,7 @@ TEST_F(RunProfile, ItsFilesAreMadeAgainFromItsRecordsAlone) {
   EXPECT_EQ(model.active_idle(), made.active_idle());
   EXPECT_TRUE(std::filesystem::exists(request.out + "/" + kProfileFile));
   EXPECT_THROW(profile_files({.out = folder / "none"}), FormatError);
-  const std::string other = folder.write("other.json", R"({"schema": 1, "device": "Another",
-    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
-    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
-    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  const std::string other = folder.write("other.json", model_of("Another"));
   EXPECT_THROW(profile_files({.out = request.out, .merge_into = other}), FormatError);
 }
 
