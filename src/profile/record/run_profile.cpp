@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "cost/cost_writer.h"
 #include "profile/cost_merge.h"
+#include "profile/ops/op_traffic.h"
 #include "profile/parse_report.h"
 #include "profile/record/record_file.h"
 #include "profile/record/sensed_device.h"
@@ -88,6 +89,15 @@ OpWork later_calls(OpWork work, int first) {
   return {[work = std::move(work), first](int call, Stream stream) {
     work.enqueue(first + call, stream);
   }};
+}
+
+/// Of the highest power, or, where none was measured, of those executed the one that moves most.
+std::optional<OpPoint> hottest_point(const ProfileRecords& records) {
+  const auto hottest = std::ranges::max_element(records.energies, {}, &EnergyRecord::power);
+  if (hottest != records.energies.end()) return hottest->point;
+  const auto bytes = [](const TimeRecord& time) { return traffic_of(time.point).bytes; };
+  const auto largest = std::ranges::max_element(records.times, {}, bytes);
+  return largest != records.times.end() ? std::optional(largest->point) : std::nullopt;
 }
 
 /// One run, from its plan to its files.
@@ -206,11 +216,13 @@ class ProfileRun {
       result_.notes.emplace_back("no step response: the device says no power or no temperature");
       return;
     }
-    const auto& energies = file_.records().energies;
-    const auto hottest = std::ranges::max_element(energies, {}, &EnergyRecord::power);
-    const OpPoint point = hottest != energies.end() ? hottest->point : request_.points.back().point;
-    say("step response of " + to_string(point), expected_done_);
-    auto record = measure_step_response(point, request_.timing.thermal, energy_bench());
+    const auto point = hottest_point(file_.records());
+    if (!point) {
+      result_.notes.emplace_back("no step response: no point was executed");
+      return;
+    }
+    say("step response of " + to_string(*point), expected_done_);
+    auto record = measure_step_response(*point, request_.timing.thermal, energy_bench());
     if (record) file_.add(std::move(*record));
   }
 
