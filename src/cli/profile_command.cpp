@@ -31,6 +31,7 @@ namespace {
 
 constexpr int kMostTokens = 1 << 16;
 constexpr int kMostSize = 1 << 20;
+constexpr const char* kDefaultModel = "Qwen3-30B-A3B";
 constexpr double kThermalSeconds = 90.0;
 
 struct Flags {
@@ -38,7 +39,7 @@ struct Flags {
   std::vector<int> shape{};
   PointGrid grid{};
   std::string kernels{}, out{}, budget{}, cupti{}, nvml_library{}, cost_model{};
-  int executions = 64;
+  int executions = ProfileTiming{}.executions;
   int anchors = 60;
   double repeat_percent = 0.0;
   std::int64_t seed = 1;
@@ -72,7 +73,7 @@ std::vector<ProfiledModel> chosen_models(const Flags& flags) {
     }
   }
   if (!flags.shape.empty()) {
-    ProfiledModel own = profiled_model("Qwen3-30B-A3B");
+    ProfiledModel own = profiled_model(kDefaultModel);
     own.experts.name = "own";
     own.experts.experts = flags.shape.at(0), own.experts.top_k = flags.shape.at(1);
     own.experts.d_model = flags.shape.at(2), own.experts.d_ff = flags.shape.at(3);
@@ -81,7 +82,7 @@ std::vector<ProfiledModel> chosen_models(const Flags& flags) {
     }
     models.push_back(own);
   }
-  if (models.empty()) models.push_back(profiled_model("Qwen3-30B-A3B"));
+  if (models.empty()) models.push_back(profiled_model(kDefaultModel));
   return models;
 }
 
@@ -218,9 +219,11 @@ void run(const Flags& flags) {
 }
 
 void add_points(CLI::App& command, Flags& flags) {
+  std::vector<std::string> models;
+  for (const ProfiledModel& model : profiled_models()) models.push_back(model.experts.name);
   command.add_option("--model", flags.models,
-                     "At this model's sizes: Mixtral-8x7B, Qwen3-30B-A3B (default), DeepSeek-V3, "
-                     "OLMoE-1B-7B, gpt-oss-20b; may be given again");
+                     fmt::format("At this model's sizes: {} (default: {}); may be given again",
+                                 fmt::join(models, ", "), kDefaultModel));
   command
       .add_option("--sweep", flags.sweeps,
                   "Qwen3-30B-A3B with one size changed and all else as it is: d_model or d_ff")
@@ -229,8 +232,7 @@ void add_points(CLI::App& command, Flags& flags) {
       ->expected(4)
       ->check(whole_number(1, kMostSize));
   command.add_option("--op", flags.grid.ops,
-                     "Only these: fc1, gate_up, activation, fc2, dequant_unpack, topk_route, "
-                     "expert_layer, attention, linear, fused_dequant_linear");
+                     fmt::format("Only these: {}", fmt::join(profiled_ops(), ", ")));
   command
       .add_option("--dtype", flags.grid.dtypes,
                   "Of weights: f32 (cpu), bf16, int4; default: f32 or bf16, and int4")
@@ -242,7 +244,7 @@ void add_points(CLI::App& command, Flags& flags) {
       ->check(whole_number(1, 1024))
       ->capture_default_str();
   command.add_option("--context", flags.grid.context, "Positions that attention looks back on")
-      ->check(whole_number(1, 1 << 20))
+      ->check(whole_number(1, kMostSize))
       ->capture_default_str();
 }
 

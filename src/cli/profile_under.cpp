@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 
 #include "cli/parse_command.h"
 #include "core/errors.h"
@@ -105,6 +106,29 @@ std::vector<std::string> own_arguments() {
   if (words.empty()) throw Error("/proc/self/cmdline: cannot be read, and --with needs it");
   words.erase(words.begin());
   return words;
+}
+
+std::vector<std::string> child_arguments(const std::vector<std::string>& arguments) {
+  constexpr std::string_view kWithValue[] = {"--with",   "--nsys-path",    "--ncu-path",
+                                             "--replay", "--out",          "--cost-model",
+                                             "--cupti",  "--nvml-library", "--anchors"};
+  constexpr std::string_view kAlone[] = {"--no-gpu-metrics", "--dry-run", "--energy", "--thermal"};
+  std::vector<std::string> kept;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    const auto is_of = [&](std::string_view flag) { return word == flag; };
+    const auto begins = [&](std::string_view flag) {
+      return word.starts_with(flag) && word.substr(flag.size()).starts_with('=');
+    };
+    if (std::ranges::any_of(kAlone, is_of) || std::ranges::any_of(kWithValue, begins)) continue;
+    if (std::ranges::any_of(kWithValue, is_of)) {
+      ++i;
+    } else {
+      kept.push_back(word);
+    }
+  }
+  kept.emplace_back("--child");
+  return kept;
 }
 
 }  // namespace thermoe

@@ -34,4 +34,8 @@ int profile_under(const UnderFlags& flags, const UnderTask& task);
 /// The arguments that this process was started with, from the first behind its name.
 std::vector<std::string> own_arguments();
 
+/// `arguments` of `thermoe profile` as its child under a profiler has them: without those that ask
+/// for the profiler, for sensors and for files that it does not write, with --child.
+std::vector<std::string> child_arguments(const std::vector<std::string>& arguments);
+
 }  // namespace thermoe

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/atomic_file.h"
 #include "core/json_file.h"
 #include "core/terminal_text.h"
 
@@ -232,6 +233,12 @@ void write_json(const ParsedProfile& profile, const std::function<void(std::stri
   member("orphan_kernels", profile.orphan_kernels, ",\n");
   list("ranges", profile.ranges, range_json);
   member("missing", profile.missing, "\n}\n");
+}
+
+void write_json_file(const ParsedProfile& profile, const std::string& path) {
+  std::string text;
+  write_json(profile, [&](std::string_view piece) { text += piece; });
+  write_file_atomically(path, text);
 }
 
 std::string to_text(const ParsedProfile& profile, std::size_t most) {

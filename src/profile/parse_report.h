@@ -15,6 +15,9 @@ namespace thermoe {
 /// null.
 void write_json(const ParsedProfile& profile, const std::function<void(std::string_view)>& write);
 
+/// The same as a file, whole or not at all. Throws WriteError.
+void write_json_file(const ParsedProfile& profile, const std::string& path);
+
 /// The same for people: the records that take longest, at most `most` of each list, and what is
 /// missing with what that costs.
 std::string to_text(const ParsedProfile& profile, std::size_t most);

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "cli/profile_under.h"
 #include "export_builder.h"
 #include "scratch_file.h"
 #include "stand_in_tools.h"
@@ -15,6 +16,7 @@ namespace thermoe {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -79,6 +81,14 @@ TEST_F(ProfileUnder, TheExitCodeSaysWhoseFaultItWas) {
   EXPECT_THAT(absent.err, HasSubstr("--ncu-path /absent/ncu"));
   EXPECT_EQ(profile("--with perf").exit_code, 2);
   EXPECT_EQ(profile("--dry-run").exit_code, 2) << "of nothing";
+}
+
+TEST(ChildArguments, AreThoseWithoutTheProfiler) {
+  EXPECT_THAT(
+      child_arguments({"profile", "--with", "nsys", "--model", "a", "--nsys-path=/x/nsys",
+                       "--no-gpu-metrics", "--ncu-path", "/y", "--replay", "kernel", "--dry-run",
+                       "--budget", "8m", "--out=here", "--cost-model", "m.json", "--energy"}),
+      ElementsAre("profile", "--model", "a", "--budget", "8m", "--child"));
 }
 
 }  // namespace

@@ -4,9 +4,8 @@
 #include <cmath>
 #include <random>
 
-#include "machine/simulated/thermal_response.h"
 #include "profile/record/energy_fit.h"
-#include "profile/record/thermal_fit.h"
+#include "profile/record/step_response_fit.h"
 
 namespace thermoe {
 namespace {
@@ -63,11 +62,12 @@ TEST(EnergyFit, TooFewSamplesAreRefused) {
 }
 
 /// A step response of a device of two parts, in whole degrees as sensors show them.
-std::vector<ThermalSample> step_response(double watts) {
+std::vector<ThermalSample> step_response(double watts,
+                                         std::optional<Celsius> start = std::nullopt) {
   ThermalResponse response(
       {.ambient = Celsius(30),
        .poles = {{KelvinPerWatt(0.02), Seconds(1.5)}, {KelvinPerWatt(0.03), Seconds(25)}}},
-      Watts(100));
+      Watts(100), start);
   std::vector<ThermalSample> samples;
   for (int i = 0; i < 900; ++i) {
     const Watts power(i >= 135 && i < 675 ? watts : 100);
@@ -77,26 +77,35 @@ std::vector<ThermalSample> step_response(double watts) {
   return samples;
 }
 
-TEST(ThermalFit, FindsBothPartsOfAStepResponse) {
-  const auto fit = fit_thermal(step_response(600), 2);
+TEST(StepResponseFit, FindsBothPartsOfAStepResponse) {
+  const auto fit = fit_step_response(step_response(600), 2);
   ASSERT_TRUE(fit);
-  ASSERT_EQ(fit->parts.size(), 2U);
-  EXPECT_NEAR(fit->ambient.value, 30, 1);
-  EXPECT_NEAR(fit->parts[0].resistance.value, 0.02, 0.004);
-  EXPECT_NEAR(fit->parts[0].time_constant.value, 1.5, 0.6);
-  EXPECT_NEAR(fit->parts[1].resistance.value, 0.03, 0.004);
-  EXPECT_NEAR(fit->parts[1].time_constant.value, 25, 6);
-  EXPECT_NEAR(fit->parts[0].kelvin_per_joule(), 0.02 / 1.5, 0.005);
-  EXPECT_LT(fit->residual_rms.value, 0.4);
-  const auto one = fit_thermal(step_response(600), 1);
+  const std::vector<ThermalPole>& poles = fit->parameters.poles;
+  ASSERT_EQ(poles.size(), 2U);
+  EXPECT_NEAR(fit->parameters.ambient.value, 30, 1);
+  EXPECT_NEAR(poles[0].resistance.value, 0.02, 0.004);
+  EXPECT_NEAR(poles[0].time_constant.value, 1.5, 0.6);
+  EXPECT_NEAR(poles[1].resistance.value, 0.03, 0.004);
+  EXPECT_NEAR(poles[1].time_constant.value, 25, 6);
+  EXPECT_NEAR(poles[0].resistance.value / poles[0].time_constant.value, 0.02 / 1.5, 0.005);
+  EXPECT_LT(fit->rms, 0.4);
+  const auto one = fit_step_response(step_response(600), 1);
   ASSERT_TRUE(one);
-  EXPECT_GT(one->residual_rms, fit->residual_rms);
+  EXPECT_GT(one->rms, fit->rms);
 }
 
-TEST(ThermalFit, AResponseOfTwoDegreesIsRefused) {
-  EXPECT_FALSE(fit_thermal(step_response(130), 2));
+TEST(StepResponseFit, WarmthOfTheWorkBeforeItIsNotTakenForThatOfAmbient) {
+  const auto fit = fit_step_response(step_response(600, Celsius(47)), 2);
+  ASSERT_TRUE(fit);
+  EXPECT_NEAR(fit->parameters.ambient.value, 30, 2) << "at rest it settles at 35";
+  EXPECT_NEAR(fit->parameters.poles[0].resistance.value, 0.02, 0.004);
+  EXPECT_NEAR(fit->parameters.poles[1].resistance.value, 0.03, 0.004);
+}
+
+TEST(StepResponseFit, AResponseOfTwoDegreesIsRefused) {
+  EXPECT_FALSE(fit_step_response(step_response(130), 2));
   const auto samples = step_response(600);
-  EXPECT_FALSE(fit_thermal(std::span(samples).first(20), 1));
+  EXPECT_FALSE(fit_step_response(std::span(samples).first(20), 1));
 }
 
 }  // namespace

@@ -47,10 +47,11 @@ class World {
   std::vector<std::string> timed{};
   std::vector<int> calls{};  ///< of all points, as they were executed
   bool sensed = true;        ///< has an energy counter
+  Backend backend = Backend::kCpu;
   std::function<void()> on_make{};
 
   ProfileMachine machine() {
-    ProfileMachine machine;
+    ProfileMachine machine{.backend = backend};
     machine.facts = {.backend = "cpu", .device = "A device", .driver = "1", .seed = 1};
     machine.make = [this](const OpPoint&) {
       if (on_make) on_make();
@@ -67,6 +68,8 @@ class World {
     machine.sensors = std::make_unique<ScriptedSource>([this] {
       GpuReading gpu;
       if (sensed) gpu.energy.value = energy_;
+      gpu.power_instant.value = Watts(300);
+      gpu.temperature.value = Celsius(50);
       return Snapshot{.gpus = {gpu}};
     });
     return machine;
@@ -87,6 +90,16 @@ class World {
   }
   Joules energy_{};
 };
+
+/// A cost model of that device, with one table.
+std::string model_of(const char* device) {
+  nlohmann::json model = nlohmann::json::parse(R"({"schema": 1,
+    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
+    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
+    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  model["device"] = device;
+  return model.dump();
+}
 
 class RunProfile : public ::testing::Test {
  protected:
@@ -121,6 +134,22 @@ TEST_F(RunProfile, TimesEnergiesAndACostModelComeOutOfOneRun) {
   const std::string text = to_text(result);
   EXPECT_THAT(text, HasSubstr("moe_experts [8, 2, 64, 32] f32 tokens 4 active 2"));
   EXPECT_THAT(text, HasSubstr("cost model: "));
+}
+
+TEST_F(RunProfile, AStepResponseWithoutEnergiesWorksAtAPointThatTheBackendHas) {
+  request.points = profile_points(
+      {.experts = {.name = "Small", .experts = 8, .top_k = 2, .d_model = 64, .d_ff = 32},
+       .heads = 2,
+       .head_dim = 16},
+      {.tokens = {1, 8}, .dtypes = {"bf16"}});
+  ASSERT_TRUE(op_problem(Backend::kCuda, request.points.back().point));
+  request.timing.thermal = Seconds(10);
+  world.backend = Backend::kCuda;
+  const ProfileResult result = world.run(request);
+  ASSERT_TRUE(result.records.thermal);
+  EXPECT_EQ(to_string(result.records.thermal->point),
+            "moe_experts [8, 2, 64, 32] bf16 tokens 8 active 8")
+      << "the one that moves most";
 }
 
 TEST_F(RunProfile, ARepeatIsHeldAgainstTheFirstTimeAndMadeOnce) {
@@ -187,19 +216,13 @@ TEST_F(RunProfile, WithoutEnergyThereIsNoModelButATableForAnother) {
   request.points = profile_points(
       {.experts = {.name = "Small", .experts = 8, .top_k = 2, .d_model = 64, .d_ff = 32}},
       {.tokens = {1, 2}, .dtypes = {"f32"}, .ops = {"fc1"}});
-  const std::string model = folder.write("model.json", R"({"schema": 1, "device": "A device",
-    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
-    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
-    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  const std::string model = folder.write("model.json", model_of("A device"));
   request.merge_into = model;
   const ProfileResult result = world.run(request);
   EXPECT_FALSE(result.cost_model);
   EXPECT_THAT(result.notes, Contains(HasSubstr("--energy")));
   EXPECT_EQ(KernelCostModel::load(model).tables().size(), 2U);
-  const std::string other = folder.write("other.json", R"({"schema": 1, "device": "Another",
-    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
-    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
-    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  const std::string other = folder.write("other.json", model_of("Another"));
   request.merge_into = other;
   EXPECT_THROW(world.run(request), FormatError);
 }
@@ -215,10 +238,7 @@ TEST_F(RunProfile, ItsFilesAreMadeAgainFromItsRecordsAlone) {
   EXPECT_EQ(model.active_idle(), made.active_idle());
   EXPECT_TRUE(std::filesystem::exists(request.out + "/" + kProfileFile));
   EXPECT_THROW(profile_files({.out = folder / "none"}), FormatError);
-  const std::string other = folder.write("other.json", R"({"schema": 1, "device": "Another",
-    "driver": "1", "clocks": {}, "power_definition": "w", "idle_active_w": 50, "idle_cold_w": 20,
-    "perturbation": {}, "entries": [{"op": "topk_route", "shape": [8, 2], "dtype": "f32",
-    "source": "timed", "rows": [{"tokens": 1, "latency_us": 3}]}]})");
+  const std::string other = folder.write("other.json", model_of("Another"));
   EXPECT_THROW(profile_files({.out = request.out, .merge_into = other}), FormatError);
 }
 

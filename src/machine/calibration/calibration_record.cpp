@@ -7,18 +7,10 @@
 #include <string>
 
 #include "core/errors.h"
+#include "core/quantile.h"
 
 namespace thermoe {
 namespace {
-
-/// A share of them is not above it; sorts. Requires one.
-double quantile(std::vector<double>& values, double share) {
-  std::ranges::sort(values);
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, values.size() - 1);
-  return values[low] + (at - static_cast<double>(low)) * (values[high] - values[low]);
-}
 
 struct Span {
   Seconds from{}, to{};
@@ -90,13 +82,14 @@ void add_steps(CalibrationLevel& level, const CalibrationStretch& stretch,
   level.active = active / routed;
   level.steps = static_cast<int>(times.size());
   level.spacing = (starts.to - starts.from) / static_cast<double>(times.size() - 1);
-  const double median = quantile(times, 0.5);
-  level.step_time = Seconds(median);
-  level.step_spread = (quantile(times, 0.9) - quantile(times, 0.1)) / (2.0 * median);
+  std::ranges::sort(times);
+  level.step_time = Seconds(quantile(times, 0.5));
+  level.step_spread = relative_spread(times);
 }
 
 template <class T>
 std::optional<T> median(std::vector<double>& values) {
+  std::ranges::sort(values);
   return values.empty() ? std::nullopt : std::optional(T(quantile(values, 0.5)));
 }
 

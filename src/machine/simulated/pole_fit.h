@@ -11,7 +11,7 @@ namespace thermoe {
 
 /// A temperature, and the mean power since the sample before.
 struct HeatSample {
-  Seconds at{};  ///< from the start of its trace, ascending from above 0
+  Seconds at{};  ///< from the start of its trace, ascending
   Watts power{};
   Celsius temperature{};
 };

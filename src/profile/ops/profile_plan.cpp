@@ -7,7 +7,7 @@
 #include <cmath>
 #include <map>
 #include <random>
-#include <set>
+#include <utility>
 
 #include "profile/ops/op_traffic.h"
 
@@ -46,26 +46,32 @@ bool has(const std::vector<std::string>& names, const ProfilePoint& point) {
   return std::ranges::find(names, to_string(point.point)) != names.end();
 }
 
+LeftOut beyond_budget(std::string what, Seconds needed) {
+  return {
+      std::move(what),
+      fmt::format("the budget ends before; about {:.0f} s more: repeat the command", needed.value)};
+}
+
 /// Those that can run at all.
 std::vector<ProfilePoint> possible(const PlanRequest& request, ProfilePlan& plan) {
   std::vector<ProfilePoint> points;
-  std::map<std::string, int> reasons;
+  std::map<std::pair<std::string, std::string>, int> reasons;  // what is left out, and why
   for (const ProfilePoint& point : request.points) {
     const double bytes = traffic_of(point.point).weight_bytes;
     if (const auto problem = op_problem(request.backend, point.point)) {
-      ++reasons[fmt::format("{}: {}", point.part, *problem)];
+      ++reasons[{point.part, *problem}];
     } else if (bytes > kMostWeightBytes) {
-      ++reasons[fmt::format("{}: its weights take {:.0f} GB; the most is {:.0f}",
-                            to_string(point.point.key), bytes * 1e-9, kMostWeightBytes * 1e-9)];
+      ++reasons[{to_string(point.point.key),
+                 fmt::format("its weights take {:.0f} GB; the most is {:.0f}", bytes * 1e-9,
+                             kMostWeightBytes * 1e-9)}];
     } else {
       points.push_back(point);
     }
   }
   for (const auto& [reason, count] : reasons) {
-    const std::size_t colon = reason.find(": ");
+    const auto& [what, why] = reason;
     plan.left_out.push_back(
-        {fmt::format("{} ({} point{})", reason.substr(0, colon), count, count == 1 ? "" : "s"),
-         reason.substr(colon + 2)});
+        {fmt::format("{} ({} point{})", what, count, count == 1 ? "" : "s"), why});
   }
   return points;
 }
@@ -100,10 +106,8 @@ void add_times(const PlanRequest& request, const std::vector<ProfilePoint>& poin
     }
   }
   if (left == 0) return;
-  plan.left_out.push_back({fmt::format("{} point{} from {} on", left, left == 1 ? "" : "s", first),
-                           fmt::format("the budget ends before; about {:.0f} s more: repeat the "
-                                       "command",
-                                       needed.value)});
+  plan.left_out.push_back(beyond_budget(
+      fmt::format("{} point{} from {} on", left, left == 1 ? "" : "s", first), needed));
 }
 
 void add_energies(const PlanRequest& request, const std::vector<ProfilePoint>& points,
@@ -125,19 +129,18 @@ void add_energies(const PlanRequest& request, const std::vector<ProfilePoint>& p
     }
   }
   if (left == 0) return;
-  plan.left_out.push_back({fmt::format("energy of {} anchor{}", left, left == 1 ? "" : "s"),
-                           fmt::format("the budget ends before; about {:.0f} s more: repeat the "
-                                       "command",
-                                       needed.value)});
+  plan.left_out.push_back(
+      beyond_budget(fmt::format("energy of {} anchor{}", left, left == 1 ? "" : "s"), needed));
 }
 
-}  // namespace
-
+/// Of one execution: the slower of memory and arithmetic.
 Seconds expected_execution(Backend backend, const OpPoint& point) {
   const Speed speed = speed_of(backend);
   const OpTraffic traffic = traffic_of(point);
   return speed.call + Seconds(std::max(traffic.bytes / speed.bytes, traffic.flops / speed.flops));
 }
+
+}  // namespace
 
 Seconds expected_time(Backend backend, const OpPoint& point, const ProfileTiming& timing) {
   return speed_of(backend).point + making_weights(backend, point) +
@@ -163,10 +166,7 @@ ProfilePlan plan_profile(const PlanRequest& request) {
     } else if (budget.take(request.timing.thermal)) {
       plan.thermal = true;
     } else {
-      plan.left_out.push_back({"the thermal step response",
-                               fmt::format("the budget ends before; {:.0f} s more: repeat the "
-                                           "command",
-                                           request.timing.thermal.value)});
+      plan.left_out.push_back(beyond_budget("the thermal step response", request.timing.thermal));
     }
   }
   plan.expected = budget.used;
@@ -176,20 +176,16 @@ ProfilePlan plan_profile(const PlanRequest& request) {
 std::string to_text(const ProfilePlan& plan, Backend backend, const ProfileTiming& timing) {
   std::string text;
   auto out = std::back_inserter(text);
-  const auto list = [&](const char* what, const std::vector<ProfilePoint>& points) {
+  const auto list = [&](const char* what, const auto& points, const auto& expected) {
     for (const ProfilePoint& point : points) {
       fmt::format_to(out, "{:<7} {:>8.2f} s  {:<14} {}\n", what,
-                     expected_time(backend, point.point, timing).value, point.part,
+                     expected(backend, point.point, timing).value, point.part,
                      to_string(point.point));
     }
   };
-  list("time", plan.time);
-  list("repeat", plan.repeat);
-  for (const ProfilePoint& point : plan.energy) {
-    fmt::format_to(out, "energy  {:>8.2f} s  {:<14} {}\n",
-                   expected_energy(backend, point.point, timing).value, point.part,
-                   to_string(point.point));
-  }
+  list("time", plan.time, expected_time);
+  list("repeat", plan.repeat, expected_time);
+  list("energy", plan.energy, expected_energy);
   if (plan.thermal)
     fmt::format_to(out, "thermal {:>8.2f} s  step response\n", timing.thermal.value);
   fmt::format_to(

@@ -58,10 +58,7 @@ struct ProfilePlan {
   std::vector<LeftOut> left_out{};
 };
 
-/// Of one execution, by what the slower of memory and arithmetic of an ordinary machine takes: for
-/// plans only.
-Seconds expected_execution(Backend backend, const OpPoint& point);
-/// Of timing a point, with the making of its weights.
+/// Of timing a point, with the making of its weights, on an ordinary machine: for plans only.
 Seconds expected_time(Backend backend, const OpPoint& point, const ProfileTiming& timing);
 /// Of an anchor: its weights are made anew, as anchors come in an order of their own.
 Seconds expected_energy(Backend backend, const OpPoint& point, const ProfileTiming& timing);

@@ -9,7 +9,8 @@
 #include <utility>
 
 #include "profile/execution_row.h"
-#include "profile/record/thermal_fit.h"
+#include "profile/parse_options.h"
+#include "profile/record/step_response_fit.h"
 
 namespace thermoe {
 namespace {
@@ -183,10 +184,11 @@ std::optional<KernelCostModel> cost_model_of(const ProfileRecords& records,
   header.active_idle = *median(idle);
   header.cold_idle = *std::ranges::min_element(idle);
   if (records.thermal) {
-    if (const auto fit = fit_thermal(records.thermal->samples, 1)) {
-      header.thermal = {.ambient = fit->ambient,
-                        .resistance = fit->parts.front().resistance,
-                        .time_constant = fit->parts.front().time_constant};
+    if (const auto fit = fit_step_response(records.thermal->samples, 1)) {
+      const ThermalPole& pole = fit->parameters.poles.front();
+      header.thermal = {.ambient = fit->parameters.ambient,
+                        .resistance = pole.resistance,
+                        .time_constant = pole.time_constant};
     }
   }
   for (const ExpertShape& model : models) {
@@ -203,7 +205,7 @@ ParsedProfile parsed_profile_of(const ProfileRecords& records, const std::string
   ParsedProfile profile{.file = file, .tool = "thermoe", .devices = {records.facts.device}};
   for (const TimeRecord& time : records.times) {
     RangeRecord range{.name = to_string(time.point),
-                      .domain = "thermoe",
+                      .domain = kOwnDomain,
                       .count = static_cast<std::int64_t>(time.timing.spans_ns.size())};
     for (const std::int64_t ns : time.timing.spans_ns) range.executions.push_back({.span_ns = ns});
     const EnergyRecord* energy = energy_of(records, time.point);

@@ -3,11 +3,13 @@
 
 #include <nvtx3/nvToolsExt.h>
 
+#include "profile/parse_options.h"
+
 namespace thermoe {
 namespace {
 
 nvtxDomainHandle_t domain() {
-  static const nvtxDomainHandle_t handle = nvtxDomainCreateA("thermoe");
+  static const nvtxDomainHandle_t handle = nvtxDomainCreateA(kOwnDomain);
   return handle;
 }
 

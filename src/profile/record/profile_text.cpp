@@ -8,26 +8,28 @@
 #include "profile/execution_row.h"
 #include "profile/ops/op_traffic.h"
 #include "profile/record/run_profile.h"
-#include "profile/record/thermal_fit.h"
+#include "profile/record/step_response_fit.h"
 
 namespace thermoe {
 namespace {
 
 void add_thermal(const ThermalRecord& record, std::string& text) {
   auto out = std::back_inserter(text);
-  for (const int parts : {1, 2}) {
-    const auto fit = fit_thermal(record.samples, parts);
+  for (const int poles : {1, 2}) {
+    const auto fit = fit_step_response(record.samples, poles);
     if (!fit) {
-      fmt::format_to(out, "thermal, {} part{}: the temperature moved too little to fit\n", parts,
-                     parts == 1 ? "" : "s");
+      fmt::format_to(out, "thermal, {} part{}: the temperature moved too little to fit\n", poles,
+                     poles == 1 ? "" : "s");
       continue;
     }
-    fmt::format_to(out, "thermal: {:.1f} C", fit->ambient.value);
-    for (const ThermalPart& part : fit->parts) {
-      fmt::format_to(out, " + {:.4f} K/W in {:.1f} s ({:.3g} mK/J)", part.resistance.value,
-                     part.time_constant.value, 1e3 * part.kelvin_per_joule());
+    fmt::format_to(out, "thermal: {:.1f} C", fit->parameters.ambient.value);
+    for (const ThermalPole& pole : fit->parameters.poles) {
+      // What a joule adds at once: resistance over time constant.
+      fmt::format_to(out, " + {:.4f} K/W in {:.1f} s ({:.3g} mK/J)", pole.resistance.value,
+                     pole.time_constant.value,
+                     1e3 * pole.resistance.value / pole.time_constant.value);
     }
-    fmt::format_to(out, "; leaves {:.2f} C rms\n", fit->residual_rms.value);
+    fmt::format_to(out, "; leaves {:.2f} C rms\n", fit->rms);
   }
 }
 

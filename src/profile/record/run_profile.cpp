@@ -8,10 +8,10 @@
 #include <system_error>
 #include <utility>
 
-#include "core/atomic_file.h"
 #include "core/errors.h"
 #include "cost/cost_writer.h"
 #include "profile/cost_merge.h"
+#include "profile/ops/op_traffic.h"
 #include "profile/parse_report.h"
 #include "profile/record/record_file.h"
 #include "profile/record/sensed_device.h"
@@ -69,10 +69,8 @@ void write_files(const ProfileRequest& request, ProfileResult& result) {
     result.notes.push_back("left out of the cost model: " + left);
   }
   if (result.records.times.empty()) return;
-  std::string text;
-  write_json(parsed_profile_of(result.records, path_in(request.out, kRecordsFile)),
-             [&](std::string_view piece) { text += piece; });
-  write_file_atomically(path_in(request.out, kProfileFile), text);
+  write_json_file(parsed_profile_of(result.records, path_in(request.out, kRecordsFile)),
+                  path_in(request.out, kProfileFile));
   if (const auto model = cost_model_of(result.records, result.costs, request.models)) {
     result.cost_model = path_in(request.out, kCostModelFile);
     write_cost_model(*model, *result.cost_model);
@@ -91,6 +89,15 @@ OpWork later_calls(OpWork work, int first) {
   return {[work = std::move(work), first](int call, Stream stream) {
     work.enqueue(first + call, stream);
   }};
+}
+
+/// Of the highest power, or, where none was measured, of those executed the one that moves most.
+std::optional<OpPoint> hottest_point(const ProfileRecords& records) {
+  const auto hottest = std::ranges::max_element(records.energies, {}, &EnergyRecord::power);
+  if (hottest != records.energies.end()) return hottest->point;
+  const auto bytes = [](const TimeRecord& time) { return traffic_of(time.point).bytes; };
+  const auto largest = std::ranges::max_element(records.times, {}, bytes);
+  return largest != records.times.end() ? std::optional(largest->point) : std::nullopt;
 }
 
 /// One run, from its plan to its files.
@@ -113,9 +120,10 @@ class ProfileRun {
     time_points(plan_.repeat, ", again",
                 [&](TimeRecord record) { file_.add_repeat(std::move(record)); });
     bench_.machine.timer.reset();
-    const bool sensed = plan_.energy.empty() && !plan_.thermal ? true : has_energy();
-    if (sensed) measure_energy();
-    if (sensed) measure_thermal();
+    if ((!plan_.energy.empty() || plan_.thermal) && has_energy()) {
+      measure_energy();
+      measure_thermal();
+    }
     result_.complete = !bench_.stop && !out_of_time_;
     result_.records = file_.records();
     write_files(request_, result_);
@@ -208,11 +216,13 @@ class ProfileRun {
       result_.notes.emplace_back("no step response: the device says no power or no temperature");
       return;
     }
-    const auto& energies = file_.records().energies;
-    const auto hottest = std::ranges::max_element(energies, {}, &EnergyRecord::power);
-    const OpPoint point = hottest != energies.end() ? hottest->point : request_.points.back().point;
-    say("step response of " + to_string(point), expected_done_);
-    auto record = measure_step_response(point, request_.timing.thermal, energy_bench());
+    const auto point = hottest_point(file_.records());
+    if (!point) {
+      result_.notes.emplace_back("no step response: no point was executed");
+      return;
+    }
+    say("step response of " + to_string(*point), expected_done_);
+    auto record = measure_step_response(*point, request_.timing.thermal, energy_bench());
     if (record) file_.add(std::move(*record));
   }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <string_view>
 #include <system_error>
 
 #include "core/errors.h"
@@ -106,29 +105,6 @@ ToolPlan plan_under(const UnderRequest& request, const ProgramPlaces& places, co
   patient.patience = std::max(patient.patience, kAnswer);
   const std::string program = working_tool(request, patient, tell);
   return plan_for(request, patient, program, free_base(request), tell);
-}
-
-std::vector<std::string> child_arguments(const std::vector<std::string>& arguments) {
-  constexpr std::string_view kWithValue[] = {"--with",   "--nsys-path",    "--ncu-path",
-                                             "--replay", "--out",          "--cost-model",
-                                             "--cupti",  "--nvml-library", "--anchors"};
-  constexpr std::string_view kAlone[] = {"--no-gpu-metrics", "--dry-run", "--energy", "--thermal"};
-  std::vector<std::string> kept;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& word = arguments[i];
-    const auto is_of = [&](std::string_view flag) { return word == flag; };
-    const auto begins = [&](std::string_view flag) {
-      return word.starts_with(flag) && word.substr(flag.size()).starts_with('=');
-    };
-    if (std::ranges::any_of(kAlone, is_of) || std::ranges::any_of(kWithValue, begins)) continue;
-    if (std::ranges::any_of(kWithValue, is_of)) {
-      ++i;
-    } else {
-      kept.push_back(word);
-    }
-  }
-  kept.emplace_back("--child");
-  return kept;
 }
 
 }  // namespace thermoe

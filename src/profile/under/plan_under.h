@@ -36,8 +36,4 @@ using Tell = std::function<void(const std::string&)>;
 /// broken or cannot do what is needed.
 ToolPlan plan_under(const UnderRequest& request, const ProgramPlaces& places, const Tell& tell);
 
-/// `arguments` of `thermoe profile` as its child under a profiler has them: without those that ask
-/// for the profiler, for sensors and for files that it does not write, with --child.
-std::vector<std::string> child_arguments(const std::vector<std::string>& arguments);
-
 }  // namespace thermoe

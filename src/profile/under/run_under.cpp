@@ -11,7 +11,6 @@
 #include <fstream>
 #include <utility>
 
-#include "core/atomic_file.h"
 #include "core/command_process.h"
 #include "core/errors.h"
 #include "profile/parse_profiler_output.h"
@@ -193,15 +192,8 @@ class UnderRun {
                       "this version does not trace this driver",
                       tool()));
     }
-    write_records(profile);
+    write_json_file(profile, records_);
     if (request_.cost_model) result_.merged = merge_costs(profile, *request_.cost_model);
-  }
-
-  /// As `thermoe parse --json` prints them.
-  void write_records(const ParsedProfile& profile) {
-    std::string text;
-    write_json(profile, [&](std::string_view piece) { text += piece; });
-    write_file_atomically(records_, text);
   }
 
   /// More than the names of its columns.
