@@ -12,6 +12,10 @@ struct Targets {
   std::optional<Watts> power{};
   std::optional<Celsius> temperature{};
   std::optional<Seconds> step_time{};
+  // Of an engine whose requests arrive (core/serving.h): mean time between two tokens of a
+  // sequence, and from a request's arrival to its first token.
+  std::optional<Seconds> between_tokens{};
+  std::optional<Seconds> to_first_token{};
 
   bool any() const { return power || temperature || step_time; }
 };

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/cost_curve.h"
+#include "core/serving.h"
 #include "core/units.h"
 
 namespace thermoe {
@@ -35,6 +36,7 @@ struct TickReport {
   std::uint64_t repeated = 0;      ///< steps that ran the picks of the one before
   std::uint64_t near_ties = 0;     ///< picks in which two devices differed as they may
   TrueHardware truth{};
+  std::optional<ServingTick> serving{};  ///< where requests arrive
   std::string problem{};  ///< why energy is absent; empty where it is there
 };
 

@@ -39,8 +39,9 @@ struct StepLoads {
   const RoutingStats& stats;  ///< tokens of each expert
   const LogitSample& sample;  ///< gate logits, for a machine that routes them itself
 };
-/// Decodes the next step under the newest plan.
-using NextStep = std::function<StepLoads()>;
+/// Decodes the next step under the newest plan: of so many sequences, or of as many as the decoder
+/// has.
+using NextStep = std::function<StepLoads(std::optional<int> sequences)>;
 
 /// What burns the watts: a simulated GPU, or a real one under the load that the decisions make.
 class Machine {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fmt/format.h>
+
 #include <optional>
 
+#include "core/errors.h"
 #include "run/byte_decoder.h"
 #include "run/step_decoder.h"
 #include "run/text_streams.h"
@@ -21,8 +24,13 @@ class ForcedDecode final : public StepDecoder {
   const RouterSpec& router() const override { return decoder_.router(); }
   /// Every stream restarts with the next step.
   void rewind() override { streams_.emplace(text_, options_); }
-  /// Decodes the next byte of every stream.
-  RoutedStep next(const RoutingPlan& plan) override {
+  /// Decodes the next byte of every stream, and of no other number of them.
+  RoutedStep next(const RoutingPlan& plan, std::optional<int> sequences = {}) override {
+    if (sequences && *sequences != options_.streams) {
+      throw UsageError(fmt::format(
+          "a step of {} sequences: text is decoded in {} streams; take a recorded router (trace)",
+          *sequences, options_.streams));
+    }
     const StreamStep& bytes = streams_->next();
     for (const int stream : bytes.restarts) decoder_.reset(stream);
     const DecodeStep step = decoder_.step(bytes.inputs, plan);

@@ -37,7 +37,8 @@ class StepDecoder {
   virtual const RouterSpec& router() const = 0;
   /// Back to the first step: strategies that are compared decode the same steps.
   virtual void rewind() = 0;
-  virtual RoutedStep next(const RoutingPlan& plan) = 0;
+  /// Of so many sequences, or of as many as it has. Throws UsageError where it has no other number.
+  virtual RoutedStep next(const RoutingPlan& plan, std::optional<int> sequences = {}) = 0;
 };
 
 }  // namespace thermoe

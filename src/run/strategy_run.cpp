@@ -76,8 +76,9 @@ std::optional<StrategySummary> StrategyRun::run() {
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, now());
     qualities_.clear();
     ran_.clear();
-    const TickReport ran =
-        stages_.machine.run_tick(end, newest_.decision.step_period, [this] { return decode(); });
+    const TickReport ran = stages_.machine.run_tick(
+        end, newest_.decision.step_period,
+        [this](std::optional<int> sequences) { return decode(sequences); });
     steps_ += ran.steps;
     late_ += static_cast<double>(ran.late);
     repeated_ += static_cast<double>(ran.repeated);
@@ -179,10 +180,10 @@ void StrategyRun::put_in_force(Decided decided) {
                               to_string(stages_.safe.kind), newest_.decision.valid_until->value)};
 }
 
-StepLoads StrategyRun::decode() {
+StepLoads StrategyRun::decode(std::optional<int> sequences) {
   if (aside_) look_in();
   plan_ = &plans_.acquire();
-  const RoutedStep step = stages_.decoder.next(*plan_);
+  const RoutedStep step = stages_.decoder.next(*plan_, sequences);
   step_.emplace(step);
   qualities_.push_back(quality_of(step));
   ran_.push_back(step.stats);

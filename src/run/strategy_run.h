@@ -53,7 +53,7 @@ class StrategyRun {
   void look_in();
   bool outlived() const;
   void put_in_force(Decided decided);
-  StepLoads decode();
+  StepLoads decode(std::optional<int> sequences);
   StepQuality quality_of(const RoutedStep& step);
   StepCost costs_now(const Snapshot& snapshot) const;
   StepMetrics metrics_before_start() const;

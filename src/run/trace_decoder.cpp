@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/trace_decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/errors.h"
@@ -25,7 +27,11 @@ TraceDecoder::TraceDecoder(const RouterLogits& trace, ExpertType experts)
   stats_.counts.resize(static_cast<std::size_t>(stats_.layers) * stats_.experts);
 }
 
-RoutedStep TraceDecoder::next(const RoutingPlan& plan) {
+RoutedStep TraceDecoder::next(const RoutingPlan& plan, std::optional<int> sequences) {
+  if (sequences && *sequences != stats_.tokens) {
+    throw UsageError(fmt::format("a step of {} sequences: the trace's samples have {} tokens",
+                                 *sequences, stats_.tokens));
+  }
   const LogitSample& sample = trace_.samples[steps_ % trace_.samples.size()];
   KeptMass kept;
   auto counts = stats_.counts.begin();

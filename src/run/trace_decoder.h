@@ -19,7 +19,7 @@ class TraceDecoder final : public StepDecoder {
   const RoutingPlan& baseline() const override { return baseline_; }
   const RouterSpec& router() const override { return router_.router(); }
   void rewind() override { steps_ = 0; }
-  RoutedStep next(const RoutingPlan& plan) override;
+  RoutedStep next(const RoutingPlan& plan, std::optional<int> sequences = {}) override;
 
  private:
   const RouterLogits& trace_;

@@ -55,7 +55,8 @@ class GpuMachineOfFakes : public testing::Test {
     return {.plan = step_.plan, .stats = stats_, .sample = step_.sample};
   }
   TickReport tick(GpuMachine& machine, double until, double period = 0.01) {
-    return machine.run_tick(Seconds(until), Seconds(period), [this] { return decode(); });
+    return machine.run_tick(Seconds(until), Seconds(period),
+                            [this](std::optional<int>) { return decode(); });
   }
   /// Ticks until one throws.
   std::string failure(GpuMachine& machine) {
@@ -118,7 +119,7 @@ TEST_F(GpuMachineOfFakes, NextIsAskedEvenlyOverTheTickForAsManyStepsAsWereAgreed
   EXPECT_TRUE(comes_true([&] {
     std::vector<Seconds> at;
     const Seconds begin = machine.clock().now();
-    machine.run_tick(begin + Seconds(0.25), Seconds(0.01), [&] {
+    machine.run_tick(begin + Seconds(0.25), Seconds(0.01), [&](std::optional<int>) {
       at.push_back(machine.clock().now());
       return decode();
     });
@@ -135,7 +136,7 @@ TEST_F(GpuMachineOfFakes, ADecoderThatStallsDelaysNoStep) {
   tick(machine, 0.1);
   const int before = load_.steps;
   const Seconds begin = machine.clock().now();
-  const TickReport report = machine.run_tick(Seconds(0.2), Seconds(0.01), [&] {
+  const TickReport report = machine.run_tick(Seconds(0.2), Seconds(0.01), [&](std::optional<int>) {
     sleep(0.5);
     // The steps are there while the decoder stalls, not once it is done.
     EXPECT_GT(load_.steps - before, 10);
@@ -245,7 +246,7 @@ TEST_F(GpuMachineOfFakes, SensorsThatVanishEndTheRunAndTheMachineCanGo) {
 
 TEST_F(GpuMachineOfFakes, ADecoderThatThrowsEndsTheTickAndTheMachineCanGo) {
   GpuMachine machine(options());
-  const NextStep broken = []() -> StepLoads { throw Error("the model is gone"); };
+  const NextStep broken = [](std::optional<int>) -> StepLoads { throw Error("the model is gone"); };
   EXPECT_THROW(machine.run_tick(Seconds(0.05), Seconds(0.01), broken), Error);
 }
 

@@ -53,9 +53,10 @@ class MachineOfTheH100 : public testing::Test {
     const LogitSample sample{};
     std::vector<TickReport> reports;
     for (int i = 0; i < ticks; ++i) {
-      reports.push_back(machine.run_tick((i + 1) * Seconds(0.1), Seconds(0.016), [&] {
-        return StepLoads{.plan = plan_, .stats = stats, .sample = sample};
-      }));
+      reports.push_back(
+          machine.run_tick((i + 1) * Seconds(0.1), Seconds(0.016), [&](std::optional<int>) {
+            return StepLoads{.plan = plan_, .stats = stats, .sample = sample};
+          }));
     }
     return reports;
   }
@@ -97,7 +98,7 @@ TEST_F(MachineOfTheH100, StepsOfAnEngineTakeAndDrawWhatWasFittedToThem) {
     const LogitSample sample{};
     TickReport tick;
     for (int i = 0; i < 20; ++i) {  // back to back, as the engine ran
-      tick = machine.run_tick((i + 1) * Seconds(0.1), Seconds(0), [&] {
+      tick = machine.run_tick((i + 1) * Seconds(0.1), Seconds(0), [&](std::optional<int>) {
         return StepLoads{.plan = plan_, .stats = stats, .sample = sample};
       });
     }
@@ -146,7 +147,7 @@ TEST_F(MachineOfTheH100, ChargesTheMeanOfTheStepsThatItAsksFor) {
   const LogitSample sample{};
   RoutingStats stats;
   int asked = 0;
-  const TickReport tick = machine.run_tick(Seconds(0.1), Seconds(0.016), [&] {
+  const TickReport tick = machine.run_tick(Seconds(0.1), Seconds(0.016), [&](std::optional<int>) {
     stats = loads(++asked <= 2 ? 40 : 80);
     return StepLoads{.plan = plan_, .stats = stats, .sample = sample};
   });
@@ -159,7 +160,9 @@ TEST_F(MachineOfTheH100, PacesStepsByThePeriodOfTheTick) {
   SimulatedMachine machine(options());
   const RoutingStats stats = loads(40);
   const LogitSample sample{};
-  const auto next = [&] { return StepLoads{.plan = plan_, .stats = stats, .sample = sample}; };
+  const auto next = [&](std::optional<int>) {
+    return StepLoads{.plan = plan_, .stats = stats, .sample = sample};
+  };
   EXPECT_NEAR(machine.run_tick(Seconds(1.6), Seconds(0.016), next).steps, 100, 1e-6);
   EXPECT_NEAR(machine.run_tick(Seconds(3.2), Seconds(0.032), next).steps, 50, 1e-6);
   EXPECT_EQ(machine.clock().now(), Seconds(3.2));

@@ -31,7 +31,7 @@ class SlowMachine final : public Machine {
     periods_.push_back(period);
     const auto tick = periods_.size();
     for (int i = 0; tick != 3 && i < 3; ++i) {
-      const StepLoads step = next();
+      const StepLoads step = next(std::nullopt);
       EXPECT_EQ(step.plan.header().version, tick) << "the newest plan";
       EXPECT_EQ(step.sample.tokens, step.stats.tokens);
     }

@@ -35,7 +35,7 @@ class RealTimeMachine final : public Machine {
   const Clock& clock() const override { return clock_; }
   std::unique_ptr<Source> open_sensors() override { return std::make_unique<RisingSensor>(); }
   TickReport run_tick(Seconds until, Seconds period, const NextStep& next) override {
-    for (int i = 0; i < 2; ++i) versions_.push_back(next().plan.header().version);
+    for (int i = 0; i < 2; ++i) versions_.push_back(next(std::nullopt).plan.header().version);
     while (clock_.now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ticked_(clock_.now());
     return {.step_time = Seconds(0.01), .step_period = period, .steps = 2, .near_ties = 3};

@@ -112,7 +112,7 @@ void GpuMachine::Parts::decode(Seconds until, const NextStep& next) {
       sleep_until(begin + (static_cast<double>(i) / n) * (until - begin));
       if (clock.now() >= until) return;
     }
-    const StepLoads step = next();
+    const StepLoads step = next(std::nullopt);
     steps.stage({.plan = step.plan, .step = step.stats.step, .sample = step.sample});
   }
 }

@@ -34,7 +34,7 @@ Lookup SimulatedMachine::mean_charge(const NextStep& next) const {
   Lookup mean;
   const int steps = options_.decode_steps_per_tick;
   for (int i = 0; i < steps; ++i) {
-    const StepLoads step = next();
+    const StepLoads step = next(std::nullopt);
     const Lookup charge = step_charge(options_.charge, step.stats, step.plan);
     mean.cost += (1.0 / steps) * charge.cost;
     mean.basis = weaker(mean.basis, charge.basis);
