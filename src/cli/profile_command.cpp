@@ -47,19 +47,16 @@ struct Flags {
   UnderFlags under{};
 };
 
-/// "8m", "90s", "1h", "45": seconds without a letter.
+/// "8m", "90s", "1h"; not "8", by which some mean seconds and some minutes.
 std::optional<Seconds> read_budget(const std::string& text) {
   if (text.empty()) return std::nullopt;
-  double unit = 1.0;
-  std::string number = text;
-  if (number.back() == 's' || number.back() == 'm' || number.back() == 'h') {
-    unit = number.back() == 's' ? 1.0 : number.back() == 'm' ? 60.0 : 3600.0;
-    number.pop_back();
+  const std::string number = text.substr(0, text.size() - 1);
+  const char unit = text.back();
+  if ((unit != 's' && unit != 'm' && unit != 'h') || !real_number(1e-3, 1e6)(number).empty()) {
+    throw UsageError(
+        fmt::format("--budget {}: must be a time and its unit, such as 90s, 8m or 1h", text));
   }
-  if (!real_number(1e-3, 1e6)(number).empty()) {
-    throw UsageError(fmt::format("--budget {}: must be a time such as 90s, 8m or 1h", text));
-  }
-  return Seconds(std::stod(number) * unit);
+  return Seconds(std::stod(number) * (unit == 's' ? 1.0 : unit == 'm' ? 60.0 : 3600.0));
 }
 
 std::vector<ProfiledModel> chosen_models(const Flags& flags) {
