@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import ops as ops
+    from ._c_abi import BadInputError as BadInputError, BusyError as BusyError, ThermoeError as ThermoeError, UnavailableError as UnavailableError
+    from .control import Controller as Controller, ControllerState as ControllerState, Decision as Decision
+    from .hf import Attachment as Attachment, UnsupportedModelError as UnsupportedModelError, attach as attach, detach as detach
+    from .plan import LayerRow as LayerRow, RoutingPlan as RoutingPlan
 
 __version__ = "0.1.0"
 
 # public name -> module of the package that has it; a module's own name stands for the module.
 _HOMES = {
     "ops": "ops",
+    **dict.fromkeys(("BadInputError", "BusyError", "ThermoeError", "UnavailableError"), "_c_abi"),
+    **dict.fromkeys(("Controller", "ControllerState", "Decision"), "control"),
+    **dict.fromkeys(("LayerRow", "RoutingPlan"), "plan"),
+    # Hugging Face transformers: imports torch
+    **dict.fromkeys(("Attachment", "UnsupportedModelError", "attach", "detach"), "hf"),
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -27,15 +27,24 @@ class RouterSpec:
     loss_scores: Literal["unbiased", "biased"] = "unbiased"
 
 
-@dataclasses.dataclass
-class LayerPlan:
-    """One layer of a plan, on the device that routes. Zeros with k = k_min are the model's own routing."""
+class LayerPlan(NamedTuple):
+    """One layer of a plan, where it routes: views of the plan's block (docs/adr/0003-plan-buffer.md)."""
     selection_bias: torch.Tensor  # [experts] f32, in units of u, subtracted
     activation_price: torch.Tensor  # [experts] f32, in units of u; may be infinite
-    k: torch.Tensor  # [] i32
-    k_min: torch.Tensor  # [] i32: a token's k_min best are never priced out
-    extra_k_share: torch.Tensor  # [] f64: of tokens that take one more
-    extra_k_min_share: torch.Tensor  # [] f64: of tokens whose k_min + 1 best are never priced out
+    counts: torch.Tensor  # [2] i32: k; k_min, a token's k_min best are never priced out
+    shares: torch.Tensor  # [2] f32: of the tokens that take one more, and that are sure of one more
+
+    @classmethod
+    def of(cls, block: torch.Tensor, layers: int, experts: int, layer: int) -> "LayerPlan":
+        """The layer's row of a block of bytes, u8. What is copied into the block is seen here."""
+        def part(at: int, size: int, dtype: torch.dtype) -> torch.Tensor:
+            return block[at:at + size].view(dtype)
+
+        row = 64 + 32 * layer
+        bias = 64 + 32 * layers + 4 * experts * layer
+        return cls(part(bias, 4 * experts, torch.float32),
+                   part(bias + 4 * experts * layers, 4 * experts, torch.float32),
+                   part(row, 8, torch.int32), part(row + 8, 8, torch.float32))
 
 
 class Routing(NamedTuple):
@@ -55,9 +64,13 @@ def scores_of(logits: torch.Tensor, score: Score) -> torch.Tensor:
 
 
 def route(logits: torch.Tensor, spec: RouterSpec, plan: LayerPlan, *, model_bias: Optional[torch.Tensor] = None,
-          priced: bool = True, layer: int = 0, step: int = 0) -> Routing:
-    """Routes the tokens of one step. logits [tokens, experts] of any float type, all of them tokens of the batch."""
+          priced: bool = True, layer: int = 0, step: Optional[torch.Tensor] = None) -> Routing:
+    """Routes the tokens of one step. logits [tokens, experts] of any float type, all of them tokens of the batch.
+
+    Not `priced`: a prefill step, whose tokens run every expert anyway. `step` [] i64 rotates the plan's shares.
+    """
     logits = logits.float()
+    step = torch.zeros((), dtype=torch.int64, device=logits.device) if step is None else step
     probabilities = scores_of(logits, spec.score)
     own = logits if model_bias is None else probabilities + model_bias.float()
     if spec.groups_kept < spec.groups:
@@ -69,14 +82,14 @@ def route(logits: torch.Tensor, spec: RouterSpec, plan: LayerPlan, *, model_bias
     selection = torch.where(plan.selection_bias.any(),
                             (own if model_bias is not None else _masked_like(probabilities, own))
                             - plan.selection_bias * mass, own)
-    wanted = _counts(plan.k, plan.extra_k_share, logits, layer, step).clamp(max=spec.k)
+    wanted = _counts(plan, 0, logits, layer, step).clamp(max=spec.k)
     slot = torch.arange(spec.k, device=logits.device)
     order = _best_first(selection)
     picks = order[:, :spec.k]
     picked = slot < wanted
     if priced:
         utility = probabilities if spec.loss_scores == "unbiased" or model_bias is None else probabilities + model_bias
-        guaranteed = _counts(plan.k_min, plan.extra_k_min_share, logits, layer, step)
+        guaranteed = _counts(plan, 1, logits, layer, step)
         active = _active(utility / mass, selection, picks, picked, slot < guaranteed, plan.activation_price)
         left = selection.masked_fill(~active, -torch.inf)
         picks = _best_first(left)[:, :spec.k]
@@ -101,13 +114,14 @@ def _own_groups(scores: torch.Tensor, spec: RouterSpec) -> torch.Tensor:
     return kept.unsqueeze(-1).expand_as(by_group).reshape(scores.shape)
 
 
-def _counts(whole: torch.Tensor, share: torch.Tensor, logits: torch.Tensor, layer: int, step: int) -> torch.Tensor:
-    """[tokens, 1]: `whole` a token, a share of the (token, step) pairs one more, spread evenly (core/spread_extra.h)."""
+def _counts(plan: LayerPlan, which: int, logits: torch.Tensor, layer: int, step: torch.Tensor) -> torch.Tensor:
+    """[tokens, 1]: so many a token, a share of the (token, step) pairs one more, spread evenly (core/spread_extra.h)."""
     tokens = logits.shape[0]
     turn = (torch.arange(tokens, device=logits.device) + step + layer) % max(tokens, 1)
     i = (step * tokens + turn).double()
+    share = plan.shares[which].double()
     extra = torch.floor((i + 1) * share) > torch.floor(i * share)
-    return (whole + extra).unsqueeze(1)
+    return (plan.counts[which] + extra).unsqueeze(1)
 
 
 def _active(utility: torch.Tensor, selection: torch.Tensor, picks: torch.Tensor, picked: torch.Tensor,
@@ -139,6 +153,6 @@ def _weighed(probabilities: torch.Tensor, spec: RouterSpec, picks: torch.Tensor,
         shared = picked / picked.sum(1, keepdim=True).clamp(min=1)
         weights = torch.where(denominator > 0, chosen / denominator, shared)
     same = (picked & (picks == own_picks)).all(1)
-    kept_mass = torch.where(same, 1.0, (kept / mass).clamp(max=1.0)).squeeze(1)
+    kept_mass = torch.where(same | (mass == 0).squeeze(1), 1.0, (kept / mass).clamp(max=1.0).squeeze(1))
     return Routing(weights=weights * spec.routed_scale, experts=torch.where(picked, picks, picks[:, :1]), picked=picked,
                    kept_mass=kept_mass)

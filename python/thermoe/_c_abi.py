@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""src/engine/thermoe.h by ctypes: its structs, its constants, and the library behind it."""
+import ctypes
+import functools
+import os
+import pathlib
+from typing import Any
+
+OK, BAD_INPUT, UNAVAILABLE, BUSY, FAILED = range(5)
+ABI_VERSION = 1
+
+# thermoe_decision.flags
+CHANGED, SAFE, EXPIRES, SAMPLE_WANTED, CALIBRATING = 1, 2, 4, 8, 16
+# thermoe_step.flags, .logits_type, .known
+MIXED = 1
+LOGIT_TYPES = {"float32": 0, "float16": 1, "bfloat16": 2}
+KNOWS_SERVING, KNOWS_LOSS = 1, 2
+
+
+class ThermoeError(RuntimeError):
+    """What the library refused or could not do; the message names the file, key or value and the remedy."""
+
+
+class BadInputError(ThermoeError, ValueError):
+    """The caller's: a file, a key, a shape, a value."""
+
+
+class UnavailableError(ThermoeError):
+    """A device, driver or library that was asked for is not there."""
+
+
+class BusyError(ThermoeError):
+    """The same function is under way in another thread, or a buffer is another controller's."""
+
+
+_ERRORS = {BAD_INPUT: BadInputError, UNAVAILABLE: UnavailableError, BUSY: BusyError}
+
+
+class _Sized(ctypes.Structure):
+    """A struct that begins with its own size."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(size=ctypes.sizeof(type(self)), **values)
+
+
+class DecisionStruct(_Sized):
+    _fields_ = [("size", ctypes.c_size_t), ("version", ctypes.c_uint64), ("flags", ctypes.c_uint64),
+                ("plan", ctypes.c_void_p), ("plan_bytes", ctypes.c_size_t),
+                ("active", ctypes.c_void_p), ("active_bytes", ctypes.c_size_t),
+                ("step_period_s", ctypes.c_double), ("valid_for_s", ctypes.c_double)]
+
+
+class StepStruct(_Sized):
+    _fields_ = [("size", ctypes.c_size_t), ("version", ctypes.c_uint64), ("flags", ctypes.c_uint64),
+                ("step_time_s", ctypes.c_double), ("step_period_s", ctypes.c_double),
+                ("tokens", ctypes.c_int32), ("rows", ctypes.c_int32),
+                ("counts", ctypes.c_void_p), ("logits", ctypes.c_void_p),
+                ("logits_type", ctypes.c_int32), ("logit_rows", ctypes.c_int32),
+                ("running", ctypes.c_int32), ("waiting", ctypes.c_int32),
+                ("arrived", ctypes.c_int32), ("finished", ctypes.c_int32),
+                ("quality_loss", ctypes.c_double), ("known", ctypes.c_uint64)]
+
+
+# thermoe_reading's numbers, and the bit of `known` that each has
+READING = {"power_w": 1, "power_average_w": 2, "temperature_c": 4, "memory_temperature_c": 8}
+
+
+class ReadingStruct(_Sized):
+    _fields_ = [("size", ctypes.c_size_t), ("known", ctypes.c_uint64), *((name, ctypes.c_double) for name in READING)]
+
+
+# thermoe_state's numbers in order, and the bits of `known` of those that may be absent
+STATE = {"lambda": 0, "step_period_s": 0, "predicted_kept_mass": 0, "predicted_active": 0, "predicted_power_w": 16,
+         "predicted_temperature_c": 32, "predicted_step_time_s": 64, **READING, "step_time_s": 128,
+         "measured_step_period_s": 128, "active_experts": 256, "quality_loss": 0}
+
+
+class StateStruct(_Sized):
+    _fields_ = [("size", ctypes.c_size_t), ("known", ctypes.c_uint64), ("ticks", ctypes.c_uint64),
+                ("steps", ctypes.c_uint64), ("tokens", ctypes.c_uint64), ("skipped", ctypes.c_uint64),
+                ("plan_kind", ctypes.c_int32), ("saturated", ctypes.c_int32), ("simulated", ctypes.c_int32),
+                ("reserved", ctypes.c_int32), *((name, ctypes.c_double) for name in STATE),
+                ("reason", ctypes.c_char * 256)]
+
+
+def check(status: int) -> None:
+    """Raises what a status stands for, with the library's sentence."""
+    if status != OK:
+        raise _ERRORS.get(status, ThermoeError)(library().thermoe_last_error().decode(errors="replace"))
+
+
+def find_library() -> pathlib.Path:
+    """libthermoe.so: THERMOE_LIBRARY's, or the package's own. Raises UnavailableError naming both."""
+    named = os.environ.get("THERMOE_LIBRARY")
+    if named:
+        if not pathlib.Path(named).is_file():
+            raise UnavailableError(f"THERMOE_LIBRARY is {named}, and no such file exists")
+        return pathlib.Path(named)
+    beside = pathlib.Path(__file__).parent / "libthermoe.so"
+    if not beside.is_file():
+        raise UnavailableError(f"{beside} does not exist: this package was not built. `pip install ./python` builds it, "
+                               "`cmake --build <build folder> --target thermoe_python` in <build folder>/python; "
+                               "THERMOE_LIBRARY names another")
+    return beside
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The library, loaded once. Raises UnavailableError where it cannot be loaded or is older than this package."""
+    path = find_library()
+    try:
+        lib = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise UnavailableError(f"{path} cannot be loaded: {error}") from error
+    handle, text = ctypes.c_void_p, ctypes.c_char_p
+    lib.thermoe_version.restype = lib.thermoe_last_error.restype = text
+    lib.thermoe_abi_version.restype = ctypes.c_uint32
+    for name, arguments in {
+        "thermoe_open": [text, ctypes.POINTER(handle)],
+        "thermoe_acquire": [handle, ctypes.POINTER(DecisionStruct)],
+        "thermoe_observe": [handle, ctypes.POINTER(StepStruct)],
+        "thermoe_set_reading": [handle, ctypes.POINTER(ReadingStruct)],
+        "thermoe_read_state": [handle, ctypes.POINTER(StateStruct)],
+        "thermoe_advance": [handle, ctypes.c_double],
+    }.items():
+        getattr(lib, name).argtypes = arguments
+        getattr(lib, name).restype = ctypes.c_int32
+    lib.thermoe_close.argtypes, lib.thermoe_close.restype = [handle], None
+    if lib.thermoe_abi_version() < ABI_VERSION:
+        raise UnavailableError(f"{path} has version {lib.thermoe_abi_version()} of the C ABI, this package needs "
+                               f"{ABI_VERSION}: build both from one source")
+    return lib
