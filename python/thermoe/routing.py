@@ -1,109 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a model's router picks and weighs under a plan, in plain PyTorch (docs/theory.md, routing and activation pricing).
 
-The readable twin of `thermoe::topk_route` (src/kernels/topk_route.h): the same rule in the same units, for any device
-and under torch.compile, where the compiled op is not installed. Sums may round otherwise; picks differ only at ties of
-rounded scores.
+The readable twin of `thermoe.ops.topk_route` (src/kernels/topk_route.h) with its slots filled: the same rule on any
+device, for where the compiled op is not. Sums may round otherwise; picks differ only at ties of rounded scores.
 """
 import dataclasses
 from typing import Literal, NamedTuple, Optional
 
 import torch
 
-Score = Literal["softmax", "sigmoid", "sqrt_softplus"]
+from .plan_block import DevicePlan, StepState
+
 Denominator = Literal["picked", "reference", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
 class RouterSpec:
-    """A model's router, as src/core/router_spec.h has it; its own selection bias is an argument of `route`."""
+    """A model's router, as src/core/router_spec.h has it; its own selection bias, beta, is an argument of `route`."""
     experts: int
     k: int
-    score: Score = "softmax"
+    score: Literal["softmax", "sigmoid", "sqrt_softplus"] = "softmax"
     groups: int = 1  # experts are so many equal runs; a token picks inside its `groups_kept` best
     groups_kept: int = 1
     denominator: Denominator = "picked"
-    routed_scale: float = 1.0
+    scale: float = 1.0  # factor on every weight
     loss_scores: Literal["unbiased", "biased"] = "unbiased"
-
-
-class LayerPlan(NamedTuple):
-    """One layer of a plan, where it routes: views of the plan's block (docs/adr/0003-plan-buffer.md)."""
-    selection_bias: torch.Tensor  # [experts] f32, in units of u, subtracted
-    activation_price: torch.Tensor  # [experts] f32, in units of u; may be infinite
-    counts: torch.Tensor  # [2] i32: k; k_min, a token's k_min best are never priced out
-    shares: torch.Tensor  # [2] f32: of the tokens that take one more, and that are sure of one more
-
-    @classmethod
-    def of(cls, block: torch.Tensor, layers: int, experts: int, layer: int) -> "LayerPlan":
-        """The layer's row of a block of bytes, u8. What is copied into the block is seen here."""
-        def part(at: int, size: int, dtype: torch.dtype) -> torch.Tensor:
-            return block[at:at + size].view(dtype)
-
-        row = 64 + 32 * layer
-        bias = 64 + 32 * layers + 4 * experts * layer
-        return cls(part(bias, 4 * experts, torch.float32),
-                   part(bias + 4 * experts * layers, 4 * experts, torch.float32),
-                   part(row, 8, torch.int32), part(row + 8, 8, torch.float32))
 
 
 class Routing(NamedTuple):
     weights: torch.Tensor  # [tokens, k] f32; 0 in a slot without a pick of its own
-    experts: torch.Tensor  # [tokens, k] i64; a slot without a pick repeats the token's best: no engine knows empty ones
-    picked: torch.Tensor  # [tokens, k] bool: the slot is a pick
+    ids: torch.Tensor  # [tokens, k] i64; a slot without a pick repeats the token's best: no engine knows empty ones
+    counts: torch.Tensor  # [experts] i32: tokens that an expert received
     kept_mass: torch.Tensor  # [tokens] f32: the share of its own top-k mass that a token keeps
 
 
-def scores_of(logits: torch.Tensor, score: Score) -> torch.Tensor:
-    """p of f32 gate logits."""
-    if score == "softmax":
+def route(logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, layer: int, step: StepState,
+          beta: Optional[torch.Tensor] = None) -> Routing:
+    """Routes the tokens of one step. logits [tokens, experts] of any float type, all of them tokens of the batch."""
+    logits = logits.float()
+    p = _scores(logits, spec)
+    score = p if beta is None else p + beta.float()
+    own = logits if beta is None else score
+    if spec.groups_kept < spec.groups:
+        outside = ~_own_groups(score, spec)
+        own, score = own.masked_fill(outside, -torch.inf), score.masked_fill(outside, -torch.inf)
+    own_picks = _best_first(own)[:, :spec.k]
+    mass = p.gather(1, own_picks).sum(1, keepdim=True)  # s
+
+    bias = plan.selection_bias[layer]
+    key = torch.where(bias.any(), score - bias * mass, own)
+    slot = torch.arange(spec.k, device=logits.device)
+    picks = _best_first(key)[:, :spec.k]
+    picked = slot < _counts(plan.k, plan.extra_k_share, layer, step, len(logits))
+    guaranteed = slot < _counts(plan.k_min, plan.extra_k_min_share, layer, step, len(logits))
+    price = torch.where(step.phase == 1, 0.0, plan.activation_price[layer])  # in prefill everything runs anyway
+    value = p if spec.loss_scores == "unbiased" or beta is None else p + beta.float()
+    left = key.masked_fill(~_active(value / mass, key, picks, picked, guaranteed, price), -torch.inf)
+    picks = _best_first(left)[:, :spec.k]
+    picked = picked & (left.gather(1, picks) > -torch.inf)
+    return _weighed(p, spec, picks, picked, own_picks, mass)
+
+
+def count(ids: torch.Tensor, picked: torch.Tensor, experts: int) -> torch.Tensor:
+    """[experts] i32: tokens that each expert receives."""
+    zeros = torch.zeros(experts, dtype=torch.int32, device=ids.device)
+    return zeros.index_add(0, ids.reshape(-1).long(), picked.reshape(-1).int())
+
+
+def _scores(logits: torch.Tensor, spec: RouterSpec) -> torch.Tensor:
+    if spec.score == "softmax":
         return logits.softmax(dim=-1)
-    if score == "sigmoid":
+    if spec.score == "sigmoid":
         return logits.sigmoid()
     return torch.nn.functional.softplus(logits).sqrt()
-
-
-def route(logits: torch.Tensor, spec: RouterSpec, plan: LayerPlan, *, model_bias: Optional[torch.Tensor] = None,
-          priced: bool = True, layer: int = 0, step: Optional[torch.Tensor] = None) -> Routing:
-    """Routes the tokens of one step. logits [tokens, experts] of any float type, all of them tokens of the batch.
-
-    Not `priced`: a prefill step, whose tokens run every expert anyway. `step` [] i64 rotates the plan's shares.
-    """
-    logits = logits.float()
-    step = torch.zeros((), dtype=torch.int64, device=logits.device) if step is None else step
-    probabilities = scores_of(logits, spec.score)
-    own = logits if model_bias is None else probabilities + model_bias.float()
-    if spec.groups_kept < spec.groups:
-        by_score = probabilities if model_bias is None else own
-        own = own.masked_fill(~_own_groups(by_score, spec), -torch.inf)
-
-    own_picks = _best_first(own)[:, :spec.k]
-    mass = probabilities.gather(1, own_picks).sum(1, keepdim=True)  # s
-    selection = torch.where(plan.selection_bias.any(),
-                            (own if model_bias is not None else _masked_like(probabilities, own))
-                            - plan.selection_bias * mass, own)
-    wanted = _counts(plan, 0, logits, layer, step).clamp(max=spec.k)
-    slot = torch.arange(spec.k, device=logits.device)
-    order = _best_first(selection)
-    picks = order[:, :spec.k]
-    picked = slot < wanted
-    if priced:
-        utility = probabilities if spec.loss_scores == "unbiased" or model_bias is None else probabilities + model_bias
-        guaranteed = _counts(plan, 1, logits, layer, step)
-        active = _active(utility / mass, selection, picks, picked, slot < guaranteed, plan.activation_price)
-        left = selection.masked_fill(~active, -torch.inf)
-        picks = _best_first(left)[:, :spec.k]
-        picked = picked & (left.gather(1, picks) > -torch.inf)
-    return _weighed(probabilities, spec, picks, picked, own_picks, mass)
 
 
 def _best_first(scores: torch.Tensor) -> torch.Tensor:
     """Experts by falling score; of equal ones the lowest id first, which torch.topk does not promise."""
     return scores.sort(dim=-1, descending=True, stable=True).indices
-
-
-def _masked_like(scores: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-    return scores.masked_fill(masked == -torch.inf, -torch.inf)
 
 
 def _own_groups(scores: torch.Tensor, spec: RouterSpec) -> torch.Tensor:
@@ -114,37 +88,33 @@ def _own_groups(scores: torch.Tensor, spec: RouterSpec) -> torch.Tensor:
     return kept.unsqueeze(-1).expand_as(by_group).reshape(scores.shape)
 
 
-def _counts(plan: LayerPlan, which: int, logits: torch.Tensor, layer: int, step: torch.Tensor) -> torch.Tensor:
+def _counts(whole: torch.Tensor, share: torch.Tensor, layer: int, step: StepState, tokens: int) -> torch.Tensor:
     """[tokens, 1]: so many a token, a share of the (token, step) pairs one more, spread evenly (core/spread_extra.h)."""
-    tokens = logits.shape[0]
-    turn = (torch.arange(tokens, device=logits.device) + step + layer) % max(tokens, 1)
-    i = (step * tokens + turn).double()
-    share = plan.shares[which].double()
-    extra = torch.floor((i + 1) * share) > torch.floor(i * share)
-    return (plan.counts[which] + extra).unsqueeze(1)
+    number = step.tensor[:2].view(torch.int64)
+    turn = (torch.arange(tokens, device=number.device) + number + layer) % max(tokens, 1)
+    i = (number * tokens + turn).double()
+    part = share[layer].double()
+    return (whole[layer] + (torch.floor((i + 1) * part) > torch.floor(i * part))).unsqueeze(1)
 
 
-def _active(utility: torch.Tensor, selection: torch.Tensor, picks: torch.Tensor, picked: torch.Tensor,
-            guaranteed: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
-    """[experts]: G, and what the batch would lose at least its price without."""
-    experts = selection.shape[1]
+def _active(value: torch.Tensor, key: torch.Tensor, picks: torch.Tensor, picked: torch.Tensor, guaranteed: torch.Tensor,
+            price: torch.Tensor) -> torch.Tensor:
+    """[experts]: G, and of U what the batch would lose at least its price without."""
+    def holders(slots: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(key, dtype=torch.bool).scatter(1, picks, slots)
 
-    def union(slots: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(selection, dtype=torch.bool).scatter(1, picks, slots).any(0)
-
-    in_union = union(picked)
-    own = torch.zeros_like(selection, dtype=torch.bool).scatter(1, picks, picked)
-    others = selection.masked_fill(own | ~in_union, -torch.inf)
-    best, next_expert = others.max(dim=1, keepdim=True)
-    fallback = torch.where(best > -torch.inf, utility.gather(1, next_expert), 0.0)
-    lost = torch.where(picked, (utility.gather(1, picks) - fallback).clamp(min=0.0), 0.0)
-    loss = torch.zeros(experts, device=selection.device).index_add(0, picks.reshape(-1), lost.reshape(-1))
-    return union(picked & guaranteed) | (in_union & (loss >= price))
+    own = holders(picked)
+    union = own.any(0)
+    best, following = key.masked_fill(own | ~union, -torch.inf).max(dim=1, keepdim=True)
+    fallback = torch.where(best > -torch.inf, value.gather(1, following), 0.0)
+    lost = torch.where(picked, (value.gather(1, picks) - fallback).clamp(min=0.0), 0.0)
+    loss = torch.zeros_like(price).index_add(0, picks.reshape(-1), lost.reshape(-1))
+    return holders(picked & guaranteed).any(0) | (union & (loss >= price))
 
 
-def _weighed(probabilities: torch.Tensor, spec: RouterSpec, picks: torch.Tensor, picked: torch.Tensor,
-             own_picks: torch.Tensor, mass: torch.Tensor) -> Routing:
-    chosen = torch.where(picked, probabilities.gather(1, picks), 0.0)
+def _weighed(p: torch.Tensor, spec: RouterSpec, picks: torch.Tensor, picked: torch.Tensor, own_picks: torch.Tensor,
+             mass: torch.Tensor) -> Routing:
+    chosen = torch.where(picked, p.gather(1, picks), 0.0)
     kept = chosen.sum(1, keepdim=True)
     if spec.denominator == "none":
         weights = chosen
@@ -152,7 +122,7 @@ def _weighed(probabilities: torch.Tensor, spec: RouterSpec, picks: torch.Tensor,
         denominator = kept if spec.denominator == "picked" else mass
         shared = picked / picked.sum(1, keepdim=True).clamp(min=1)
         weights = torch.where(denominator > 0, chosen / denominator, shared)
-    same = (picked & (picks == own_picks)).all(1)
-    kept_mass = torch.where(same | (mass == 0).squeeze(1), 1.0, (kept / mass).clamp(max=1.0).squeeze(1))
-    return Routing(weights=weights * spec.routed_scale, experts=torch.where(picked, picks, picks[:, :1]), picked=picked,
-                   kept_mass=kept_mass)
+    whole = (picked & (picks == own_picks)).all(1) | (mass == 0).squeeze(1)
+    return Routing(weights=weights * spec.scale, ids=torch.where(picked, picks, picks[:, :1]),
+                   counts=count(picks, picked, spec.experts),
+                   kept_mass=torch.where(whole, 1.0, (kept / mass).clamp(max=1.0).squeeze(1)))

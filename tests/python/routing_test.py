@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import thermoe
-from thermoe.routing import LayerPlan, RouterSpec, route
+from thermoe.plan_block import DevicePlan, StepState
+from thermoe.routing import RouterSpec, route
 
 INF = math.inf
 
@@ -69,13 +70,31 @@ def by_the_book(logits, spec, row, bias, price, beta, priced, layer, step):
     for t in tokens:
         ran = sum(p[t][e] for e in picks[t])
         whole = {"picked": ran, "reference": mass[t], "none": 1.0}[spec.denominator]
-        result.append((picks[t], [spec.routed_scale * p[t][e] / whole for e in picks[t]], min(1.0, ran / mass[t])))
+        result.append((picks[t], [spec.scale * p[t][e] / whole for e in picks[t]], min(1.0, ran / mass[t])))
     return result
 
 
-def layer_plan(rows, bias, price, layer):
-    block = torch.frombuffer(bytearray(thermoe.RoutingPlan(rows, bias, price).to_bytes()), dtype=torch.uint8)
-    return LayerPlan.of(block, len(rows), len(bias[0]), layer)
+def device_plan(rows, bias, price):
+    plan = DevicePlan(len(rows), len(bias[0]), 1)
+    plan.update(thermoe.RoutingPlan(rows, bias, price).to_bytes())
+    return plan
+
+
+def state(number=0, prefill=False):
+    state = StepState()
+    state.set(number, prefill=prefill)
+    return state
+
+
+def routes():
+    """The twin in PyTorch, and the compiled op where the package has been built."""
+    yield pytest.param(route, id="torch")
+    try:
+        from thermoe.hf.attachment import route_by_op
+        from thermoe import ops  # noqa: F401
+        yield pytest.param(route_by_op, id="op")
+    except ImportError as error:
+        yield pytest.param(None, id="op", marks=pytest.mark.skip(reason=str(error)))
 
 
 def problem(seed):
@@ -85,7 +104,7 @@ def problem(seed):
     k = r.randint(1, 4)
     spec = RouterSpec(experts=16, k=k, score=r.choice(["softmax", "sigmoid", "sqrt_softplus"]), groups=groups,
                       groups_kept=r.randint(2, groups) if groups > 1 else 1,
-                      denominator=r.choice(["picked", "reference", "none"]), routed_scale=r.choice([1.0, 2.5]),
+                      denominator=r.choice(["picked", "reference", "none"]), scale=r.choice([1.0, 2.5]),
                       loss_scores=r.choice(["unbiased", "biased"]))
     plan_k = r.randint(1, k)
     rows = [thermoe.LayerRow(plan_k, r.randint(1, plan_k), r.choice([0.0, 0.25, 0.5, 0.75]), r.choice([0.0, 0.5]))] * 3
@@ -96,28 +115,34 @@ def problem(seed):
     return r, spec, rows, bias, price, beta, logits
 
 
+@pytest.mark.parametrize("route", list(routes()))
 @pytest.mark.parametrize("seed", range(80))
-def test_picks_weights_and_kept_mass_are_the_theorys(seed):
+def test_picks_weights_and_kept_mass_are_the_theorys(seed, route):
     r, spec, rows, bias, price, beta, logits = problem(seed)
     layer, step, priced = r.randint(0, 2), r.randint(0, 9), r.random() < 0.8
     want = by_the_book(logits, spec, rows[layer], bias[layer], price[layer], beta, priced, layer, step)
-    got = route(torch.tensor(logits), spec, layer_plan(rows, bias, price, layer), priced=priced, layer=layer,
-                model_bias=None if beta is None else torch.tensor(beta), step=torch.tensor(step))
+    got = route(torch.tensor(logits), spec, plan=device_plan(rows, bias, price), layer=layer,
+                step=state(step, prefill=not priced), beta=None if beta is None else torch.tensor(beta))
     for t, (picks, weights, kept) in enumerate(want):
-        assert got.experts[t, got.picked[t]].tolist() == picks
-        assert got.weights[t, got.picked[t]].tolist() == pytest.approx(weights, rel=1e-4, abs=1e-6)
+        assert got.ids[t, :len(picks)].tolist() == picks
+        assert got.weights[t, :len(picks)].tolist() == pytest.approx(weights, rel=1e-4, abs=1e-6)
         assert got.kept_mass[t].item() == pytest.approx(kept, rel=1e-4, abs=1e-6)
-        assert got.weights[t, ~got.picked[t]].tolist() == [0.0] * (spec.k - len(picks))
-        assert set(got.experts[t, ~got.picked[t]].tolist()) <= {picks[0]}
+        assert got.weights[t, len(picks):].tolist() == [0.0] * (spec.k - len(picks))
+        assert set(got.ids[t, len(picks):].tolist()) <= {picks[0]}
+    assert got.counts.tolist() == [sum(e in picks for picks, _, _ in want) for e in range(16)]
 
 
-def test_ties_go_to_the_lowest_id():
-    plan = layer_plan([thermoe.LayerRow(3, 3)], [[0.0] * 8], [[0.0] * 8], 0)
-    assert route(torch.zeros(2, 8), RouterSpec(experts=8, k=3), plan).experts.tolist() == [[0, 1, 2]] * 2
+@pytest.mark.parametrize("route", list(routes()))
+def test_ties_go_to_the_lowest_id(route):
+    plan = device_plan([thermoe.LayerRow(3, 3)], [[0.0] * 8], [[0.0] * 8])
+    got = route(torch.zeros(2, 8), RouterSpec(experts=8, k=3), plan=plan, layer=0, step=state(), beta=None)
+    assert got.ids.tolist() == [[0, 1, 2]] * 2
 
 
 def test_bf16_logits_route_as_the_same_numbers_in_f32():
     logits = torch.randn(5, 8, generator=torch.Generator().manual_seed(2)).bfloat16()
-    plan = layer_plan([thermoe.LayerRow(3, 1)], [[0.0] * 8], [[0.3] * 8], 0)
-    for a, b in zip(route(logits, RouterSpec(experts=8, k=3), plan), route(logits.float(), RouterSpec(experts=8, k=3), plan)):
+    plan = device_plan([thermoe.LayerRow(3, 1)], [[0.0] * 8], [[0.3] * 8])
+    spec = RouterSpec(experts=8, k=3)
+    for a, b in zip(route(logits, spec, plan=plan, layer=0, step=state()),
+                    route(logits.float(), spec, plan=plan, layer=0, step=state()), strict=True):
         assert torch.equal(a, b)

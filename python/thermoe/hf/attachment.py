@@ -6,7 +6,8 @@ from typing import Any, Optional, Protocol
 import torch
 
 from ..plan import RoutingPlan
-from ..routing import RouterSpec, route
+from ..plan_block import DevicePlan, StepState
+from ..routing import Routing, RouterSpec, count, route
 from .routers import Router
 from .step import StepPlan, StepRecord, runs_as_plain
 
@@ -33,6 +34,13 @@ class PlanSource(Protocol):
     def observe(self, *, version: int, tokens: int, mixed: bool, step_time_s: float, step_period_s: float,
                 counts: Optional[torch.Tensor], logits: Optional[torch.Tensor]) -> None: ...
     def close(self) -> None: ...
+
+
+class Route(Protocol):
+    """How tokens are routed: routing.route, or the compiled op."""
+
+    def __call__(self, logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, layer: int, step: StepState,
+                 beta: Optional[torch.Tensor]) -> Routing: ...
 
 
 class FixedPlan:
@@ -69,24 +77,35 @@ class RouterHook:
 
     def __call__(self, module: torch.nn.Module, arguments: Any, output: Any) -> Any:
         attachment = self.attachment
-        logits, _, indices = output
+        logits, weights, indices = output
         # A compiled program is made once and runs under every plan, plain ones too.
         if not (attachment.routes or torch.compiler.is_compiling()):
             if attachment.sampling:
                 attachment.sampled[self.layer] = (logits, count(indices, torch.ones_like(indices), self.spec.experts))
             return None  # the model's own, bit for bit
-        plan = attachment.step_plan
-        routing = route(logits, self.spec, plan.layer(self.layer, logits.device), model_bias=self.router.model_bias,
-                        priced=attachment.priced, layer=self.layer, step=plan.number(logits.device))
+        plan, step = attachment.step_plan.at(logits.device)
+        routing = attachment.route(logits, self.spec, plan=plan, layer=self.layer, step=step, beta=self.router.beta)
         if attachment.sampling:
-            attachment.sampled[self.layer] = (logits, count(routing.experts, routing.picked, self.spec.experts))
-        return (logits, routing.weights.to(output[1].dtype), routing.experts.to(indices.dtype))
+            attachment.sampled[self.layer] = (logits, routing.counts)
+        return (logits, routing.weights.to(weights.dtype), routing.ids.to(indices.dtype))
 
 
-def count(experts: torch.Tensor, picked: torch.Tensor, size: int) -> torch.Tensor:
-    """[size] i32: tokens that each expert receives."""
-    zeros = torch.zeros(size, dtype=torch.int32, device=experts.device)
-    return zeros.index_add(0, experts.reshape(-1).long(), picked.reshape(-1).int())
+def route_by_op(logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, layer: int, step: StepState,
+                beta: Optional[torch.Tensor]) -> Routing:
+    """`route` by the compiled op. Raises ImportError where the package was not built."""
+    from .. import ops
+    router = ops.Router(k=spec.k, score=spec.score, groups=spec.groups, groups_kept=spec.groups_kept,
+                        denominator=spec.denominator, scale=spec.scale, loss_scores=spec.loss_scores)
+    return Routing(*ops.topk_route(logits, router, beta=None if beta is None else beta.float(), plan=plan, layer=layer,
+                                   step=step, fill_slots=True))
+
+
+def _best_route() -> Route:
+    try:
+        from .. import ops  # noqa: F401
+    except ImportError:
+        return route
+    return route_by_op
 
 
 class Attachment:
@@ -97,7 +116,7 @@ class Attachment:
         self.source = source
         self.pace = pace
         self.routes = False  # the plan changes something in this step
-        self.priced = False
+        self.route = _best_route()
         self.sampling = False
         self.sampled: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # of this step: layer to gate logits and counts
         self._name = f"{type(model).__name__}, {len(routers)} MoE layers x {specs[0].experts} experts"
@@ -161,10 +180,9 @@ class Attachment:
         self._record = StepRecord(version=decision.version, tokens=rows * width, mixed=mixed,
                                   period_s=0.0 if self._started is None else now - self._started)
         self._started = now
-        self.priced = not mixed
         self.routes = not (self._plain_unpriced if mixed else self._plain)
         self.sampling = decision.sample_wanted and not mixed
-        self.step_plan.next_number()
+        self.step_plan.begin(prefill=mixed)
         self._record.start(self._device)
 
     @torch.compiler.disable

@@ -22,11 +22,11 @@ def controller_configuration(model: torch.nn.Module, routers: list[Router], spec
         "schema": 1,
         "model": {"layers": len(routers), "experts": spec.experts, "k": spec.k, "score_function": spec.score,
                   "groups": spec.groups, "groups_kept": spec.groups_kept, "denominator": spec.denominator,
-                  "routed_scale": spec.routed_scale, "loss_scores": spec.loss_scores},
+                  "routed_scale": spec.scale, "loss_scores": spec.loss_scores},
         "targets": dict(targets),
         "costed_as": dict(costed_as) if isinstance(costed_as, Mapping) else costed_as or _shape_of(model, routers[0]),
     }
-    biases = [router.model_bias for router in routers]
+    biases = [router.beta for router in routers]
     if all(bias is not None for bias in biases):
         made["model"]["selection_bias"] = [bias.float().tolist() for bias in biases if bias is not None]
     path = cost_model or _shipped_cost_model()

@@ -6,8 +6,8 @@ from typing import Optional
 
 import torch
 
-from ..plan import RoutingPlan
-from ..routing import Denominator, LayerPlan, RouterSpec, route
+from ..plan_block import DevicePlan, StepState
+from ..routing import Denominator, RouterSpec, route
 
 _SUPPORTED = ("routers of transformers v5 that return (logits, weights, indices): softmax or top-k-then-softmax, as "
               "Mixtral, Qwen2-MoE, Qwen3-MoE, Qwen3-Next, OLMoE, FlexOlmo and gpt-oss have, and sigmoid with a selection "
@@ -26,7 +26,7 @@ class Router:
     spec: RouterSpec  # as the model weighs without a plan
 
     @property
-    def model_bias(self) -> Optional[torch.Tensor]:
+    def beta(self) -> Optional[torch.Tensor]:
         """The bias that the model adds to its scores to pick, [experts]; read anew, as loading may replace it."""
         return getattr(self.module, "e_score_correction_bias", None)
 
@@ -81,7 +81,7 @@ def _read(name: str, module: torch.nn.Module) -> RouterSpec:
     return RouterSpec(experts=int(module.num_experts), k=int(module.top_k), score="sigmoid" if sigmoid else "softmax",
                       groups=groups, groups_kept=int(getattr(module, "topk_group", groups) or groups),
                       denominator="picked" if getattr(module, "norm_topk_prob", True) else "none",
-                      routed_scale=float(getattr(module, "routed_scaling_factor", 1.0)))
+                      scale=float(getattr(module, "routed_scaling_factor", 1.0)))
 
 
 def _prove(router: Router) -> None:
@@ -98,9 +98,9 @@ def _prove(router: Router) -> None:
         raise UnsupportedModelError(f"{router.name}: {kind} returns something else than (logits [tokens, experts], weights "
                                     f"[tokens, k], indices [tokens, k]). Supported are {_SUPPORTED}")
     logits, weights, indices = given
-    block = torch.frombuffer(bytearray(RoutingPlan.baseline(1, spec.experts, spec.k).to_bytes()), dtype=torch.uint8)
     with torch.no_grad():
-        ours = route(logits, spec, LayerPlan.of(block.to(weight.device), 1, spec.experts, 0), model_bias=router.model_bias)
+        ours = route(logits, spec, plan=DevicePlan(1, spec.experts, spec.k, weight.device), layer=0,
+                     step=StepState(weight.device), beta=router.beta)
     tolerance = 1e-5 if weights.dtype == torch.float32 and logits.dtype == torch.float32 else 2e-2
 
     def sorted_weights(values: torch.Tensor) -> torch.Tensor:

@@ -6,48 +6,38 @@ from typing import Optional
 
 import torch
 
-from ..routing import LayerPlan
+from ..plan_block import DevicePlan, StepState
 
 
 class StepPlan:
-    """The plan's block and the step's number where layers route: a model may lie on several devices and be moved."""
+    """The plan's block and the step's state where layers route: a model may lie on several devices and be moved."""
 
     def __init__(self, layers: int, experts: int, k: int, block: memoryview) -> None:
         self.layers, self.experts, self.k = layers, experts, k
-        self._block = _bytes_of(block)
-        self._number = torch.zeros((), dtype=torch.int64)
-        self._on: dict[torch.device, tuple[torch.Tensor, torch.Tensor, list[LayerPlan]]] = {}
-
-    @property
-    def block(self) -> bytes:
-        return self._block.numpy().tobytes()
+        self.block = bytes(block)
+        self._number = 0
+        self._prefill = False
+        self._on: dict[torch.device, tuple[DevicePlan, StepState]] = {}
 
     def set(self, block: memoryview) -> None:
-        self._block = _bytes_of(block)
-        for there, _, _ in self._on.values():
-            there.copy_(self._block, non_blocking=True)
+        self.block = bytes(block)
+        for plan, _ in self._on.values():
+            plan.update(self.block)
 
-    def next_number(self) -> None:
+    def begin(self, *, prefill: bool) -> None:
+        """The next step begins."""
         self._number += 1
-        for _, number, _ in self._on.values():
-            number.add_(1)
+        self._prefill = prefill
+        for _, state in self._on.values():
+            state.set(self._number, prefill=prefill)
 
-    def layer(self, layer: int, device: torch.device) -> LayerPlan:
-        return self._at(device)[2][layer]
-
-    def number(self, device: torch.device) -> torch.Tensor:
-        return self._at(device)[1]
-
-    def _at(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[LayerPlan]]:
+    def at(self, device: torch.device) -> tuple[DevicePlan, StepState]:
         if device not in self._on:
-            block = self._block.to(device, copy=True)
-            self._on[device] = (block, self._number.to(device, copy=True),
-                                [LayerPlan.of(block, self.layers, self.experts, l) for l in range(self.layers)])
+            plan, state = DevicePlan(self.layers, self.experts, self.k, device), StepState(device)
+            plan.update(self.block)
+            state.set(self._number, prefill=self._prefill)
+            self._on[device] = (plan, state)
         return self._on[device]
-
-
-def _bytes_of(block: memoryview) -> torch.Tensor:
-    return torch.frombuffer(bytearray(block), dtype=torch.uint8)
 
 
 def runs_as_plain(block: memoryview, layers: int, experts: int, k: int, *, priced: bool) -> bool:
