@@ -63,7 +63,7 @@ extern "C" {
 typedef int32_t thermoe_status;
 enum {
   THERMOE_OK = 0,
-  THERMOE_BAD_INPUT = 1,   /* a file, a key, a shape, a value: the message names it and the remedy */
+  THERMOE_BAD_INPUT = 1, /* a file, a key, a shape, a value: the message names it and the remedy */
   THERMOE_UNAVAILABLE = 2, /* a device or driver that was asked for is not there */
   THERMOE_BUSY = 3,        /* the same function is under way in another thread; or a buffer is
                               another controller's */
@@ -99,9 +99,9 @@ THERMOE_API void thermoe_close(thermoe_controller* controller);
 
 /* thermoe_decision.flags */
 enum {
-  THERMOE_CHANGED = 1,       /* `version` is another than the last thermoe_acquire gave */
-  THERMOE_SAFE = 2,          /* no decision followed the last one in time: the safe plan stands in */
-  THERMOE_EXPIRES = 4,       /* valid_for_s has a meaning */
+  THERMOE_CHANGED = 1, /* `version` is another than the last thermoe_acquire gave */
+  THERMOE_SAFE = 2,    /* no decision followed the last one in time: the safe plan stands in */
+  THERMOE_EXPIRES = 4, /* valid_for_s has a meaning */
   THERMOE_SAMPLE_WANTED = 8, /* the controller would like this step's gate logits */
   THERMOE_CALIBRATING = 16   /* plain top-k, as the router has not been seen for long enough */
 };
@@ -152,8 +152,8 @@ typedef struct thermoe_decision {
   /* Shortest time from one decode step's start to the next one's; 0: the next at once. Mixed
    * (prefill) steps are not paced. */
   double step_period_s;
-  /* How long the decision holds from now on, if no newer one comes. Afterwards thermoe_acquire gives
-   * the safe plan. */
+  /* How long the decision holds from now on, if no newer one comes. Afterwards thermoe_acquire
+   * gives the safe plan. */
   double valid_for_s;
 } thermoe_decision;
 
@@ -166,13 +166,14 @@ THERMOE_API size_t thermoe_plan_bytes(uint32_t layers, uint32_t experts);
 
 /* Has every thermoe_acquire copy a changed plan to an address of the caller's, for example pinned
  * memory that a captured graph copies from. `bytes` must be thermoe_plan_bytes of the model. The
- * buffer must be zeroed, or hold a plan of this shape; one that another controller has bound and not
- * yet closed is refused with THERMOE_BUSY. It must outlive the controller, or be unbound first by
- * a `buffer` of NULL. Not while thermoe_acquire is under way. */
+ * buffer must be zeroed, or hold a plan of this shape; one that another controller has bound and
+ * not yet closed is refused with THERMOE_BUSY. It must outlive the controller, or be unbound first
+ * by a `buffer` of NULL. Not while thermoe_acquire is under way. */
 THERMOE_API thermoe_status thermoe_bind_plan(thermoe_controller* controller, void* buffer,
                                              size_t bytes);
 
-/* ---- What a step ran -------------------------------------------------------------------------- */
+/* ---- What a step ran --------------------------------------------------------------------------
+ */
 
 /* thermoe_step.flags */
 enum {
@@ -190,16 +191,20 @@ typedef struct thermoe_step {
    * first). With a simulated GPU step_time_s is not read: the GPU says how long a step takes. */
   double step_time_s;
   double step_period_s;
+  /* Shape of `counts` and `logits`: the model's. */
+  int32_t layers;
+  int32_t experts;
   /* Tokens that it routed; padding rows are none. 1 or more, of a decode step the batch. */
   int32_t tokens;
   /* Rows that it ran, padding included (the captured graph's size); 0: `tokens`. */
   int32_t rows;
-  /* [layers, experts], row-major: tokens that each expert received. Read during the call. NULL: not
-   * counted; the loads are then taken from the newest sample. */
+  /* [layers, experts], row-major: tokens that each expert received, 0 .. tokens. Read during the
+   * call. NULL: not counted; a step with logits is to be counted. */
   const int32_t* counts;
   /* [layers, logit_rows, experts] of logits_type, row-major: gate logits before the score function,
    * of which each layer's first `tokens` rows count. Read during the call. NULL: not sampled.
-   * THERMOE_SAMPLE_WANTED says when a sample is looked for; at other times it is passed over. */
+   * THERMOE_SAMPLE_WANTED says when a sample is looked for; at other times, of a mixed step and of
+   * one with more tokens than engine.batch_limit it is passed over. */
   const void* logits;
   int32_t logits_type;
   int32_t logit_rows; /* 0: `tokens` */
@@ -232,7 +237,8 @@ enum {
 THERMOE_API thermoe_status thermoe_observe(thermoe_controller* controller,
                                            const struct thermoe_step* step);
 
-/* ---- Sensors of the caller's ------------------------------------------------------------------ */
+/* ---- Sensors of the caller's ------------------------------------------------------------------
+ */
 
 /* thermoe_reading.known */
 enum {
@@ -257,7 +263,8 @@ typedef struct thermoe_reading {
 THERMOE_API thermoe_status thermoe_set_reading(thermoe_controller* controller,
                                                const struct thermoe_reading* reading);
 
-/* ---- What the controller believes ------------------------------------------------------------- */
+/* ---- What the controller believes -------------------------------------------------------------
+ */
 
 /* thermoe_state.plan_kind: each next one gives up more of what was asked. */
 enum {
@@ -271,8 +278,9 @@ enum {
   THERMOE_KNOWS_PREDICTED_POWER = 16,
   THERMOE_KNOWS_PREDICTED_TEMPERATURE = 32,
   THERMOE_KNOWS_PREDICTED_STEP_TIME = 64,
-  THERMOE_KNOWS_STEP_TIME = 128,     /* there were steps in the tick */
-  THERMOE_KNOWS_ACTIVE_EXPERTS = 256 /* loads were observed */
+  THERMOE_KNOWS_STEP_TIME = 128,      /* there were steps in the tick */
+  THERMOE_KNOWS_ACTIVE_EXPERTS = 256, /* steps were counted in the tick */
+  THERMOE_KNOWS_QUALITY_LOSS = 512
 };
 
 typedef struct thermoe_state {
@@ -287,10 +295,10 @@ typedef struct thermoe_state {
   int32_t saturated; /* 1: the targets are out of reach, the plan is at its floor */
   int32_t simulated; /* 1: watts and degrees are a simulated GPU's */
   int32_t reserved;
-  double lambda;               /* activation price, 0: none */
-  double step_period_s;        /* of the decision */
-  double predicted_kept_mass;  /* share of a token's own top-k mass, on sampled logits */
-  double predicted_active;     /* mean distinct experts a layer */
+  double lambda;              /* activation price, 0: none */
+  double step_period_s;       /* of the decision */
+  double predicted_kept_mass; /* share of a token's own top-k mass, on sampled logits */
+  double predicted_active;    /* mean distinct experts a layer */
   double predicted_power_w;
   double predicted_temperature_c;
   double predicted_step_time_s;
@@ -313,7 +321,8 @@ typedef struct thermoe_state {
 THERMOE_API thermoe_status thermoe_read_state(thermoe_controller* controller,
                                               struct thermoe_state* state);
 
-/* ---- Without a thread of the controller's ------------------------------------------------------ */
+/* ---- Without a thread of the controller's ------------------------------------------------------
+ */
 
 /* For configurations with control.thread false, whose time is the caller's: a simulation, a test, a
  * program with a scheduler of its own. Sets the time to `now_s`, which begins at 0 and never falls,
