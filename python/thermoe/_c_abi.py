@@ -6,6 +6,8 @@ import os
 import pathlib
 from typing import Any
 
+from ._libraries import library_path
+
 OK, BAD_INPUT, UNAVAILABLE, BUSY, FAILED = range(5)
 ABI_VERSION = 1
 
@@ -53,6 +55,7 @@ class DecisionStruct(_Sized):
 class StepStruct(_Sized):
     _fields_ = [("size", ctypes.c_size_t), ("version", ctypes.c_uint64), ("flags", ctypes.c_uint64),
                 ("step_time_s", ctypes.c_double), ("step_period_s", ctypes.c_double),
+                ("layers", ctypes.c_int32), ("experts", ctypes.c_int32),
                 ("tokens", ctypes.c_int32), ("rows", ctypes.c_int32),
                 ("counts", ctypes.c_void_p), ("logits", ctypes.c_void_p),
                 ("logits_type", ctypes.c_int32), ("logit_rows", ctypes.c_int32),
@@ -72,7 +75,7 @@ class ReadingStruct(_Sized):
 # thermoe_state's numbers in order, and the bits of `known` of those that may be absent
 STATE = {"lambda": 0, "step_period_s": 0, "predicted_kept_mass": 0, "predicted_active": 0, "predicted_power_w": 16,
          "predicted_temperature_c": 32, "predicted_step_time_s": 64, **READING, "step_time_s": 128,
-         "measured_step_period_s": 128, "active_experts": 256, "quality_loss": 0}
+         "measured_step_period_s": 128, "active_experts": 256, "quality_loss": 512}
 
 
 class StateStruct(_Sized):
@@ -89,19 +92,15 @@ def check(status: int) -> None:
         raise _ERRORS.get(status, ThermoeError)(library().thermoe_last_error().decode(errors="replace"))
 
 
-def find_library() -> pathlib.Path:
-    """libthermoe.so: THERMOE_LIBRARY's, or the package's own. Raises UnavailableError naming both."""
+def find_library() -> str:
+    """libthermoe.so: THERMOE_LIBRARY's, or the package's own. Raises UnavailableError naming what is missing."""
     named = os.environ.get("THERMOE_LIBRARY")
-    if named:
-        if not pathlib.Path(named).is_file():
-            raise UnavailableError(f"THERMOE_LIBRARY is {named}, and no such file exists")
-        return pathlib.Path(named)
-    beside = pathlib.Path(__file__).parent / "libthermoe.so"
-    if not beside.is_file():
-        raise UnavailableError(f"{beside} does not exist: this package was not built. `pip install ./python` builds it, "
-                               "`cmake --build <build folder> --target thermoe_python` in <build folder>/python; "
-                               "THERMOE_LIBRARY names another")
-    return beside
+    if named and not pathlib.Path(named).is_file():
+        raise UnavailableError(f"THERMOE_LIBRARY is {named}, and no such file exists")
+    try:
+        return named or library_path("thermoe")
+    except ImportError as error:
+        raise UnavailableError(f"{error}. THERMOE_LIBRARY names a library that lies elsewhere") from error
 
 
 @functools.cache
@@ -109,7 +108,7 @@ def library() -> ctypes.CDLL:
     """The library, loaded once. Raises UnavailableError where it cannot be loaded or is older than this package."""
     path = find_library()
     try:
-        lib = ctypes.CDLL(str(path))
+        lib = ctypes.CDLL(path)
     except OSError as error:
         raise UnavailableError(f"{path} cannot be loaded: {error}") from error
     handle, text = ctypes.c_void_p, ctypes.c_char_p

@@ -57,7 +57,7 @@ class ControllerState:
     step_time_s: Optional[float]
     measured_step_period_s: Optional[float]
     active_experts: Optional[float]
-    quality_loss: float
+    quality_loss: Optional[float]
 
 
 class Controller:
@@ -125,10 +125,11 @@ class Controller:
         """Tells of a step that has ended: `version` of the decision it ran under, the tokens it routed.
 
         `mixed`: it read prompts. `rows` that it ran, padding included. `counts` [layers, experts] int32 and `logits`
-        [layers, rows, experts] f32, f16 or bf16: a torch tensor on the CPU, a numpy array or any C-contiguous buffer.
+        [layers, rows, experts] f32, f16 or bf16, gate logits before the score function, together with `counts`: a torch tensor on the CPU, a numpy array or any C-contiguous buffer.
         """
         step = abi.StepStruct(version=version, flags=abi.MIXED if mixed else 0, step_time_s=step_time_s,
-                              step_period_s=step_period_s, tokens=tokens, rows=rows)
+                              step_period_s=step_period_s, layers=self.layers, experts=self.experts, tokens=tokens,
+                              rows=rows)
         kept = []  # what the struct points into
         if counts is not None:
             array = _Array("counts", counts)

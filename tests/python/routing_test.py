@@ -107,7 +107,8 @@ def problem(seed):
                       denominator=r.choice(["picked", "reference", "none"]), scale=r.choice([1.0, 2.5]),
                       loss_scores=r.choice(["unbiased", "biased"]))
     plan_k = r.randint(1, k)
-    rows = [thermoe.LayerRow(plan_k, r.randint(1, plan_k), r.choice([0.0, 0.25, 0.5, 0.75]), r.choice([0.0, 0.5]))] * 3
+    rows = [thermoe.LayerRow(plan_k, r.randint(1, plan_k), r.choice([0.0, 0.25, 0.75]) if plan_k < k else 0.0,
+                             r.choice([0.0, 0.5]))] * 3
     bias = [[r.choice([0.0, r.gauss(0, 0.2)]) for _ in range(16)] if seed % 3 == 0 else [0.0] * 16 for _ in rows]
     price = [[r.choice([0.0, 0.2, 0.5, r.random(), INF]) for _ in range(16)] for _ in rows]
     beta = [r.gauss(0, 0.1) for _ in range(16)] if r.random() < 0.5 else None

@@ -69,8 +69,9 @@ def _fixed(model: torch.nn.Module, routers: list[Router], plan: RoutingPlan, oth
     if (plan.layers, plan.experts) != (len(routers), spec.experts):
         raise ValueError(f"a plan of {plan.layers} layers x {plan.experts} experts for {type(model).__name__}, which has "
                          f"{len(routers)} MoE layers x {spec.experts} experts")
-    if max(row.k for row in plan.rows) > spec.k:
-        raise ValueError(f"a plan of k={max(row.k for row in plan.rows)} for {type(model).__name__}, whose experts take "
+    most = max(row.k + (row.extra_k_share > 0) for row in plan.rows)
+    if most > spec.k:
+        raise ValueError(f"a plan of k={most} for {type(model).__name__}, whose experts take "
                          f"{spec.k} picks a token")
     return FixedPlan(plan)
 
