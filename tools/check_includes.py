@@ -24,7 +24,7 @@ ALLOWED_FOLDERS = {
     "profile": {"core", "telemetry", "cost", "kernels", "machine"},
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
-    "engine": {"core", "telemetry", "cost", "control"},
+    "engine": {"core", "telemetry", "cost", "control", "measure"},
     "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
     "monitor": {"core", "telemetry", "machine"},
     "doctor": {"core", "telemetry", "machine"},
