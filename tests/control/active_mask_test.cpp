@@ -52,7 +52,7 @@ const RouterSpec kRouter{.experts = kExperts, .k = kPicks};
 TEST(ActiveMask, WithoutAPriceEveryExpertMayRun) {
   const auto mask = active_mask(priced(kRouter, 0.0), kRouter, samples_of(kRouter, 4, 1));
   EXPECT_EQ(mask.size(), static_cast<std::size_t>(kLayers * kExperts));
-  EXPECT_THAT(mask, testing::Each(1));
+  EXPECT_THAT(mask, ::testing::Each(1));
 }
 
 TEST(ActiveMask, RunsNoMoreExpertsThanThePricesDoAndNearlyAsMany) {

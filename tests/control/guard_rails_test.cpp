@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -365,7 +366,7 @@ TEST(GuardRails, AnEventKeepsOneReasonFromItsStartToItsEnd) {
   }
   ASSERT_EQ(reasons.size(), 3U) << "in control, fallen back, in control";
   EXPECT_EQ(reasons[0], "");
-  EXPECT_THAT(reasons[1], testing::StartsWith("BASELINE: "));
+  EXPECT_THAT(reasons[1], ::testing::StartsWith("BASELINE: "));
   EXPECT_EQ(reasons[2], "");
 }
 
