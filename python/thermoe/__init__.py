@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from . import ops as ops
     from ._c_abi import BadInputError as BadInputError, BusyError as BusyError, ThermoeError as ThermoeError, UnavailableError as UnavailableError
     from .control import Controller as Controller, ControllerState as ControllerState, Decision as Decision
+    from .costs import Cost as Cost, CostModel as CostModel, ExpertShape as ExpertShape
+    from .measurement import DeviceEnergy as DeviceEnergy, Measurement as Measurement, measure as measure
+    from .monitor import GpuReading as GpuReading, HostReading as HostReading, Monitor as Monitor, Snapshot as Snapshot
     from .hf import Attachment as Attachment, UnsupportedModelError as UnsupportedModelError, attach as attach, detach as detach
     from .plan import LayerRow as LayerRow, RoutingPlan as RoutingPlan
 
@@ -20,6 +23,9 @@ _HOMES = {
     "ops": "ops",
     **dict.fromkeys(("BadInputError", "BusyError", "ThermoeError", "UnavailableError"), "_c_abi"),
     **dict.fromkeys(("Controller", "ControllerState", "Decision"), "control"),
+    **dict.fromkeys(("GpuReading", "HostReading", "Monitor", "Snapshot"), "monitor"),
+    **dict.fromkeys(("DeviceEnergy", "Measurement", "measure"), "measurement"),
+    **dict.fromkeys(("Cost", "CostModel", "ExpertShape"), "costs"),
     **dict.fromkeys(("LayerRow", "RoutingPlan"), "plan"),
     # Hugging Face transformers: imports torch
     **dict.fromkeys(("Attachment", "UnsupportedModelError", "attach", "detach"), "hf"),

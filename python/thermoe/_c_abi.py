@@ -86,6 +86,11 @@ class StateStruct(_Sized):
                 ("reason", ctypes.c_char * 256)]
 
 
+class CostStruct(_Sized):
+    _fields_ = [("size", ctypes.c_size_t), ("latency_s", ctypes.c_double), ("energy_j", ctypes.c_double),
+                ("basis", ctypes.c_int32), ("reserved", ctypes.c_int32)]
+
+
 def check(status: int) -> None:
     """Raises what a status stands for, with the library's sentence."""
     if status != OK:
@@ -111,7 +116,7 @@ def library() -> ctypes.CDLL:
         lib = ctypes.CDLL(path)
     except OSError as error:
         raise UnavailableError(f"{path} cannot be loaded: {error}") from error
-    handle, text = ctypes.c_void_p, ctypes.c_char_p
+    handle, text, texts = ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_char_p)
     lib.thermoe_version.restype = lib.thermoe_last_error.restype = text
     lib.thermoe_abi_version.restype = ctypes.c_uint32
     for name, arguments in {
@@ -121,10 +126,19 @@ def library() -> ctypes.CDLL:
         "thermoe_set_reading": [handle, ctypes.POINTER(ReadingStruct)],
         "thermoe_read_state": [handle, ctypes.POINTER(StateStruct)],
         "thermoe_advance": [handle, ctypes.c_double],
+        "thermoe_sensors_open": [text, ctypes.POINTER(handle)],
+        "thermoe_sensors_read": [handle, texts],
+        "thermoe_window_begin": [handle],
+        "thermoe_window_end": [handle, text, ctypes.POINTER(ctypes.c_double), texts],
+        "thermoe_costs_open": [text, ctypes.POINTER(handle)],
+        "thermoe_costs_describe": [handle, texts],
+        "thermoe_costs_layer": [handle, ctypes.c_int32 * 4, ctypes.c_int32, text, ctypes.c_double, ctypes.c_double,
+                                ctypes.POINTER(CostStruct)],
     }.items():
         getattr(lib, name).argtypes = arguments
         getattr(lib, name).restype = ctypes.c_int32
-    lib.thermoe_close.argtypes, lib.thermoe_close.restype = [handle], None
+    for close in (lib.thermoe_close, lib.thermoe_sensors_close, lib.thermoe_costs_close):
+        close.argtypes, close.restype = [handle], None
     if lib.thermoe_abi_version() < ABI_VERSION:
         raise UnavailableError(f"{path} has version {lib.thermoe_abi_version()} of the C ABI, this package needs "
                                f"{ABI_VERSION}: build both from one source")
