@@ -17,6 +17,7 @@ function(thermoe_python_program packages torch_package)
 export PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
 export PYTHONPATH="@PROJECT_BINARY_DIR@/python:@packages@:@torch@"
 export LD_LIBRARY_PATH="@stand_ins@${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export TORCHINDUCTOR_CACHE_DIR="@PROJECT_BINARY_DIR@/python/inductor_cache"
 export THERMOE_SOURCE_DIR="@PROJECT_SOURCE_DIR@" THERMOE_BINARY_DIR="@PROJECT_BINARY_DIR@"
 exec "@Python3_EXECUTABLE@" "$@"
 ]=])
