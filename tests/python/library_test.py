@@ -49,7 +49,7 @@ def test_a_torch_that_is_too_old_is_refused_by_its_version():
     assert "ImportError: thermoe.ops needs torch 2.10 or later; this is 2.9.1+cpu" in done.stderr
 
 
-@pytest.mark.skipif(not OTHER_TORCH, reason="THERMOE_OTHER_TORCH_DIR names no `torch` package of another version")
+@pytest.mark.skipif(not OTHER_TORCH, reason="no other torch: tools/setup --second-torch, or THERMOE_OTHER_TORCH_DIR=.../torch")
 @pytest.mark.parametrize("module", ("ops_route_test", "ops_experts_test", "ops_refusals_test", "ops_compile_test"))
 def test_the_same_build_passes_with_another_torch(module, source_dir, tmp_path):
     other = pathlib.Path(OTHER_TORCH)
