@@ -37,8 +37,9 @@ def test_it_serves_every_python_3(wheel):
 def test_it_holds_the_package_its_types_and_its_libraries(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = pathlib.Path(thermoe.__file__).parent
-    assert {f"thermoe/{path.name}" for path in package.glob("*.py")} <= names
-    assert {"thermoe/py.typed", "thermoe/libthermoe_torch.so", "thermoe/triton_kernels.py"} <= names
+    assert {f"thermoe/{path.relative_to(package)}" for path in package.rglob("*.py")} <= names
+    assert {"thermoe/py.typed", "thermoe/libthermoe_torch.so", "thermoe/triton_kernels.py",
+            "thermoe/data/kernel_cost_model.json"} <= names
     assert {f"thermoe/{path.name}" for path in package.glob("*.so")} <= names
     assert not [name for name in names if not name.startswith(("thermoe/", "thermoe-"))]
 
