@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Libraries that come as distribution packages (Debian 12, Ubuntu 24.04); tools/setup installs them.
 
-set(packages fmt spdlog nlohmann_json)
+set(packages fmt nlohmann_json)
 if(THERMOE_TESTS OR "cli" IN_LIST THERMOE_FOLDERS)
   list(APPEND packages CLI11)
 endif()

@@ -1,32 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/make_controller.h"
 
-#include "control/baseline.h"
-#include "control/expert_count.h"
+#include "control/controller_without_adapter.h"
 #include "control/kernel_aware_ttha.h"
-#include "control/static_optimal.h"
 #include "control/ttha_adapter.h"
-#include "core/errors.h"
 
 namespace thermoe {
 
 std::unique_ptr<Controller> make_controller(const ControllerConfig& config) {
-  check(config);
-  switch (config.strategy) {
-    case Strategy::kBaseline:
-      return std::make_unique<BaselineController>(config);
-    case Strategy::kStaticOptimal:
-      return std::make_unique<StaticOptimalController>(config);
-    case Strategy::kReducedK:
-    case Strategy::kOpportunistic:
-      return std::make_unique<ExpertCountController>(config);
-    case Strategy::kKernelAwareTtha: {
-      std::unique_ptr<PlanAdapter> adapter;
-      if (config.mode != TthaMode::kDualOnly) adapter = std::make_unique<TthaAdapter>(config);
-      return std::make_unique<KernelAwareTtha>(config, std::move(adapter));
-    }
+  if (config.strategy != Strategy::kKernelAwareTtha || config.mode == TthaMode::kDualOnly) {
+    return controller_without_adapter(config);
   }
-  throw UsageError("controller: unknown strategy");
+  check(config);
+  return std::make_unique<KernelAwareTtha>(config, std::make_unique<TthaAdapter>(config));
 }
 
 }  // namespace thermoe

@@ -119,6 +119,7 @@ TEST(ProfileCommand, WhatCannotBeIsRefusedWithTheRemedy) {
   EXPECT_THAT(profile("--op fc3 --list").err, HasSubstr("did you mean fc1?"));
   EXPECT_THAT(profile("--budget soon --list").err, HasSubstr("such as 90s, 8m or 1h"));
   EXPECT_THAT(profile("--budget 8 --list").err, HasSubstr("a time and its unit"));
+  EXPECT_THAT(profile("--step --energy --out x").err, HasSubstr("--energy goes without it"));
   EXPECT_THAT(profile("--shape 2 4 64 64 --list").err,
               HasSubstr("more experts a token than experts"));
   EXPECT_THAT(profile("--kernels cpu --shape 4 2 100 64 --list").err,
