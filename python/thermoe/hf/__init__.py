@@ -44,6 +44,8 @@ def attach(model: torch.nn.Module, *, power_w: Optional[float] = None, temperatu
     specs = [with_denominator(router.spec, denominator) for router in routers]
     targets = {"power_w": power_w, "temperature_c": temperature_c, "step_ms": time_per_token_ms}
     asked = {name: value for name, value in targets.items() if value is not None}
+    if plan is None and not asked and not config:
+        raise ValueError("nothing is asked for: give one of power_w, temperature_c, time_per_token_ms, or a plan")
     if plan is not None:
         others = {**asked, "max_quality_loss": max_quality_loss, "objective": objective, "config": config}
         source: PlanSource = _fixed(model, routers, plan, [name for name, value in others.items() if value is not None])

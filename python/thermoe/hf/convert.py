@@ -34,13 +34,15 @@ def convert_checkpoint(checkpoint: str | pathlib.Path, *, dtype: torch.dtype = t
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    model = MixtralForCausalLM(_mixtral_config(config)).to(dtype)
+    model = MixtralForCausalLM(_mixtral_config(config))
+    model.to(dtype=dtype)
     state = _mixtral_state(path, config, tensors)
     try:
         model.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()})
     except RuntimeError as error:  # torch lists every tensor whose shape is another
         raise CheckpointError(f"{path}: tensors that are not as its thermoe_config says: {error}") from error
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _config(path: pathlib.Path, metadata: dict[str, str]) -> dict[str, Any]:

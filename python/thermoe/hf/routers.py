@@ -2,7 +2,7 @@
 """The routers of a transformers model: where they are, how they pick and weigh, and the proof that it was read right."""
 import dataclasses
 import inspect
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 
@@ -22,7 +22,7 @@ class UnsupportedModelError(ValueError):
 class Router:
     """One MoE layer's router."""
     name: str
-    module: torch.nn.Module
+    module: Any  # torch.nn.Module, whose attributes have no types
     spec: RouterSpec  # as the model weighs without a plan
 
     @property
@@ -69,7 +69,7 @@ def _no_router(model: torch.nn.Module) -> str:
     return f"{type(model).__name__} has no Mixture-of-Experts layer: there is nothing to route"
 
 
-def _read(name: str, module: torch.nn.Module) -> RouterSpec:
+def _read(name: str, module: Any) -> RouterSpec:
     kind = type(module).__name__
     needed = [p.name for p in inspect.signature(module.forward).parameters.values()
               if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -87,7 +87,7 @@ def _read(name: str, module: torch.nn.Module) -> RouterSpec:
 def _prove(router: Router) -> None:
     """Routes random tokens by the model and by what was read, and compares."""
     module, spec = router.module, router.spec
-    weight = module.weight
+    weight: torch.Tensor = module.weight
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(32, weight.shape[1], generator=generator).to(weight.device, weight.dtype)
     with torch.no_grad():

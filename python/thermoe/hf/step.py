@@ -86,10 +86,10 @@ class StepRecord:
         return torch.empty(on_device.shape, dtype=on_device.dtype, pin_memory=True).copy_(on_device, non_blocking=True)
 
     def ready(self) -> bool:
-        return self._events is None or self._events[1].query()
+        return self._events is None or bool(self._events[1].query())
 
     def seconds(self) -> float:
         if self._events:
-            return self._events[0].elapsed_time(self._events[1]) / 1000
+            return float(self._events[0].elapsed_time(self._events[1])) / 1000
         assert self._ended is not None
         return self._ended - self._started
