@@ -143,6 +143,7 @@ void read_engine(JsonObject object, EngineConfig& config) {
   if (object.given("name")) config.engine = object.string("name");
   config.context = object.optional_number("context", 0.0, 1e9);
   ServingEngine& serving = config.serving;
+  const bool arrivals = object.given("batch_limit") || object.given("graph_sizes");
   serving.batch_limit = whole(object, "batch_limit", serving.batch_limit, 1, 65536);
   if (object.given("graph_sizes")) {
     for (const json& size : object.array("graph_sizes")) {
@@ -157,6 +158,7 @@ void read_engine(JsonObject object, EngineConfig& config) {
                         "must be ascending whole numbers of rows, such as [1, 2, 4, 8]");
     }
   }
+  if (arrivals) config.control.engine = serving;
   object.finish();
 }
 
@@ -189,6 +191,12 @@ void check(const EngineConfig& config) {
                       "is false, but sensors of a real GPU are read in real time; leave it out, or "
                       "hand the readings in (\"source\": \"caller\")");
   }
+  if (config.control.engine && config.control.step_period > Seconds(0)) {
+    throw FormatError(
+        config.path, "/control/step_period_s",
+        "is that of an engine whose steps come at a fixed rate; with engine.batch_limit "
+        "or engine.graph_sizes the controller chooses the period: keep one of the two");
+  }
   const Strategy strategy = config.control.strategy;
   if (config.by_mask && (strategy == Strategy::kReducedK || strategy == Strategy::kOpportunistic)) {
     throw FormatError(config.path, "/strategy",
@@ -217,6 +225,8 @@ EngineConfig read_engine_config(const std::string& text_or_path) {
   config.control.strategy =
       chosen(object, "strategy", Strategy::kKernelAwareTtha, strategy_from, strategy_names());
   config.control.mode = TthaMode::kDualOnly;
+  config.control.objective =
+      chosen(object, "objective", config.control.objective, objective_from, objective_names());
   if (object.given("targets")) config.control.targets = read_targets(object.object("targets"));
   config.cost_model = path_of(object, "cost_model", folder);
   if (object.has("costed_as") && value["costed_as"].is_object()) {
