@@ -141,7 +141,7 @@ class Asking:
 
 def attach_to(model, source, monkeypatch, **more):
     monkeypatch.setattr(thermoe.hf, "Controller", lambda configuration: source)
-    return thermoe.attach(model, **more)
+    return thermoe.attach(model, power_w=300, **more)
 
 
 @pytest.mark.parametrize("name", ["Qwen3Moe", "DeepseekV3"])

@@ -73,16 +73,32 @@ def test_a_target_that_costs_nothing_leaves_the_models_own_numbers(model, simula
     assert torch.equal(torch.stack(logits, dim=1), plain)
 
 
+def test_steps_that_need_not_follow_at_once_wait_for_their_period(model, simulated, source_dir):
+    with thermoe.attach(model, power_w=250, step_period_ms=60, **simulated) as attachment:
+        told, observe = [], attachment.source.observe
+        attachment.source.observe = lambda **step: (told.append(step["step_period_s"]), observe(**step))
+        decode(attachment, model, ids(source_dir, length=12), step_s=0.06)
+        assert attachment.source.acquire().step_period_s == pytest.approx(0.06)
+    assert min(told[1:]) >= 0.06
+
+
 def test_a_model_is_told_to_the_controller_as_its_router_is(source_dir):
     model = small_models.make("DeepseekV3")
     routers = find_routers(model)
-    made = controller_configuration(model, routers, routers[0].spec, targets={"power_w": 350.0}, max_quality_loss=0.1,
-                                    objective=None, cost_model="costs.json", costed_as=None, config={"dtype": "fp8"})
+    asked = dict(power_w=350.0, temperature_c=None, time_per_token_ms=30.0, max_quality_loss=0.1)
+    made = controller_configuration(model, routers, routers[0].spec, **asked, batch_limit=32, step_period_ms=None,
+                                    objective="throughput", cost_model="costs.json", costed_as=None, config={"dtype": "fp8"})
     assert made["model"].pop("selection_bias") == [router.beta.tolist() for router in routers]
     assert made["model"] == {"layers": 2, "experts": 16, "k": 4, "score_function": "sigmoid", "groups": 4, "groups_kept": 2,
                              "denominator": "picked", "routed_scale": 2.5, "loss_scores": "unbiased"}
     assert made["costed_as"] == {"name": "DeepseekV3ForCausalLM", "layers": 2, "gated": True, "shape": [16, 4, 32, 16]}
-    assert made["control"] == {"max_quality_loss": 0.1} and made["dtype"] == "fp8"
+    assert made["targets"] == {"power_w": 350.0, "between_tokens_ms": 30.0} and made["objective"] == "throughput"
+    assert made["control"] == {"max_quality_loss": 0.1} and made["engine"] == {"batch_limit": 32}
+    paced = controller_configuration(model, routers, routers[0].spec, **asked, batch_limit=32, step_period_ms=20.0,
+                                     objective=None, cost_model="costs.json", costed_as=None, config={"engine": {"name": "x"}})
+    assert paced["targets"] == {"power_w": 350.0, "step_ms": 30.0} and paced["engine"] == {"name": "x"}
+    assert paced["control"] == {"max_quality_loss": 0.1, "step_period_s": 0.02}
+    assert made["dtype"] == "fp8"
 
 
 def test_costs_that_are_of_another_router_are_refused(simulated):

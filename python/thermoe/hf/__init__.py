@@ -18,18 +18,21 @@ __all__ = ["Attachment", "UnsupportedModelError", "attach", "detach"]
 
 def attach(model: torch.nn.Module, *, power_w: Optional[float] = None, temperature_c: Optional[float] = None,
            time_per_token_ms: Optional[float] = None, max_quality_loss: Optional[float] = None,
+           batch_limit: int = 64, step_period_ms: Optional[float] = None,
            objective: Optional[Literal["energy", "throughput"]] = None, pace: bool = True,
            cost_model: "Union[str, os.PathLike[str], None]" = None, costed_as: Union[str, Mapping[str, Any], None] = None,
            denominator: Denominator = "reference", plan: Optional[RoutingPlan] = None,
            config: Optional[Mapping[str, Any]] = None) -> Attachment:
     """Has a model's MoE layers route under a controller that holds what is asked for, from its next forward call on.
 
-    Targets: watts of the GPU, its temperature, milliseconds from one decode step to the next (`time_per_token_ms`).
-    `max_quality_loss`: nats of a token's own top-k mass that may be lost, mean over a minute. `pace`: whether decode steps
-    wait for the controller's step period. `cost_model`: a kernel_cost_model.json of the GPU, `costed_as` a model of that
-    file where it does not have this one's shape. `denominator`: what the weights of the picks are divided by where others
-    were dropped, in models that renormalise. `config`: further keys of the controller (docs/engines.md). `plan`: this
-    plan instead of a controller.
+    Targets: watts of the GPU, its temperature, milliseconds between two tokens of a sequence (`time_per_token_ms`).
+    `max_quality_loss`: nats of a token's own top-k mass that may be lost, mean over a minute. `batch_limit`: most sequences
+    that are decoded together. The controller finds the shortest period of decode steps itself, unless `step_period_ms` says
+    how far apart they start; `objective` "throughput" asks for none, `pace` False does not wait for it. `cost_model`: a
+    kernel_cost_model.json of the GPU, the package's H100 where it is left out; `costed_as`: a model of that file where it
+    does not have this one's shape. `denominator`: what the weights of the picks are divided by where others were dropped, in
+    models that renormalise. `config`: further keys of the controller (docs/engines.md). `plan`: this plan instead of a
+    controller.
 
     Decode steps (one token a row) are priced, prompts are not; a plan that changes nothing leaves the model's own numbers,
     bit for bit. Attach before torch.compile. `Attachment.detach`, `thermoe.detach(model)` or the end of a `with` give the
@@ -42,16 +45,17 @@ def attach(model: torch.nn.Module, *, power_w: Optional[float] = None, temperatu
     _refuse_compiled(model)
     routers = find_routers(model)
     specs = [with_denominator(router.spec, denominator) for router in routers]
-    targets = {"power_w": power_w, "temperature_c": temperature_c, "step_ms": time_per_token_ms}
-    asked = {name: value for name, value in targets.items() if value is not None}
-    if plan is None and not asked and not config:
-        raise ValueError("nothing is asked for: give one of power_w, temperature_c, time_per_token_ms, or a plan")
     if plan is not None:
-        others = {**asked, "max_quality_loss": max_quality_loss, "objective": objective, "config": config}
+        others = {"power_w": power_w, "temperature_c": temperature_c, "time_per_token_ms": time_per_token_ms,
+                  "max_quality_loss": max_quality_loss, "step_period_ms": step_period_ms, "objective": objective,
+                  "config": config}
         source: PlanSource = _fixed(model, routers, plan, [name for name, value in others.items() if value is not None])
+    elif power_w is None and temperature_c is None and time_per_token_ms is None and not config:
+        raise ValueError("nothing is asked for: give one of power_w, temperature_c, time_per_token_ms, or a plan")
     else:
         source = Controller(controller_configuration(
-            model, routers, specs[0], targets=asked, max_quality_loss=max_quality_loss, objective=objective,
+            model, routers, specs[0], power_w=power_w, temperature_c=temperature_c, time_per_token_ms=time_per_token_ms,
+            max_quality_loss=max_quality_loss, batch_limit=batch_limit, step_period_ms=step_period_ms, objective=objective,
             cost_model=cost_model, costed_as=costed_as, config=config or {}))
     return Attachment(model, routers, specs, source, pace=pace)
 

@@ -31,7 +31,7 @@ class PlanSource(Protocol):
     """Whose plan runs: control.Controller, or a plan that stays."""
 
     def acquire(self) -> Decision: ...
-    def observe(self, *, version: int, tokens: int, mixed: bool, step_time_s: float, step_period_s: float,
+    def observe(self, *, version: int, running: int, tokens: int, mixed: bool, step_time_s: float, step_period_s: float,
                 counts: Optional[torch.Tensor], logits: Optional[torch.Tensor]) -> None: ...
     def close(self) -> None: ...
 
@@ -177,7 +177,7 @@ class Attachment:
         if self.pace and not mixed and self._started is not None:
             time.sleep(max(0.0, self._started + decision.step_period_s - time.perf_counter()))
         now = time.perf_counter()
-        self._record = StepRecord(version=decision.version, tokens=rows * width, mixed=mixed,
+        self._record = StepRecord(version=decision.version, sequences=rows, tokens=rows * width, mixed=mixed,
                                   period_s=0.0 if self._started is None else now - self._started)
         self._started = now
         self.routes = not (self._plain_unpriced if mixed else self._plain)
@@ -203,8 +203,9 @@ class Attachment:
         """Tells the controller of steps that the device has done, oldest first; never waits for one."""
         while self._pending and self._pending[0].ready():
             done = self._pending.pop(0)
-            self.source.observe(version=done.version, tokens=done.tokens, mixed=done.mixed, step_time_s=done.seconds(),
-                                step_period_s=done.period_s, counts=done.counts, logits=done.logits)
+            self.source.observe(version=done.version, running=done.sequences, tokens=done.tokens, mixed=done.mixed,
+                                step_time_s=done.seconds(), step_period_s=done.period_s, counts=done.counts,
+                                logits=done.logits)
 
     def _read_plan(self, block: memoryview) -> None:
         shape = self.step_plan

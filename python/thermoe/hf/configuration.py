@@ -12,18 +12,22 @@ from .routers import Router, UnsupportedModelError
 
 
 def controller_configuration(model: torch.nn.Module, routers: list[Router], spec: RouterSpec, *,
-                             targets: Mapping[str, float], max_quality_loss: Optional[float], objective: Optional[str],
-                             cost_model: "Union[str, os.PathLike[str], None]",
-                             costed_as: Union[str, Mapping[str, Any], None], config: Mapping[str, Any]) -> dict[str, Any]:
+                             power_w: Optional[float], temperature_c: Optional[float],
+                             time_per_token_ms: Optional[float], max_quality_loss: Optional[float],
+                             batch_limit: int, step_period_ms: Optional[float], objective: Optional[str], cost_model: "Union[str, os.PathLike[str], None]", costed_as: Union[str, Mapping[str, Any], None],
+                             config: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of `config`, where it has them, and of the model and what was asked otherwise."""
-    control = {name: value for name, value in (("max_quality_loss", max_quality_loss), ("objective", objective))
-               if value is not None}
+    paced = step_period_ms is not None  # by the caller; otherwise the controller finds the period
+    targets = {"power_w": power_w, "temperature_c": temperature_c,
+               "step_ms" if paced else "between_tokens_ms": time_per_token_ms}
+    control = {"max_quality_loss": max_quality_loss, "step_period_s": step_period_ms / 1000 if step_period_ms else None}
     made: dict[str, Any] = {
         "schema": 1,
         "model": {"layers": len(routers), "experts": spec.experts, "k": spec.k, "score_function": spec.score,
                   "groups": spec.groups, "groups_kept": spec.groups_kept, "denominator": spec.denominator,
                   "routed_scale": spec.scale, "loss_scores": spec.loss_scores},
-        "targets": dict(targets),
+        "targets": _given(targets),
+        "control": _given(control),
         "costed_as": dict(costed_as) if isinstance(costed_as, Mapping) else costed_as or _shape_of(model, routers[0]),
     }
     biases = [router.beta for router in routers]
@@ -32,12 +36,18 @@ def controller_configuration(model: torch.nn.Module, routers: list[Router], spec
     path = cost_model or _shipped_cost_model()
     if path is not None:
         made["cost_model"] = os.path.abspath(path)
-    if control:
-        made["control"] = control
+    if not paced:
+        made["engine"] = {"batch_limit": batch_limit}
+    if objective is not None:
+        made["objective"] = objective
     for key, value in config.items():
         both = isinstance(value, Mapping) and isinstance(made.get(key), dict)
         made[key] = {**made[key], **value} if both else value
     return made
+
+
+def _given(keys: Mapping[str, Optional[float]]) -> dict[str, float]:
+    return {name: value for name, value in keys.items() if value is not None}
 
 
 def _shape_of(model: torch.nn.Module, router: Router) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def runs_as_plain(block: memoryview, layers: int, experts: int, k: int, *, price
 class StepRecord:
     """What one step was; its time is read once the device has done it."""
     version: int
+    sequences: int
     tokens: int
     mixed: bool  # it read prompts
     period_s: float
