@@ -47,6 +47,13 @@ TEST(EngineConfig, SaysWhatItReadAndWhatItWasNotTold) {
   EXPECT_EQ(config.telemetry.kind, TelemetryKind::kSimulated);
 }
 
+TEST(EngineConfig, TheShippedExampleIsOne) {
+  const EngineConfig config =
+      read_engine_config(std::string(THERMOE_SOURCE_DIR) + "/examples/engine.json");
+  EXPECT_EQ(config.telemetry.kind, TelemetryKind::kNvml);
+  EXPECT_TRUE(config.own_thread);
+}
+
 TEST(EngineConfig, AWrongKeyIsNamedWithTheNearestKnown) {
   EXPECT_THAT(refusal(R"({"targets": {"power": 300}})"),
               AllOf(HasSubstr("configuration: /targets/power:"), HasSubstr("power_w")));
