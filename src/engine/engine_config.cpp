@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "control/config_reader.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "core/named_values.h"
@@ -90,36 +91,6 @@ void read_model(JsonObject model, ControllerConfig& control) {
   model.finish();
 }
 
-Targets read_targets(JsonObject object) {
-  Targets targets;
-  if (const auto w = object.optional_number("power_w", 1.0, 1e5)) targets.power = Watts(*w);
-  if (const auto c = object.optional_number("temperature_c", 1.0, 150.0)) {
-    targets.temperature = Celsius(*c);
-  }
-  const auto milliseconds = [&object](const char* name) -> std::optional<Seconds> {
-    const auto ms = object.optional_number(name, 1e-3, 1e6);
-    return ms ? std::optional(Seconds(1e-3 * *ms)) : std::nullopt;
-  };
-  targets.step_time = milliseconds("step_ms");
-  targets.between_tokens = milliseconds("between_tokens_ms");
-  targets.to_first_token = milliseconds("to_first_token_ms");
-  object.finish();
-  return targets;
-}
-
-void read_guard(JsonObject& object, GuardRails& guard) {
-  guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
-  guard.max_quality_loss =
-      object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
-  guard.fallback =
-      chosen(object, "fallback", guard.fallback, sensor_fallback_from, sensor_fallback_names());
-  guard.stale_after =
-      Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
-  guard.recover_after =
-      Seconds(object.number_or("recover_after_s", guard.recover_after.value, 0.0, 3600.0));
-  guard.valid_ticks = whole(object, "valid_ticks", guard.valid_ticks, 1, 1000000);
-}
-
 void read_control(JsonObject object, EngineConfig& config) {
   ControllerConfig& control = config.control;
   config.own_thread = object.boolean_or("thread", config.own_thread);
@@ -135,7 +106,7 @@ void read_control(JsonObject object, EngineConfig& config) {
   if (const auto s = object.optional_number("sensor_window_s", 1e-3, 1.0)) {
     config.sensor_window = Seconds(*s);
   }
-  read_guard(object, control.guard);
+  read_guard_rails(object, control.guard);
   object.finish();
 }
 

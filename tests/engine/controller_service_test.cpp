@@ -120,7 +120,7 @@ TEST(ControllerService, OfAnEngineWhoseRequestsArriveItChoosesTheStepPeriodToo) 
     return service->acquire().step_period;
   };
   const std::string engine =
-      R"("targets": {"power_w": null, "between_tokens_ms": 25}, "engine": {"batch_limit": 64},
+      R"("targets": {"power_w": null, "time_between_tokens_ms": 25}, "engine": {"batch_limit": 64},
          "control": {"step_period_s": null})";
   const Seconds with_target = period("{" + engine + "}");
   EXPECT_GT(with_target, Seconds(0.012)) << "a step's own time is less";
