@@ -69,6 +69,6 @@ function(thermoe_pytests)
     add_test(NAME "python.${module}"
              COMMAND "${PROJECT_BINARY_DIR}/python/python3" -m pytest -q -rs -c "${PROJECT_SOURCE_DIR}/python/pyproject.toml"
                      "${PROJECT_SOURCE_DIR}/tests/python/${script}")
-    set_tests_properties("python.${module}" PROPERTIES TIMEOUT 300 LABELS python)
+    set_tests_properties("python.${module}" PROPERTIES TIMEOUT 600 LABELS python)
   endforeach()
 endfunction()
