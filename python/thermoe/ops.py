@@ -106,9 +106,10 @@ def fused_dequant_linear(x: torch.Tensor, weight: Int4Matrix, bias: torch.Tensor
     silu_mul: silu(y) * (x up^T + up_bias).
     """
     y = x.float() if x.device.type == "cpu" else x
+    words, scales, zero_points = (None, None, None) if up is None else up[:3]
     return torch.ops.thermoe.fused_dequant_linear(
-        y, *weight, bias=bias, epilogue=epilogue, up_words=up and up.words, up_scales=up and up.scales,
-        up_zero_points=up and up.zero_points, up_bias=up_bias).to(x.dtype)
+        y, *weight, bias=bias, epilogue=epilogue, up_words=words, up_scales=scales, up_zero_points=zero_points,
+        up_bias=up_bias).to(x.dtype)
 
 
 def _routing(router: Router, beta: torch.Tensor | None, plan: DevicePlan | None, layer: int, step: StepState | None,

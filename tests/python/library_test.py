@@ -64,3 +64,17 @@ def test_the_same_build_passes_with_another_torch(module, source_dir, tmp_path):
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-c", source_dir / "python" / "pyproject.toml",
                            source_dir / "tests" / "python" / f"{module}.py"], env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(not hasattr(torch.Tensor, "_use_count"), reason="this torch does not tell a tensor's references")
+@pytest.mark.parametrize("score", ("sigmoid", "no score"))
+def test_a_call_keeps_no_reference_whether_it_succeeds_or_not(score):
+    ops = thermoe.ops
+    tensors = [torch.randn(4, 8), torch.rand(8), ops.DevicePlan(1, 8, 2).block, ops.StepState().tensor]
+    before = [tensor._use_count() for tensor in tensors]
+    for _ in range(3):
+        try:
+            torch.ops.thermoe.topk_route(tensors[0], 2, score=score, beta=tensors[1], plan=tensors[2], layers=1, step=tensors[3])
+        except ValueError:
+            assert score == "no score"
+    assert [tensor._use_count() for tensor in tensors] == before

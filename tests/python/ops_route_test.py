@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """thermoe::topk_route gives what a literal reading of kernels/topk_route.h gives."""
 import itertools
+import json
+import os
+import pathlib
 import random
+import subprocess
 
 import pytest
 import torch
@@ -9,6 +13,7 @@ from route_reference import Problem, route
 
 from thermoe import ops
 
+REFERENCE = pathlib.Path(os.environ["THERMOE_BINARY_DIR"]) / "tests" / "kernels" / "kernels_cpu_reference"
 SCORES = ("softmax", "sigmoid", "sqrt_softplus")
 DENOMINATORS = ("picked", "reference", "none")
 
@@ -162,3 +167,18 @@ def test_a_share_of_the_tokens_takes_one_more():
     plan.extra_k_share.fill_(0.25)
     got = ops.topk_route(torch.randn(8, 8), ops.Router(k=2), plan=plan, slots=3)
     assert (got.ids[:, 2] >= 0).sum() == 2
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason=f"{REFERENCE} is not built (target kernels_cpu_reference)")
+@pytest.mark.parametrize("score,has_beta", [*itertools.product(SCORES, (False, True))])
+def test_ids_and_weights_are_the_cpp_ops_bit_for_bit(score, has_beta):
+    torch.manual_seed(10)
+    logits, beta = torch.randn(33, 96) * 2, torch.rand(96) / 5 if has_beta else torch.empty(0)
+    shape = {"op": "topk_route", "tokens": 33, "experts": 96, "k": 6, "slots": 6, "type": 0,
+             "score": SCORES.index(score), "divide": True, "scale": 2.5, "has_beta": has_beta}
+    # Tensors give their bytes without numpy.
+    arrays = b"".join(bytes(t.view(torch.uint8).flatten().tolist()) for t in (logits, beta))
+    wanted = subprocess.run([REFERENCE], input=json.dumps(shape).encode() + b"\n" + arrays, capture_output=True,
+                            check=True, timeout=60).stdout
+    got = ops.topk_route(logits, ops.Router(6, score=score, scale=2.5), beta=beta if has_beta else None)
+    assert wanted == b"".join(bytes(t.view(torch.uint8).flatten().tolist()) for t in (got.ids, got.weights))
