@@ -111,6 +111,21 @@ def test_prompts_are_not_priced():
             assert torch.equal(model(ids).logits, before)
 
 
+def test_of_a_plan_with_biases_and_prices_only_the_biases_reach_prompts():
+    model, ids = make("Qwen3Moe"), tokens()
+    bias = [[0.3 if expert % 3 == 0 else 0.0 for expert in range(EXPERTS)]] * LAYERS
+    rows = [thermoe.LayerRow(K, 1)] * LAYERS
+    logits = []
+    with torch.no_grad():
+        logits.append(model(ids).logits)
+        for price in (0.0, float("inf")):
+            with thermoe.attach(model, plan=thermoe.RoutingPlan(rows, bias, [[price] * EXPERTS] * LAYERS)):
+                logits.append(model(ids).logits)
+    own, biased, both = logits
+    assert not torch.allclose(biased, own)
+    assert torch.equal(both, biased)
+
+
 def test_a_models_generate_runs_under_a_plan():
     model, ids = make("Mixtral"), tokens(rows=4)
     with thermoe.attach(model, plan=priced()) as attachment:
