@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--step-period-ms", type=float)
     parser.add_argument("--simulated", metavar="DATA")
     options = parser.parse_args()
-    model = AutoModelForCausalLM.from_pretrained(options.folder, dtype=torch.float32)
+    device = "cuda" if torch.cuda.is_available() and not options.simulated else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(options.folder, dtype=torch.float32).to(device)
     # This small model's own shape has no measured costs.
     how = {"costed_as": "Qwen3-30B-A3B", "step_period_ms": options.step_period_ms}
     if options.simulated:
@@ -33,12 +34,12 @@ def main() -> None:
         how["config"] = {"telemetry": telemetry}
 
     length = min(map(len, PROMPTS))
-    prompts = torch.tensor([list(prompt[-length:]) for prompt in PROMPTS * 4])
+    prompts = torch.tensor([list(prompt[-length:]) for prompt in PROMPTS * 4], device=device)
     with thermoe.measure(unit="token") as m, thermoe.attach(model, power_w=options.power_w, **how) as attachment:
         out = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=60, do_sample=False)
         m.count(out[:, length:].numel())
         print(attachment)
-        state = attachment.source.state()
+        state = attachment.controller.state()
     for row in out[:4]:
         print(repr(bytes(row.tolist()).decode(errors="replace")))
     print(f"{'simulated: ' * state.simulated}{state.power_average_w} W, price {state.price:.3g}, {state.active_experts} distinct "

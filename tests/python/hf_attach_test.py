@@ -107,7 +107,7 @@ def test_prompts_are_not_priced():
     model, ids = make("Qwen3Moe"), tokens()
     with torch.no_grad():
         before = model(ids).logits
-        with thermoe.attach(model, plan=priced()):
+        with thermoe.attach(model, plan=priced(price=1e6)):
             assert torch.equal(model(ids).logits, before)
 
 
@@ -184,6 +184,29 @@ def test_a_new_plan_runs_from_the_next_step_on(monkeypatch):
         source.plan, source.version = memoryview(priced().to_bytes()), 2
         assert not torch.allclose(decode(model, ids), before)
         assert attachment.plan.to_bytes() == priced().to_bytes()
+
+
+def test_a_controller_that_fails_costs_no_step_and_its_plan_stays(monkeypatch):
+    model, ids = make("Qwen3Moe"), tokens()
+    source = Asking(priced())
+    with attach_to(model, source, monkeypatch) as attachment:
+        under_plan = decode(model, ids)
+        for function in ("acquire", "observe"):
+            def fails(**_):
+                raise thermoe.ThermoeError(f"{function} fails")
+            setattr(source, function, fails)
+            assert torch.equal(decode(model, ids), under_plan)
+            assert str(attachment.error) == f"{function} fails" and f"{function} fails" in repr(attachment)
+
+
+def test_a_forward_call_that_fails_is_no_step(monkeypatch):
+    model, source = make("Qwen3Moe"), Asking(priced())
+    with attach_to(model, source, monkeypatch):
+        with pytest.raises(IndexError):
+            model(torch.tensor([[10**6]]))
+        assert source.told == []
+        decode(model, tokens(length=1))
+        assert len(source.told) == 1
 
 
 @pytest.mark.parametrize("pace", [True, False])

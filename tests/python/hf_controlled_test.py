@@ -48,14 +48,14 @@ def test_a_target_below_what_a_model_draws_brings_prices_and_detaching_takes_the
     with torch.no_grad():
         before = model(tokens[:, :8]).logits
     with thermoe.attach(model, power_w=250, pace=False, **simulated) as attachment:
-        assert "no gate logits" in attachment.source.state().reason
+        assert "no gate logits" in attachment.controller.state().reason
         decode(attachment, model, tokens)
-        state = attachment.source.state()
+        state = attachment.controller.state()
         assert state.steps == tokens.shape[1] and state.tokens == tokens.numel() and state.skipped == 0
         assert state.simulated and state.plan_kind == "strategy" and state.price > 0
         assert state.active_experts < 74 and 0 < state.quality_loss < 1  # of 74 that the model itself activates
         assert max(attachment.plan.activation_price[0]) > 0
-    assert not attachment.attached and attachment.source.__class__ is thermoe.Controller
+    assert not attachment.attached and isinstance(attachment.controller, thermoe.Controller)
     assert repr(attachment.source) == "Controller(closed)"
     with torch.no_grad():
         assert torch.equal(model(tokens[:, :8]).logits, before)
@@ -72,7 +72,7 @@ def test_a_target_that_costs_nothing_leaves_the_models_own_numbers(model, simula
                 cache = out.past_key_values
                 logits.append(out.logits[:, 0])
                 attachment.source.advance(0.1 * (position + 1))
-        assert attachment.source.state().plan_kind == "strategy"
+        assert attachment.controller.state().plan_kind == "strategy"
     assert torch.equal(torch.stack(logits, dim=1), plain)
 
 
@@ -81,7 +81,7 @@ def test_steps_that_need_not_follow_at_once_wait_for_their_period(model, simulat
         told, observe = [], attachment.source.observe
         attachment.source.observe = lambda **step: (told.append(step["step_period_s"]), observe(**step))
         small_models.decode(model, ids(source_dir, length=12))
-        assert attachment.source.acquire().step_period_s == pytest.approx(0.06)
+        assert attachment.controller.acquire().step_period_s == pytest.approx(0.06)
     assert min(told[1:]) >= 0.06
 
 

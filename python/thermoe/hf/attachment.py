@@ -5,6 +5,8 @@ from typing import Any, Optional, Protocol
 
 import torch
 
+from .._c_abi import ThermoeError
+from ..control import Controller
 from ..plan import RoutingPlan
 from ..plan_block import DevicePlan, StepState
 from ..routing import Routing, RouterSpec, count, route
@@ -115,13 +117,14 @@ class Attachment:
                  *, pace: bool) -> None:
         self.source = source
         self.pace = pace
+        self.error: Optional[ThermoeError] = None  # the last of the controller's: steps go on under the plan in force
         self.routes = False  # the plan changes something in this step
         self.route = _best_route()
         self.sampling = False
         self.sampled: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # of this step: layer to gate logits and counts
         self._name = f"{type(model).__name__}, {len(routers)} MoE layers x {specs[0].experts} experts"
         self._device = next(model.parameters()).device
-        decision = source.acquire()
+        self._decision = decision = source.acquire()
         self._version = decision.version
         self.step_plan = StepPlan(len(routers), specs[0].experts, specs[0].k, decision.plan)
         self._read_plan(decision.plan)
@@ -136,6 +139,11 @@ class Attachment:
     @property
     def attached(self) -> bool:
         return bool(self._handles)
+
+    @property
+    def controller(self) -> Optional[Controller]:
+        """Whose plans run; None where a plan stays."""
+        return self.source if isinstance(self.source, Controller) else None
 
     @property
     def plan(self) -> RoutingPlan:
@@ -162,18 +170,15 @@ class Attachment:
         self.detach()
 
     def __repr__(self) -> str:
-        return f"Attachment({self._name}, {'under ' + repr(self.source) if self.attached else 'detached'})"
+        failed = f", error: {self.error}" if self.error else ""
+        return f"Attachment({self._name}, {'under ' + repr(self.source) if self.attached else 'detached'}{failed})"
 
     @torch.compiler.disable  # asks the controller: no part of a compiled program
     def _before(self, module: torch.nn.Module, arguments: Any, keywords: dict[str, Any]) -> None:
         rows, width = _shape(arguments, keywords)
         mixed = width != 1  # it reads prompts
         self._report()
-        decision = self.source.acquire()
-        if decision.version != self._version:
-            self._version = decision.version
-            self.step_plan.set(decision.plan)
-            self._read_plan(decision.plan)
+        decision = self._acquire()
         if self.pace and not mixed and self._started is not None:
             time.sleep(max(0.0, self._started + decision.step_period_s - time.perf_counter()))
         now = time.perf_counter()
@@ -193,6 +198,9 @@ class Attachment:
         self.routes = self.sampling = False
         if self._record is None:
             return
+        if output is None:  # the forward call failed
+            self._record = None
+            return
         self._record.end(self._device, sampled if len(sampled) == self.step_plan.layers else [])
         if len(self._pending) < _PENDING:
             self._pending.append(self._record)
@@ -203,9 +211,24 @@ class Attachment:
         """Tells the controller of steps that the device has done, oldest first; never waits for one."""
         while self._pending and self._pending[0].ready():
             done = self._pending.pop(0)
-            self.source.observe(version=done.version, running=done.sequences, tokens=done.tokens, mixed=done.mixed,
-                                step_time_s=done.seconds(), step_period_s=done.period_s, counts=done.counts,
-                                logits=done.logits)
+            try:
+                self.source.observe(version=done.version, running=done.sequences, tokens=done.tokens, mixed=done.mixed,
+                                    step_time_s=done.seconds(), step_period_s=done.period_s, counts=done.counts,
+                                    logits=done.logits)
+            except ThermoeError as error:
+                self.error = error
+
+    def _acquire(self) -> Decision:
+        """What holds for the next step; what held for the last one where the controller fails."""
+        try:
+            self._decision = self.source.acquire()
+        except ThermoeError as error:
+            self.error = error
+        if self._decision.version != self._version:
+            self._version = self._decision.version
+            self.step_plan.set(self._decision.plan)
+            self._read_plan(self._decision.plan)
+        return self._decision
 
     def _read_plan(self, block: memoryview) -> None:
         shape = self.step_plan

@@ -82,6 +82,8 @@ class StepRecord:
     @staticmethod
     def _to_cpu(device: torch.device, layers: list[torch.Tensor]) -> torch.Tensor:
         on_device = torch.stack([layer.detach().to(device) for layer in layers])
+        if on_device.dtype == torch.float64:
+            on_device = on_device.float()
         if device.type == "cpu":
             return on_device
         return torch.empty(on_device.shape, dtype=on_device.dtype, pin_memory=True).copy_(on_device, non_blocking=True)
