@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/serving.h"
+#include "machine/disturbance.h"
+#include "machine/machine.h"
+#include "machine/simulated/arrivals.h"
+#include "machine/simulated/simulated_gpu.h"
+#include "machine/simulated/step_charge.h"
+
+namespace thermoe {
+
+/// What reading prompts costs, beside the expert layers and the decoding of the step that reads
+/// them. docs/serving.md has where the default is from.
+struct PrefillCost {
+  int tokens_per_step = 2048;  ///< of prompts that one step reads; longer ones are read in chunks
+  Cost per_token{.latency = Seconds(17e-6), .energy = Joules(7e-3)};
+  Cost per_step{};  ///< of a step that reads any
+};
+
+struct ServingMachineOptions {
+  SimulatedGpuConfig gpu{};
+  PlantCharge charge;  ///< of the expert layers; whose costs must outlive the machine
+  /// Of a step of i + 1 sequences beside its expert layers; as many as the batch limit. Empty:
+  /// `charge.other`, whatever the batch.
+  std::vector<Lookup> other{};
+  ServingEngine engine{};
+  PrefillCost prefill{};
+  ArrivalSpec arrivals{};
+  /// Decodes the steps that read prompts: under no prices, whatever the plan in force. Absent: they
+  /// are asked for as the others are.
+  NextStep unpriced{};
+  double step_noise = 0.0;  ///< [0, 1], relative deviation of a tick's step times
+  std::vector<Disturbance> disturbances{};
+};
+
+/// A simulated GPU under an engine with continuous batching, to which requests come whether or not
+/// it keeps up. Virtual time; deterministic for its seeds.
+///
+/// A step begins when the one before has ended and, unless it reads prompts, `period` after that
+/// one began. Requests join at a step's start, first come first served, up to the batch limit; a
+/// step that reads prompts decodes the other sequences beside it. The step that reads a prompt's
+/// end gives its first token. Without a sequence there is no step until the next request.
+///
+/// `next` is asked for the rows that the engine runs (its graph's, padding included) once a tick
+/// for each number of rows; what it says stands for the tick's other steps of that number.
+class ServingMachine final : public Machine {
+ public:
+  /// Throws UsageError for options out of range, as `Arrivals` does.
+  explicit ServingMachine(ServingMachineOptions options);
+  ~ServingMachine() override;
+
+  const Clock& clock() const override;
+  std::unique_ptr<Source> open_sensors() override;
+  /// Reports `serving`; step time and period are means over the tick's steps.
+  TickReport run_tick(Seconds until, Seconds period, const NextStep& next) override;
+
+ private:
+  class Engine;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace thermoe
