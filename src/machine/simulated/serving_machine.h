@@ -10,8 +10,10 @@
 #include "machine/disturbance.h"
 #include "machine/machine.h"
 #include "machine/simulated/arrivals.h"
+#include "machine/simulated/continuous_batch.h"
 #include "machine/simulated/simulated_gpu.h"
 #include "machine/simulated/step_charge.h"
+#include "machine/simulated/step_noise.h"
 
 namespace thermoe {
 
@@ -51,18 +53,36 @@ struct ServingMachineOptions {
 /// for each number of rows; what it says stands for the tick's other steps of that number.
 class ServingMachine final : public Machine {
  public:
-  /// Throws UsageError for options out of range, as `Arrivals` does.
+  /// Throws UsageError for arrivals out of range, as `Arrivals` does.
   explicit ServingMachine(ServingMachineOptions options);
-  ~ServingMachine() override;
 
-  const Clock& clock() const override;
+  const Clock& clock() const override { return clock_; }
   std::unique_ptr<Source> open_sensors() override;
-  /// Reports `serving`; step time and period are means over the tick's steps.
+  /// Reports `serving`. Step time and what stands beside it are of steps that ended in the tick and
+  /// read no prompts; of those that did where there are no others.
   TickReport run_tick(Seconds until, Seconds period, const NextStep& next) override;
 
  private:
-  class Engine;
-  std::unique_ptr<Engine> engine_;
+  struct Tick;  // what a tick asks and adds up
+
+  void take_arrivals(Tick& tick);
+  void run_some(Tick& tick);
+  void begin_step(Tick& tick);
+  void run_step(Tick& tick);
+  void idle(Seconds dt, Tick& tick);
+  Lookup charge(const BatchStep& step, Tick& tick) const;
+  const Lookup& experts(int rows, bool unpriced, Tick& tick) const;
+
+  ServingMachineOptions options_;
+  VirtualClock clock_{};
+  SimulatedGpu gpu_;
+  Arrivals arrivals_;
+  ContinuousBatch batch_;
+  std::optional<Request> coming_{};  // the next to arrive; absent: none
+  GpuWork work_{};                   // of the step under way
+  BatchStep step_{};                 // likewise, where the GPU has one
+  Seconds step_start_;               // of the last step that began
+  StepNoise noise_;
 };
 
 }  // namespace thermoe
