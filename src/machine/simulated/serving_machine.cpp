@@ -127,7 +127,8 @@ void ServingMachine::run_some(Tick& tick) {
   if (gpu_.step_under_way()) return run_step(tick);
   const Seconds now = gpu_.now();
   Seconds start = tick.end;
-  if (!batch_.empty()) start = batch_.reads_prompts() ? now : step_start_ + tick.period;
+  const bool waits = options_.prefill.paced || !batch_.reads_prompts();
+  if (!batch_.empty()) start = waits ? step_start_ + tick.period : now;
   if (start <= now + kTolerance) {
     begin_step(tick);
     return run_step(tick);

@@ -22,7 +22,8 @@ namespace thermoe {
 struct PrefillCost {
   int tokens_per_step = 2048;  ///< of prompts that one step reads; longer ones are read in chunks
   Cost per_token{.latency = Seconds(17e-6), .energy = Joules(7e-3)};
-  Cost per_step{};  ///< of a step that reads any
+  Cost per_step{};     ///< of a step that reads any
+  bool paced = false;  ///< such a step waits for the period as others do
 };
 
 struct ServingMachineOptions {
@@ -45,9 +46,10 @@ struct ServingMachineOptions {
 /// it keeps up. Virtual time; deterministic for its seeds.
 ///
 /// A step begins when the one before has ended and, unless it reads prompts, `period` after that
-/// one began. Requests join at a step's start, first come first served, up to the batch limit; a
-/// step that reads prompts decodes the other sequences beside it. The step that reads a prompt's
-/// end gives its first token. Without a sequence there is no step until the next request.
+/// one began (`PrefillCost::paced`: in any case). Requests join at a step's start, first come first
+/// served, up to the batch limit; a step that reads prompts decodes the other sequences beside it.
+/// The step that reads a prompt's end gives its first token. Without a sequence there is no step
+/// until the next request.
 ///
 /// `next` is asked for the rows that the engine runs (its graph's, padding included) once a tick
 /// for each number of rows; what it says stands for the tick's other steps of that number.
