@@ -15,8 +15,6 @@ namespace thermoe {
 namespace {
 
 constexpr Seconds kTolerance{1e-12};
-// A router picks nearly all experts long before: routing thousands of rows would say no more.
-constexpr int kMostPromptRows = 128;
 
 /// Means over steps of one kind.
 struct StepMeans {

@@ -26,6 +26,10 @@ struct PrefillCost {
   bool paced = false;  ///< such a step waits for the period as others do
 };
 
+/// Most prompt tokens that a step asks the decoder for beside the others: a router picks nearly all
+/// experts long before, and routing thousands of rows would say no more.
+inline constexpr int kMostPromptRows = 128;
+
 struct ServingMachineOptions {
   SimulatedGpuConfig gpu{};
   PlantCharge charge;  ///< of the expert layers; whose costs must outlive the machine
