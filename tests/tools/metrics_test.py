@@ -327,6 +327,14 @@ class Dashboard(unittest.TestCase):
             for target in panel["targets"]:
                 self.assertEqual(target["datasource"], {"type": "prometheus", "uid": "${datasource}"})
 
+    def test_what_is_simulated_is_named_so_in_every_legend(self):
+        for panel in json.loads(DASHBOARD.read_text())["panels"]:
+            for target in panel["targets"]:
+                if "source_up" in target["expr"] or "vllm" in target["expr"]:
+                    continue  # a count of sources; measured ones alone
+                self.assertIn('"note", "simulated", "simulated", "1")', target["expr"])
+                self.assertIn("{{note}}", target["legendFormat"], panel["title"])
+
 
 if __name__ == "__main__":
     unittest.main()
