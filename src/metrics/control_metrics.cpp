@@ -26,6 +26,10 @@ void add_state(MetricsPage& page, const ControlValues& values,
   page.add(Exported::kTarget, with(labels, "kind", "power"), plain(targets.power));
   page.add(Exported::kTarget, with(labels, "kind", "temperature"), plain(targets.temperature));
   page.add(Exported::kTarget, with(labels, "kind", "step_time"), plain(targets.step_time));
+  page.add(Exported::kTarget, with(labels, "kind", "between_tokens"),
+           plain(targets.between_tokens));
+  page.add(Exported::kTarget, with(labels, "kind", "to_first_token"),
+           plain(targets.to_first_token));
   page.add(Exported::kTargetViolated, labels, plain(values.violated));
   page.add(Exported::kActivationPrice, labels, values.activation_price);
   page.add(Exported::kPlanAtFloor, labels, plain(values.at_floor));
@@ -38,6 +42,10 @@ void add_state(MetricsPage& page, const ControlValues& values,
   page.add(Exported::kStepTime, labels, plain(values.step_time));
   page.add(Exported::kStepPeriod, labels, plain(values.step_period));
   page.add(Exported::kRunTime, labels, plain(values.run_time));
+  if (!values.serving) return;
+  page.add(Exported::kRequestsRunning, labels, values.serving->running);
+  page.add(Exported::kRequestsWaiting, labels, values.serving->waiting);
+  page.add(Exported::kBatchSequences, labels, values.serving->batch);
 }
 
 }  // namespace
@@ -48,6 +56,11 @@ void add_control(MetricsPage& page, const ControlValues& values, Seconds since) 
   page.add(Exported::kViolationSeconds, labels, plain(values.violation));
   page.add(Exported::kSteps, labels, values.steps);
   page.add(Exported::kTokens, labels, values.tokens);
+  if (values.serving) {
+    page.add(Exported::kRequestsFinished, labels, values.serving->finished);
+    page.add(Exported::kTimeToFirstToken, labels, values.serving->to_first_token);
+    page.add(Exported::kInterTokenLatency, labels, values.serving->between_tokens);
+  }
   if (since > values.keep) return;
   if (!values.strategy.empty()) labels.emplace_back("strategy", values.strategy);
   add_state(page, values, labels);

@@ -10,6 +10,16 @@
 
 namespace thermoe {
 
+/// Of an engine whose requests arrive. Counters and histograms are the process's.
+struct ServingValues {
+  int running = 0, waiting = 0;  ///< requests
+  double batch = 0.0;            ///< mean sequences of a decode step
+  double finished = 0.0;         ///< requests, a counter
+  Histogram to_first_token{{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0}};
+  Histogram between_tokens{{0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05,
+                            0.075, 0.1, 0.25, 0.5, 1.0}};
+};
+
 /// What a controller holds and does, and the work beside it, as of its newest tick. What a consumer
 /// does not know stays absent.
 struct ControlValues {
@@ -28,6 +38,7 @@ struct ControlValues {
   /// Counters of the process; they never fall.
   std::optional<double> steps{}, tokens{};
   std::optional<Seconds> violation{};
+  std::optional<ServingValues> serving{};
   Seconds keep{10.0};  ///< older gauges are left out, counters stay
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics/exported_metrics.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <utility>
@@ -10,6 +12,7 @@ namespace {
 
 constexpr auto kGauge = MetricType::kGauge;
 constexpr auto kCounter = MetricType::kCounter;
+constexpr auto kHistogram = MetricType::kHistogram;
 
 constexpr std::array<ExportedMetric, static_cast<std::size_t>(Exported::kCount)> kExported = {{
     {Exported::kBuildInfo, "thermoe_build_info", kGauge, "1, with the version of thermoe."},
@@ -66,6 +69,17 @@ constexpr std::array<ExportedMetric, static_cast<std::size_t>(Exported::kCount)>
      "Mean time from one decode step's start to the next in the newest tick."},
     {Exported::kSteps, "thermoe_steps_total", kCounter, "Decode steps."},
     {Exported::kTokens, "thermoe_tokens_total", kCounter, "Tokens decoded."},
+    {Exported::kRequestsRunning, "thermoe_requests_running", kGauge, "Sequences under way."},
+    {Exported::kRequestsWaiting, "thermoe_requests_waiting", kGauge,
+     "Requests that wait for a place in the batch."},
+    {Exported::kBatchSequences, "thermoe_batch_sequences", kGauge,
+     "Mean sequences that a decode step held in the newest tick."},
+    {Exported::kRequestsFinished, "thermoe_requests_finished_total", kCounter,
+     "Requests that have all their tokens."},
+    {Exported::kTimeToFirstToken, "thermoe_time_to_first_token_seconds", kHistogram,
+     "Time from a request's arrival to its first token."},
+    {Exported::kInterTokenLatency, "thermoe_inter_token_latency_seconds", kHistogram,
+     "Time from one token of a sequence to its next."},
     {Exported::kRunTime, "thermoe_run_time_seconds", kGauge,
      "Time of the strategy's turn; a simulated machine's own time."},
 }};
@@ -85,8 +99,25 @@ MetricsPage::MetricsPage() {
 void MetricsPage::add(Exported metric, std::vector<MetricLabel> labels,
                       std::optional<double> value) {
   if (!value || !std::isfinite(*value)) return;
-  families_[static_cast<std::size_t>(metric)].samples.push_back(
-      {.labels = std::move(labels), .value = *value});
+  samples(metric).push_back({.labels = std::move(labels), .value = *value});
+}
+
+void MetricsPage::add(Exported metric, const std::vector<MetricLabel>& labels,
+                      const Histogram& histogram) {
+  std::vector<MetricSample>& to = samples(metric);
+  double below = 0.0;
+  for (std::size_t bucket = 0; bucket < histogram.counts().size(); ++bucket) {
+    below += histogram.counts()[bucket];
+    const bool last = bucket == histogram.bounds().size();
+    to.push_back({.labels = labels, .value = below, .suffix = "_bucket"});
+    to.back().labels.emplace_back("le", last ? "+Inf" : fmt::to_string(histogram.bounds()[bucket]));
+  }
+  to.push_back({.labels = labels, .value = histogram.sum(), .suffix = "_sum"});
+  to.push_back({.labels = labels, .value = below, .suffix = "_count"});
+}
+
+std::vector<MetricSample>& MetricsPage::samples(Exported metric) {
+  return families_[static_cast<std::size_t>(metric)].samples;
 }
 
 }  // namespace thermoe

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "metrics/histogram.h"
 #include "metrics/metric_family.h"
 
 namespace thermoe {
@@ -44,6 +45,13 @@ enum class Exported : std::size_t {
   kStepPeriod,
   kSteps,
   kTokens,
+  // of an engine whose requests arrive
+  kRequestsRunning,
+  kRequestsWaiting,
+  kBatchSequences,
+  kRequestsFinished,
+  kTimeToFirstToken,
+  kInterTokenLatency,
   kRunTime,
   kCount
 };
@@ -64,9 +72,13 @@ class MetricsPage {
   MetricsPage();
   /// One sample; none where the value is absent or not finite.
   void add(Exported metric, std::vector<MetricLabel> labels, std::optional<double> value);
+  /// Its buckets, sum and count.
+  void add(Exported metric, const std::vector<MetricLabel>& labels, const Histogram& histogram);
   const std::vector<MetricFamily>& families() const { return families_; }
 
  private:
+  std::vector<MetricSample>& samples(Exported metric);
+
   std::vector<MetricFamily> families_{};
 };
 

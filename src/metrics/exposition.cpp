@@ -42,6 +42,18 @@ std::string escaped(std::string_view text, std::string_view marks) {
   return out;
 }
 
+std::string_view type_name(MetricType type) {
+  switch (type) {
+    case MetricType::kGauge:
+      return "gauge";
+    case MetricType::kCounter:
+      return "counter";
+    case MetricType::kHistogram:
+      return "histogram";
+  }
+  return "untyped";
+}
+
 std::string number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0.0 ? "+Inf" : "-Inf";
@@ -90,10 +102,10 @@ std::string exposition(const std::vector<MetricFamily>& families, ExpositionForm
     std::string_view name = family.name;
     if (open && counter) name.remove_suffix(kTotal.size());
     fmt::format_to(std::back_inserter(page), "# HELP {0} {1}\n# TYPE {0} {2}\n", name,
-                   escaped(family.help, open ? "\\\"" : "\\"), counter ? "counter" : "gauge");
+                   escaped(family.help, open ? "\\\"" : "\\"), type_name(family.type));
     for (const MetricSample& sample : family.samples) {
-      page +=
-          fmt::format("{}{} {}\n", family.name, labels(sample, family.name), number(sample.value));
+      page += fmt::format("{}{}{} {}\n", family.name, sample.suffix, labels(sample, family.name),
+                          number(sample.value));
     }
   }
   if (open) page += "# EOF\n";

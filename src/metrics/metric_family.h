@@ -12,12 +12,14 @@ using MetricLabel = std::pair<std::string, std::string>;
 
 enum class MetricType {
   kGauge,
-  kCounter,  ///< never falls but to begin anew, which Prometheus' rate() sees
+  kCounter,    ///< never falls but to begin anew, which Prometheus' rate() sees
+  kHistogram,  ///< samples _bucket (with the label le), _sum and _count
 };
 
 struct MetricSample {
   std::vector<MetricLabel> labels{};
   double value = 0.0;
+  std::string suffix{};  ///< of a histogram's samples
 };
 
 /// A metric and its samples at one moment. An absent reading is a sample that is not there.

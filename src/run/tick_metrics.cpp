@@ -13,6 +13,7 @@ void TickMetrics::add(const MetricsRow& row) {
   steps_ += row.step.steps;
   tokens_ += row.step.tokens;
   if (row.violation) violation_ += row.step.tick;
+  if (row.step.serving) count(*row.step.serving);
   std::vector<int> active;
   for (int layer = 0; layer < row.stats.layers; ++layer) active.push_back(row.stats.active(layer));
   board_.publish(ControlValues{.labels = {{"experiment", experiment_}},
@@ -30,7 +31,20 @@ void TickMetrics::add(const MetricsRow& row) {
                                .run_time = row.at,
                                .steps = steps_,
                                .tokens = tokens_,
-                               .violation = violation_});
+                               .violation = violation_,
+                               .serving = serving_});
+}
+
+void TickMetrics::count(const ServingTick& tick) {
+  if (!serving_) serving_.emplace();
+  serving_->running = tick.running;
+  serving_->waiting = tick.waiting;
+  serving_->batch = tick.batch;
+  serving_->finished += tick.finished;
+  for (const Seconds wait : tick.to_first_token) serving_->to_first_token.add(wait.value);
+  for (const TokenGap& gap : tick.between_tokens) {
+    serving_->between_tokens.add(gap.gap.value, gap.tokens);
+  }
 }
 
 void TickMetrics::publish_hardware(const MetricsRow& row) {

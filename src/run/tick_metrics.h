@@ -21,6 +21,7 @@ class TickMetrics {
 
  private:
   void publish_hardware(const MetricsRow& row);
+  void count(const ServingTick& tick);
 
   MetricsBoard& board_;
   std::string experiment_;
@@ -28,6 +29,7 @@ class TickMetrics {
   std::optional<Joules> energy_{};  // absent until a tick has one
   double steps_ = 0.0, tokens_ = 0.0;
   Seconds violation_{};
+  std::optional<ServingValues> serving_{};  // absent until requests arrive
 };
 
 }  // namespace thermoe

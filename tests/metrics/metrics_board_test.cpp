@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
 #include <thread>
 
 #include "metrics/exposition.h"
@@ -122,8 +123,8 @@ TEST_F(Board, AnEnginesControllerHasVllmsLabelsAndItsLayers) {
     wanted.replace(wanted.find('@'), 1, who);
     EXPECT_THAT(page(), HasSubstr(wanted));
   }
-  for (const char* absent :
-       {"kind=\"temperature\"", "step_time_seconds", "tokens_total", "plan_at_floor", "run_time"}) {
+  for (const char* absent : {"kind=\"temperature\"", "step_time_seconds", "tokens_total",
+                             "plan_at_floor", "run_time", "requests", "latency"}) {
     EXPECT_THAT(page(), Not(HasSubstr(absent)));
   }
 }
@@ -143,6 +144,39 @@ TEST_F(Board, CountersGoOnFromOneStrategyToTheNextAndOutlastTheGauges) {
   clock_.advance_to(Seconds(11.0));
   EXPECT_THAT(page(), HasSubstr("thermoe_tokens_total{experiment=\"demo\"} 25\n"));
   EXPECT_THAT(page(), Not(HasSubstr("thermoe_activation_price{")));
+}
+
+TEST_F(Board, LatenciesAreHistogramsWhoseBucketsAddUp) {
+  ServingValues serving{.running = 12, .waiting = 3, .batch = 11.5, .finished = 40.0};
+  serving.to_first_token = Histogram({0.25, 1.0});
+  serving.to_first_token.add(0.25);  // a bound belongs to its own bucket
+  serving.to_first_token.add(0.5);
+  serving.to_first_token.add(7.0);
+  serving.between_tokens = Histogram({0.02});
+  serving.between_tokens.add(0.015, 100.0);
+  board_.publish(ControlValues{.labels = {{"engine", "0"}}, .serving = serving});
+  for (const char* line :
+       {"# TYPE thermoe_time_to_first_token_seconds histogram",
+        "thermoe_time_to_first_token_seconds_bucket{engine=\"0\",le=\"0.25\"} 1",
+        "thermoe_time_to_first_token_seconds_bucket{engine=\"0\",le=\"1\"} 2",
+        "thermoe_time_to_first_token_seconds_bucket{engine=\"0\",le=\"+Inf\"} 3",
+        "thermoe_time_to_first_token_seconds_sum{engine=\"0\"} 7.75",
+        "thermoe_time_to_first_token_seconds_count{engine=\"0\"} 3",
+        "thermoe_inter_token_latency_seconds_bucket{engine=\"0\",le=\"0.02\"} 100",
+        "thermoe_inter_token_latency_seconds_count{engine=\"0\"} 100",
+        "thermoe_requests_running{engine=\"0\"} 12", "thermoe_requests_waiting{engine=\"0\"} 3",
+        "thermoe_batch_sequences{engine=\"0\"} 11.5",
+        "thermoe_requests_finished_total{engine=\"0\"} 40"}) {
+    EXPECT_THAT(page(), HasSubstr(std::string("\n") + line + "\n"));
+  }
+}
+
+TEST(MetricsHistogram, AValueThatIsNoNumberIsNone) {
+  Histogram histogram({1.0});
+  histogram.add(std::numeric_limits<double>::quiet_NaN());
+  histogram.add(std::numeric_limits<double>::infinity());
+  EXPECT_THAT(histogram.counts(), testing::Each(0.0));
+  EXPECT_EQ(histogram.sum(), 0.0);
 }
 
 TEST_F(Board, IsReadWhileOthersPublish) {

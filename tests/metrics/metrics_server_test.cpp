@@ -251,7 +251,8 @@ TEST(MetricsServer, EndsWithConnectionsOpenAndItsPortIsFreeAgain) {
 TEST(MetricsServer, EndsWhileNothingHappens) {
   for (int i = 0; i < 20; ++i) {
     const MetricsServer server({}, a_page);
-    if (i % 2 == 0) EXPECT_THAT(ask(server, kScrape), HasSubstr("x_total"));  // else at its start
+    if (i % 2 == 0) continue;  // at its start
+    EXPECT_THAT(ask(server, kScrape), HasSubstr("x_total"));
   }
 }
 

@@ -59,6 +59,7 @@ TEST_F(TickMetricsTest, ATickIsPublishedAsItWasLogged) {
     EXPECT_THAT(page(), HasSubstr("\nthermoe_" + line + "\n"));
   }
   EXPECT_THAT(page(), Not(HasSubstr("simulated=")));
+  EXPECT_THAT(page(), Not(HasSubstr("requests"))) << "none arrive";
 }
 
 TEST_F(TickMetricsTest, CountersAddUpOverTurnsAndEnergyIsTheMachinesTruth) {
@@ -76,6 +77,30 @@ TEST_F(TickMetricsTest, CountersAddUpOverTurnsAndEnergyIsTheMachinesTruth) {
   EXPECT_THAT(page(), ContainsRegex("thermoe_gpu_energy_joules_total\\{[^}]*\\} 70\n"));
   EXPECT_THAT(page(), ContainsRegex("thermoe_fallback_active\\{[^}]*BASELINE\"\\} 1\n"));
   EXPECT_THAT(page(), Not(HasSubstr("STATIC_OPTIMAL")));
+}
+
+TEST_F(TickMetricsTest, WhatRequestsWaitForAddsUpOverTicks) {
+  MetricsRow tick = row();
+  tick.step.serving = ServingTick{.batch = 8.0,
+                                  .running = 9,
+                                  .waiting = 2,
+                                  .finished = 1,
+                                  .to_first_token = {Seconds(0.2), Seconds(0.02)},
+                                  .between_tokens = {{.gap = Seconds(0.016), .tokens = 40.0}}};
+  metrics_.add(tick);
+  tick.step.serving = ServingTick{
+      .running = 4, .finished = 5, .between_tokens = {{.gap = Seconds(0.03), .tokens = 10.0}}};
+  metrics_.add(tick);
+  const std::string who = "{experiment=\"night\"";
+  for (const std::string& line : {"requests_running" + who + ",strategy=\"STATIC_OPTIMAL\"} 4",
+                                  "requests_finished_total" + who + "} 6",
+                                  "time_to_first_token_seconds_bucket" + who + ",le=\"0.025\"} 1",
+                                  "time_to_first_token_seconds_count" + who + "} 2",
+                                  "inter_token_latency_seconds_bucket" + who + ",le=\"0.02\"} 40",
+                                  "inter_token_latency_seconds_count" + who + "} 50",
+                                  "inter_token_latency_seconds_sum" + who + "} 0.94"}) {
+    EXPECT_THAT(page(), HasSubstr("\nthermoe_" + line + "\n"));
+  }
 }
 
 TEST_F(TickMetricsTest, WithoutSensorsThereAreTheJoulesOfTheGpuThatWasSeenAlone) {

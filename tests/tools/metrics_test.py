@@ -293,7 +293,8 @@ class Scraped(WithPrograms):
 
     def check_dashboard(self, at):
         """Each query is understood, and answered but for what is absent here."""
-        absent = {"thermoe:vllm_joules_per_token:rate1m", "kind=\"temperature\"", "kind=\"step_time\"", " == 0)"}
+        absent = {"thermoe:vllm_joules_per_token:rate1m", "kind=\"temperature\"", "kind=\"step_time\"", " == 0)",
+                  "to_first_token", "between_tokens", "inter_token", "requests", "batch"}
         for panel in json.loads(DASHBOARD.read_text())["panels"]:
             for target in panel["targets"]:
                 query = target["expr"].replace("$job", ".*").replace("$instance", ".*")
