@@ -24,11 +24,12 @@ ALLOWED_FOLDERS = {
     "profile": {"core", "telemetry", "cost", "kernels", "machine"},
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
-    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
-    "monitor": {"core", "telemetry", "machine"},
+    "metrics": {"core"},
+    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report", "metrics"},
+    "monitor": {"core", "telemetry", "machine", "metrics"},
     "doctor": {"core", "telemetry", "machine"},
     "cli": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "profile", "report",
-            "measure", "run", "monitor", "doctor"},
+            "measure", "metrics", "run", "monitor", "doctor"},
 }
 
 # subfolder -> the siblings that its files may include, beside the folder's own top level, which includes no subfolder.
