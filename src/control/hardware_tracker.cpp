@@ -27,10 +27,10 @@ Seconds period_of(const StepMetrics& metrics) {
   return metrics.steps > 0.0 ? metrics.tick / metrics.steps : Seconds();
 }
 
-/// Steps that read prompts are longer, under no price and no period: no mean that holds some tells
-/// how the machine differs from the model of those that decode.
+/// Steps that read prompts are longer, under no price and no period: where there were no others the
+/// step time is theirs, and tells nothing of those that decode.
 bool tells_step_time(const StepMetrics& metrics) {
-  return !metrics.serving || (metrics.serving->batch > 0.0 && metrics.serving->mixed_steps <= 0.0);
+  return !metrics.serving || metrics.steps > metrics.serving->mixed_steps;
 }
 
 }  // namespace

@@ -119,13 +119,12 @@ class ServingLoop {
     batch_ += joining - served / kAnswer;
     if (rate <= 0.0 && batch_ < 0.5) batch_ = 0.0;
 
-    StepMetrics metrics{
-        .at = Seconds(now),
-        .tick = Seconds(kTick),
-        .step_time = Seconds(runs ? (mixed * mixed_time + (steps - mixed) * step) / steps : 0.0),
-        .step_period = Seconds(gap),
-        .steps = steps,
-        .tokens = served};
+    StepMetrics metrics{.at = Seconds(now),
+                        .tick = Seconds(kTick),
+                        .step_time = Seconds(runs ? step : 0.0),
+                        .step_period = Seconds(gap),
+                        .steps = steps,
+                        .tokens = served};
     arrived_ += rate / kAnswer * kTick;
     finished_ += served / kAnswer;
     metrics.serving = ServingTick{.batch = runs ? batch : 0.0,
