@@ -10,7 +10,7 @@ from run_folders import BadInput, write_json
 HERE = pathlib.Path(__file__).resolve().parents[1]
 LARGEST_PACK = 64 << 20
 PROGRAMS = ("thermoe", "kernels_gpu_tests", "moe_gpu_tests", "machine_gpu_tests", "profile_gpu_tests")
-PACKED_FOLDERS = ("model", "data", "experiments", "tools")
+PACKED_FOLDERS = ("model", "data", "experiments", "tools", "costs")  # costs/: where it was measured
 # What every machine has that has LibTorch.
 EVERYWHERE = ("ld-linux", "linux-vdso", "libc.", "libm.", "libstdc++.", "libgcc_s.", "librt.", "libdl.", "libpthread.", "libutil.")
 

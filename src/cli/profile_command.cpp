@@ -17,6 +17,7 @@
 #include "cli/interrupt_watch.h"
 #include "cli/kernels_option.h"
 #include "cli/number_option.h"
+#include "cli/profile_step.h"
 #include "cli/profile_under.h"
 #include "core/clock.h"
 #include "core/errors.h"
@@ -43,23 +44,21 @@ struct Flags {
   int anchors = 60;
   double repeat_percent = 0.0;
   std::int64_t seed = 1;
-  bool energy = false, thermal = false, list = false, child = false, files_only = false;
+  bool energy = false, thermal = false, list = false, child = false, files_only = false,
+       step = false;
   UnderFlags under{};
 };
 
-/// "8m", "90s", "1h", "45": seconds without a letter.
+/// "8m", "90s", "1h"; not "8", by which some mean seconds and some minutes.
 std::optional<Seconds> read_budget(const std::string& text) {
   if (text.empty()) return std::nullopt;
-  double unit = 1.0;
-  std::string number = text;
-  if (number.back() == 's' || number.back() == 'm' || number.back() == 'h') {
-    unit = number.back() == 's' ? 1.0 : number.back() == 'm' ? 60.0 : 3600.0;
-    number.pop_back();
+  const std::string number = text.substr(0, text.size() - 1);
+  const char unit = text.back();
+  if ((unit != 's' && unit != 'm' && unit != 'h') || !real_number(1e-3, 1e6)(number).empty()) {
+    throw UsageError(
+        fmt::format("--budget {}: must be a time and its unit, such as 90s, 8m or 1h", text));
   }
-  if (!real_number(1e-3, 1e6)(number).empty()) {
-    throw UsageError(fmt::format("--budget {}: must be a time such as 90s, 8m or 1h", text));
-  }
-  return Seconds(std::stod(number) * unit);
+  return Seconds(std::stod(number) * (unit == 's' ? 1.0 : unit == 'm' ? 60.0 : 3600.0));
 }
 
 std::vector<ProfiledModel> chosen_models(const Flags& flags) {
@@ -170,6 +169,30 @@ void tell(const ProfileResult& result, bool child) {
   }
 }
 
+void run_steps(const Flags& flags) {
+  const std::vector<ProfiledModel> models = chosen_models(flags);
+  const std::vector<std::string>& dtypes = flags.grid.dtypes;
+  if (models.size() != 1 || dtypes.size() > 1) {
+    throw UsageError("--step: steps are of one model in one precision; name one --model, --dtype");
+  }
+  if (!dtypes.empty() && dtypes.front() == "f32") {
+    throw UsageError("--dtype f32: a GPU's experts are bf16 or int4");
+  }
+  std::atomic<bool> stop{false};
+  const InterruptWatch interrupts(stop);
+  const bool complete = profile_step({.model = models.front(),
+                                      .dtype = dtypes.empty() ? "bf16" : dtypes.front(),
+                                      .tokens = flags.grid.tokens,
+                                      .out = flags.out,
+                                      .cost_model = flags.cost_model,
+                                      .nvml_library = flags.nvml_library,
+                                      .seed = static_cast<std::uint64_t>(flags.seed)},
+                                     stop);
+  if (complete) return;
+  say("profile: stopped; the same command goes on from here\n");
+  throw CLI::RuntimeError(1);
+}
+
 /// Records name no models: all that are known are asked whether these layers are theirs.
 ProfileResult files_of(const Flags& flags) {
   return profile_files(
@@ -181,6 +204,7 @@ void run(const Flags& flags) {
   if (flags.out.empty()) {
     throw UsageError("profile: where to? Name a folder with --out, or print the plan with --list");
   }
+  if (flags.step) return run_steps(flags);
   if (flags.files_only) return tell(files_of(flags), false);
   if (!flags.under.with.empty()) return run_under_profiler(flags);
   std::atomic<bool> stop{false};
@@ -281,6 +305,18 @@ void add_measurement(CLI::App& command, Flags& flags) {
   command.add_option("--nvml-library", flags.nvml_library, "NVML to load instead of the driver's");
 }
 
+/// What whole steps have no use for is refused, and they have a batch of their own by default.
+void settle_step(const CLI::App& command, Flags& flags) {
+  if (!flags.step) return;
+  for (const char* other : {"--sweep", "--shape", "--op", "--active", "--context", "--kernels",
+                            "--executions", "--energy", "--anchors", "--repeat", "--thermal",
+                            "--child", "--with", "--budget", "--list", "--files-only"}) {
+    if (command.count(other) == 0) continue;
+    throw UsageError(fmt::format("--step: measures whole steps; {} goes without it", other));
+  }
+  if (command.count("--tokens") == 0) flags.grid.tokens = {16};
+}
+
 }  // namespace
 
 void add_profile_command(CLI::App& app) {
@@ -302,16 +338,25 @@ void add_profile_command(CLI::App& app) {
   command->add_flag("--files-only", flags->files_only,
                     "Measure nothing: write the folder's files again from its records.jsonl, which "
                     "may be another machine's");
+  command->add_flag(
+      "--step", flags->step,
+      "Measure whole steps of --model (one), at each of --tokens (default: 16) in 90 s, into "
+      "steps.csv, and put what they cost beside their expert layers into --cost-model");
   command->footer(
       "Examples:\n"
       "  thermoe profile --list --budget 8m                      # what would run\n"
       "  thermoe profile --model Qwen3-30B-A3B --energy --budget 8m --out profiles/qwen3\n"
       "  thermoe profile --shape 8 2 256 128 --kernels cpu --out profiles/small\n"
+      "  thermoe profile --step --cost-model profiles/qwen3/kernel_cost_model.json --out "
+      "profiles/steps\n"
       "  thermoe profile --op fc1 fc2 --with nsys --budget 4m --out profiles/qwen3\n"
       "The same command goes on where it stopped. docs/profile.md has the method,\n"
       "docs/profile-tools.md what runs under nsys and ncu.\n"
       "Exit codes: 0 done, 1 stopped, out of time or failed, 2 bad input.");
-  command->callback([flags] { run(*flags); });
+  command->callback([flags, command] {
+    settle_step(*command, *flags);
+    run(*flags);
+  });
 }
 
 }  // namespace thermoe

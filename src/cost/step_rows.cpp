@@ -8,9 +8,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/atomic_file.h"
 #include "core/csv_reader.h"
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/terminal_text.h"
 
 namespace thermoe {
 namespace {
@@ -126,6 +128,35 @@ std::vector<StepRow> read_step_rows(const std::string& path) {
   std::vector<StepRow> rows = begins_as_object(path) ? read_json(path) : read_csv(path);
   if (rows.empty()) throw FormatError(path, "", "has no rows; a fit needs at least one");
   return rows;
+}
+
+void write_step_rows(const std::vector<StepRow>& rows, const std::string& comment,
+                     const std::string& path) {
+  std::string text = fmt::format("# {}\n", printable(comment, true));
+  std::vector<const Field*> fields{&kBatch, &kActive, &kStep, &kEnergy, &kGraph, &kContext};
+  const auto value = [](const StepRow& row, const Field& f) -> std::optional<double> {
+    if (&f == &kBatch) return row.batch;
+    if (&f == &kActive) return row.active_experts;
+    if (&f == &kStep) return 1e3 * row.step.value;
+    if (&f == &kEnergy) return row.energy ? std::optional(row.energy->value) : std::nullopt;
+    if (&f == &kGraph) return row.graph_size;
+    return row.context;
+  };
+  std::erase_if(fields, [&](const Field* f) {
+    return std::ranges::none_of(rows, [&](const StepRow& row) { return value(row, *f).has_value(); });
+  });
+  const auto line = [&](const auto& cell) {
+    for (std::size_t i = 0; i < fields.size(); ++i) text += (i == 0 ? "" : ",") + cell(*fields[i]);
+    text += '\n';
+  };
+  line([](const Field& f) { return std::string(f.name); });
+  for (const StepRow& row : rows) {
+    line([&](const Field& f) {
+      const auto number = value(row, f);
+      return number ? fmt::format("{:.6g}", *number) : std::string();
+    });
+  }
+  write_file_atomically(path, text);
 }
 
 }  // namespace thermoe

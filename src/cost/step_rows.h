@@ -24,4 +24,8 @@ struct StepRow {
 /// the whole step"). Throws FormatError naming file, row and field; also for a file without rows.
 std::vector<StepRow> read_step_rows(const std::string& path);
 
+/// Writes such a CSV, whole or not at all, under a line of comment. Throws WriteError.
+void write_step_rows(const std::vector<StepRow>& rows, const std::string& comment,
+                     const std::string& path);
+
 }  // namespace thermoe

@@ -118,6 +118,8 @@ TEST(ProfileCommand, WhatCannotBeIsRefusedWithTheRemedy) {
   EXPECT_THAT(profile("--model Mixtral-8x7b --list").err, HasSubstr("did you mean Mixtral-8x7B?"));
   EXPECT_THAT(profile("--op fc3 --list").err, HasSubstr("did you mean fc1?"));
   EXPECT_THAT(profile("--budget soon --list").err, HasSubstr("such as 90s, 8m or 1h"));
+  EXPECT_THAT(profile("--budget 8 --list").err, HasSubstr("a time and its unit"));
+  EXPECT_THAT(profile("--step --energy --out x").err, HasSubstr("--energy goes without it"));
   EXPECT_THAT(profile("--shape 2 4 64 64 --list").err,
               HasSubstr("more experts a token than experts"));
   EXPECT_THAT(profile("--kernels cpu --shape 4 2 100 64 --list").err,
@@ -176,8 +178,8 @@ TEST(ProfileCommand, UnderAProfilerItIsItsOwnChild) {
 
 TEST(ProfileCommand, AChildLeavesTimesToTheProfilerAndDoesNotFailForWantOfTime) {
   const ScratchFolder folder;
-  const PipedResult result = profile(
-      fmt::format("{} --executions 2 --child --budget 0.001 --out {}", kSmall, folder / "profile"));
+  const PipedResult result = profile(fmt::format(
+      "{} --executions 2 --child --budget 0.001s --out {}", kSmall, folder / "profile"));
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.out, IsEmpty());
   EXPECT_THAT(result.err, HasSubstr("profile: left out"));

@@ -213,5 +213,23 @@ TEST(OtherFitOfVllm, AboutFiveMillisecondsStandBesideTheDistinctExperts) {
   EXPECT_GT(*fit.other.rows()[0].energy_spread, 0.5);
 }
 
+TEST_F(OtherFitFiles, RowsAreReadAsTheyWereWritten) {
+  const std::string path = write("written.csv", "");
+  const std::vector<StepRow> rows{
+      {.batch = 8, .active_experts = 40.25, .step = Seconds(0.0125), .energy = Joules(3.5)},
+      {.batch = 16, .active_experts = 64, .step = Seconds(0.014), .context = 160.0}};
+  write_step_rows(rows, "of a \x1b[31mboard", path);
+  const std::vector<StepRow> read = read_step_rows(path);
+  ASSERT_EQ(read.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(read[i].batch, rows[i].batch);
+    EXPECT_EQ(read[i].active_experts, rows[i].active_experts);
+    EXPECT_DOUBLE_EQ(read[i].step.value, rows[i].step.value);
+    EXPECT_EQ(read[i].energy, rows[i].energy) << "absent is absent";
+    EXPECT_EQ(read[i].graph_size, std::nullopt);
+    EXPECT_EQ(read[i].context, rows[i].context);
+  }
+}
+
 }  // namespace
 }  // namespace thermoe
