@@ -74,6 +74,17 @@ TEST(ServingLoad, RequestsThatWaitForAStepAreNoCrowdAndThoseAtTheLimitAreForASec
   EXPECT_FALSE(load.crowded());
 }
 
+TEST(ServingLoad, DispersionIsThatOfTheBatchAndAtMostPoissons) {
+  EXPECT_NEAR(usual_load().dispersion(), 0.0, 1e-9);
+  ServingLoad varies(ServingEngine{}), jumps(ServingEngine{});
+  for (int i = 0; i < 3000; ++i) {
+    varies.learn({.batch = i % 2 == 0 ? 14.0 : 18.0}, kTick, kPeriod);
+    jumps.learn({.batch = i % 600 < 300 ? 4.0 : 40.0}, kTick, kPeriod);
+  }
+  EXPECT_NEAR(varies.dispersion(), 4.0 / 16.0, 0.01);
+  EXPECT_EQ(jumps.dispersion(), 1.0);
+}
+
 TEST(ServingLoad, ATickWithoutLengthTeachesNothing) {
   ServingLoad load = usual_load();
   const double before = load.rate();
