@@ -27,6 +27,7 @@ namespace thermoe {
 inline std::unique_ptr<Controller> controller_without_adapter(const ControllerConfig& config) {
   switch (config.strategy) {
     case Strategy::kBaseline:
+    case Strategy::kLargerBatch:
       return std::make_unique<BaselineController>(config);
     case Strategy::kStaticOptimal:
       return std::make_unique<StaticOptimalController>(config);
@@ -34,6 +35,8 @@ inline std::unique_ptr<Controller> controller_without_adapter(const ControllerCo
     case Strategy::kOpportunistic:
       return std::make_unique<ExpertCountController>(config);
     case Strategy::kKernelAwareTtha:
+    case Strategy::kPriceAlone:
+    case Strategy::kPacingAlone:
       return std::make_unique<KernelAwareTtha>(config, nullptr);
   }
   return nullptr;
