@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Libraries that come as distribution packages (Debian 12, Ubuntu 24.04); tools/setup installs them.
 
-set(packages fmt spdlog nlohmann_json CLI11 SQLite3 ZLIB GTest)
+set(packages fmt nlohmann_json)
+if(THERMOE_TESTS OR "cli" IN_LIST THERMOE_FOLDERS)
+  list(APPEND packages CLI11)
+endif()
+if(THERMOE_TESTS OR "profile" IN_LIST THERMOE_FOLDERS)
+  list(APPEND packages SQLite3 ZLIB)
+endif()
+if(THERMOE_TESTS)
+  list(APPEND packages GTest)
+endif()
 if(THERMOE_BENCHMARKS)
   list(APPEND packages benchmark)
 endif()

@@ -25,6 +25,7 @@ ALLOWED_FOLDERS = {
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
     "metrics": {"core"},
+    "engine": {"core", "telemetry", "cost", "control"},
     "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report", "metrics"},
     "monitor": {"core", "telemetry", "machine", "metrics"},
     "doctor": {"core", "telemetry", "machine"},
@@ -38,9 +39,12 @@ ALLOWED_SUBFOLDERS = {
     "profile": {"ops": set(), "record": {"ops"}, "under": set()},
 }
 
-# Single headers of another folder: doctor says which profilers are there, and monitor follows the
-# columns that a run writes.
+# Single headers of another folder: doctor says which profilers are there, monitor follows the
+# columns that a run writes, and an engine without a GPU may have its steps run on a simulated one.
 ALLOWED_HEADERS = {"doctor": {"profile/under/profiler_tool.h"},
+                   "engine": {"machine/simulated/plant_config.h", "machine/simulated/simulated_gpu.h",
+                              "machine/simulated/simulated_source.h",
+                              "machine/simulated/step_charge.h"},
                    "monitor": {"report/metrics_columns.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.
