@@ -11,11 +11,11 @@
 namespace thermoe {
 
 /// What BASELINE asks of the hardware at other numbers of rows than those that ran: the distinct
-/// experts of a batch by how often each was picked of late, as if rows picked on their own
-/// (theory.md eq. (45)). That rows of a step pick more alike, and that frequencies are known from
-/// few steps, is made up for by one number, which the steps seen teach.
+/// experts of a batch by how often each was picked of late. Rows of one step pick more alike than
+/// rows of many do; by how much, the distinct experts of the steps seen tell (theory.md eq. (45)).
 class BatchDemand {
  public:
+  /// Starts with the config's calibration samples. Requires config.engine.
   explicit BatchDemand(const ControllerConfig& config);
 
   /// The picks of a sampled step under BASELINE, `dt` after the last.
@@ -30,22 +30,30 @@ class BatchDemand {
   Demand at(int rows, const StepCost& costs) const;
 
  private:
-  /// Distinct experts of `variant` over all layers in `rows` rows on their own.
-  double distinct(std::size_t variant, double rows) const;
-  double distinct(double rows) const;
-  /// As how many rows on their own so many pick.
-  double alone(double rows) const;
-  void learn_likeness(const RoutingStats& plain, Seconds dt);
+  struct Seen {
+    int rows = 0;
+    double distinct = 0.0;  ///< over all layers
+  };
+
   void tabulate();
+  void learn_alikeness();
+  /// How often no row of a step picks each expert where rows are as alike as so, row by row;
+  /// `each(rows, idle)` is told.
+  template <class Each>
+  void idle_by_rows(double alike, std::size_t most, const Each& each) const;
+  double distinct_of_seen(double alike) const;
+  double distinct(std::size_t variant, int rows) const;
 
   int layers_, k_;
   std::size_t variants_, most_;
   std::vector<std::uint8_t> variant_;
-  double tokens_ = 0.0;             ///< that taught the frequencies, the older the less
-  std::vector<float> picks_;        ///< [layers, experts] of these tokens
-  std::vector<double> share_{};     ///< [variants] of all picks
-  std::vector<double> distinct_{};  ///< [variants, most + 1]
-  LowPass likeness_{Seconds(5.0), 1.0};
+  double tokens_ = 0.0;          ///< that taught the frequencies, the older the less
+  std::vector<float> picks_;     ///< [layers, experts] of these tokens
+  std::vector<float> often_{};   ///< [layers, experts] share of rows that pick it
+  std::vector<double> share_{};  ///< [variants] of all picks
+  std::vector<double> table_{};  ///< [variants, most + 1] distinct experts over all layers
+  std::vector<Seen> seen_{};     ///< since the table was made
+  LowPass log_alike_{Seconds(5.0)};
   Seconds since_table_{};
 };
 

@@ -27,10 +27,10 @@ Seconds period_of(const StepMetrics& metrics) {
   return metrics.steps > 0.0 ? metrics.tick / metrics.steps : Seconds();
 }
 
-/// Steps that read prompts are longer, under no price and no period: no mean that holds some tells
-/// how the machine differs from the model of those that decode.
+/// Steps that read prompts are longer, under no price and no period: where there were no others the
+/// step time is theirs, and tells nothing of those that decode.
 bool tells_step_time(const StepMetrics& metrics) {
-  return !metrics.serving || (metrics.serving->batch > 0.0 && metrics.serving->mixed_steps <= 0.0);
+  return !metrics.serving || metrics.steps > metrics.serving->mixed_steps;
 }
 
 }  // namespace
@@ -165,17 +165,27 @@ Forecast HardwareTracker::forecast(const Cost& cost, Seconds period) const {
   const Seconds mean_period = stretch_ * std::max(period, felt.latency);
   Forecast f{.power = mean_power(felt, mean_period, active_idle_) + power_residual(),
              .step_time = felt.latency};
-  if (observer_.started()) f.temperature = observer_.after(f.power, kTemperatureHorizon);
+  f.temperature = temperature_at(f.power);
   return f;
 }
 
-bool HardwareTracker::meets(const Targets& targets, const Cost& cost, Seconds period) const {
-  const Forecast f = forecast(cost, period);
-  if (targets.power && f.power > kPowerAim * *targets.power) return false;
-  if (targets.step_time && step_time_margin() * f.step_time > kStepTimeAim * *targets.step_time)
+std::optional<Celsius> HardwareTracker::temperature_at(Watts power) const {
+  if (!observer_.started()) return std::nullopt;
+  return observer_.after(power, kTemperatureHorizon);
+}
+
+bool HardwareTracker::meets(const Targets& targets, const Cost& cost) const {
+  const Forecast f = forecast(cost);
+  return meets(targets, f.power, f.step_time);
+}
+
+bool HardwareTracker::meets(const Targets& targets, Watts power, Seconds step_time) const {
+  if (targets.power && power > kPowerAim * *targets.power) return false;
+  if (targets.step_time && step_time_margin() * step_time > kStepTimeAim * *targets.step_time)
     return false;
-  return !(targets.temperature && f.temperature &&
-           *f.temperature > *targets.temperature + kTemperatureAim);
+  const auto temperature = temperature_at(power);
+  return !(targets.temperature && temperature &&
+           *temperature > *targets.temperature + kTemperatureAim);
 }
 
 }  // namespace thermoe

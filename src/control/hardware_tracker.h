@@ -55,10 +55,9 @@ class HardwareTracker {
 
   Forecast forecast(const Cost& cost) const { return forecast(cost, step_period_); }
   Forecast forecast(const Cost& cost, Seconds period) const;
-  bool meets(const Targets& targets, const Cost& cost) const {
-    return meets(targets, cost, step_period_);
-  }
-  bool meets(const Targets& targets, const Cost& cost, Seconds period) const;
+  bool meets(const Targets& targets, const Cost& cost) const;
+  /// Of a mean power and step time that were forecast.
+  bool meets(const Targets& targets, Watts power, Seconds step_time) const;
 
   Watts power_residual() const { return residual_.value() + Watts(trim_watts()); }
   Seconds step_time_residual() const { return last_step_time_residual_; }
@@ -85,6 +84,7 @@ class HardwareTracker {
   void learn_promise(const Observation& observation, const Cost& ran);
   void learn_step_time(const Observation& observation, const Cost& ran);
   double trim_watts() const;
+  std::optional<Celsius> temperature_at(Watts power) const;
 
   SensorLag lag_;
   Seconds step_period_;

@@ -2,6 +2,7 @@
 #include "control/pacer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/errors.h"
@@ -14,7 +15,9 @@ constexpr double kLatencyAim = 0.995;     // as the tracker's aims, from just be
 constexpr double kFirstTokenAim = 0.95;   // a wait is known late
 constexpr Seconds kFirstTokenPace{10.0};  // twice as long as waits are averaged over
 constexpr Seconds kLongestPeriod{1.0};    // of pacing alone, where nobody gave a latency
-constexpr double kIdleRate = 1e-6;        // tokens a second: the engine idles
+/// Where a normal distribution has a fourteenth, three, ... thirteen of it below, in deviations.
+constexpr std::array<double, 7> kSevenths{-1.465, -0.792, -0.366, 0.0, 0.366, 0.792, 1.465};
+constexpr double kIdleRate = 1e-6;  // tokens a second: the engine idles
 
 }  // namespace
 
@@ -30,25 +33,36 @@ void Pacer::learn(const Observation& o) {
   load_.learn(*o.metrics.serving, o.metrics.tick, std::max(state_.step_period, expected_step_));
 }
 
+SteadyState Pacer::at_batch(double batch, const BatchCosts& costs, const HardwareTracker& tracker,
+                            Seconds period) const {
+  const ServingEngine& engine = *config_.engine;
+  const double deviation = std::sqrt(load_.dispersion() * batch);
+  SteadyState mean{.batch = batch};
+  for (const double z : kSevenths) {
+    const double sequences = std::clamp(batch + z * deviation, 1.0, 1.0 * engine.batch_limit);
+    const int rows = engine.rows(static_cast<int>(std::lround(sequences)));
+    Cost cost = demand_.at(rows, costs.at(rows)).cost;
+    cost.energy *= std::min(batch, 1.0);  // less than a sequence: for that share of the time one
+    const Forecast f = tracker.forecast(cost, period);
+    mean.step_time += f.step_time / kSevenths.size();
+    mean.gap += std::max(period, f.step_time) / kSevenths.size();
+    mean.power += f.power / kSevenths.size();
+  }
+  return mean;
+}
+
 SteadyState Pacer::steady(const BatchCosts& costs, const HardwareTracker& tracker,
                           Seconds period) const {
-  const ServingEngine& engine = *config_.engine;
   const double rate = load_.rate() * load_.stretch();
-  SteadyState at{.batch = std::min(rate * period.value, 1.0 * engine.batch_limit)};
-  Cost cost;
+  const double limit = config_.engine->batch_limit;
+  SteadyState at = at_batch(std::min(rate * period.value, limit), costs, tracker, period);
   // From below: steps lengthen with the batch, and the least batch that keeps up is where it stays.
   for (int i = 0; i < 50; ++i) {
-    const int rows = engine.rows(std::max(1, static_cast<int>(std::lround(at.batch))));
-    cost = demand_.at(rows, costs.at(rows)).cost;
-    at.step_time = tracker.forecast(cost, period).step_time;
-    const double next =
-        std::min(rate * std::max(period, at.step_time).value, 1.0 * engine.batch_limit);
-    if (next <= at.batch + 1e-3) break;
-    at.batch = next;
+    const double next = std::min(rate * at.gap.value, limit);
+    if (next <= at.batch + 1e-2) break;
+    at = at_batch(next, costs, tracker, period);
   }
-  cost.energy *= std::min(at.batch, 1.0);  // less than a sequence: for that share of the time one
-  at.power = tracker.forecast(cost, period).power;
-  at.meets = tracker.meets(config_.targets, cost, period);
+  at.meets = tracker.meets(config_.targets, at.power, at.step_time);
   return at;
 }
 
@@ -99,8 +113,9 @@ void Pacer::choose(const Observation& o, const Demand& now, const HardwareTracke
   const bool idle = load_.greatest_rate() < kIdleRate || demand_.empty();
   const SteadyAt settled = [&](Seconds p) { return steady(costs, tracker, p); };
   const SteadyAt at_once = [&](Seconds p) {
-    return SteadyState{.power = tracker.forecast(now.cost, p).power,
-                       .meets = tracker.meets(config_.targets, now.cost, p)};
+    const Forecast f = tracker.forecast(now.cost, p);
+    return SteadyState{.power = f.power,
+                       .meets = tracker.meets(config_.targets, f.power, f.step_time)};
   };
   PeriodChoice choice{.period = allowed.to, .limit = allowed.limit};
   if (!idle) choice = wanted(allowed, settled, at_once);

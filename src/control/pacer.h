@@ -53,6 +53,9 @@ class Pacer {
   bool first_token_unmet() const { return first_token_unmet_; }
 
  private:
+  /// Means over batches that vary as requests come about this one.
+  SteadyState at_batch(double batch, const BatchCosts& costs, const HardwareTracker& tracker,
+                       Seconds period) const;
   SteadyState steady(const BatchCosts& costs, const HardwareTracker& tracker, Seconds period) const;
   PeriodRange range(Seconds own) const;
   PeriodChoice wanted(const PeriodRange& range, const SteadyAt& settled, const SteadyAt& now) const;

@@ -8,10 +8,11 @@
 
 namespace thermoe {
 
-/// Where an engine settles under a step period and BASELINE, by model (theory.md eq. (46)).
+/// Where an engine settles under a step period and BASELINE, by model (theory.md eq. (46)): means.
 struct SteadyState {
   double batch = 0.0;
   Seconds step_time{};
+  Seconds gap{};  ///< from one step's start to the next
   Watts power{};
   bool meets = true;  ///< the caps on hardware
 };

@@ -22,6 +22,8 @@ void ServingLoad::learn(const ServingTick& tick, Seconds dt, Seconds paced) {
   if (dt <= Seconds(0)) return;
   served_.update(tick.tokens / dt.value, dt);
   requests_.update(tick.arrived / dt.value, dt);
+  batch_.update(tick.batch, dt);
+  batch_squared_.update(tick.batch * tick.batch, dt);
   const double of_requests = kept(dt, kRequestMemory);
   finished_ = of_requests * finished_ + tick.finished;
   tokens_of_finished_ = of_requests * tokens_of_finished_ + tick.tokens;
@@ -51,6 +53,12 @@ double ServingLoad::greatest_rate() const { return std::max(rate(), served()); }
 double ServingLoad::stretch() const {
   return paced_gaps_ > 0.0 ? std::clamp(gaps_ / paced_gaps_, 1.0 / kMostStretch, kMostStretch)
                            : 1.0;
+}
+
+double ServingLoad::dispersion() const {
+  const double mean = batch_.value();
+  if (mean <= 0.0) return 0.0;
+  return std::clamp((batch_squared_.value() - mean * mean) / mean, 0.0, 1.0);
 }
 
 std::optional<Seconds> ServingLoad::to_first_token() const {

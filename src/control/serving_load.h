@@ -28,6 +28,9 @@ class ServingLoad {
   bool crowded() const { return crowded_; }
   /// Mean time between tokens over the period asked for: steps that read prompts are not paced.
   double stretch() const;
+  /// Variance of the batch over its mean: 1 where requests come as they like and stay as long, 0
+  /// where as many are always there. At most 1: more is a batch that has not settled.
+  double dispersion() const;
   /// Mean, of the last seconds; absent until a first token came.
   std::optional<Seconds> to_first_token() const;
 
@@ -35,8 +38,9 @@ class ServingLoad {
   double served() const { return served_.value(); }
 
   int batch_limit_;
-  LowPass served_{Seconds(5.0)};                      ///< tokens a second
-  LowPass requests_{Seconds(10.0)};                   ///< arrivals a second
+  LowPass served_{Seconds(5.0)};     ///< tokens a second
+  LowPass requests_{Seconds(10.0)};  ///< arrivals a second
+  LowPass batch_{Seconds(30.0)}, batch_squared_{Seconds(30.0)};
   double finished_ = 0.0, tokens_of_finished_ = 0.0;  ///< the older the less
   double gaps_ = 0.0, paced_gaps_ = 0.0;              ///< likewise, seconds times tokens
   double first_tokens_ = 0.0, waits_ = 0.0;           ///< likewise

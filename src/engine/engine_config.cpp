@@ -21,7 +21,7 @@ constexpr NamedValues<TelemetryKind, 3> kSources{{
     {TelemetryKind::kCaller, "caller"},
     {TelemetryKind::kSimulated, "simulated"},
 }};
-constexpr int kMostLayers = 4096, kMostExperts = 65536;
+constexpr int kMostLayers = 1024, kMostExperts = 1024;  // experts: as the routing ops
 
 template <class T>
 T chosen(JsonObject& object, const std::string& name, T fallback,

@@ -23,6 +23,7 @@ struct ServingPlant {
   double mixed_energy = 4.0;  ///< joules more
   double noise = 0.03;        ///< of the power sensor, standard deviation
   double start_batch = 8.0;
+  bool random = false;  ///< requests come one by one, by Poisson's law
 };
 
 inline constexpr double kAnswer = 256.0;  ///< tokens of a request
@@ -101,7 +102,8 @@ class ServingLoop {
     const Cost cost = config_.costs.step(stats_);
     const double step = cost.latency.value / (tenant ? 1.0 - plant_.tenant_bandwidth : 1.0);
     const double period = std::max(decision_.step_period.value, step);
-    requests_ += rate / kAnswer * kTick;
+    const double arrive = arriving(rate / kAnswer * kTick);
+    requests_ += arrive;
     const double mixed = std::min(std::floor(requests_), 2.0);
     requests_ -= std::floor(requests_);
     const double mixed_time = step + plant_.mixed_extra;
@@ -112,22 +114,16 @@ class ServingLoop {
     const double energy =
         plant_.energy_scale * (cost.energy.value * steps + mixed * plant_.mixed_energy);
     const double power = 130.0 + energy / kTick + (tenant ? plant_.tenant_power : 0.0);
-    const double joining = std::min(waiting_ + rate / kAnswer * kTick,
-                                    config_.engine->batch_limit - batch_ + served / kAnswer);
-    waiting_ += rate / kAnswer * kTick - joining;
     const double batch = batch_;
-    batch_ += joining - served / kAnswer;
-    if (rate <= 0.0 && batch_ < 0.5) batch_ = 0.0;
+    flow(arrive, steps, rate);
 
-    StepMetrics metrics{
-        .at = Seconds(now),
-        .tick = Seconds(kTick),
-        .step_time = Seconds(runs ? (mixed * mixed_time + (steps - mixed) * step) / steps : 0.0),
-        .step_period = Seconds(gap),
-        .steps = steps,
-        .tokens = served};
-    arrived_ += rate / kAnswer * kTick;
-    finished_ += served / kAnswer;
+    StepMetrics metrics{.at = Seconds(now),
+                        .tick = Seconds(kTick),
+                        .step_time = Seconds(runs ? step : 0.0),
+                        .step_period = Seconds(gap),
+                        .steps = steps,
+                        .tokens = served};
+    arrived_ += arrive;
     metrics.serving = ServingTick{.batch = runs ? batch : 0.0,
                                   .rows = runs ? 1.0 * sample_.tokens : 0.0,
                                   .running = static_cast<int>(std::lround(batch_)),
@@ -153,6 +149,30 @@ class ServingLoop {
             runs ? stats_.mean_active() : 0.0,
             stats_.kept_mass,
             controller_.state()};
+  }
+
+  double arriving(double mean) {
+    if (!plant_.random) return mean;
+    return std::poisson_distribution<int>(mean)(random_);
+  }
+
+  /// Requests join up to the batch limit, and those that have their tokens leave.
+  void flow(double arrive, double steps, double rate) {
+    const double limit = config_.engine->batch_limit;
+    waiting_ += arrive;
+    if (plant_.random) {
+      for (double& left : left_) left -= steps;
+      finished_ += static_cast<double>(std::erase_if(left_, [](double x) { return x <= 0.0; }));
+      for (; waiting_ >= 1.0 && left_.size() < limit; waiting_ -= 1.0) left_.push_back(kAnswer);
+      batch_ = static_cast<double>(left_.size());
+      return;
+    }
+    const double leaving = batch_ * steps / kAnswer;
+    const double joining = std::min(waiting_, limit - batch_ + leaving);
+    waiting_ -= joining;
+    batch_ += joining - leaving;
+    finished_ += leaving;
+    if (rate <= 0.0 && batch_ < 0.5) batch_ = 0.0;
   }
 
   void decide(double now, double power, const StepMetrics& metrics) {
@@ -189,6 +209,7 @@ class ServingLoop {
   Decision decision_{};
   LogitSample sample_{};
   RoutingStats stats_{};
+  std::vector<double> left_{};  ///< of a random plant: tokens that each request is still to get
   double batch_, waiting_ = 0.0, requests_ = 0.0, arrived_ = 0.0, finished_ = 0.0;
   std::optional<double> shown_{};
 };
