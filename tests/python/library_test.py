@@ -41,6 +41,12 @@ def test_an_unbuilt_package_says_how_to_build_it(tmp_path):
     assert "libthermoe_torch.so does not exist: this package was not built; `pip install ./python` builds it" in done.stderr
 
 
+def test_a_missing_torch_is_asked_for():
+    done = subprocess.run([sys.executable, "-c", "import sys; sys.modules['torch'] = None; import thermoe; thermoe.ops"],
+                          capture_output=True, text=True, timeout=120)
+    assert "ModuleNotFoundError: thermoe.ops needs torch 2.10 or later: pip install torch" in done.stderr
+
+
 def test_a_torch_that_is_too_old_is_refused_by_its_version():
     done = subprocess.run([sys.executable, "-c", "import torch; torch.__version__ = '2.9.1+cpu'; import thermoe.ops"],
                           capture_output=True, text=True, timeout=120)
