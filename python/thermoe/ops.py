@@ -11,7 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("thermoe.ops needs torch 2.10 or later: pip install torch", name="torch") from error
 
 from ._libraries import library_path
 from .packing import (Int4Experts, Int4Matrix, PanelExperts, pack_experts, pack_panels, quantise_experts,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ops are what torch.compile and CUDA graphs take them for."""
+"""The ops are what torch.compile and torch.export take them for."""
 import os
 import sysconfig
 
@@ -102,42 +102,3 @@ def test_a_layer_is_exported_with_its_ops():
     names = {str(node.target) for node in program.graph.nodes}
     assert {"thermoe.topk_route.default", "thermoe.topk_route.masked", "thermoe.grouped_experts.default",
             "thermoe.fused_dequant_linear.default"} <= names
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_captured_graph_routes_by_the_plan_of_each_replay():
-    layer_plan, state = ops.DevicePlan(2, 8, 2, "cuda"), ops.StepState("cuda")
-    layer_plan.k_min.fill_(1)
-    packed = ops.pack_experts(*(m.cuda() for m in experts()))
-    logits, hidden = torch.randn(16, 8, device="cuda"), torch.randn(16, 64, device="cuda", dtype=torch.bfloat16)
-
-    def layer():
-        route = ops.topk_route(logits, ops.Router(2), plan=layer_plan, layer=1, step=state)
-        return route.counts, ops.grouped_experts(hidden, route.weights, route.ids, packed)
-
-    layer()  # warm-up: attributes of kernels are set outside the capture
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = layer()
-    for price, valid in ((0.0, 16), (0.9, 16), (float("inf"), 3)):
-        layer_plan.activation_price.fill_(price)
-        state.set(valid=valid)
-        graph.replay()
-        for got, wanted in zip(captured, layer()):
-            torch.testing.assert_close(got, wanted, rtol=0, atol=0)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_device_the_ops_give_what_they_give_on_the_cpu():
-    torch.manual_seed(4)
-    logits, beta, priced = torch.randn(33, 64), torch.rand(64) / 5, plan(64, 4)
-    on_device = ops.DevicePlan(2, 64, 4, "cuda")
-    on_device.update(bytes(priced.block.tolist()))
-    router = ops.Router(4, score="sigmoid", groups=8, groups_kept=4, scale=2.5)
-    for op in (ops.topk_route, ops.masked_logits):
-        for got, wanted in zip(op(logits.cuda(), router, beta=beta.cuda(), plan=on_device, layer=1),
-                               op(logits, router, beta=beta, plan=priced, layer=1)):
-            torch.testing.assert_close(got.cpu(), wanted, rtol=0, atol=0)
-    x, matrix = torch.randn(5, 64).bfloat16(), ops.quantise_int4(torch.randn(40, 64), 32)
-    got = ops.fused_dequant_linear(x.cuda(), ops.Int4Matrix(*(m.cuda() if torch.is_tensor(m) else m for m in matrix)))
-    torch.testing.assert_close(got.cpu(), ops.fused_dequant_linear(x, matrix), rtol=2e-2, atol=2e-2)
