@@ -24,12 +24,13 @@ ALLOWED_FOLDERS = {
     "profile": {"core", "telemetry", "cost", "kernels", "machine"},
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
+    "metrics": {"core"},
     "engine": {"core", "telemetry", "cost", "control"},
-    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
-    "monitor": {"core", "telemetry", "machine"},
+    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report", "metrics"},
+    "monitor": {"core", "telemetry", "machine", "metrics"},
     "doctor": {"core", "telemetry", "machine"},
     "cli": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "profile", "report",
-            "measure", "run", "monitor", "doctor"},
+            "measure", "metrics", "run", "monitor", "doctor"},
 }
 
 # subfolder -> the siblings that its files may include, beside the folder's own top level, which includes no subfolder.

@@ -262,19 +262,29 @@ def route_entries(data):
 
 # ---- header ------------------------------------------------------------------------------------
 
-def perturbation(data):
-    """Leakage and slowdown, as far as thermal_trace.csv shows them."""
+def thermal_trace(data):
     path = data / "thermal_trace.csv"
     try:
         with path.open(newline="") as stream:
-            trace = list(csv.DictReader(stream))
+            return list(csv.DictReader(stream))
     except FileNotFoundError as error:
         raise DeriveError(f"{path}: does not exist") from error
+
+
+def idle_slope(data):
+    """Watts of active idle by degree of the die."""
+    trace = thermal_trace(data)
     # Idle after the GEMM, past the 1 s average's tail: watts fall with temperature alone.
     start = min(float(r["t_s"]) for r in trace if r["phase"] == "idle2")
     cooling = [(float(r["temp_gpu_c"]), float(r["power_instant_w"])) for r in trace
                if r["phase"] == "idle2" and float(r["t_s"]) > start + 2.0]
-    slope = statistics.linear_regression([t for t, _ in cooling], [p for _, p in cooling]).slope
+    return statistics.linear_regression([t for t, _ in cooling], [p for _, p in cooling]).slope
+
+
+def perturbation(data):
+    """Leakage and slowdown, as far as thermal_trace.csv shows them."""
+    trace = thermal_trace(data)
+    slope = idle_slope(data)
     runs = load(data, "moe_decode_energy.json")["open_loop_fixed_rate"]
     saturated = next(r for r in runs if r["name"] == "D82_sat")
     clocks = [float(r["sm_clock_mhz"]) for r in trace if r["phase"] == "gemm"]

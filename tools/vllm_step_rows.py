@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns the steering measurement of vLLM (a JSON file) into rows for `thermoe cost fit-step`.
 
-    tools/vllm_step_rows.py vllm_steering.json > data/h100/vllm_steps.csv
+    tools/vllm_step_rows.py data/h100/vllm_steering.json > data/h100/vllm_steps.csv
 
 One row for each number of allowed experts whose distinct active experts were counted; joules are
 those of the whole board in one step of the batch.

@@ -10,6 +10,7 @@
 #include "control/demand.h"
 #include "control/hardware_tracker.h"
 #include "control/health_monitor.h"
+#include "control/pacer.h"
 
 namespace thermoe {
 
@@ -33,14 +34,22 @@ struct Intent {
 };
 
 /// The frame around every adaptive strategy: `begin` digests the observation, the strategy makes an
-/// intent, `finish` publishes it, or a safer plan with a reason (theory.md section 5).
+/// intent, `finish` publishes it, or a safer plan with a reason (theory.md section 5). Between
+/// them, on an engine whose requests arrive, `pace` chooses the step period that the intent is for.
 class AdaptiveTick {
  public:
   explicit AdaptiveTick(const ControllerConfig& config);
 
   TickView begin(const Observation& observation);
+  /// `plain`: demand of a step under BASELINE, of the batch of now. Nothing where the step period
+  /// is given.
+  void pace(const Observation& observation, const TickView& view, const Demand& plain);
+  /// By forecast, under the step period in force.
+  bool meets(const Cost& cost) const;
   Decision finish(const Observation& observation, const TickView& view, Intent intent);
 
+  /// Where requests arrive.
+  const Pacer* pacer() const { return pacer_ ? &*pacer_ : nullptr; }
   const HardwareTracker& tracker() const { return tracker_; }
   /// What the static plan is made of; without calibration samples, of nothing.
   const Calibration& calibration() const { return calibration_; }
@@ -56,6 +65,8 @@ class AdaptiveTick {
     bool saturated = false;
   };
 
+  TickView view_of(const Observation& observation);
+  Demand ran(const Observation& observation, const TickView& view) const;
   Fault fault_of(const Observation& observation, const TickView& view, const Intent& intent);
   PlanKind at_hand(PlanKind wanted) const;
   Published published(PlanKind kind, Intent intent) const;
@@ -65,6 +76,8 @@ class AdaptiveTick {
   const Calibration calibration_;
   std::optional<Published> sound_{};  ///< the strategy's own last one
   HardwareTracker tracker_;
+  std::optional<Pacer> pacer_{};  ///< where requests arrive
+  int largest_batch_ = 0;         ///< seen so far
   HealthMonitor health_;
   ControllerState state_{};
 };

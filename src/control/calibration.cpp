@@ -47,14 +47,31 @@ bool better(const Calibration& a, const Calibration& b) {
 
 }  // namespace
 
+ControllerConfig at_reference(const ControllerConfig& config) {
+  ControllerConfig c = config;
+  if (!c.engine || c.calibration.empty()) return c;
+  const int batch = largest_batch(c.calibration);
+  c.costs = c.batch_costs->at(batch);
+  c.engine.reset();
+  c.step_period = {};
+  if (c.objective == Objective::kThroughput || c.strategy == Strategy::kPriceAlone) return c;
+  DemandModel model = demand_of(c.calibration, c.router, c.variant);
+  model.price({.k = c.router.k, .k_min = c.k_min});
+  const LoadCosts costs(c.costs, batch, c.variant);
+  c.step_period = c.targets.between_tokens.value_or(model.plain(costs).cost.latency);
+  return c;
+}
+
 bool meets_at_reference(const ControllerConfig& c, const Cost& cost) {
   const Watts power = mean_power(cost, c.step_period, c.costs.active_idle);
   if (c.targets.power && power > *c.targets.power) return false;
   if (c.targets.step_time && cost.latency > *c.targets.step_time) return false;
+  if (c.targets.between_tokens && cost.latency > *c.targets.between_tokens) return false;
   return !(c.targets.temperature && c.thermal.steady(power) > *c.targets.temperature);
 }
 
-Calibration calibrate(const ControllerConfig& c) {
+Calibration calibrate(const ControllerConfig& config) {
+  const ControllerConfig c = at_reference(config);
   Calibration best;
   best.parameters = {.k = c.router.k, .k_min = c.k_min};
   best.parameters.unit_price = unit_prices(c.costs, c.layers, c.router.experts, c.variant);

@@ -19,6 +19,10 @@ struct Calibration {
 /// samples: b = 0, lambda = 0, the config's k_min. Deterministic.
 Calibration calibrate(const ControllerConfig& config);
 
+/// Where requests arrive: the same config for the steps that the calibration samples are, at one
+/// period: the target on time between tokens, else a step's own time under BASELINE. Else as it is.
+ControllerConfig at_reference(const ControllerConfig& config);
+
 /// Whether a step of this cost meets the targets at the undisturbed reference state.
 bool meets_at_reference(const ControllerConfig& config, const Cost& cost);
 

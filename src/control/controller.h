@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/batch_costs.h"
 #include "core/controller_state.h"
 #include "core/logit_sample.h"
 #include "core/routing_plan.h"
@@ -17,8 +18,20 @@
 
 namespace thermoe {
 
-enum class Strategy { kBaseline, kStaticOptimal, kKernelAwareTtha, kReducedK, kOpportunistic };
-/// BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K, OPPORTUNISTIC.
+enum class Strategy {
+  kBaseline,
+  kStaticOptimal,
+  kKernelAwareTtha,
+  kReducedK,
+  kOpportunistic,
+  // Of engines whose requests arrive: one of KERNEL_AWARE_TTHA's two levers alone, and BASELINE on
+  // an engine that may take more sequences.
+  kPriceAlone,
+  kPacingAlone,
+  kLargerBatch,
+};
+/// BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K, OPPORTUNISTIC, PRICE_ALONE,
+/// PACING_ALONE, LARGER_BATCH.
 std::string_view to_string(Strategy strategy);
 std::optional<Strategy> strategy_from(std::string_view name);
 /// All of them, in the order in which people list them.
@@ -34,6 +47,8 @@ struct Observation {
   const StepCost& costs;       ///< the controller's cost model (not the plant's)
   /// Loads of all steps that were sampled in the tick, `stats` among them; empty: of that one only.
   std::span<const RoutingStats> ran{};
+  /// The same cost model at other numbers of rows, where requests arrive; else null.
+  const BatchCosts* batch_costs = nullptr;
 };
 
 /// What a controller decides for the time ahead. The plan goes to the data plane, the rest stays on

@@ -9,17 +9,24 @@
 namespace thermoe {
 namespace {
 
-constexpr NamedValues<Strategy, 5> kStrategies{{
+constexpr NamedValues<Strategy, 8> kStrategies{{
     {Strategy::kBaseline, "BASELINE"},
     {Strategy::kStaticOptimal, "STATIC_OPTIMAL"},
     {Strategy::kKernelAwareTtha, "KERNEL_AWARE_TTHA"},
     {Strategy::kReducedK, "REDUCED_K"},
     {Strategy::kOpportunistic, "OPPORTUNISTIC"},
+    {Strategy::kPriceAlone, "PRICE_ALONE"},
+    {Strategy::kPacingAlone, "PACING_ALONE"},
+    {Strategy::kLargerBatch, "LARGER_BATCH"},
 }};
 constexpr NamedValues<TthaMode, 3> kModes{{
     {TthaMode::kBoth, "both"},
     {TthaMode::kDualOnly, "dual_only"},
     {TthaMode::kAdapterOnly, "adapter_only"},
+}};
+constexpr NamedValues<Objective, 2> kObjectives{{
+    {Objective::kEnergy, "energy"},
+    {Objective::kThroughput, "throughput"},
 }};
 constexpr NamedValues<PlanKind, 4> kPlanKinds{{
     {PlanKind::kStrategy, "the strategy's plan"},
@@ -45,6 +52,25 @@ void check_targets(const Targets& targets) {
   if (targets.power) check_positive("targets.power", targets.power->value);
   if (targets.step_time) check_positive("targets.step_time", targets.step_time->value);
   if (targets.temperature) check_positive("targets.temperature", targets.temperature->value);
+  if (targets.between_tokens)
+    check_positive("targets.between_tokens", targets.between_tokens->value);
+  if (targets.to_first_token)
+    check_positive("targets.to_first_token", targets.to_first_token->value);
+}
+
+void check_engine(const ControllerConfig& c) {
+  const bool of_engines = c.strategy == Strategy::kPriceAlone ||
+                          c.strategy == Strategy::kPacingAlone ||
+                          c.strategy == Strategy::kLargerBatch;
+  const bool asked = c.targets.between_tokens || c.targets.to_first_token;
+  need(c.engine || !(of_engines || asked),
+       fmt::format("{} an engine whose requests arrive; give one, or leave that out",
+                   of_engines ? fmt::format("{} needs", to_string(c.strategy))
+                              : "a target on time between tokens or to first token needs"));
+  if (!c.engine) return;
+  need(c.engine->batch_limit >= 1,
+       fmt::format("engine.batch_limit={} must be at least 1", c.engine->batch_limit));
+  need(c.batch_costs.has_value(), "an engine needs batch_costs: the costs of a step by its rows");
 }
 
 void check_sizes(const ControllerConfig& c) {
@@ -78,6 +104,11 @@ std::string_view to_string(SensorFallback fallback) { return name_of(kFallbacks,
 std::optional<SensorFallback> sensor_fallback_from(std::string_view name) {
   return value_of(kFallbacks, name);
 }
+std::string_view to_string(Objective objective) { return name_of(kObjectives, objective); }
+std::optional<Objective> objective_from(std::string_view name) {
+  return value_of(kObjectives, name);
+}
+std::vector<std::string> objective_names() { return all_names(kObjectives); }
 std::vector<std::string> sensor_fallback_names() { return all_names(kFallbacks); }
 
 void check(const ControllerConfig& c) {
@@ -104,6 +135,7 @@ void check(const ControllerConfig& c) {
   check_positive("lag.window", c.lag.window.value);
   check_positive("thermal.time_constant", c.thermal.time_constant.value);
   check_positive("thermal.resistance", c.thermal.resistance.value);
+  check_engine(c);
   need(!c.costs.variants.empty(), "costs hold no curve; load a cost model");
   check_sizes(c);
   const bool adapter_only =

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "control/controller.h"
+#include "core/batch_costs.h"
 #include "core/logit_sample.h"
 #include "core/router_spec.h"
 #include "core/sensor_lag.h"
+#include "core/serving.h"
 #include "core/step_cost.h"
 #include "core/targets.h"
 #include "core/thermal_model.h"
@@ -28,6 +30,12 @@ enum class SensorFallback { kStatic, kBaseline };
 std::string_view to_string(SensorFallback fallback);  ///< static, baseline
 std::optional<SensorFallback> sensor_fallback_from(std::string_view name);
 std::vector<std::string> sensor_fallback_names();
+
+/// What is saved: joules, by resting at the end of steps where nobody waits, or only time.
+enum class Objective { kEnergy, kThroughput };
+std::string_view to_string(Objective objective);  ///< energy, throughput
+std::optional<Objective> objective_from(std::string_view name);
+std::vector<std::string> objective_names();
 
 /// When a controller must stop trusting itself, and what it then does.
 struct GuardRails {
@@ -63,15 +71,19 @@ struct ControllerConfig {
   int k_min = 1;                  ///< each token's k_min best experts are never priced out
   std::optional<double> price{};  ///< lambda of STATIC_OPTIMAL; absent: as calibrated
   Seconds step_period{};          ///< a step starts each period; 0 = saturated
-  Seconds tick{0.1};              ///< between two decisions
-  FirstOrderThermal thermal{};    ///< the controller's model, not the plant's
+  /// Where requests arrive: who takes them. Strategies then choose the step period themselves.
+  std::optional<ServingEngine> engine{};
+  Objective objective = Objective::kEnergy;  ///< of such an engine; throughput: period 0
+  Seconds tick{0.1};                         ///< between two decisions
+  FirstOrderThermal thermal{};               ///< the controller's model, not the plant's
   SensorLag lag{};
   GuardRails guard{};
   AdapterOptions adapter{};
   std::uint64_t seed = 0;
-  StepCost costs{};                        ///< reference costs: calibration happens with these
-  std::vector<LogitSample> calibration{};  ///< STATIC_OPTIMAL and adapter-only need some
-  std::vector<std::uint8_t> variant{};     ///< [layers, experts] precision; empty = all 0
+  StepCost costs{};                         ///< reference costs: calibration happens with these
+  std::optional<BatchCosts> batch_costs{};  ///< the same by rows; an engine needs them
+  std::vector<LogitSample> calibration{};   ///< STATIC_OPTIMAL and adapter-only need some
+  std::vector<std::uint8_t> variant{};      ///< [layers, experts] precision; empty = all 0
 };
 
 /// Throws UsageError for a config that no controller can serve; names the field, value and remedy.

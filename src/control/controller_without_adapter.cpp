@@ -13,6 +13,7 @@ std::unique_ptr<Controller> controller_without_adapter(const ControllerConfig& c
   check(config);
   switch (config.strategy) {
     case Strategy::kBaseline:
+    case Strategy::kLargerBatch:
       return std::make_unique<BaselineController>(config);
     case Strategy::kStaticOptimal:
       return std::make_unique<StaticOptimalController>(config);
@@ -20,6 +21,8 @@ std::unique_ptr<Controller> controller_without_adapter(const ControllerConfig& c
     case Strategy::kOpportunistic:
       return std::make_unique<ExpertCountController>(config);
     case Strategy::kKernelAwareTtha:
+    case Strategy::kPriceAlone:
+    case Strategy::kPacingAlone:
       return std::make_unique<KernelAwareTtha>(config, nullptr);
   }
   throw UsageError("controller: unknown strategy");

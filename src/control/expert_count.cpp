@@ -55,9 +55,7 @@ Demand ExpertCountController::at(double count) const {
 }
 
 double ExpertCountController::choose() const {
-  const auto meets = [&](double count) {
-    return tick_.tracker().meets(config_.targets, at(count).cost);
-  };
+  const auto meets = [&](double count) { return tick_.meets(at(count).cost); };
   double high = config_.router.k;
   if (meets(high)) return high;
   double low = 1.0;
@@ -80,14 +78,14 @@ Decision ExpertCountController::decide(const Observation& o) {
     if (recent_.size() > std::size_t{kRecentSamples}) recent_.pop_front();
   }
   if (recent_.empty()) return tick_.finish(o, view, {.plan = baseline_plan_of(config_)});
+  tick_.pace(o, view, at(config_.router.k));
   const double count = choose();
   const Demand demand = at(count);
-  return tick_.finish(
-      o, view,
-      {.plan = plan(count),
-       .saturated = count <= 1.0 && !tick_.tracker().meets(config_.targets, demand.cost),
-       .demand = demand,
-       .baseline = at(config_.router.k)});
+  return tick_.finish(o, view,
+                      {.plan = plan(count),
+                       .saturated = count <= 1.0 && !tick_.meets(demand.cost),
+                       .demand = demand,
+                       .baseline = at(config_.router.k)});
 }
 
 }  // namespace thermoe

@@ -19,6 +19,20 @@ constexpr Celsius kTemperatureAim{-0.3};  // a sensor of 1 degree steps may read
 constexpr double kTrimLimit = 0.1;        // of the power above idle, and of the step time
 constexpr Seconds kAverageWindow{1.0};
 
+/// From one step's start to the next. Of an engine whose requests arrive, as often as steps truly
+/// came: it idles where there is none, and those that read prompts count as the others, so that
+/// what they draw more is in the residual, in the mean.
+Seconds period_of(const StepMetrics& metrics) {
+  if (!metrics.serving) return metrics.step_period;
+  return metrics.steps > 0.0 ? metrics.tick / metrics.steps : Seconds();
+}
+
+/// Steps that read prompts are longer, under no price and no period: where there were no others the
+/// step time is theirs, and tells nothing of those that decode.
+bool tells_step_time(const StepMetrics& metrics) {
+  return !metrics.serving || metrics.steps > metrics.serving->mixed_steps;
+}
+
 }  // namespace
 
 HardwareTracker::HardwareTracker(const ControllerConfig& config)
@@ -89,8 +103,8 @@ void HardwareTracker::learn_reading(const PowerReading& power, Seconds shown_at)
 }
 
 void HardwareTracker::learn_promise(const Observation& o, const Cost& ran) {
-  if (!promised_) return;
-  const Seconds period = o.metrics.step_period;
+  if (!promised_ || (o.metrics.serving && o.metrics.serving->batch <= 0.0)) return;
+  const Seconds period = period_of(o.metrics);
   trim_.update((modelled_power(ran, period) - modelled_power(*promised_, period)).value,
                o.metrics.tick);
   if (promised_->latency.value > 0.0) {
@@ -105,7 +119,7 @@ Seconds HardwareTracker::window_of(const PowerReading& power) const {
 
 void HardwareTracker::observe(const Observation& o, const Cost& ran) {
   active_idle_ = o.costs.active_idle;
-  const Watts now = modelled_power(ran, o.metrics.step_period);
+  const Watts now = modelled_power(ran, period_of(o.metrics));
   past_.push_back({o.metrics.at - o.metrics.tick, o.metrics.at, now});
   while (past_.size() > 1 && past_.front().to < o.metrics.at - Seconds(3.0)) past_.pop_front();
   const PowerReading power = power_reading(o.snapshot);
@@ -125,6 +139,7 @@ void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted)
 
 void HardwareTracker::learn_step_time(const Observation& o, const Cost& ran) {
   if (ran.latency.value <= 0.0 || o.metrics.step_time.value <= 0.0) return;
+  if (!tells_step_time(o.metrics)) return;
   if (promised_ && promised_->latency.value > 0.0) {
     const double off = o.metrics.step_time / (step_time_ratio() * promised_->latency) - 1.0;
     const double usual = std::clamp(off, -kLargestSpread, kLargestSpread);
@@ -144,22 +159,33 @@ double HardwareTracker::trim_watts() const {
   return std::clamp(trim_.value(), -limit, limit);
 }
 
-Forecast HardwareTracker::forecast(const Cost& cost) const {
+Forecast HardwareTracker::forecast(const Cost& cost, Seconds period) const {
   Cost felt = cost;
   felt.latency = step_time_ratio() * cost.latency;
-  Forecast f{.power = mean_power(felt, step_period_, active_idle_) + power_residual(),
+  const Seconds mean_period = stretch_ * std::max(period, felt.latency);
+  Forecast f{.power = mean_power(felt, mean_period, active_idle_) + power_residual(),
              .step_time = felt.latency};
-  if (observer_.started()) f.temperature = observer_.after(f.power, kTemperatureHorizon);
+  f.temperature = temperature_at(f.power);
   return f;
+}
+
+std::optional<Celsius> HardwareTracker::temperature_at(Watts power) const {
+  if (!observer_.started()) return std::nullopt;
+  return observer_.after(power, kTemperatureHorizon);
 }
 
 bool HardwareTracker::meets(const Targets& targets, const Cost& cost) const {
   const Forecast f = forecast(cost);
-  if (targets.power && f.power > kPowerAim * *targets.power) return false;
-  if (targets.step_time && step_time_margin() * f.step_time > kStepTimeAim * *targets.step_time)
+  return meets(targets, f.power, f.step_time);
+}
+
+bool HardwareTracker::meets(const Targets& targets, Watts power, Seconds step_time) const {
+  if (targets.power && power > kPowerAim * *targets.power) return false;
+  if (targets.step_time && step_time_margin() * step_time > kStepTimeAim * *targets.step_time)
     return false;
-  return !(targets.temperature && f.temperature &&
-           *f.temperature > *targets.temperature + kTemperatureAim);
+  const auto temperature = temperature_at(power);
+  return !(targets.temperature && temperature &&
+           *temperature > *targets.temperature + kTemperatureAim);
 }
 
 }  // namespace thermoe

@@ -49,8 +49,15 @@ class HardwareTracker {
   /// Cost that the model predicts for the plan just published; nullopt if it cannot say.
   void expect(std::optional<Cost> cost) { promised_ = cost; }
 
-  Forecast forecast(const Cost& cost) const;
+  /// Steps start no sooner after one another from now on than so; and on the mean `stretch` times
+  /// as late, for those among them that no period and no price holds.
+  void pace(Seconds period, double stretch) { step_period_ = period, stretch_ = stretch; }
+
+  Forecast forecast(const Cost& cost) const { return forecast(cost, step_period_); }
+  Forecast forecast(const Cost& cost, Seconds period) const;
   bool meets(const Targets& targets, const Cost& cost) const;
+  /// Of a mean power and step time that were forecast.
+  bool meets(const Targets& targets, Watts power, Seconds step_time) const;
 
   Watts power_residual() const { return residual_.value() + Watts(trim_watts()); }
   Seconds step_time_residual() const { return last_step_time_residual_; }
@@ -60,6 +67,7 @@ class HardwareTracker {
   const TemperatureObserver& temperature() const { return observer_; }
   const PowerSensor& power_sensor() const { return power_sensor_; }
   Watts active_idle() const { return active_idle_; }
+  Seconds step_period() const { return step_period_; }
 
  private:
   struct Past {
@@ -76,9 +84,11 @@ class HardwareTracker {
   void learn_promise(const Observation& observation, const Cost& ran);
   void learn_step_time(const Observation& observation, const Cost& ran);
   double trim_watts() const;
+  std::optional<Celsius> temperature_at(Watts power) const;
 
   SensorLag lag_;
   Seconds step_period_;
+  double stretch_ = 1.0;
   double trim_limit_;
   Watts active_idle_{};
   std::deque<Past> past_{};

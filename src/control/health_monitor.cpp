@@ -34,6 +34,22 @@ std::string age_fault(const char* sensor, const Reading<T>& reading, Seconds now
   return {};
 }
 
+/// No count and no time of an engine is NaN, infinite or negative.
+std::string serving_fault(const ServingTick& tick) {
+  const auto sound = [](double x) { return std::isfinite(x) && x >= 0.0; };
+  const bool times =
+      std::ranges::all_of(tick.to_first_token, [&](Seconds t) { return sound(t.value); }) &&
+      std::ranges::all_of(tick.between_tokens, [&](const TokenGap& gap) {
+        return sound(gap.gap.value) && sound(gap.tokens);
+      });
+  const bool counts = sound(tick.batch) && sound(tick.rows) && sound(tick.tokens) &&
+                      sound(tick.mixed_steps) && tick.running >= 0 && tick.waiting >= 0 &&
+                      tick.arrived >= 0 && tick.finished >= 0;
+  if (times && counts) return {};
+  return fmt::format("the engine reported {} that is NaN or below 0",
+                     counts ? "a time to or between tokens" : "a count");
+}
+
 }  // namespace
 
 HealthMonitor::HealthMonitor(const GuardRails& guard, const Targets& targets)
@@ -67,7 +83,7 @@ std::string HealthMonitor::number_fault(const Observation& o) {
         o.metrics.at.value, o.stats.kept_mass, o.stats.known_quality_loss()}) {
     if (!std::isfinite(x)) return "the data plane reported NaN (step time, period or kept mass)";
   }
-  return {};
+  return o.metrics.serving ? serving_fault(*o.metrics.serving) : std::string();
 }
 
 std::string HealthMonitor::quality_fault(double quality_loss, Seconds tick) {

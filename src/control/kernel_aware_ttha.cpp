@@ -72,12 +72,13 @@ double KernelAwareTtha::shadow_price(const TickView& view, const Observation& o)
 }
 
 PriceChoice KernelAwareTtha::choose(DemandModel& model, const TickView& view) const {
+  if (const Pacer* pacer = tick_.pacer(); pacer != nullptr && pacer->alone()) {
+    return {.reached = pacer->reached(), .demand = model.plain(view.costs)};
+  }
   if (config_.mode == TthaMode::kAdapterOnly) {
     return {.lambda = fixed_lambda_, .demand = model.at(fixed_lambda_, view.costs)};
   }
-  return least_price(model, view.costs, [&](const Demand& d) {
-    return tick_.tracker().meets(config_.targets, d.cost);
-  });
+  return least_price(model, view.costs, [&](const Demand& d) { return tick_.meets(d.cost); });
 }
 
 void KernelAwareTtha::learn_samples(const TickView& view) {
@@ -96,6 +97,7 @@ Decision KernelAwareTtha::decide(const Observation& o) {
   PricingParameters parameters = prior_;
   const std::string fault = adapt(o, view, parameters);
   model_.price(prior_);
+  tick_.pace(o, view, model_.plain(view.costs));
   PriceChoice choice = choose(model_, view);
   if (tick_.state().losses) {  // the adapter has proposed
     adapted_.price(parameters);

@@ -8,9 +8,9 @@
 namespace thermoe {
 
 std::unique_ptr<Controller> make_controller(const ControllerConfig& config) {
-  if (config.strategy != Strategy::kKernelAwareTtha || config.mode == TthaMode::kDualOnly) {
-    return controller_without_adapter(config);
-  }
+  const bool adapts =
+      config.strategy == Strategy::kKernelAwareTtha || config.strategy == Strategy::kPriceAlone;
+  if (!adapts || config.mode == TthaMode::kDualOnly) return controller_without_adapter(config);
   check(config);
   return std::make_unique<KernelAwareTtha>(config, std::make_unique<TthaAdapter>(config));
 }

@@ -48,9 +48,10 @@ RoutingPlan opportunistic_plan(const ControllerConfig& config, double keep) {
   return plan;
 }
 
-Decision decision_of(const ControllerConfig& config, Seconds now, RoutingPlan plan) {
+Decision decision_of(const ControllerConfig& config, Seconds now, RoutingPlan plan,
+                     Seconds step_period) {
   return {.plan = std::move(plan),
-          .step_period = config.step_period,
+          .step_period = step_period,
           .valid_until = now + config.guard.valid_ticks * config.tick};
 }
 

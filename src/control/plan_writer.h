@@ -24,7 +24,8 @@ RoutingPlan reduced_plan(const ControllerConfig& config, double k);
 RoutingPlan opportunistic_plan(const ControllerConfig& config, double keep);
 
 /// The decision of a controller that listens: valid for the guard's number of ticks from `now` on.
-Decision decision_of(const ControllerConfig& config, Seconds now, RoutingPlan plan);
+Decision decision_of(const ControllerConfig& config, Seconds now, RoutingPlan plan,
+                     Seconds step_period);
 
 /// L2 norm of all selection biases.
 double bias_norm(const RoutingPlan& plan);

@@ -9,7 +9,7 @@ namespace thermoe {
 /// lacks against KERNEL_AWARE_TTHA is adaptation, and only that.
 class StaticOptimalController final : public Controller {
  public:
-  explicit StaticOptimalController(const ControllerConfig& config);
+  explicit StaticOptimalController(const ControllerConfig& given);
   Decision decide(const Observation& observation) override;
   const ControllerState& state() const override { return state_; }
 

@@ -111,7 +111,7 @@ LossTerms loss_terms(const ControllerConfig& c, const AdapterTick& tick, const S
   const auto latency = ratio * anchored(soft.latency, expected.latency.value);
   const auto energy = anchored(soft.energy, expected.energy.value);
   const auto power =
-      anchored(energy / latency.clamp_min(c.step_period.value), forecast.power.value);
+      anchored(energy / latency.clamp_min(tracker.step_period().value), forecast.power.value);
   const AdapterOptions& w = c.adapter;
   LossTerms terms;
   if (c.targets.power)

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/units.h"
 
@@ -15,6 +16,19 @@ enum class PlanKind {
   kStatic,     ///< STATIC_OPTIMAL's, calibrated before the start
   kBaseline,   ///< plain top-k: full quality, the hottest of all
 };
+
+/// What keeps a step period from being longer.
+enum class PeriodLimit {
+  kStepTime,    ///< a step's own time without price: nobody gave a latency to spend
+  kLatency,     ///< the target on time between tokens
+  kSaving,      ///< a longer one would hardly save
+  kBatchLimit,  ///< the batch would come near the engine's limit, or requests wait at it
+  kFirstToken,  ///< the target on time to first token
+  kObjective,   ///< throughput is asked for
+  kCap,         ///< of pacing alone: the cap is met
+};
+/// step_time, latency, saving, batch_limit, first_token, objective, cap.
+std::string_view to_string(PeriodLimit limit);
 
 /// Named numbers for the log: what the controller believed and did.
 struct ControllerState {
@@ -37,6 +51,14 @@ struct ControllerState {
     double learning_rate = 0.0;
   };
   std::optional<Losses> losses{};
+  /// Of strategies that choose the step period; absent where it is given.
+  struct Pacing {
+    Seconds step_period{};
+    PeriodLimit period_limit = PeriodLimit::kStepTime;
+    double batch = 0.0;            ///< in which that would settle, by model
+    std::optional<Watts> power{};  ///< then drawn under BASELINE, by model and residuals
+  };
+  std::optional<Pacing> pacing{};
   PlanKind plan = PlanKind::kStrategy;  ///< BASELINE's and STATIC_OPTIMAL's own are kStrategy
   /// What runs instead of the strategy's plan and why, "the calibrated static plan: the power
   /// reading is ..."; empty while in control.

@@ -28,6 +28,13 @@ struct TokenGap {
   double tokens = 0.0;
 };
 
+/// What a request that has got its last token was given.
+struct FinishedRequest {
+  Seconds to_first_token{};  ///< since it arrived
+  Seconds between_tokens{};  ///< mean of its gaps; 0 where it asked for one token
+  int tokens = 0;            ///< generated
+};
+
 /// What such an engine did in a tick: times and counts that it has without a sensor.
 struct ServingTick {
   double batch = 0.0;        ///< mean sequences that a decode step held
@@ -40,6 +47,7 @@ struct ServingTick {
   double mixed_steps = 0.0;  ///< steps that read prompts, whether or not they decoded beside it
   std::vector<Seconds> to_first_token{};  ///< of requests whose first token came in the tick
   std::vector<TokenGap> between_tokens{};
+  std::vector<FinishedRequest> requests{};  ///< the finished ones
 };
 
 }  // namespace thermoe

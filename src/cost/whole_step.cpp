@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <utility>
 #include <vector>
 
 #include "core/errors.h"
@@ -84,6 +85,19 @@ bool knows_others(const KernelCostModel& costs, const ExpertShape& shape) {
 StepCost with_other(StepCost experts, const WholeStep& step, int layers) {
   if (step.other) experts.layer_constant += (1.0 / layers) * step.cost();
   return experts;
+}
+
+BatchCosts batch_costs(const KernelCostModel& costs, const ServingEngine& engine,
+                       const std::vector<std::string>& dtypes, WholeStepQuestion question,
+                       double layer_repeat) {
+  std::vector<BatchCosts::Point> points;
+  for (const int rows : rows_to_cost(engine)) {
+    question.batch = rows;
+    const StepCost experts = costs.step_cost(question.shape, dtypes, rows, layer_repeat);
+    points.push_back(
+        {rows, with_other(experts, whole_step(costs, question), question.shape.layers)});
+  }
+  return BatchCosts(std::move(points));
 }
 
 std::string coverage(const WholeStep& step) {

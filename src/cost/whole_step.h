@@ -3,7 +3,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "core/batch_costs.h"
 #include "core/step_cost.h"
 #include "cost/kernel_cost_model.h"
 
@@ -45,6 +47,12 @@ bool knows_others(const KernelCostModel& costs, const ExpertShape& shape);
 /// The same steps with what they cost beside their `layers` charged expert layers: a constant of
 /// the step is one of its layers, shared out. Unchanged where nothing is known.
 StepCost with_other(StepCost experts, const WholeStep& step, int layers);
+
+/// The controller's view of an engine's decode steps by their rows: each number is a batch of its
+/// own, beside whose experts the model of `question` (its batch apart) costs what it costs there.
+BatchCosts batch_costs(const KernelCostModel& costs, const ServingEngine& engine,
+                       const std::vector<std::string>& dtypes, WholeStepQuestion question,
+                       double layer_repeat);
 
 /// "expert layers only", or what they stand with, for the sentence that says what figures cover.
 std::string coverage(const WholeStep& step);

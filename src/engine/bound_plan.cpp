@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/bound_plan.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -11,23 +13,24 @@
 namespace thermoe {
 namespace {
 
-constexpr std::size_t kOwnerAt = sizeof(PlanHeader) - sizeof(std::uint64_t);
+/// The id of the process that writes there; 0: nobody.
+using Owner = std::int64_t;
+constexpr std::size_t kOwnerAt = sizeof(PlanHeader) - sizeof(Owner);
 static_assert(offsetof(PlanHeader, reserved) <= kOwnerAt);
 
-std::uint64_t owner_of(const void* buffer) {
-  std::uint64_t owner = 0;
+Owner owner_of(const void* buffer) {
+  Owner owner = 0;
   std::memcpy(&owner, static_cast<const std::byte*>(buffer) + kOwnerAt, sizeof owner);
   return owner;
 }
 
-void set_owner(void* buffer, std::uint64_t owner) {
+void set_owner(void* buffer, Owner owner) {
   std::memcpy(static_cast<std::byte*>(buffer) + kOwnerAt, &owner, sizeof owner);
 }
 
 }  // namespace
 
-BoundPlan::BoundPlan(void* buffer, std::size_t bytes, const RoutingPlan& shape, std::uint64_t owner)
-    : buffer_(buffer), owner_(owner) {
+BoundPlan::BoundPlan(void* buffer, std::size_t bytes, const RoutingPlan& shape) : buffer_(buffer) {
   if (bytes != shape.bytes().size()) {
     throw UsageError(fmt::format(
         "the buffer has {} bytes, but a plan of {} layers of {} experts has {}; give it those of "
@@ -47,24 +50,23 @@ BoundPlan::BoundPlan(void* buffer, std::size_t bytes, const RoutingPlan& shape, 
         "of its own",
         there.layers, there.experts, shape.layers(), shape.experts()));
   }
-  if (owner_of(buffer) != 0 && owner_of(buffer) != owner) {
-    throw BufferInUse(
-        "another controller writes its plans into this buffer; close that one first, or bind a "
-        "buffer of its own (if its process died, zero the buffer)");
+  if (const Owner owner = owner_of(buffer); owner != 0) {
+    throw BufferInUse(fmt::format(
+        "a controller of process {} writes its plans into this buffer; close that one first, or "
+        "bind a buffer of its own (if that process died, zero the buffer)",
+        owner));
   }
-  set_owner(buffer, owner);
+  set_owner(buffer, ::getpid());
 }
 
 BoundPlan::~BoundPlan() {
   if (buffer_ != nullptr) set_owner(buffer_, 0);
 }
 
-BoundPlan::BoundPlan(BoundPlan&& other) noexcept
-    : buffer_(std::exchange(other.buffer_, nullptr)), owner_(other.owner_) {}
+BoundPlan::BoundPlan(BoundPlan&& other) noexcept : buffer_(std::exchange(other.buffer_, nullptr)) {}
 
 BoundPlan& BoundPlan::operator=(BoundPlan&& other) noexcept {
   std::swap(buffer_, other.buffer_);
-  std::swap(owner_, other.owner_);
   return *this;
 }
 
@@ -74,7 +76,7 @@ void BoundPlan::update(const RoutingPlan& plan) {
   std::memcpy(&there, buffer_, sizeof there);
   if (there.magic == PlanHeader::kMagic && there.version == plan.header().version) return;
   std::memcpy(buffer_, plan.bytes().data(), plan.bytes().size());
-  set_owner(buffer_, owner_);
+  set_owner(buffer_, ::getpid());
 }
 
 }  // namespace thermoe

@@ -2,21 +2,20 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "core/routing_plan.h"
 
 namespace thermoe {
 
-/// A plan's copy in memory of the engine's. Who writes there stands in the block itself, in the
-/// last eight of the header's reserved bytes: so two controllers find each other, in one process or
-/// two, without anything global.
+/// A plan's copy in memory of the engine's. The process that writes there stands in the block
+/// itself, in the last bytes of the header's reserved ones: so two controllers find each other, in
+/// one process or two, without anything global.
 class BoundPlan {
  public:
   BoundPlan() = default;
-  /// Claims the buffer: zeros, or a plan of this shape that nobody writes any more. `owner` is not
-  /// 0, and nobody else's. Throws UsageError for another size, shape or content, and BufferInUse.
-  BoundPlan(void* buffer, std::size_t bytes, const RoutingPlan& shape, std::uint64_t owner);
+  /// Claims the buffer: zeros, or a plan of this shape that nobody writes any more. Throws
+  /// UsageError for another size, shape or content, and BufferInUse.
+  BoundPlan(void* buffer, std::size_t bytes, const RoutingPlan& shape);
   /// Frees it, with the newest plan in it.
   ~BoundPlan();
   BoundPlan(BoundPlan&& other) noexcept;
@@ -27,7 +26,6 @@ class BoundPlan {
 
  private:
   void* buffer_ = nullptr;
-  std::uint64_t owner_ = 0;
 };
 
 }  // namespace thermoe

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "control/active_mask.h"
+#include "control/calibration.h"
 #include "control/demand.h"
 #include "control/safe_plan.h"
 
@@ -22,6 +23,12 @@ double mean_active(const std::vector<RoutingStats>& ran) {
   double sum = 0.0;
   for (const RoutingStats& stats : ran) sum += stats.mean_active();
   return sum / static_cast<double>(ran.size());
+}
+
+/// Of an engine that does not tell of its queue: what its steps show.
+StepServing shown_by(const StepTotals& totals) {
+  if (totals.decoded == 0) return {};
+  return {.running = static_cast<int>(totals.decode_tokens / totals.decoded)};
 }
 
 ServingTick serving_of(const StepTotals& totals, const StepServing& newest, Seconds period) {
@@ -48,6 +55,7 @@ ControlLoop::ControlLoop(Parts parts) : parts_(std::move(parts)), config_(parts_
   const SensorLag told = model.header().sensors.value_or(SensorLag{});
   config_.lag = {.delay = parts_.config.sensor_delay.value_or(told.delay),
                  .window = parts_.config.sensor_window.value_or(told.window)};
+  if (config_.engine) config_.batch_costs = parts_.costs.by_rows(*config_.engine);
   state_.control.plan = PlanKind::kBaseline;
   state_.control.fallback = "BASELINE: no gate logits were observed yet";
 }
@@ -99,7 +107,7 @@ void ControlLoop::tick(Seconds now) {
   if (!controller_ && std::ssize(calibration_) >= parts_.config.calibration_samples) {
     begin_control();
   }
-  if (controller_) decide(now, metrics, parts_.costs.at(rows_, snapshot));
+  if (controller_) decide(now, metrics, snapshot);
 }
 
 void ControlLoop::learn(LoggedSample sample) {
@@ -140,6 +148,9 @@ void ControlLoop::begin_control() {
   config_.calibration = std::move(calibration_);
   SafePlan safe = safe_plan(config_);
   std::vector<std::uint8_t> mask = mask_of(safe.plan);
+  // A static plan has the period that it was calibrated at, BASELINE that of the engine's own.
+  safe_period_ =
+      safe.kind == PlanKind::kStatic ? at_reference(config_).step_period : config_.step_period;
   safe_ = std::make_shared<const PlanAndMask>(
       PlanAndMask{.plan = std::move(safe.plan), .mask = std::move(mask)});
   controller_ = parts_.make_controller(config_);
@@ -159,8 +170,9 @@ StepMetrics ControlLoop::metrics_of(Seconds now, Seconds dt, const StepTotals& t
       metrics.step_period = std::max(metrics.step_period, simulated->step_time);
     }
   }
-  if (totals.serving) {
-    metrics.serving = serving_of(totals, *totals.serving, metrics.step_period);
+  if (config_.engine) {
+    metrics.serving =
+        serving_of(totals, totals.serving.value_or(shown_by(totals)), metrics.step_period);
   }
   return metrics;
 }
@@ -171,22 +183,29 @@ std::vector<std::uint8_t> ControlLoop::mask_of(const RoutingPlan& plan) const {
   return active_mask(plan, config_.router, samples);
 }
 
-void ControlLoop::decide(Seconds now, const StepMetrics& metrics, const StepCost& costs) {
+void ControlLoop::decide(Seconds now, const StepMetrics& metrics, const Snapshot& snapshot) {
+  // The perturbation factors are frozen at the measured state (docs/theory.md, "Traps").
+  const PerturbationFactors factors = parts_.costs.factors(snapshot);
+  const StepCost costs = factors.apply(parts_.costs.at(rows_));
+  std::optional<BatchCosts> by_rows;
+  if (config_.batch_costs) {
+    by_rows = config_.batch_costs->changed([&](const StepCost& c) { return factors.apply(c); });
+  }
   RoutingStats stats = newest_->ran.stats;
   if (idle_) stats.kept_mass = 1.0, stats.quality_loss = 0.0;  // of tokens that nobody asked for
-  const Snapshot snapshot = parts_.monitor.latest();
   Decision decision = controller_->decide({.now = now,
                                            .snapshot = snapshot,
                                            .stats = stats,
                                            .sample = newest_->sample,
                                            .metrics = metrics,
                                            .costs = costs,
-                                           .ran = ran_});
+                                           .ran = ran_,
+                                           .batch_costs = by_rows ? &*by_rows : nullptr});
   HandedDecision handed{.routes = {.plan = std::move(decision.plan)},
                         .step_period = decision.step_period,
                         .valid_until = decision.valid_until,
                         .safe = safe_,
-                        .safe_step_period = config_.step_period};
+                        .safe_step_period = safe_period_};
   handed.routes.mask = mask_of(handed.routes.plan);
   PlanAndMask remembered = handed.routes;
   const Seconds step_period = handed.step_period;

@@ -55,7 +55,7 @@ class ControlLoop {
   void begin_control();
   StepMetrics metrics_of(Seconds now, Seconds dt, const StepTotals& totals,
                          const std::optional<TickReport>& simulated) const;
-  void decide(Seconds now, const StepMetrics& metrics, const StepCost& costs);
+  void decide(Seconds now, const StepMetrics& metrics, const Snapshot& snapshot);
   std::vector<std::uint8_t> mask_of(const RoutingPlan& plan) const;
   void say(const std::function<void(EngineState&)>& change);
 
@@ -63,14 +63,15 @@ class ControlLoop {
   ControllerConfig config_;                   // what the loaded cost model fills in is there
   std::unique_ptr<Controller> controller_{};  // once the router has been seen
   std::shared_ptr<const PlanAndMask> safe_{};
+  Seconds safe_period_{};
   Seconds last_{};
   std::vector<LogitSample> calibration_{};
-  std::deque<Sample> recent_{};           // for masks
-  std::optional<LoggedSample> newest_{};  // with its quality
-  std::vector<LoggedLoads> loads_{};      // of the tick
-  std::vector<RoutingStats> ran_{};       // likewise
-  int rows_ = 1;                          // of the newest steps, mean
-  bool idle_ = true;
+  std::deque<Sample> recent_{};                                 // for masks
+  std::optional<LoggedSample> newest_{};                        // with its quality
+  std::vector<LoggedLoads> loads_{};                            // of the tick
+  std::vector<RoutingStats> ran_{};                             // likewise
+  int rows_ = 1;                                                // of the newest steps, mean
+  bool idle_ = true;                                            // no decode step ran in the tick
   std::deque<std::pair<std::uint64_t, PlanAndMask>> handed_{};  // the latest, by version
   mutable std::mutex mutex_;
   EngineState state_{};

@@ -49,6 +49,7 @@ HandedDecision before_control(const EngineConfig& config) {
 void check_with_costs(const EngineConfig& config, EngineCosts& costs) {
   ControllerConfig control = config.control;
   control.costs = costs.at(1);
+  if (control.engine) control.batch_costs = costs.by_rows(*control.engine);
   if (control.targets.temperature) control.thermal = costs.model().thermal();
   control.calibration.resize(
       1, {.layers = control.layers, .tokens = 0, .experts = control.router.experts});

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "control/config_reader.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "core/named_values.h"
@@ -20,7 +21,7 @@ constexpr NamedValues<TelemetryKind, 3> kSources{{
     {TelemetryKind::kCaller, "caller"},
     {TelemetryKind::kSimulated, "simulated"},
 }};
-constexpr int kMostLayers = 4096, kMostExperts = 65536;
+constexpr int kMostLayers = 1024, kMostExperts = 1024;  // experts: as the routing ops
 
 template <class T>
 T chosen(JsonObject& object, const std::string& name, T fallback,
@@ -90,36 +91,6 @@ void read_model(JsonObject model, ControllerConfig& control) {
   model.finish();
 }
 
-Targets read_targets(JsonObject object) {
-  Targets targets;
-  if (const auto w = object.optional_number("power_w", 1.0, 1e5)) targets.power = Watts(*w);
-  if (const auto c = object.optional_number("temperature_c", 1.0, 150.0)) {
-    targets.temperature = Celsius(*c);
-  }
-  const auto milliseconds = [&object](const char* name) -> std::optional<Seconds> {
-    const auto ms = object.optional_number(name, 1e-3, 1e6);
-    return ms ? std::optional(Seconds(1e-3 * *ms)) : std::nullopt;
-  };
-  targets.step_time = milliseconds("step_ms");
-  targets.between_tokens = milliseconds("between_tokens_ms");
-  targets.to_first_token = milliseconds("to_first_token_ms");
-  object.finish();
-  return targets;
-}
-
-void read_guard(JsonObject& object, GuardRails& guard) {
-  guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
-  guard.max_quality_loss =
-      object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
-  guard.fallback =
-      chosen(object, "fallback", guard.fallback, sensor_fallback_from, sensor_fallback_names());
-  guard.stale_after =
-      Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
-  guard.recover_after =
-      Seconds(object.number_or("recover_after_s", guard.recover_after.value, 0.0, 3600.0));
-  guard.valid_ticks = whole(object, "valid_ticks", guard.valid_ticks, 1, 1000000);
-}
-
 void read_control(JsonObject object, EngineConfig& config) {
   ControllerConfig& control = config.control;
   config.own_thread = object.boolean_or("thread", config.own_thread);
@@ -135,7 +106,7 @@ void read_control(JsonObject object, EngineConfig& config) {
   if (const auto s = object.optional_number("sensor_window_s", 1e-3, 1.0)) {
     config.sensor_window = Seconds(*s);
   }
-  read_guard(object, control.guard);
+  read_guard_rails(object, control.guard);
   object.finish();
 }
 
@@ -143,6 +114,7 @@ void read_engine(JsonObject object, EngineConfig& config) {
   if (object.given("name")) config.engine = object.string("name");
   config.context = object.optional_number("context", 0.0, 1e9);
   ServingEngine& serving = config.serving;
+  const bool arrivals = object.given("batch_limit") || object.given("graph_sizes");
   serving.batch_limit = whole(object, "batch_limit", serving.batch_limit, 1, 65536);
   if (object.given("graph_sizes")) {
     for (const json& size : object.array("graph_sizes")) {
@@ -157,6 +129,7 @@ void read_engine(JsonObject object, EngineConfig& config) {
                         "must be ascending whole numbers of rows, such as [1, 2, 4, 8]");
     }
   }
+  if (arrivals) config.control.engine = serving;
   object.finish();
 }
 
@@ -189,6 +162,12 @@ void check(const EngineConfig& config) {
                       "is false, but sensors of a real GPU are read in real time; leave it out, or "
                       "hand the readings in (\"source\": \"caller\")");
   }
+  if (config.control.engine && config.control.step_period > Seconds(0)) {
+    throw FormatError(
+        config.path, "/control/step_period_s",
+        "is that of an engine whose steps come at a fixed rate; with engine.batch_limit "
+        "or engine.graph_sizes the controller chooses the period: keep one of the two");
+  }
   const Strategy strategy = config.control.strategy;
   if (config.by_mask && (strategy == Strategy::kReducedK || strategy == Strategy::kOpportunistic)) {
     throw FormatError(config.path, "/strategy",
@@ -217,6 +196,8 @@ EngineConfig read_engine_config(const std::string& text_or_path) {
   config.control.strategy =
       chosen(object, "strategy", Strategy::kKernelAwareTtha, strategy_from, strategy_names());
   config.control.mode = TthaMode::kDualOnly;
+  config.control.objective =
+      chosen(object, "objective", config.control.objective, objective_from, objective_names());
   if (object.given("targets")) config.control.targets = read_targets(object.object("targets"));
   config.cost_model = path_of(object, "cost_model", folder);
   if (object.has("costed_as") && value["costed_as"].is_object()) {

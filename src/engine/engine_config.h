@@ -40,7 +40,7 @@ struct EngineConfig {
   std::string dtype = "bf16";
   std::optional<std::string> engine{};  ///< whose whole steps are costed
   std::optional<double> context{};
-  ServingEngine serving{};
+  ServingEngine serving{};  ///< in `control` too, where the file tells of its batches
   std::optional<Seconds> sensor_delay{}, sensor_window{};  ///< absent: as the cost model says
   TelemetryConfig telemetry{};
 };

@@ -65,12 +65,14 @@ const StepCost& EngineCosts::at(int rows) {
       .first->second;
 }
 
-StepCost EngineCosts::at(int rows, const Snapshot& snapshot) {
+BatchCosts EngineCosts::by_rows(const ServingEngine& engine) const {
+  return batch_costs(model_, engine, {dtype_}, question(1), layer_repeat_);
+}
+
+PerturbationFactors EngineCosts::factors(const Snapshot& snapshot) const {
   const GpuReading* gpu = controlled_gpu(snapshot);
-  if (gpu == nullptr) return at(rows);
-  return model_.perturbation()
-      .factors(gpu->temperature.value, gpu->power_instant.value)
-      .apply(at(rows));
+  if (gpu == nullptr) return {};
+  return model_.perturbation().factors(gpu->temperature.value, gpu->power_instant.value);
 }
 
 Lookup EngineCosts::other(int rows) const { return whole_step(model_, question(rows)).lookup(); }

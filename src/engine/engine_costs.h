@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "core/batch_costs.h"
 #include "core/snapshot.h"
 #include "core/step_cost.h"
 #include "cost/kernel_cost_model.h"
@@ -24,8 +25,10 @@ class EngineCosts {
   double layer_repeat() const { return layer_repeat_; }
   /// Of a step of so many rows, padding included.
   const StepCost& at(int rows);
-  /// The same at the GPU's measured state.
-  StepCost at(int rows, const Snapshot& snapshot);
+  /// Of the steps of an engine whose requests arrive.
+  BatchCosts by_rows(const ServingEngine& engine) const;
+  /// What the GPU's measured state makes of costs.
+  PerturbationFactors factors(const Snapshot& snapshot) const;
   /// Of such a step beside its expert layers.
   Lookup other(int rows) const;
 

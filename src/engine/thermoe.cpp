@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/thermoe.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <exception>
@@ -286,12 +284,6 @@ thermoe_decision decision_of(thermoe_controller& c, const HandOver::Held& held) 
   return to;
 }
 
-/// Other controllers', in this process and others, have another.
-std::uint64_t owner_of(const thermoe_controller& controller) {
-  return reinterpret_cast<std::uintptr_t>(&controller) ^
-         (static_cast<std::uint64_t>(::getpid()) << 48);
-}
-
 }  // namespace
 
 extern "C" {
@@ -335,7 +327,7 @@ thermoe_status thermoe_bind_plan(thermoe_controller* controller, void* buffer, s
     thermoe_controller& c = given(controller);
     const OneCall call(c, thermoe_controller::kAcquire);
     const RoutingPlan& plan = c.service.acquire().routes.plan;
-    BoundPlan bound = buffer == nullptr ? BoundPlan() : BoundPlan(buffer, bytes, plan, owner_of(c));
+    BoundPlan bound = buffer == nullptr ? BoundPlan() : BoundPlan(buffer, bytes, plan);
     bound.update(plan);
     std::swap(c.bound, bound);
   });

@@ -39,11 +39,13 @@ class LogitSource {
     for (float& p : popularity_) p = 0.3F * normal_(random_);
   }
 
-  LogitSample next() {
-    LogitSample s{.layers = layers_, .tokens = tokens_, .experts = experts_};
-    s.logits.reserve(popularity_.size() * tokens_);
+  LogitSample next() { return next(tokens_); }
+
+  LogitSample next(int tokens) {
+    LogitSample s{.layers = layers_, .tokens = tokens, .experts = experts_};
+    s.logits.reserve(popularity_.size() * tokens);
     for (int l = 0; l < layers_; ++l) {
-      for (int t = 0; t < tokens_; ++t) {
+      for (int t = 0; t < tokens; ++t) {
         for (int e = 0; e < experts_; ++e) {
           s.logits.push_back(popularity_[static_cast<std::size_t>(l) * experts_ + e] +
                              spread_ * normal_(random_));

@@ -23,7 +23,7 @@ class BoundPlanBuffer : public testing::Test {
   template <class Fault>
   std::string refusal(std::size_t bytes, const RoutingPlan& plan) {
     try {
-      BoundPlan second(buffer_.data(), bytes, plan, 2);
+      BoundPlan second(buffer_.data(), bytes, plan);
     } catch (const Fault& e) {
       return e.what();
     }
@@ -35,7 +35,7 @@ class BoundPlanBuffer : public testing::Test {
 };
 
 TEST_F(BoundPlanBuffer, FollowsThePlan) {
-  BoundPlan bound(buffer_.data(), buffer_.size(), plan_, 1);
+  BoundPlan bound(buffer_.data(), buffer_.size(), plan_);
   plan_.header().version = 4;
   plan_.selection_bias(1)[3] = 0.5F;
   bound.update(plan_);
@@ -46,10 +46,10 @@ TEST_F(BoundPlanBuffer, FollowsThePlan) {
 
 TEST_F(BoundPlanBuffer, ASecondControllerIsRefusedUntilTheFirstHasLeft) {
   {
-    BoundPlan first(buffer_.data(), buffer_.size(), plan_, 1);
+    BoundPlan first(buffer_.data(), buffer_.size(), plan_);
     first.update(plan_);
     EXPECT_THAT(refusal<BufferInUse>(buffer_.size(), plan_),
-                testing::HasSubstr("another controller writes its plans into this buffer"));
+                testing::HasSubstr("writes its plans into this buffer"));
     BoundPlan moved = std::move(first);
     EXPECT_THAT(refusal<BufferInUse>(buffer_.size(), plan_), testing::HasSubstr("close that one"));
   }

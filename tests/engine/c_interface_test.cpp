@@ -215,7 +215,7 @@ TEST_F(CInterface, ABufferOfTheEnginesFollowsThePlanOfOneController) {
   std::memcpy(&header, buffer.data(), sizeof header);
   EXPECT_EQ(header.experts, static_cast<std::uint32_t>(kToyExperts));
   EXPECT_EQ(thermoe_bind_plan(second.get(), buffer.data(), buffer.size()), THERMOE_BUSY);
-  EXPECT_THAT(thermoe_last_error(), HasSubstr("another controller writes its plans"));
+  EXPECT_THAT(thermoe_last_error(), HasSubstr("writes its plans into this buffer"));
   EXPECT_EQ(thermoe_bind_plan(second.get(), buffer.data(), 64), THERMOE_BAD_INPUT);
   EXPECT_EQ(thermoe_bind_plan(first.get(), nullptr, 0), THERMOE_OK);
   EXPECT_EQ(thermoe_bind_plan(second.get(), buffer.data(), buffer.size()), THERMOE_OK)

@@ -29,7 +29,7 @@ std::unique_ptr<ControllerService> open(const std::string& changes = "{}",
   return std::make_unique<ControllerService>(read_engine_config(toy_config(changes)), make);
 }
 
-/// Steps at a fixed rate, in virtual time.
+/// Steps at a fixed rate, or a longer period where that is asked for, in virtual time.
 class Serving {
  public:
   explicit Serving(ControllerService& service) : service_(service) {}
@@ -38,15 +38,16 @@ class Serving {
     const HandOver::Held held = service_.acquire();
     const auto& [plan, mask] = held.routes;
     const ToyModel::Step ran = mask.empty() ? model_.by_plan(plan) : model_.by_mask(mask);
+    const Seconds period = std::max(Seconds(kPeriod), held.step_period);
     service_.observe(
         {.version = held.version,
          .time = Seconds(0.01),
-         .period = Seconds(kPeriod),
+         .period = period,
          .tokens = ran.stats.tokens,
          .rows = ran.stats.tokens,
          .counts = ran.stats.counts,
          .logits = StepLogits{.data = ran.sample.logits.data(), .rows = ran.stats.tokens}});
-    time_ += kPeriod;
+    time_ += period.value;
   }
   void serve(double seconds) {
     for (const double end = time_ + seconds; time_ < end;) {
@@ -109,6 +110,22 @@ TEST(ControllerService, AnEngineThatRestsIsNotTakenForOneThatStillBurns) {
   EXPECT_FALSE(rested.metrics);
   EXPECT_EQ(rested.control.fallback, "");
   EXPECT_NEAR(rested.control.power_residual->value, 0.0, 40.0) << "idle is no tenant";
+}
+
+TEST(ControllerService, OfAnEngineWhoseRequestsArriveItChoosesTheStepPeriodToo) {
+  const auto period = [](const std::string& changes) {
+    const auto service = open(changes);
+    Serving(*service).serve(6.0);
+    EXPECT_EQ(service->acquire().step_period, service->state().step_period);
+    return service->acquire().step_period;
+  };
+  const std::string engine =
+      R"("targets": {"power_w": null, "time_between_tokens_ms": 25}, "engine": {"batch_limit": 64},
+         "control": {"step_period_s": null})";
+  const Seconds with_target = period("{" + engine + "}");
+  EXPECT_GT(with_target, Seconds(0.012)) << "a step's own time is less";
+  EXPECT_LE(with_target, Seconds(0.025));
+  EXPECT_EQ(period("{\"objective\": \"throughput\", " + engine + "}"), Seconds(0));
 }
 
 /// Decides once, and then never returns until it is let go.

@@ -30,9 +30,9 @@ std::string refusal(const std::string& changes) {
 TEST(EngineConfig, SaysWhatItReadAndWhatItWasNotTold) {
   const EngineConfig config = read_engine_config(toy_config(R"({
     "model": {"score_function": "sigmoid", "groups": 8, "groups_kept": 4, "routed_scale": 2.5},
-    "applies": "mask", "targets": {"between_tokens_ms": 25},
+    "applies": "mask", "targets": {"time_between_tokens_ms": 25},
     "engine": {"batch_limit": 32, "graph_sizes": [1, 2, 4, 8, 16, 32]},
-    "control": {"max_quality_loss": 0.2}})"));
+    "control": {"max_quality_loss": 0.2, "step_period_s": null}})"));
   EXPECT_EQ(config.control.layers, testing::kToyLayers);
   EXPECT_EQ(config.control.router.score, ScoreFunction::kSigmoid);
   EXPECT_EQ(config.control.router.groups_kept, 4);
@@ -43,8 +43,15 @@ TEST(EngineConfig, SaysWhatItReadAndWhatItWasNotTold) {
   EXPECT_EQ(config.control.guard.max_quality_loss, 0.2);
   EXPECT_TRUE(config.by_mask);
   EXPECT_FALSE(config.own_thread);
-  EXPECT_EQ(config.serving.rows(5), 8);
+  EXPECT_EQ(config.control.engine.value().rows(5), 8);
   EXPECT_EQ(config.telemetry.kind, TelemetryKind::kSimulated);
+}
+
+TEST(EngineConfig, TheShippedExampleIsOne) {
+  const EngineConfig config =
+      read_engine_config(std::string(THERMOE_SOURCE_DIR) + "/examples/engine.json");
+  EXPECT_EQ(config.telemetry.kind, TelemetryKind::kNvml);
+  EXPECT_TRUE(config.own_thread);
 }
 
 TEST(EngineConfig, AWrongKeyIsNamedWithTheNearestKnown) {
@@ -78,6 +85,7 @@ TEST(EngineConfig, WhatOnlyTogetherMakesNoSenseIsRefused) {
   EXPECT_THAT(refusal(R"({"telemetry": {"source": "nvml", "plant": null, "cost_model": null}})"),
               AllOf(HasSubstr("/control/thread"), HasSubstr("real time")));
   EXPECT_THAT(refusal(R"({"engine": {"graph_sizes": [4, 2]}})"), HasSubstr("ascending"));
+  EXPECT_THAT(refusal(R"({"engine": {"batch_limit": 8}})"), HasSubstr("/control/step_period_s"));
 }
 
 TEST(EngineConfig, AFileThatIsNotThereIsNamedWithTheKeyThatNamesIt) {

@@ -54,7 +54,10 @@ TEST(StepLog, MixedStepsCountAsStepsAndNothingElse) {
   const Counts counts(kLayers * kExperts, 1);
   EngineStep mixed = step_of(counts);
   mixed.mixed = true;
+  const std::vector<float> logits(kLayers * 3 * kExperts);
+  mixed.logits = StepLogits{.data = logits.data(), .rows = 3};
   log.add(mixed);
+  EXPECT_FALSE(log.take_sample());
   StepTotals totals;
   EXPECT_TRUE(drained(log, &totals).empty());
   EXPECT_EQ(totals.steps, 1U);

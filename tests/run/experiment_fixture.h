@@ -92,7 +92,8 @@ class RunExperiment : public testing::Test {
          .reset_peak_memory = [this] { return memory_.reset(); },
          .peak_memory_bytes = [this] { return memory_.peak(); },
          .progress = notes_,
-         .stop = stop_});
+         .stop = stop_,
+         .on_tick = on_tick_});
   }
 
   static const StrategySummary& named(const RunResult& result, const std::string& name) {
@@ -124,6 +125,7 @@ class RunExperiment : public testing::Test {
   Memory memory_{};
   SyntheticDecoder::Shape decoder_{};
   std::atomic<bool> stop_{false};
+  std::function<void(const MetricsRow&)> on_tick_{};
 };
 
 }  // namespace thermoe

@@ -108,6 +108,24 @@ class PacingAndPrice(unittest.TestCase):
             middle = math.log(self.watts((p + r) / 2, (q + s) / 2))
             self.assertLessEqual(2 * middle, math.log(self.watts(p, q)) + math.log(self.watts(r, s)) + 1e-12)
 
+    def test_watts_stay_log_convex_where_the_rows_of_a_step_pick_alike(self):
+        for alike in (0.0, 0.02, 0.2, 1.0):  # (45), at whole batches
+            idle, watts = 1.0, []
+            for j in range(64):
+                idle *= 1 - 8 / 128 / (1 + alike * j)
+                watts.append(math.log((3.0 + 128 * (1 - idle)) / (j + 1)))
+            self.assertTrue(all(2 * b <= a + c + 1e-12 for a, b, c in zip(watts, watts[1:], watts[2:])))
+
+    def test_the_measured_energy_of_a_step_is_concave_in_the_batch_and_has_a_constant(self):
+        rows = json.loads((REPOSITORY / "data/h100/moe_decode_energy.json").read_text(encoding="utf-8"))
+        joules = {(row["B"], row["D"]): row["B"] * row["J_per_token48"] for row in rows["triton_bf16_blockm16"]}
+        an_expert = (joules[16, 128] - joules[16, 8]) / 120
+        self.assertGreater(joules[16, 8] - 8 * an_expert, 0.1)  # what is left without experts
+        a_token = [(joules[64, d] - joules[16, d]) / 48 for d in (32, 64, 128)]
+        self.assertTrue(all(0 < slope < joules[16, 82] / 16 / 40 for slope in a_token))  # at equal D: hardly any
+        by_batch = [joules[1, 8], joules[16, 82], joules[64, 128]]  # about as many as such batches activate
+        self.assertGreater((by_batch[1] - by_batch[0]) / 15, 2 * (by_batch[2] - by_batch[1]) / 48)
+
     def test_a_step_that_fits_into_its_period_is_a_convex_constraint(self):
         def fits(p, q):  # of a length 2 + 0.3 an expert
             return 2 + 0.3 * math.exp(-q) * active(p) <= p

@@ -148,29 +148,44 @@ void SimulatedGpu::govern_temperature(Seconds dt, Celsius ambient_offset) {
 
 TickReport SimulatedGpu::advance(Seconds dt, const GpuWork& work,
                                  const GpuDisturbance& disturbance) {
-  validate(dt, work, disturbance);
+  return run(dt, false, work, disturbance);
+}
+
+TickReport SimulatedGpu::advance_step(Seconds most, const GpuWork& work,
+                                      const GpuDisturbance& disturbance) {
+  THERMOE_EXPECT(work.step_time > Seconds(0), "a step of {} s must take time",
+                 work.step_time.value);
+  return run(most, true, work, disturbance);
+}
+
+TickReport SimulatedGpu::run(Seconds most, bool one_step, const GpuWork& work,
+                             const GpuDisturbance& disturbance) {
+  validate(most, work, disturbance);
   const std::lock_guard lock(mutex_);
   const Seconds begin = now_;
-  const Seconds end = begin + dt;
-  const double inner_steps = std::ceil(dt / kInnerStep - 1e-9);
+  const Seconds end = begin + most;
+  const double inner_steps = std::ceil(most / kInnerStep - 1e-9);
   Totals totals;
-  for (double i = 1.0; i <= inner_steps; ++i) {
+  bool done = false;
+  for (double i = 1.0; i <= inner_steps && !done; ++i) {
     const Seconds before = now_;
     const Seconds stop = std::min(begin + i * kInnerStep, end);
-    while (now_ < stop) {
+    while (now_ < stop && !done) {
       begin_step_if_due(work);
       const Rates now = rates(work, disturbance);
       const Seconds event = until_event(work, now);
       const bool reached = now_ + event <= stop + kTolerance;
       if (now.busy) {
-        const double done = reached ? 1.0 : progress_ + (stop - now_) / now.step_time;
-        totals.steps += done - progress_;
-        progress_ = done;
+        const double progress = reached ? 1.0 : progress_ + (stop - now_) / now.step_time;
+        totals.steps += progress - progress_;
+        progress_ = progress;
+        done = one_step && reached;
       }
       pass(reached ? std::clamp(now_ + event, now_, stop) : stop, now, disturbance, totals);
     }
     govern_temperature(now_ - before, disturbance.ambient_offset);
   }
+  const Seconds dt = done ? now_ - begin : most;  // what was asked for, to the last bit
 
   const Seconds step_time =
       totals.steps > 0.0 ? totals.stepping / totals.steps : rates(work, disturbance).step_time;
@@ -192,6 +207,11 @@ TickReport SimulatedGpu::advance(Seconds dt, const GpuWork& work,
 GpuReading SimulatedGpu::readings(Seconds now) const {
   const std::lock_guard lock(mutex_);
   return sensors_.at(now);
+}
+
+bool SimulatedGpu::step_under_way() const {
+  const std::lock_guard lock(mutex_);
+  return progress_ < 1.0;
 }
 
 Seconds SimulatedGpu::now() const {

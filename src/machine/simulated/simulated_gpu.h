@@ -32,6 +32,13 @@ class SimulatedGpu {
   /// Lets `dt` pass. Requires dt > 0, finite values >= 0, bandwidth_share < 1 and a step time of 0
   /// (no work) or at least 1 us.
   TickReport advance(Seconds dt, const GpuWork& work, const GpuDisturbance& disturbance = {});
+  /// The same until one step, the one under way or the next, is done, and `most` at most: steps of
+  /// different kinds follow one another. The work must have a step time, and stay the same until
+  /// the step is done.
+  TickReport advance_step(Seconds most, const GpuWork& work,
+                          const GpuDisturbance& disturbance = {});
+  /// Whether a step has begun and is not done.
+  bool step_under_way() const;
 
   /// What the sensors show at `now` (no later than the end of the last tick, to be sure of it).
   GpuReading readings(Seconds now) const;
@@ -43,6 +50,8 @@ class SimulatedGpu {
   struct Rates;   // power and speed at a moment
   struct Totals;  // what a tick adds up
 
+  TickReport run(Seconds most, bool one_step, const GpuWork& work,
+                 const GpuDisturbance& disturbance);
   Rates rates(const GpuWork& work, const GpuDisturbance& disturbance) const;
   void begin_step_if_due(const GpuWork& work);
   Seconds until_event(const GpuWork& work, const Rates& rates) const;

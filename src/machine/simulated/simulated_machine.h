@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "core/clock.h"
@@ -10,6 +9,7 @@
 #include "machine/machine.h"
 #include "machine/simulated/simulated_gpu.h"
 #include "machine/simulated/step_charge.h"
+#include "machine/simulated/step_noise.h"
 
 namespace thermoe {
 
@@ -37,13 +37,11 @@ class SimulatedMachine final : public Machine {
 
  private:
   Lookup mean_charge(const NextStep& next) const;
-  double drawn_stretch();
 
   SimulatedMachineOptions options_;
   VirtualClock clock_{};
   SimulatedGpu gpu_;
-  std::mt19937_64 random_;
-  std::normal_distribution<double> normal_{0.0, 1.0};
+  StepNoise noise_;
 };
 
 }  // namespace thermoe

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string_view>
+#include <vector>
 
+#include "machine/disturbance.h"
 #include "machine/simulated/simulated_gpu.h"
 #include "telemetry/source.h"
 
@@ -20,5 +23,9 @@ class SimulatedSource final : public Source {
   Snapshot poll(Seconds now) override;
   const SimulatedGpu& gpu_;
 };
+
+/// Such a source, broken where the disturbances say so.
+std::unique_ptr<Source> open_simulated_sensors(const SimulatedGpu& gpu,
+                                               const std::vector<Disturbance>& disturbances);
 
 }  // namespace thermoe
