@@ -72,3 +72,11 @@ DeviceCall::~DeviceCall() {
 }
 
 }  // namespace thermoe::torch_ops
+
+extern "C" bool thermoe_built_with_cuda() {
+#ifdef THERMOE_CUDA
+  return true;
+#else
+  return false;
+#endif
+}

@@ -29,3 +29,6 @@ class DeviceCall {
 void expect_built_for(Backend backend);
 
 }  // namespace thermoe::torch_ops
+
+/// For thermoe.ops, by ctypes: whether this library has the ops of CUDA devices.
+extern "C" __attribute__((visibility("default"))) bool thermoe_built_with_cuda();

@@ -8,6 +8,7 @@ raises ValueError.
 """
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,12 +23,15 @@ from .packing import (Int4Experts, Int4Matrix, PanelExperts, pack_experts, pack_
 from .plan_block import DevicePlan, StepState
 
 __all__ = ["DevicePlan", "Int4Experts", "Int4Matrix", "MASKED_LOGIT", "MaskedRoute", "PanelExperts", "Route", "Router",
-           "StepState", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts", "pack_panels",
+           "StepState", "built_with_cuda", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts", "pack_panels",
            "quantise_experts", "quantise_int4", "topk_route"]
 
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
     raise ImportError(f"thermoe.ops needs torch 2.10 or later; this is {torch.__version__}")
 torch.ops.load_library(library_path("thermoe_torch"))
+
+#: Whether the ops of CUDA devices were built. Whether there is a device is torch's to say.
+built_with_cuda = bool(ctypes.CDLL(library_path("thermoe_torch")).thermoe_built_with_cuda())
 
 #: What masked_logits gives an expert that no token runs; one that only other tokens run has half of it.
 MASKED_LOGIT = -1e30

@@ -27,9 +27,9 @@ def test_a_cost_model_says_whose_costs_it_has(model):
 
 
 @pytest.mark.parametrize("tokens, active", [(16, 48.8), (16, 82), (20, 50), (700, 128)])
-def test_a_layers_cost_is_the_command_lines(model, path, tokens, active):
+def test_a_layers_cost_is_the_command_lines(model, path, thermoe_program, tokens, active):
     point = f"moe_experts [128, 8, 2048, 768] bf16 tokens {tokens} active {active}"
-    told = subprocess.run([os.environ["THERMOE"], "cost", "at", path, point, "--json"], capture_output=True, text=True,
+    told = subprocess.run([thermoe_program, "cost", "at", path, point, "--json"], capture_output=True, text=True,
                           check=True, timeout=60).stdout
     row, = json.loads(told)
     cost = model.layer("Qwen3-30B-A3B", tokens=tokens, active=active)

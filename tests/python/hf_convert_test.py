@@ -31,10 +31,10 @@ def model(checkpoint):
 
 
 @pytest.fixture(scope="module")
-def ours(checkpoint, tmp_path_factory):
+def ours(checkpoint, thermoe_program, tmp_path_factory):
     """What `thermoe eval` says of one decode batch: baseline, and pricing at a cut of D."""
     out = tmp_path_factory.mktemp("eval") / "eval.json"
-    subprocess.run([os.environ["THERMOE"], "eval", "--model", checkpoint, "--no-domains", "--batches", "1", "--rows", str(ROWS),
+    subprocess.run([thermoe_program, "eval", "--model", checkpoint, "--no-domains", "--batches", "1", "--rows", str(ROWS),
                     "--length", str(LENGTH), "--policy", "pricing", "--cut", str(CUT), "--out", out],
                    cwd=os.environ["THERMOE_SOURCE_DIR"], check=True, capture_output=True, timeout=250)
     baseline, priced = json.loads(out.read_text())["routing"]["policies"]

@@ -8,7 +8,8 @@ import torch
 from thermoe import ops
 
 DEVICE = "cuda"
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not (torch.cuda.is_available() and ops.built_with_cuda),
+                                reason="needs a CUDA device and a package built with CUDA")
 
 
 def on_device(value):
