@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 
 import thermoe
 
-PROMPTS = [b"The licence of this program", b"#include <stdio.h>\n\nint main", b"SYNOPSIS\n       ls [OPTION]", b"def read(path):\n    "]
+PROMPTS = [b"The licence of this program", b"#include <stdio.h>\n\nint main", b"SYNOPSIS\n       ls [OPTION]",
+           b"def read(path):\n    "]
 
 
 def main() -> None:
@@ -42,8 +43,8 @@ def main() -> None:
         state = attachment.controller.state()
     for row in out[:4]:
         print(repr(bytes(row.tolist()).decode(errors="replace")))
-    print(f"{'simulated: ' * state.simulated}{state.power_average_w} W, price {state.price:.3g}, {state.active_experts} distinct "
-          f"experts a layer, quality loss {state.quality_loss:.3g} nats, {state.steps} steps")
+    print(f"{'simulated: ' * state.simulated}{state.power_average_w} W, price {state.price:.3g}, "
+          f"{state.active_experts} distinct experts a layer, quality loss {state.quality_loss:.3g} nats, {state.steps} steps")
     print(m)
 
 

@@ -125,7 +125,8 @@ class Controller:
         """Tells of a step that has ended: `version` of the decision it ran under, the tokens it routed.
 
         `mixed`: it read prompts. `rows` that it ran, padding included. `counts` [layers, experts] int32 and `logits`
-        [layers, rows, experts] f32, f16 or bf16, gate logits before the score function, together with `counts`: a torch tensor on the CPU, a numpy array or any C-contiguous buffer.
+        [layers, rows, experts] f32, f16 or bf16, gate logits before the score function, come together: torch
+        tensors on the CPU, numpy arrays or any C-contiguous buffers.
         """
         step = abi.StepStruct(version=version, flags=abi.MIXED if mixed else 0, step_time_s=step_time_s,
                               step_period_s=step_period_s, layers=self.layers, experts=self.experts, tokens=tokens,

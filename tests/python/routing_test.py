@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import thermoe
-from thermoe.hf.attachment import route_by_op
+from thermoe import ops
+from thermoe.hf.attachment import best_route, route_by_op
 from thermoe.plan_block import DevicePlan, StepState
 from thermoe.routing import RouterSpec, route
 
@@ -53,3 +54,12 @@ def test_ties_go_to_the_lowest_id():
     plan = device_plan([thermoe.LayerRow(3, 3)], [[0.0] * 8], [[0.0] * 8])
     got = route(torch.zeros(2, 8), RouterSpec(experts=8, k=3), plan=plan, layer=0, step=StepState())
     assert got.ids.tolist() == [[0, 1, 2]] * 2
+
+
+def test_a_device_that_the_ops_were_not_built_for_routes_in_pytorch(monkeypatch):
+    assert best_route({"cpu"}) is route_by_op
+    monkeypatch.setattr(ops, "built_with_cuda", False)
+    assert best_route({"cpu", "cuda"}) is route
+    monkeypatch.setattr(ops, "built_with_cuda", True)
+    assert best_route({"cuda"}) is route_by_op
+    assert best_route({"xpu"}) is route

@@ -26,19 +26,19 @@ def attach(model: torch.nn.Module, *, power_w: Optional[float] = None, temperatu
     """Has a model's MoE layers route under a controller that holds what is asked for, from its next forward call on.
 
     Targets: watts of the GPU, its temperature, milliseconds between two tokens of a sequence (`time_per_token_ms`).
-    `max_quality_loss`: nats of a token's own top-k mass that may be lost, mean over a minute. `batch_limit`: most sequences
-    that are decoded together. The controller finds the shortest period of decode steps itself, unless `step_period_ms` says
-    how far apart they start; `objective` "throughput" asks for none, `pace` False does not wait for it. `cost_model`: a
-    kernel_cost_model.json of the GPU, the package's H100 where it is left out; `costed_as`: a model of that file where it
-    does not have this one's shape. `denominator`: what the weights of the picks are divided by where others were dropped, in
-    models that renormalise. `config`: further keys of the controller (docs/engines.md). `plan`: this plan instead of a
-    controller.
+    `max_quality_loss`: nats of a token's own top-k mass that may be lost, mean over a minute. `batch_limit`: most
+    sequences that are decoded together. The controller finds the shortest period of decode steps itself, unless
+    `step_period_ms` says how far apart they start; `objective` "throughput" asks for none, `pace` False does not wait
+    for it. `cost_model`: a kernel_cost_model.json of the GPU, the package's H100 where it is left out; `costed_as`: a
+    model of that file where it does not have this one's shape. `denominator`: what the weights of the picks are divided
+    by where others were dropped, in models that renormalise. `config`: further keys of the controller
+    (docs/engines.md). `plan`: this plan instead of a controller.
 
-    Decode steps (one token a row) are priced, prompts are not; a plan that changes nothing leaves the model's own numbers,
-    bit for bit. Attach before torch.compile. `Attachment.detach`, `thermoe.detach(model)` or the end of a `with` give the
-    model back. Raises UnsupportedModelError for a model without MoE layers or with routers that cannot be told how to
-    route, naming the class, ValueError for a model that is attached or compiled already, and BadInputError for what the
-    controller refuses.
+    Decode steps (one token a row) are priced, prompts are not; a plan that changes nothing leaves the model's own
+    numbers, bit for bit. Attach before torch.compile. `Attachment.detach`, `thermoe.detach(model)` or the end of a
+    `with` give the model back. Raises UnsupportedModelError for a model without MoE layers or with routers that cannot
+    be told how to route, naming the class, ValueError for a model that is attached or compiled already, and
+    BadInputError for what the controller refuses.
     """
     if _hooks(model):
         raise ValueError(f"{type(model).__name__} is attached already; thermoe.detach(model) first")
@@ -91,5 +91,5 @@ def _refuse_compiled(model: torch.nn.Module) -> None:
     for name, module in model.named_modules():
         if (hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
                 or hasattr(module.__dict__.get("forward"), "_torchdynamo_orig_callable")):
-            raise ValueError(f"{name or 'the model'} ({type(module).__name__}) is compiled already, and a compiled program does "
-                             "not see hooks that come later: attach first, then torch.compile")
+            raise ValueError(f"{name or 'the model'} ({type(module).__name__}) is compiled already, and a compiled program "
+                             "does not see hooks that come later: attach first, then torch.compile")

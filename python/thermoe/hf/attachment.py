@@ -102,12 +102,14 @@ def route_by_op(logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, lay
                                    step=step, fill_slots=True))
 
 
-def _best_route() -> Route:
+def best_route(devices: set[str]) -> Route:
+    """The compiled op, where the package was built with it for all these types of devices."""
     try:
-        from .. import ops  # noqa: F401
+        from .. import ops
     except ImportError:
         return route
-    return route_by_op
+    built = {"cpu", "cuda"} if ops.built_with_cuda else {"cpu"}
+    return route_by_op if devices <= built else route
 
 
 class Attachment:
@@ -119,7 +121,7 @@ class Attachment:
         self.pace = pace
         self.error: Optional[ThermoeError] = None  # the last of the controller's: steps go on under the plan in force
         self.routes = False  # the plan changes something in this step
-        self.route = _best_route()
+        self.route = best_route({router.module.weight.device.type for router in routers})
         self.sampling = False
         self.sampled: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # of this step: layer to gate logits and counts
         self._name = f"{type(model).__name__}, {len(routers)} MoE layers x {specs[0].experts} experts"

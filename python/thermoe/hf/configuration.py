@@ -14,7 +14,9 @@ from .routers import Router, UnsupportedModelError
 def controller_configuration(model: torch.nn.Module, routers: list[Router], spec: RouterSpec, *,
                              power_w: Optional[float], temperature_c: Optional[float],
                              time_per_token_ms: Optional[float], max_quality_loss: Optional[float],
-                             batch_limit: int, step_period_ms: Optional[float], objective: Optional[str], cost_model: "Union[str, os.PathLike[str], None]", costed_as: Union[str, Mapping[str, Any], None],
+                             batch_limit: int, step_period_ms: Optional[float], objective: Optional[str],
+                             cost_model: "Union[str, os.PathLike[str], None]",
+                             costed_as: Union[str, Mapping[str, Any], None],
                              config: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of `config`, where it has them, and of the model and what was asked otherwise."""
     paced = step_period_ms is not None  # by the caller; otherwise the controller finds the period
