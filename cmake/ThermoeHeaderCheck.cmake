@@ -23,5 +23,5 @@ function(thermoe_header_check)
   target_compile_options(thermoe_header_check PRIVATE -O0 -g0)
   target_include_directories(thermoe_header_check PRIVATE "${PROJECT_SOURCE_DIR}/src")
   target_link_libraries(thermoe_header_check PRIVATE
-    fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json CLI11::CLI11 thermoe::torch)
+    fmt::fmt nlohmann_json::nlohmann_json CLI11::CLI11 thermoe::torch)
 endfunction()

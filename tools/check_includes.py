@@ -24,11 +24,13 @@ ALLOWED_FOLDERS = {
     "profile": {"core", "telemetry", "cost", "kernels", "machine"},
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
-    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report"},
-    "monitor": {"core", "telemetry", "machine"},
+    "metrics": {"core"},
+    "engine": {"core", "telemetry", "cost", "control"},
+    "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report", "metrics"},
+    "monitor": {"core", "telemetry", "machine", "metrics"},
     "doctor": {"core", "telemetry", "machine"},
     "cli": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "profile", "report",
-            "measure", "run", "monitor", "doctor"},
+            "measure", "metrics", "run", "monitor", "doctor"},
 }
 
 # subfolder -> the siblings that its files may include, beside the folder's own top level, which includes no subfolder.
@@ -37,9 +39,12 @@ ALLOWED_SUBFOLDERS = {
     "profile": {"ops": set(), "record": {"ops"}, "under": set()},
 }
 
-# Single headers of another folder: doctor says which profilers are there, and monitor follows the
-# columns that a run writes.
+# Single headers of another folder: doctor says which profilers are there, monitor follows the
+# columns that a run writes, and an engine without a GPU may have its steps run on a simulated one.
 ALLOWED_HEADERS = {"doctor": {"profile/under/profiler_tool.h"},
+                   "engine": {"machine/simulated/plant_config.h", "machine/simulated/simulated_gpu.h",
+                              "machine/simulated/simulated_source.h",
+                              "machine/simulated/step_charge.h"},
                    "monitor": {"report/metrics_columns.h"}}
 
 # Only these files name LibTorch; everything else builds with THERMOE_TORCH=OFF.

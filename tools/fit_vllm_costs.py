@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fits what a step of vLLM costs, by rows' active experts and by sequences, to data/h100/vllm_steering.json
+"""Fits what a step of vLLM costs, by active experts and rows, to data/h100/vllm_steering.json
 alone, and writes data/h100/vllm_cost_model.json (schema of docs/adr/0005-cost-schema.md). docs/serving.md says
 what the laws are and what the steering runs cannot tell.
 
@@ -23,7 +23,7 @@ STREAMS = 16          # in flight all the time in the steering runs
 REFERENCE_C = 50      # of the die, about that of the steering runs
 IDLE_C = 48           # thermal_trace.csv, end of idle3: 130.6 W
 IDLE_AT_IDLE_C_W = 130.6
-BATCHES = (1, STREAMS, 64)  # at which the costs beside the experts are written: a line in sequences
+BATCHES = (1, STREAMS, 64)  # at which the costs beside the experts are written: a line in rows
 EXPERT_ROWS = (8, 24, 39, 64, 78, 128)
 
 
@@ -47,13 +47,13 @@ def runs_of(steering):
 
 
 def time_law(steering):
-    """Milliseconds of a step: GPU constant, by active expert, and the host's by sequence."""
+    """Milliseconds of a step: GPU constant, by active expert, and between steps, by row."""
     runs = runs_of(steering)
     constant, slope = line([(r["seen"]["D"], r["ms_step"]) for r in runs])
     gaps = [steering["allowed_experts"][n]["ms_step"] - profile["gpu_ms_step"]
             for n, profile in steering["gpu_time_of_a_step_us"].items()]
     gap = statistics.mean(gaps)
-    return {"gpu_constant": constant - gap, "by_expert": slope, "gap": gap, "gap_by_sequence": gap / STREAMS}
+    return {"gpu_constant": constant - gap, "by_expert": slope, "gap": gap, "gap_by_row": gap / STREAMS}
 
 
 def energy_law(steering, idle):
@@ -91,9 +91,9 @@ def model(data):
         f"{STEERING_FILE}: lines in active experts through {len(runs_of(steering))} runs of whole steps; their "
         "constant in time from the profiles' fused_moe, align and sum kernels, all constant joules are `other`'s",
         experts)
-    rows = [{"batch": batch, "latency_us": derive.rounded(others_us + 1e3 * time["gap_by_sequence"] * batch),
+    rows = [{"batch": batch, "latency_us": derive.rounded(others_us + 1e3 * time["gap_by_row"] * batch),
              "energy_uj": derive.rounded(1e6 * joules)} for batch in BATCHES]
-    header = derive.header(data, "whole steps of vLLM 0.25.1 by active experts and sequences, fitted to its steering "
+    header = derive.header(data, "whole steps of vLLM 0.25.1 by active experts and rows, fitted to its steering "
                                  "runs alone; for the simulated machine under arrivals and its controllers")
     stock_w = steering["stock"]["W"]
     header.update({"schema": 2, "idle_active_w": derive.rounded(idle_w),
@@ -106,7 +106,7 @@ def model(data):
         "model": derive.MODELS[0]["name"], "engine": "vLLM 0.25.1", "source": "derived",
         "method": f"{STEERING_FILE}: {time['gpu_constant']:.3f} ms of GPU time whatever the active experts, less the "
                   f"expert layers' {1e-3 * experts_us:.3f}; and {time['gap']:.3f} ms between steps (wall less GPU "
-                  f"time) at {STREAMS} sequences, taken as proportional to them: the host works by sequence",
+                  f"time) at {STREAMS} rows, taken as proportional to them",
         "rows": rows}]}
 
 

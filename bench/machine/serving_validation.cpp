@@ -23,7 +23,10 @@ struct Variant {
 };
 const std::vector<Variant> kVariants = {
     {"as fitted", {}},
-    {"time between steps that of 16 sequences, whatever the batch", {.host_by_sequence = false}},
+    {"time between steps by sequences, padding rows apart",
+     {.between = VllmPhysics::Between::kBySequences}},
+    {"time between steps that of 16 sequences, whatever the batch",
+     {.between = VllmPhysics::Between::kOf16}},
     {"idle that of 50 °C at every temperature", {.idle_by_temperature = false}},
     {"graphs of every size: no padding rows", {.padding = false}}};
 

@@ -11,7 +11,6 @@
 #include "cli/commands.h"
 #include "cli/interrupt_watch.h"
 #include "cli/measure_command.h"
-#include "cli/program_log.h"
 #include "cli/run_commands.h"
 #include "cli/version.h"
 
@@ -56,7 +55,6 @@ int main(int argc, char** argv) {
   open_standard_descriptors();
   // A file size limit then fails the write, which names the file, instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
-  thermoe::install_program_log();
   std::atomic<bool> stop{false};
   std::optional<thermoe::InterruptWatch> interrupts;
   const auto measured = thermoe::cut_measured_command(argc, argv);

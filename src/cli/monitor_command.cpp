@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/metrics_option.h"
 #include "cli/number_option.h"
 #include "cli/source_option.h"
 #include "cli/terminal_environment.h"
@@ -24,6 +25,7 @@ struct Flags {
   double period_ms = 0.0;  // 0 = not given
   double duration_s = 0.0;
   std::optional<std::string> run{};
+  MetricsFlags metrics{};
 };
 
 OutputPlace output_place(const Flags& flags) {
@@ -55,6 +57,12 @@ MonitorRequest request_of(const Flags& flags) {
         "--csv --run {0}: {0}/metrics.csv is that CSV already; leave one of the two out",
         *flags.run));
   }
+  if (run_only && flags.metrics.port) {
+    throw UsageError(fmt::format(
+        "--metrics --run {}: a run's own readings are served by `thermoe run --metrics`; give a "
+        "--source to serve, or leave --metrics out",
+        *flags.run));
+  }
   if (flags.period_ms > 0.0) request.period = Seconds(1e-3 * flags.period_ms);
   if (flags.duration_s > 0.0) request.duration = Seconds(flags.duration_s);
   return request;
@@ -67,7 +75,7 @@ void add_options(CLI::App& command, Flags& flags) {
                   "Show the run in this folder as it goes: strategy, lambda, active experts, "
                   "cap")
       ->type_name("DIR");
-  command.add_flag(
+  CLI::Option* once = command.add_flag(
       "--once", flags.once,
       "Print one reading and end; waits up to 5 s for it (--duration), then exit code 1");
   CLI::Option* csv =
@@ -83,6 +91,7 @@ void add_options(CLI::App& command, Flags& flags) {
       .add_option("--duration", flags.duration_s, "End after this time; with --once, wait so long")
       ->type_name("S")
       ->check(real_number(0.01, 1e9));
+  add_metrics_options(command, flags.metrics)->excludes(once);
   command.add_flag("--no-color,--no-colour", flags.no_colour,
                    "No colours (as with NO_COLOR in the environment)");
 }
@@ -102,10 +111,14 @@ void add_monitor_command(CLI::App& app) {
       "  thermoe monitor --csv > trace.csv        then: thermoe monitor --source replay trace.csv\n"
       "  thermoe monitor --run runs/demo-1        beside a run, or after it\n"
       "  thermoe monitor --gpu 0,3                two of the GPUs\n"
+      "  thermoe monitor --metrics 9464           and for Prometheus, at 127.0.0.1:9464/metrics\n"
       "  thermoe monitor --source simulated       without a GPU: an H100 under an invented load\n"
       "Exit codes: 0 done, 1 nothing answered (--once), 2 bad input, 130 after Ctrl-C.");
   command->callback([flags] {
-    const int code = run_monitor(request_of(*flags), output_place(*flags));
+    const MonitorRequest request = request_of(*flags);
+    const auto served = serve_metrics(flags->metrics);
+    const int code =
+        run_monitor(request, output_place(*flags), served ? &served->board() : nullptr);
     if (code != 0) throw CLI::RuntimeError(code);
   });
 }

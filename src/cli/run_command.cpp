@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "cli/kernels_option.h"
+#include "cli/metrics_option.h"
 #include "cli/number_option.h"
 #include "cli/terminal_progress.h"
 #include "cli/version.h"
@@ -34,6 +36,7 @@
 #include "run/model_decoder.h"
 #include "run/run_experiment.h"
 #include "run/run_folder.h"
+#include "run/tick_metrics.h"
 #include "run/trace_decoder.h"
 
 namespace thermoe {
@@ -54,6 +57,7 @@ struct RunOptions {
   bool quick = false;
   bool json = false;
   bool no_report = false;
+  MetricsFlags metrics{};
 };
 
 Strategy parse_strategy(const std::string& name) {
@@ -217,6 +221,13 @@ class ExperimentMachine {
   std::optional<GpuSession> gpu_{};
 };
 
+/// Publishes the run's ticks where they are served.
+std::function<void(const MetricsRow&)> publisher(ServedMetrics* served, const std::string& name) {
+  if (served == nullptr) return {};
+  const auto metrics = std::make_shared<TickMetrics>(served->board(), name);
+  return [metrics](const MetricsRow& row) { metrics->add(row); };
+}
+
 /// What a real machine does in the middle of a run ends it: with what there is.
 RunResult run_to_the_end(const ExperimentInputs& inputs, const std::string& folder,
                          const RunServices& services) {
@@ -240,6 +251,7 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
   const Experiment experiment = chosen_experiment(options);
   // Before a GPU is loaded and another tenant calibrated for it.
   if (options.out) check_run_folder(*options.out, options.force);
+  const auto served = serve_metrics(options.metrics);
   ExperimentInputs inputs = load_inputs(experiment);
   ChosenDecoder decoder(inputs, kernels);
   RunResult result;
@@ -258,7 +270,8 @@ void run(const RunOptions& options, const std::atomic<bool>& stop) {
                              .reset_peak_memory = reset_peak_memory,
                              .peak_memory_bytes = peak_memory_bytes,
                              .progress = progress,
-                             .stop = stop});
+                             .stop = stop,
+                             .on_tick = publisher(served.get(), experiment.name)});
   }
   if (!result.complete) stopped(folder);
   print_result(result, folder, options.json);
@@ -313,6 +326,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
   command->add_flag("--quick", options->quick, "At most 60 s, BASELINE and KERNEL_AWARE_TTHA only");
   command->add_flag("--json", options->json, "Print the summary as JSON instead of a table");
   command->add_flag("--no-report", options->no_report, "Leave report.html out");
+  add_metrics_options(*command, options->metrics);
   command->footer(
       "Examples:\n"
       "  thermoe run experiments/demo.json\n"

@@ -2,7 +2,6 @@
 #include "control/health_monitor.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
@@ -109,18 +108,12 @@ std::string HealthMonitor::quality_fault(double quality_loss, Seconds tick) {
 const Fault& HealthMonitor::judge(Seconds now, const Fault& fault) {
   if (fault) {
     healthy_since_.reset();
-    if (acting_ && fault.remedy <= acting_.remedy)
-      return acting_;  // one event, one line in the log
-    spdlog::warn("control falls back to {} at {:.1f} s: {}", to_string(fault.remedy), now.value,
-                 fault.reason);
-    acting_ = fault;
+    if (!acting_ || fault.remedy > acting_.remedy) acting_ = fault;  // one event, one reason
     return acting_;
   }
   if (!acting_) return acting_;
   if (!healthy_since_) healthy_since_ = now;
   if (now - *healthy_since_ >= guard_.recover_after) {
-    spdlog::warn("control resumes at {:.1f} s, healthy for {:.1f} s after: {}", now.value,
-                 (now - *healthy_since_).value, acting_.reason);
     acting_ = {};
     healthy_since_.reset();
   }

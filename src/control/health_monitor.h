@@ -19,7 +19,7 @@ struct Fault {
 };
 
 /// Decides when a controller may not be trusted, and why. A fault acts at once; control resumes
-/// after `recover_after` without one (hysteresis). Each event is logged once, at its start and end.
+/// after `recover_after` without one (hysteresis).
 class HealthMonitor {
  public:
   HealthMonitor(const GuardRails& guard, const Targets& targets);

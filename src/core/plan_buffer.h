@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 
 #include "core/routing_plan.h"
+#include "core/triple_buffer.h"
 
 namespace thermoe {
 
@@ -16,7 +15,7 @@ namespace thermoe {
 /// fixed device address on the step's stream between two steps (docs/adr/0003-plan-buffer.md).
 class PlanBuffer {
  public:
-  explicit PlanBuffer(RoutingPlan initial);
+  explicit PlanBuffer(const RoutingPlan& initial);
 
   /// Writer side. Stamps the plan with the next version. The shape must be the initial plan's, its
   /// values such as `find_problem` wants them: the data plane does not look again.
@@ -26,13 +25,8 @@ class PlanBuffer {
   const RoutingPlan& acquire();
 
  private:
-  static constexpr std::uint32_t kFresh = 4;  // flag beside the index of the middle slot
-
-  std::array<RoutingPlan, 3> slots_;
-  std::uint64_t version_ = 0;          // writer's
-  std::uint32_t back_ = 0;             // writer's slot
-  std::uint32_t front_ = 1;            // reader's slot
-  std::atomic<std::uint32_t> middle_;  // slot in between, with kFresh when newer than front_
+  TripleBuffer<RoutingPlan> plans_;
+  std::uint64_t version_ = 0;  // writer's
 };
 
 }  // namespace thermoe

@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "core/errors.h"
+#include "core/half_float.h"
 #include "core/json_file.h"
 
 namespace thermoe {
@@ -224,22 +225,6 @@ std::int64_t TensorView::elements() const {
   std::int64_t n = 1;
   for (const std::int64_t extent : shape) n *= extent;
   return n;
-}
-
-float bf16_to_float(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
-float f16_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16;
-  const std::uint32_t exponent = (bits >> 10) & 0x1FU;
-  const std::uint32_t mantissa = bits & 0x3FFU;
-  if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24
-    const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const std::uint32_t widened = exponent == 0x1F ? 0xFFU : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | (widened << 23) | (mantissa << 13));
 }
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) {

@@ -24,10 +24,6 @@ struct TensorView {
 /// Bytes of one element; absent for a dtype whose width is not known.
 std::optional<std::uint64_t> safetensors_element_size(const std::string& dtype);
 
-/// A float of 16 bits widened to 32 without loss; the bits come from BF16 or F16 data.
-float bf16_to_float(std::uint16_t bits);
-float f16_to_float(std::uint16_t bits);
-
 /// A safetensors file held in memory: 8 bytes of header length (little endian), a JSON header that
 /// gives each tensor's dtype, shape and data_offsets, then the data.
 class SafetensorsFile {

@@ -10,6 +10,7 @@
 #include <exception>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/clock.h"
 #include "core/errors.h"
@@ -17,6 +18,7 @@
 #include "core/say.h"
 #include "core/terminal_text.h"
 #include "monitor/monitor_session.h"
+#include "monitor/published_snapshots.h"
 #include "monitor/recorder.h"
 #include "monitor/render.h"
 #include "monitor/terminal_events.h"
@@ -122,12 +124,14 @@ int every_period(TerminalEvents& events, LiveScreen* live, const Clock& clock, S
 }
 
 int show_view(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
-              MonitorSession& session, const Clock& clock) {
+              MonitorSession& session, MetricsBoard* board, const Clock& clock) {
   LiveScreen live{.screen = TerminalScreen(place.keyboard ? STDIN_FILENO : -1, STDOUT_FILENO)};
   int scroll = 0;
   const auto end = end_of(request, session, clock.now(), true);
-  return every_period(events, &live, clock, period_of(request, place), end, [&] {
-    session.update();
+  const Seconds period = period_of(request, place);
+  PublishedSnapshots published(board, period);
+  return every_period(events, &live, clock, period, end, [&] {
+    published.publish(session.update());
     MonitorView view = session.view();
     view.time = time_of_day_text(clock.wall_time());
     view.keys = place.keyboard;
@@ -143,13 +147,17 @@ int show_view(const MonitorRequest& request, const OutputPlace& place, TerminalE
 }
 
 int record(const MonitorRequest& request, const OutputPlace& place, TerminalEvents& events,
-           MonitorSession& session, const Clock& clock) {
+           MonitorSession& session, MetricsBoard* board, const Clock& clock) {
   Terminal plain = terminal_of(place);
   plain.columns = 400;  // a line goes into a file or a pipe, whole
   Recorder recorder(request, session, plain);
   const auto end = end_of(request, session, clock.now(), false);
-  const int code = every_period(events, nullptr, clock, period_of(request, place), end, [&] {
-    recorder.write(session.update());
+  const Seconds period = period_of(request, place);
+  PublishedSnapshots published(board, period);
+  const int code = every_period(events, nullptr, clock, period, end, [&] {
+    const std::vector<LabelledSnapshot> fresh = session.update();
+    published.publish(fresh);
+    recorder.write(fresh);
     const auto run = session.view().run;
     return !(run && !request.source && run->state == RunView::State::kFinished);
   });
@@ -193,7 +201,7 @@ int once(const MonitorRequest& request, const OutputPlace& place, TerminalEvents
 
 }  // namespace
 
-int run_monitor(const MonitorRequest& request, const OutputPlace& place) {
+int run_monitor(const MonitorRequest& request, const OutputPlace& place, MetricsBoard* board) {
   const bool view = request.output == Output::kView && place.terminal && !request.once;
   // Before the session starts its threads, which inherit the signal mask.
   TerminalEvents events(view && place.keyboard ? STDIN_FILENO : -1);
@@ -201,8 +209,8 @@ int run_monitor(const MonitorRequest& request, const OutputPlace& place) {
   MonitorSession session(request, clock, period_of(request, place));
   try {
     const int code = request.once ? once(request, place, events, session, clock)
-                     : view       ? show_view(request, place, events, session, clock)
-                                  : record(request, place, events, session, clock);
+                     : view       ? show_view(request, place, events, session, board, clock)
+                                  : record(request, place, events, session, board, clock);
     // A thread inside the driver cannot be ended, and must not meet the driver library's own
     // destructors: leave without them.
     if (session.hangs()) exit_leaving_threads(code);

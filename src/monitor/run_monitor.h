@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "metrics/metrics_board.h"
 #include "monitor/monitor_options.h"
 
 namespace thermoe {
@@ -16,8 +17,8 @@ struct OutputPlace {
 /// Runs until it is ended and returns the exit code: 0 after q, --duration, --once or a recording's
 /// end; 1 if --once got no answer; 128 + the signal after one. Writes to standard output; what is
 /// no reading goes to standard error where the output is a recording. Where a driver hangs it ends
-/// the process itself, with that code. Throws UsageError, FormatError or WriteError, with the
-/// terminal as it was before.
-int run_monitor(const MonitorRequest& request, const OutputPlace& place);
+/// the process itself, with that code. Snapshots go to `board` too, if there is one. Throws
+/// UsageError, FormatError or WriteError, with the terminal as it was before.
+int run_monitor(const MonitorRequest& request, const OutputPlace& place, MetricsBoard* board);
 
 }  // namespace thermoe

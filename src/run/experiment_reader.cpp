@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "control/config_reader.h"
 #include "core/errors.h"
 #include "core/json_file.h"
 #include "cost/cost_schema.h"
@@ -93,19 +94,6 @@ std::optional<double> read_arrival(JsonObject object, const std::optional<double
   return rate ? rate : fallback;
 }
 
-Targets read_targets(JsonObject object) {
-  Targets targets;
-  if (const auto w = object.optional_number("power_w", 1.0, 1e5)) targets.power = Watts(*w);
-  if (const auto c = object.optional_number("temperature_c", 1.0, 150.0)) {
-    targets.temperature = Celsius(*c);
-  }
-  if (const auto ms = object.optional_number("step_ms", 1e-3, 1e6)) {
-    targets.step_time = Seconds(1e-3 * *ms);
-  }
-  object.finish();
-  return targets;
-}
-
 PlantSpec read_plant_spec(JsonObject object) {
   PlantSpec plant;
   plant.file = object.string_or("file", plant.file);
@@ -183,20 +171,7 @@ ControlSpec read_control(JsonObject object) {
   if (const auto s = object.optional_number("sensor_window_s", 1e-3, 1.0)) {
     control.sensor_window = Seconds(*s);
   }
-  GuardRails& guard = control.guard;
-  guard.bias_clamp = object.number_or("bias_clamp", guard.bias_clamp, 1e-6, 10.0);
-  guard.max_quality_loss =
-      object.number_or("max_quality_loss", guard.max_quality_loss, 1e-6, 100.0);
-  guard.fallback =
-      sensor_fallback_from(object.choice_or("fallback", std::string(to_string(guard.fallback)),
-                                            sensor_fallback_names()))
-          .value();
-  guard.stale_after =
-      Seconds(object.number_or("stale_after_s", guard.stale_after.value, 0.1, 3600.0));
-  guard.recover_after =
-      Seconds(object.number_or("recover_after_s", guard.recover_after.value, 0.0, 3600.0));
-  guard.valid_ticks =
-      static_cast<int>(object.integer_or("valid_ticks", guard.valid_ticks, 1, 1000000));
+  read_guard_rails(object, control.guard);
   object.finish();
   return control;
 }

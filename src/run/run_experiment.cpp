@@ -142,7 +142,8 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
                            .reference = reference,
                            .logger = logger,
                            .progress = services.progress,
-                           .stop = services.stop});
+                           .stop = services.stop,
+                           .on_tick = services.on_tick});
     std::optional<StrategySummary> summary = run.run();
     if (!summary) return result;
     if (own_peak) summary->peak_memory_bytes = services.peak_memory_bytes();

@@ -10,6 +10,7 @@
 
 #include "control/controller_config.h"
 #include "machine/machine.h"
+#include "report/metrics_row.h"
 #include "report/summary.h"
 #include "run/experiment_inputs.h"
 #include "run/progress.h"
@@ -33,7 +34,8 @@ struct RunServices {
   std::function<bool()> reset_peak_memory;
   std::function<std::optional<std::uint64_t>()> peak_memory_bytes;
   Progress& progress;
-  const std::atomic<bool>& stop;  ///< raised by Ctrl-C
+  const std::atomic<bool>& stop;                     ///< raised by Ctrl-C
+  std::function<void(const MetricsRow&)> on_tick{};  ///< sees each row that is logged; may be empty
 };
 
 struct RunResult {

@@ -238,6 +238,7 @@ void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
                  .control = control_};
   recorder_.add(row);
   stages_.logger.add(row);
+  if (stages_.on_tick) stages_.on_tick(row);
 }
 
 std::optional<std::uint64_t> StrategyRun::of_real_time(std::uint64_t count) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct StrategyStages {
   MetricsLogger& logger;
   Progress& progress;
   const std::atomic<bool>& stop;
+  const std::function<void(const MetricsRow&)>& on_tick;  ///< may be empty
 };
 
 /// A strategy's turn: on a machine of its own, from idle.

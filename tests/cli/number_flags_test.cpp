@@ -21,13 +21,14 @@ using ::testing::HasSubstr;
 
 constexpr const char* kMissing = "--missing";
 const std::set<std::string> kTextFlags = {
-    "--source",      "--run",         "--nvml-library",  "--plant",     "--cost-model", "--dtype",
-    "--model",       "--text",        "--index",         "--out",       "--strategy",   "--heldout",
-    "--units-regex", "--units-url",   "--units-counter", "--unit-name", "--gpu",        "--device",
-    "--score",       "--denominator", "--loss-scores",   "--kernels",   "--domain",     "--samples",
-    "--engine",      "--heat-from",   "--logits",        "--sweep",     "--op",         "--budget",
-    "--cupti",       "--with",        "--nsys-path",     "--ncu-path",  "--replay",     "--costs",
-    "--other-dtype"};
+    "--source",      "--run",         "--nvml-library",   "--plant",     "--cost-model",
+    "--dtype",       "--model",       "--text",           "--index",     "--out",
+    "--strategy",    "--heldout",     "--units-regex",    "--units-url", "--units-counter",
+    "--unit-name",   "--gpu",         "--device",         "--score",     "--denominator",
+    "--loss-scores", "--kernels",     "--domain",         "--samples",   "--engine",
+    "--heat-from",   "--logits",      "--sweep",          "--op",        "--budget",
+    "--cupti",       "--with",        "--nsys-path",      "--ncu-path",  "--replay",
+    "--costs",       "--other-dtype", "--metrics-address"};
 
 /// The program's commands. Each lacks an option that it requires, so that none runs.
 class Flags : public ::testing::Test {

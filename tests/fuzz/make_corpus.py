@@ -188,6 +188,27 @@ def experiments(folder):
         (folder / f"seed_{path.stem}").write_text(json.dumps(json.loads(path.read_text())))
 
 
+def engine_configs(folder):
+    model = {"layers": 2, "experts": 4, "k": 2}
+    least = {"model": model, "cost_model": ".", "costed_as": "Qwen3-30B-A3B"}
+    full = {"schema": 1, "model": {**model, "score_function": "sigmoid", "groups": 2, "groups_kept": 1,
+                                   "denominator": "reference", "routed_scale": 2.5, "loss_scores": "biased",
+                                   "selection_bias": [[0, 0.5, -1, 0], [0, 0, 0, 0]]},
+            "applies": "mask", "strategy": "STATIC_OPTIMAL", "objective": "throughput",
+            "targets": {"power_w": 350, "temperature_c": 80, "step_ms": 20, "time_between_tokens_ms": 25,
+                        "time_to_first_token_ms": 500},
+            "cost_model": ".", "costed_as": {"name": "m", "layers": 4, "shape": [4, 2, 64, 32], "gated": True},
+            "dtype": "bf16", "engine": {"name": "e", "context": 100, "batch_limit": 8, "graph_sizes": [1, 2, 8]},
+            "telemetry": {"source": "simulated", "plant": ".", "cost_model": ".", "energy_scale": 0.9, "seed": 2},
+            "control": {"thread": False, "tick_s": 0.1, "calibration_samples": 4, "k_min": 1, "price": 0.1,
+                        "sensor_delay_s": 0.1, "sensor_window_s": 0.025, "bias_clamp": 0.1, "max_quality_loss": 0.5,
+                        "fallback": "baseline", "stale_after_s": 2, "recover_after_s": 1, "valid_ticks": 5}}
+    caller = {**least, "telemetry": {"source": "caller"}, "control": {"step_period_s": 0.016}}
+    nvml = {**least, "telemetry": {"source": "nvml", "gpu": "GPU-1", "library": "l.so"}}
+    for name, config in {"least": least, "full": full, "caller": caller, "nvml": nvml}.items():
+        (folder / f"seed_{name}").write_text(json.dumps(config))
+
+
 def plant_configs(folder):
     (folder / "seed_h100").write_text(json.dumps(json.loads((ROOT / "data/h100/plant.json").read_text())))
 
@@ -224,7 +245,8 @@ def run_folders(folder):
 SEEDS = {"nsys_export": nsys_exports, "ncu_csv": ncu_csvs, "kineto_trace": kineto_traces,
          "recorded_samples": recorded_samples, "telemetry_trace": recordings, "cost_model": cost_models,
          "step_rows": step_rows, "safetensors": safetensors_files, "router_logits": router_logits,
-         "experiment": experiments, "plant_config": plant_configs, "run_folder": run_folders}
+         "experiment": experiments, "engine_config": engine_configs,
+         "plant_config": plant_configs, "run_folder": run_folders}
 WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_.]{2,40}")
 COMMON = [b"null", b"true", b"1e308", b"-1", b"1e-320", b"9223372036854775807", b"nan", b"inf", b"\xef\xbb\xbf",
           b'""', b"[[[[", b'{"":', b"\r\n", b"[N/A]"]

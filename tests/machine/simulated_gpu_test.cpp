@@ -167,6 +167,41 @@ TEST(SimulatedGpu, WorkThatChangesMidStepKeepsTheProgressMade) {
   EXPECT_NEAR(rest.truth.utilisation.value(), 0.5, 1e-9);
 }
 
+TEST(SimulatedGpu, StepsOfDifferentKindsFollowOneAnotherAndSpanTicksWhole) {
+  SimulatedGpu gpu(config());
+  const GpuWork brief{.step_time = Seconds(0.004), .step_energy = Joules(1.0)};
+  const GpuWork ample{.step_time = Seconds(0.02), .step_energy = Joules(6.0)};
+  Joules energy{};
+  const auto stretch = [&](Seconds most, const GpuWork& work) {
+    const TickReport report = gpu.advance_step(most, work);
+    energy += report.truth.energy.value();
+    return report;
+  };
+  EXPECT_NEAR(stretch(kTick, brief).length.value, 0.004, 1e-12);
+  EXPECT_FALSE(gpu.step_under_way());
+  EXPECT_NEAR(stretch(Seconds(0.015), ample).length.value, 0.015, 1e-12);
+  EXPECT_TRUE(gpu.step_under_way());
+  EXPECT_NEAR(stretch(kTick, ample).length.value, 0.005, 1e-9);
+  EXPECT_FALSE(gpu.step_under_way());
+  EXPECT_NEAR(energy.value, 0.024 * 130.0 + 7.0, 1e-9);
+  EXPECT_THROW(gpu.advance_step(kTick, {}), PreconditionError);
+}
+
+TEST(SimulatedGpu, StepsOneByOneHeatAndThrottleAsTheSameStepsInATickDo) {
+  SimulatedGpu together(config()), apart(config());
+  GpuWork hot = decode();
+  hot.period = Seconds(0);
+  const GpuDisturbance tenant{.background_power = Watts(300.0)};  // above the power limit
+  const TickReport tick = together.advance(Seconds(1.0), hot, tenant);
+  while (apart.now() < Seconds(1.0 - 1e-9)) {
+    apart.advance_step(Seconds(1.0) - apart.now(), hot, tenant);
+  }
+  const TickReport a = together.advance(kTick, {}), b = apart.advance(kTick, {});
+  EXPECT_TRUE(tick.truth.throttled.value());
+  EXPECT_NEAR(a.truth.temperature->value, b.truth.temperature->value, 1e-6);
+  EXPECT_NEAR(a.truth.memory_temperature->value, b.truth.memory_temperature->value, 1e-6);
+}
+
 TEST(SimulatedGpu, UtilisationIsTheShareOfTimeThatAKernelRuns) {
   SimulatedGpu gpu(config());
   double busy = 0.0;

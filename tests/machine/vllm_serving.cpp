@@ -171,8 +171,12 @@ SimulatedRow VllmServing::simulate(const VllmRow& row, Seconds length,
                    .tokens_in = {.mean = kTokensIn},
                    .tokens_out = {.mean = kTokensOut}}};
   for (int sequences = 1; sequences <= kBatchLimit; ++sequences) {
-    const double batch = physics.host_by_sequence ? sequences : kStreams;
-    options.other.push_back(whole_step(costs_, {.shape = shape, .batch = batch}).lookup());
+    const int batch = physics.between == VllmPhysics::Between::kByRows
+                          ? options.engine.rows(sequences)
+                      : physics.between == VllmPhysics::Between::kBySequences ? sequences
+                                                                              : kStreams;
+    options.other.push_back(
+        whole_step(costs_, {.shape = shape, .batch = static_cast<double>(batch)}).lookup());
   }
   SyntheticRouter router(skew_);
   const RoutingPlan plan(SyntheticRouter::kLayers, SyntheticRouter::kExperts,

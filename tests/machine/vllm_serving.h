@@ -35,11 +35,12 @@ struct SimulatedRow {
   Seconds gap_p99{};
 };
 
-/// The laws that the costs rest on, each of which can be left out to see what it does.
+/// The laws that the costs rest on, each of which can be changed to see what it does.
 struct VllmPhysics {
-  bool host_by_sequence = true;  ///< else the time between steps is that of 16, whatever the batch
-  bool idle_by_temperature = true;  ///< else that at the costs' reference temperature
-  bool padding = true;              ///< else graphs of every size
+  enum class Between { kByRows, kBySequences, kOf16 };
+  Between between = Between::kByRows;  ///< what the time between two steps goes with
+  bool idle_by_temperature = true;     ///< else that at the costs' reference temperature
+  bool padding = true;                 ///< else graphs of every size
 };
 
 /// The comparison of both.

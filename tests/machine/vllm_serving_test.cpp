@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
+#include "cost/whole_step.h"
+#include "machine/simulated/step_charge.h"
+
 namespace thermoe {
 namespace {
 
@@ -18,7 +23,32 @@ TEST(VllmServing, TheSyntheticRouterActivatesAsManyExpertsAsTheSteeringRunsCount
   }
 }
 
-// The record's worst row stood still for two of its 17 s (docs/serving.md).
+TEST(VllmServing, AControllerReadsOfTheSameFileWhatTheMachineCharges) {
+  const KernelCostModel costs =
+      KernelCostModel::load(THERMOE_SOURCE_DIR "/data/h100/vllm_cost_model.json");
+  const ExpertShape& shape = *costs.find_shape("Qwen3-30B-A3B");
+  SyntheticRouter router(0.2);
+  const double repeat = static_cast<double>(shape.layers) / SyntheticRouter::kLayers;
+  const RoutingPlan plan(SyntheticRouter::kLayers, SyntheticRouter::kExperts,
+                         SyntheticRouter::kTopK);
+  for (const int rows : {1, 8, 16, 64}) {
+    const RoutingStats& loads = router.next(rows, 128);
+    const WholeStep other = whole_step(costs, {.shape = shape, .batch = 1.0 * rows});
+    const Cost charged = step_charge({.costs = costs,
+                                      .shape = shape,
+                                      .dtypes = {"bf16"},
+                                      .layer_repeat = repeat,
+                                      .other = other.lookup()},
+                                     loads, plan)
+                             .cost;
+    const StepCost known =
+        with_other(costs.step_cost(shape, {"bf16"}, rows, repeat), other, shape.layers);
+    EXPECT_NEAR(known.step(loads).latency / charged.latency, 1.0, 1e-3) << rows;
+    EXPECT_NEAR(known.step(loads).energy / charged.energy, 1.0, 1e-3) << rows;
+  }
+}
+
+// The record's worst row stood still for a tenth of its time (docs/serving.md).
 TEST(VllmServing, CostsOfTheSteeringRunsPredictWattsAndStepPeriodsUnderArrivals) {
   std::vector<double> power, period;
   for (const VllmRow& row : vllm().rows()) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/errors.h"
+#include "core/half_float.h"
 #include "random_checkpoint.h"
 #include "temporary_folder.h"
 

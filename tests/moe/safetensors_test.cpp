@@ -13,6 +13,7 @@
 
 #include "core/atomic_file.h"
 #include "core/errors.h"
+#include "core/half_float.h"
 #include "temporary_folder.h"
 
 namespace thermoe {

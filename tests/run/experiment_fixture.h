@@ -9,10 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "control/baseline.h"
-#include "control/expert_count.h"
-#include "control/kernel_aware_ttha.h"
-#include "control/static_optimal.h"
+#include "control/controller_without_adapter.h"
 #include "core/csv_reader.h"
 #include "core/json_file.h"
 #include "report/metrics_columns.h"
@@ -22,25 +19,6 @@
 #include "synthetic_decoder.h"
 
 namespace thermoe {
-
-/// Every strategy that needs no LibTorch: KERNEL_AWARE_TTHA is the dual alone.
-inline std::unique_ptr<Controller> controller_without_adapter(const ControllerConfig& config) {
-  switch (config.strategy) {
-    case Strategy::kBaseline:
-    case Strategy::kLargerBatch:
-      return std::make_unique<BaselineController>(config);
-    case Strategy::kStaticOptimal:
-      return std::make_unique<StaticOptimalController>(config);
-    case Strategy::kReducedK:
-    case Strategy::kOpportunistic:
-      return std::make_unique<ExpertCountController>(config);
-    case Strategy::kKernelAwareTtha:
-    case Strategy::kPriceAlone:
-    case Strategy::kPacingAlone:
-      return std::make_unique<KernelAwareTtha>(config, nullptr);
-  }
-  return nullptr;
-}
 
 class Notes final : public Progress {
  public:
@@ -114,7 +92,8 @@ class RunExperiment : public testing::Test {
          .reset_peak_memory = [this] { return memory_.reset(); },
          .peak_memory_bytes = [this] { return memory_.peak(); },
          .progress = notes_,
-         .stop = stop_});
+         .stop = stop_,
+         .on_tick = on_tick_});
   }
 
   static const StrategySummary& named(const RunResult& result, const std::string& name) {
@@ -146,6 +125,7 @@ class RunExperiment : public testing::Test {
   Memory memory_{};
   SyntheticDecoder::Shape decoder_{};
   std::atomic<bool> stop_{false};
+  std::function<void(const MetricsRow&)> on_tick_{};
 };
 
 }  // namespace thermoe

@@ -27,8 +27,8 @@ void check(const char* field, double value, bool sound, const char* remedy) {
 
 void check(const std::string& name, const TokenLaw& law) {
   check(name.c_str(), law.mean, law.mean >= 1.0 && law.mean <= kMostTokens, "within [1, 1e6]");
-  check((name + " spread").c_str(), law.spread, law.spread >= 0.0 && law.spread <= 3.0,
-        "within [0, 3]");
+  check((name + " spread").c_str(), law.spread, law.spread >= 0.0 && law.spread <= 5.0,
+        "within [0, 5]");
 }
 
 void check(const ArrivalSpec& spec) {

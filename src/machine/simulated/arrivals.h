@@ -32,7 +32,7 @@ struct TokenLaw {
   double spread = 0.0;  ///< kLogNormal: standard deviation of the logarithm
 };
 
-/// Whose requests arrive, and when. Docs/serving.md has the laws.
+/// Which requests arrive, and when (docs/serving.md has the laws).
 struct ArrivalSpec {
   enum class Kind {
     kPoisson,

@@ -147,6 +147,7 @@ TickReport ServingMachine::run_tick(Seconds until, Seconds period, const NextSte
             .stretch = noise_.drawn_stretch(),
             .disturbance = disturbance_at(options_.disturbances, begin)};
   while (tick.end - gpu_.now() > kTolerance) run_some(tick);
+  take_arrivals(tick);  // those of its last step: they wait
   clock_.advance_to(until);
 
   const StepMeans& steps = tick.decoding.steps > 0.0 ? tick.decoding : tick.mixed;
