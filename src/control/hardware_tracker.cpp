@@ -123,7 +123,9 @@ void HardwareTracker::observe(const Observation& o, const Cost& ran) {
   past_.push_back({o.metrics.at - o.metrics.tick, o.metrics.at, now});
   while (past_.size() > 1 && past_.front().to < o.metrics.at - Seconds(3.0)) past_.pop_front();
   const PowerReading power = power_reading(o.snapshot);
-  power_sensor_.observe(power, o.now, modelled_through_lag(o.now, window_of(power), Seconds()));
+  const bool rests = o.metrics.serving && o.metrics.steps <= 0.0;
+  power_sensor_.observe(power, o.now, modelled_through_lag(o.now, window_of(power), Seconds()),
+                        rests);
 }
 
 void HardwareTracker::learn(const Observation& o, const Cost& ran, bool trusted) {

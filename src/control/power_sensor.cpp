@@ -28,7 +28,8 @@ PowerReading power_reading(const Snapshot& snapshot) {
   return {&gpu->power_average, true};
 }
 
-void PowerSensor::observe(const PowerReading& power, Seconds now, std::optional<Watts> modelled) {
+void PowerSensor::observe(const PowerReading& power, Seconds now, std::optional<Watts> modelled,
+                          bool rests) {
   if (power.reading == nullptr || !power.reading->value) return;
   if (power.averaged != averaged_) *this = PowerSensor(stale_after_);  // another sensor
   const Watts value = *power.reading->value;
@@ -49,6 +50,10 @@ void PowerSensor::observe(const PowerReading& power, Seconds now, std::optional<
     frozen_ = false;
     return;
   }
+  if (rests) {
+    rest(modelled);
+    return;
+  }
   if (modelled) {
     const bool moved = std::abs((*modelled - reference_).value) > allowance(*modelled).value;
     if (!moved) moved_since_.reset();
@@ -56,6 +61,13 @@ void PowerSensor::observe(const PowerReading& power, Seconds now, std::optional<
   }
   if (lively()) frozen_ = frozen_ || now - changed_at_ > limit();
   if (moved_since_) frozen_ = frozen_ || now - *moved_since_ > limit();
+}
+
+// A sensor that has stopped meanwhile is found out by the work that comes next.
+void PowerSensor::rest(std::optional<Watts> modelled) {
+  changes_.clear();
+  reference_ = modelled.value_or(reference_);
+  moved_since_.reset();
 }
 
 Watts PowerSensor::allowance(Watts modelled) const {

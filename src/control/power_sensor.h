@@ -31,8 +31,10 @@ class PowerSensor {
   explicit PowerSensor(Seconds stale_after) : stale_after_(stale_after) {}
 
   /// Once a tick. `modelled`: the power that the reading should show by the model, seen through the
-  /// sensor's lag; absent where the model does not reach back that far.
-  void observe(const PowerReading& power, Seconds now, std::optional<Watts> modelled);
+  /// sensor's lag; absent where the model does not reach back that far. `rests`: no work was under
+  /// way, and a reading may stand as still as the machine, however lively it was.
+  void observe(const PowerReading& power, Seconds now, std::optional<Watts> modelled,
+               bool rests = false);
 
   /// The reading has stopped. Only a change ends that.
   bool frozen() const { return frozen_; }
@@ -43,6 +45,7 @@ class PowerSensor {
   bool is_news(const Reading<Watts>& reading, const std::optional<Seconds>& last) const;
 
  private:
+  void rest(std::optional<Watts> modelled);
   bool lively() const;
   Seconds period() const;
   Watts allowance(Watts modelled) const;

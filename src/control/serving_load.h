@@ -39,7 +39,7 @@ class ServingLoad {
 
   int batch_limit_;
   LowPass served_{Seconds(5.0)};     ///< tokens a second
-  LowPass requests_{Seconds(10.0)};  ///< arrivals a second
+  LowPass requests_{Seconds(20.0)};  ///< arrivals a second
   LowPass batch_{Seconds(30.0)}, batch_squared_{Seconds(30.0)};
   double finished_ = 0.0, tokens_of_finished_ = 0.0;  ///< the older the less
   double gaps_ = 0.0, paced_gaps_ = 0.0;              ///< likewise, seconds times tokens

@@ -219,5 +219,38 @@ TEST_F(Learning, ASensorThatChangedAtEveryUpdateTeachesNothingOnceItStandsStill)
   EXPECT_EQ(residual(), before);
 }
 
+/// A sensor polled each 100 ms: the machine's watts by the model, and what is read.
+class AtRest : public ::testing::Test {
+ protected:
+  AtRest() {
+    for (int i = 0; i < 40; ++i) poll(400.0, 400.0 + i % 3, false);  // changes with every update
+  }
+
+  void poll(double modelled, double read, bool rests) {
+    now_ += Seconds(0.1);
+    if (reading_.value != Watts(read)) reading_.changed_at = now_;
+    reading_.value = Watts(read);
+    reading_.read_at = now_;
+    sensor_.observe({.reading = &reading_}, now_, Watts(modelled), rests);
+  }
+
+  Seconds now_{};
+  Reading<Watts> reading_{};
+  PowerSensor sensor_{Seconds(1.5)};
+};
+
+TEST_F(AtRest, ALivelySensorMayStandStillAsLongAsTheMachineDoes) {
+  for (int i = 0; i < 100; ++i) poll(120.0, 121.0, true);
+  EXPECT_FALSE(sensor_.frozen());
+  for (int i = 0; i < 30; ++i) poll(400.0, 400.0 + i % 2, false);
+  EXPECT_FALSE(sensor_.frozen());
+}
+
+TEST_F(AtRest, ASensorThatStopsMeanwhileIsFoundOutByTheWorkThatFollows) {
+  for (int i = 0; i < 100; ++i) poll(120.0, 121.0, true);
+  for (int i = 0; i < 20; ++i) poll(400.0, 121.0, false);
+  EXPECT_TRUE(sensor_.frozen());
+}
+
 }  // namespace
 }  // namespace thermoe

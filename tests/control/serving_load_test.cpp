@@ -49,7 +49,7 @@ TEST(ServingLoad, BeforeRequestsHaveFinishedWhatIsServedIsTheRate) {
 
 TEST(ServingLoad, ALoadThatGrowsIsSeenByWhatArrivesBeforeItIsServed) {
   ServingLoad load = usual_load();
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 200; ++i) {
     ServingTick tick = usual(i);
     tick.arrived *= 2;
     load.learn(tick, kTick, kPeriod);

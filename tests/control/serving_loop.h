@@ -181,7 +181,9 @@ class ServingLoop {
     snapshot.gpus.resize(1);
     if (shown_) {
       const Watts seen(*shown_ * (1.0 + plant_.noise * normal(random_)));
-      snapshot.gpus[0].power_instant = {seen, Seconds(now), Seconds(now)};
+      if (sensor_.value != seen) sensor_.value = seen, sensor_.changed_at = Seconds(now);
+      sensor_.read_at = Seconds(now);
+      snapshot.gpus[0].power_instant = sensor_;
     }
     shown_ = power;
     snapshot.gpus[0].temperature = {Celsius(60.0), Seconds(now), Seconds(now)};
@@ -212,6 +214,7 @@ class ServingLoop {
   std::vector<double> left_{};  ///< of a random plant: tokens that each request is still to get
   double batch_, waiting_ = 0.0, requests_ = 0.0, arrived_ = 0.0, finished_ = 0.0;
   std::optional<double> shown_{};
+  Reading<Watts> sensor_{};
 };
 
 }  // namespace thermoe::testing

@@ -47,6 +47,21 @@ TEST(WholeStepCosts, AreThoseOfTheOnlyEngineOrOfTheOneThatIsAskedFor) {
   EXPECT_THAT(coverage(whole_step(costs_of({"A"}, false), kOf)), HasSubstr("no known joules"));
 }
 
+TEST(WholeStepCosts, OfAnEngineAreThoseOfEachNumberOfRows) {
+  const KernelCostModel model = costs_of({"A"});
+  const ServingEngine engine{.batch_limit = 16, .graph_sizes = {1, 8, 16}};
+  const BatchCosts costs = batch_costs(model, engine, {"bf16"}, kOf, 1.0);
+  ASSERT_EQ(costs.points().size(), 3U);
+  for (const auto& [rows, step] : costs.points()) {
+    WholeStepQuestion question = kOf;
+    question.batch = rows;
+    const StepCost alone = with_other(model.step_cost(testing::kShape, {"bf16"}, rows, 1.0),
+                                      whole_step(model, question), testing::kShape.layers);
+    EXPECT_EQ(step.layer_constant.latency, alone.layer_constant.latency) << rows;
+    EXPECT_EQ(step.variants[0].activation().energy, alone.variants[0].activation().energy);
+  }
+}
+
 TEST(WholeStepCosts, AreAbsentWithTheReasonWhereTheyAreNotKnown) {
   const WholeStep of_two = whole_step(costs_of({"A", "B"}), kOf);
   EXPECT_FALSE(of_two.other);
