@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-# nvcc for the cuda-release preset. Without nvcc, configuring says why and what to do.
+# nvcc for the cuda-release preset. Without nvcc, configuring says why and what to do; THERMOE_CUDA=AUTO then does without.
 
+if(THERMOE_CUDA STREQUAL "AUTO")  # the wheel's default
+  find_program(THERMOE_NVCC nvcc HINTS "$ENV{CUDA_HOME}/bin" "$ENV{CUDA_PATH}/bin" /usr/local/cuda/bin)
+  if(THERMOE_NVCC OR CMAKE_CUDA_COMPILER OR DEFINED ENV{CUDACXX})
+    set(THERMOE_CUDA ON)
+  else()
+    message(STATUS "No nvcc: without the CUDA backends (THERMOE_CUDA=AUTO)")
+    set(THERMOE_CUDA OFF)
+  endif()
+endif()
 if(THERMOE_CUDA)
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
     find_program(THERMOE_NVCC nvcc

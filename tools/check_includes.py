@@ -25,7 +25,7 @@ ALLOWED_FOLDERS = {
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
     "metrics": {"core"},
-    "engine": {"core", "telemetry", "cost", "control"},
+    "engine": {"core", "telemetry", "cost", "control", "metrics"},
     "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report", "metrics"},
     "monitor": {"core", "telemetry", "machine", "metrics"},
     "doctor": {"core", "telemetry", "machine"},
@@ -51,6 +51,10 @@ ALLOWED_HEADERS = {"doctor": {"profile/under/profiler_tool.h"},
 TORCH_FILES = ["moe/*", "cli/*", "control/ttha_*", "control/adapter*.h",
                "control/adapter*.cpp", "control/cosine*"]
 TORCH_PREFIXES = ("torch/", "ATen/", "c10/", "caffe2/")
+
+# Torch's ops of the Python package, outside src/: they call kernels, and their build needs no torch but to compare
+# its C ABI with what they declare (docs/adr/0021-wheel.md).
+PYTHON_OPS, PYTHON_OPS_MAY_INCLUDE, PYTHON_TORCH_FILE = "python/csrc", {"core", "kernels"}, "torch_abi_check.cpp"
 
 SOURCE_SUFFIXES = {".h", ".hpp", ".cuh", ".inc", ".cpp", ".cc", ".cu"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -92,8 +96,26 @@ def problem_with(source, quote, header):
     return f'includes "{header}"; {folder}/ may include {", ".join(allowed) or "no other folder"}'
 
 
+def problem_of_ops(name, header):
+    """The same for a file of python/csrc."""
+    if header.startswith(TORCH_PREFIXES):
+        return None if name == PYTHON_TORCH_FILE else f"includes torch's <{header}>; only {PYTHON_TORCH_FILE} may"
+    folder = header.split("/")[0]
+    if folder not in ALLOWED_FOLDERS or folder in PYTHON_OPS_MAY_INCLUDE or "/" not in header:
+        return None
+    return f'includes "{header}"; {PYTHON_OPS}/ may include {", ".join(sorted(PYTHON_OPS_MAY_INCLUDE))}'
+
+
+def includes_of(path):
+    """Line number, < or " and header of each #include."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        match = INCLUDE.match(line)
+        if match:
+            yield number, *match.groups()
+
+
 def problems_in(root):
-    """Every violation under root/src, as `file:line: problem` lines in a stable order."""
+    """Every violation under root/src and root/python/csrc, as `file:line: problem` lines in a stable order."""
     found = []
     source_root = Path(root) / "src"
     for path in sorted(p for p in source_root.rglob("*") if p.suffix in SOURCE_SUFFIXES):
@@ -101,11 +123,15 @@ def problems_in(root):
         if source.split("/")[0] not in ALLOWED_FOLDERS or "/" not in source:
             found.append(f"src/{source}:1: lies in no known folder; add it to tools/check_includes.py")
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            match = INCLUDE.match(line)
-            problem = problem_with(source, *match.groups()) if match else None
+        for number, quote, header in includes_of(path):
+            problem = problem_with(source, quote, header)
             if problem:
                 found.append(f"src/{source}:{number}: {problem}")
+    for path in sorted(p for p in (Path(root) / PYTHON_OPS).glob("*") if p.suffix in SOURCE_SUFFIXES):
+        for number, _, header in includes_of(path):
+            problem = problem_of_ops(path.name, header)
+            if problem:
+                found.append(f"{PYTHON_OPS}/{path.name}:{number}: {problem}")
     return found
 
 

@@ -102,13 +102,23 @@ std::span<const std::uint8_t> RoutingPlan::variant(int l) const {
   return {reinterpret_cast<const std::uint8_t*>(bytes_.data() + variant_at(l)), header().experts};
 }
 
+PlanLayerView RoutingPlan::view_in(const std::byte* block, int layers, int experts, int layer) {
+  const auto at = static_cast<std::size_t>(layer);
+  const auto row = static_cast<std::size_t>(experts);
+  const std::size_t cells = static_cast<std::size_t>(layers) * row;
+  const std::byte* const rows = block + sizeof(PlanHeader);
+  const std::byte* const biases = rows + sizeof(LayerPlan) * static_cast<std::size_t>(layers);
+  const std::byte* const prices = biases + sizeof(float) * cells;
+  const std::byte* const variants = prices + sizeof(float) * cells;
+  return {.layer = layer,
+          .row = reinterpret_cast<const LayerPlan*>(rows) + at,
+          .selection_bias = reinterpret_cast<const float*>(biases) + at * row,
+          .activation_price = reinterpret_cast<const float*>(prices) + at * row,
+          .variant = reinterpret_cast<const std::uint8_t*>(variants) + at * row};
+}
 PlanLayerView RoutingPlan::view_at(const std::byte* base, int l) const {
-  const auto at = static_cast<std::size_t>(l);
-  return {.layer = l,
-          .row = reinterpret_cast<const LayerPlan*>(base + sizeof(PlanHeader)) + at,
-          .selection_bias = reinterpret_cast<const float*>(base + bias_at(l)),
-          .activation_price = reinterpret_cast<const float*>(base + price_at(l)),
-          .variant = reinterpret_cast<const std::uint8_t*>(base + variant_at(l))};
+  THERMOE_EXPECT(l >= 0 && l < layers(), "layer {} is outside 0..{}", l, layers() - 1);
+  return view_in(base, layers(), experts(), l);
 }
 PlanLayerView RoutingPlan::view(int l) const { return view_at(bytes_.data(), l); }
 

@@ -78,6 +78,8 @@ class RoutingPlan {
   PlanLayerView view(int l) const;
   /// The same layer in a copy of `bytes()` that lies at `base`. Nothing is read there.
   PlanLayerView view_at(const std::byte* base, int l) const;
+  /// The same where no plan is at hand, only a block's shape. Requires layer in 0..layers-1.
+  static PlanLayerView view_in(const std::byte* block, int layers, int experts, int layer);
 
   /// Every token takes floor(k) experts, a share k - floor(k) of them one more; none is priced out.
   /// Requires 1 <= k <= experts.

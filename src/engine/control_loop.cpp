@@ -102,18 +102,27 @@ void ControlLoop::tick(Seconds now) {
     state.snapshot = snapshot;
     state.metrics = idle_ ? std::nullopt : std::optional(metrics);
     state.active_experts = ran_.empty() ? std::nullopt : std::optional(mean_active(ran_));
-    if (newest_) state.quality_loss = newest_->ran.stats.known_quality_loss();
+    state.active_by_layer.clear();
+    for (int l = 0; !ran_.empty() && l < config_.layers; ++l) {
+      state.active_by_layer.push_back(ran_.back().active(l));
+    }
+    if (!newest_) return;
+    state.quality_loss = newest_->ran.stats.known_quality_loss();
+    state.kept_mass = kept_mass_;
   });
   if (!controller_ && std::ssize(calibration_) >= parts_.config.calibration_samples) {
     begin_control();
   }
   if (controller_) decide(now, metrics, snapshot);
+  if (parts_.metrics != nullptr) parts_.metrics->publish(state_);  // nobody else writes it
 }
 
 void ControlLoop::learn(LoggedSample sample) {
   const auto utilities = std::make_shared<const Utilities>(sample.sample, config_.router);
   if (utilities->finite()) {
-    if (!sample.ran.stats.quality_loss) judge_quality(sample.ran, utilities);
+    const bool told = sample.ran.stats.quality_loss.has_value();
+    if (!told) judge_quality(sample.ran, utilities);
+    kept_mass_ = told ? std::nullopt : std::optional(sample.ran.stats.kept_mass);
     if (!controller_) calibration_.push_back(sample.sample);
     if (parts_.config.by_mask) {
       recent_.push_back(utilities);

@@ -13,6 +13,7 @@
 #include "control/utilities.h"
 #include "engine/engine_config.h"
 #include "engine/engine_costs.h"
+#include "engine/engine_metrics.h"
 #include "engine/engine_state.h"
 #include "engine/hand_over.h"
 #include "engine/simulated_steps.h"
@@ -37,6 +38,7 @@ class ControlLoop {
     StepLog& steps;
     HandOver& hand_over;
     MakeController make_controller{};
+    EngineMetrics* metrics = nullptr;  ///< told of each tick, where there are any
   };
   explicit ControlLoop(Parts parts);
 
@@ -66,12 +68,13 @@ class ControlLoop {
   Seconds safe_period_{};
   Seconds last_{};
   std::vector<LogitSample> calibration_{};
-  std::deque<Sample> recent_{};                                 // for masks
-  std::optional<LoggedSample> newest_{};                        // with its quality
-  std::vector<LoggedLoads> loads_{};                            // of the tick
-  std::vector<RoutingStats> ran_{};                             // likewise
-  int rows_ = 1;                                                // of the newest steps, mean
-  bool idle_ = true;                                            // no decode step ran in the tick
+  std::deque<Sample> recent_{};           // for masks
+  std::optional<LoggedSample> newest_{};  // with its quality
+  std::optional<double> kept_mass_{};     // of that sample, where the engine told no loss
+  std::vector<LoggedLoads> loads_{};      // of the tick
+  std::vector<RoutingStats> ran_{};       // likewise
+  int rows_ = 1;                          // of the newest steps, mean
+  bool idle_ = true;                      // no decode step ran in the tick
   std::deque<std::pair<std::uint64_t, PlanAndMask>> handed_{};  // the latest, by version
   mutable std::mutex mutex_;
   EngineState state_{};

@@ -70,6 +70,7 @@ ControllerService::ControllerService(EngineConfig config, MakeController make_co
       monitor_(open_source(), *clock_, {.period = kPollPeriod * config_.control.tick}),
       steps_(config_.control.layers, config_.control.router.experts, config_.serving.batch_limit),
       hand_over_(before_control(config_)),
+      metrics_(config_.metrics ? std::make_unique<EngineMetrics>(config_, *clock_) : nullptr),
       loop_({.config = config_,
              .costs = costs_,
              .simulated = simulated_.get(),
@@ -77,7 +78,8 @@ ControllerService::ControllerService(EngineConfig config, MakeController make_co
              .polls = config_.telemetry.kind != TelemetryKind::kNvml,
              .steps = steps_,
              .hand_over = hand_over_,
-             .make_controller = std::move(make_controller)}),
+             .make_controller = std::move(make_controller),
+             .metrics = metrics_.get()}),
       next_(config_.control.tick) {
   check_with_costs(config_, costs_);
   if (config_.telemetry.kind == TelemetryKind::kNvml) monitor_.start();

@@ -41,6 +41,8 @@ class ControllerService {
   /// Throws UsageError where the sensors are no caller's.
   void set_reading(const GpuReading& reading);
   EngineState state() const { return loop_.state(); }
+  /// Where metrics are served; empty where they are not.
+  std::string metrics_url() const { return metrics_ ? metrics_->url() : std::string(); }
 
  private:
   std::unique_ptr<Source> open_source() const;
@@ -56,6 +58,7 @@ class ControllerService {
   GpuSystemMonitor monitor_;
   StepLog steps_;
   HandOver hand_over_;
+  std::unique_ptr<EngineMetrics> metrics_;  // null: nothing listens
   ControlLoop loop_;
   Seconds next_{};  // tick, of `advance`
   std::mutex mutex_;

@@ -155,6 +155,16 @@ TelemetryConfig read_telemetry(JsonObject object, const std::string& folder) {
   return telemetry;
 }
 
+MetricsConfig read_metrics(JsonObject object, const EngineConfig& config) {
+  MetricsConfig metrics;
+  metrics.port = static_cast<std::uint16_t>(object.integer("port", 0, 65535));
+  metrics.address = object.string_or("address", metrics.address);
+  metrics.model_name = object.string_or("model_name", config.costed_as);
+  metrics.engine = object.string_or("engine", metrics.engine);
+  object.finish();
+  return metrics;
+}
+
 /// What only together makes no sense.
 void check(const EngineConfig& config) {
   if (config.telemetry.kind == TelemetryKind::kNvml && !config.own_thread) {
@@ -211,6 +221,7 @@ EngineConfig read_engine_config(const std::string& text_or_path) {
     config.telemetry = read_telemetry(object.object("telemetry"), folder);
   }
   if (object.given("control")) read_control(object.object("control"), config);
+  if (object.given("metrics")) config.metrics = read_metrics(object.object("metrics"), config);
   object.finish();
   check(config);
   return config;

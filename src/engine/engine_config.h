@@ -26,6 +26,13 @@ struct TelemetryConfig {
   std::uint64_t seed = 1;
 };
 
+/// Where Prometheus finds the controller, and as whose.
+struct MetricsConfig {
+  std::uint16_t port = 0;  ///< 0: any that is free
+  std::string address = "127.0.0.1";
+  std::string model_name{}, engine = "0";  ///< labels, as vLLM has them
+};
+
 /// What docs/engines.md documents. Files are not opened yet, but their paths are whole.
 struct EngineConfig {
   std::string path{};  ///< of the file, or "configuration", for messages
@@ -43,6 +50,7 @@ struct EngineConfig {
   ServingEngine serving{};  ///< in `control` too, where the file tells of its batches
   std::optional<Seconds> sensor_delay{}, sensor_window{};  ///< absent: as the cost model says
   TelemetryConfig telemetry{};
+  std::optional<MetricsConfig> metrics{};  ///< absent: nothing listens
 };
 
 /// Of JSON text, or of a file where the first letter is no brace. Throws FormatError.

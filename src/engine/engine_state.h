@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/controller_state.h"
 #include "core/snapshot.h"
@@ -15,14 +16,17 @@ namespace thermoe {
 
 /// What a controller service knows after a tick: for whoever shows or exports it.
 struct EngineState {
-  std::uint64_t ticks = 0;                 ///< decisions so far
-  StepTotals steps{};                      ///< of all steps so far
-  ControllerState control{};               ///< behind the newest decision
-  Seconds step_period{};                   ///< that it asks for
-  Snapshot snapshot{};                     ///< sensors, as the controller saw them
-  std::optional<StepMetrics> metrics{};    ///< of the tick; absent where no decode step ran
-  std::optional<double> active_experts{};  ///< mean distinct experts a layer, of counted steps
-  std::optional<double> quality_loss{};    ///< nats: of the newest sample, as it was routed
+  std::uint64_t ticks = 0;               ///< decisions so far
+  StepTotals steps{};                    ///< of all steps so far
+  ControllerState control{};             ///< behind the newest decision
+  Seconds step_period{};                 ///< that it asks for
+  Snapshot snapshot{};                   ///< sensors, as the controller saw them
+  std::optional<StepMetrics> metrics{};  ///< of the tick; absent where no decode step ran
+  std::vector<int> active_by_layer{};    ///< distinct experts of the newest counted step; or empty
+  std::optional<double> active_experts{};  ///< mean of a layer, of all counted steps
+  // Of the newest sample, as it was routed:
+  std::optional<double> quality_loss{};  ///< nats
+  std::optional<double> kept_mass{};     ///< share of the tokens' own top-k mass
 };
 
 }  // namespace thermoe

@@ -360,6 +360,10 @@ thermoe_status thermoe_read_state(thermoe_controller* controller, struct thermoe
   });
 }
 
+const char* thermoe_metrics_url(thermoe_controller* controller) {
+  return controller == nullptr ? "" : controller->metrics_url.c_str();
+}
+
 thermoe_status thermoe_advance(thermoe_controller* controller, double now_s) {
   return guarded([&] {
     thermoe_controller& c = given(controller);

@@ -321,6 +321,10 @@ typedef struct thermoe_state {
 THERMOE_API thermoe_status thermoe_read_state(thermoe_controller* controller,
                                               struct thermoe_state* state);
 
+/* Where the configuration's "metrics" are served, "http://127.0.0.1:9464/metrics"; "" where they
+ * are not. Valid until thermoe_close. */
+THERMOE_API const char* thermoe_metrics_url(thermoe_controller* controller);
+
 /* ---- Without a thread of the controller's ------------------------------------------------------
  */
 

@@ -2,11 +2,14 @@
 """What `cmake --install build --component engine` leaves, used from a fresh folder as a stranger would: find_package,
 the example in C, a program in C++. The build, its library and its compilers are told by the environment (CMakeLists.txt)."""
 
+import ctypes
+import json
 import os
 import re
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -97,6 +100,30 @@ class InstalledPackage(unittest.TestCase):
         self.assertGreater(capped, 0.95 * CAP_W)
         self.assertLess(fewer, 0.9 * experts)
         self.assertGreater(lost, 0.0)
+
+    def test_serves_metrics_where_it_is_asked_to(self):
+        library = ctypes.CDLL(os.environ["THERMOE_LIBRARY"])
+        library.thermoe_last_error.restype = library.thermoe_metrics_url.restype = ctypes.c_char_p
+        h100 = ROOT / "data/h100"
+        config = {"model": {"layers": 4, "experts": 128, "k": 8}, "targets": {"power_w": CAP_W},
+                  "cost_model": str(h100 / "kernel_cost_model.json"), "costed_as": "Qwen3-30B-A3B",
+                  "telemetry": {"source": "simulated", "plant": str(h100 / "plant.json"),
+                                "cost_model": str(h100 / "plant_cost_model.json")},
+                  "metrics": {"port": 0, "model_name": "toy"}, "control": {"thread": False}}
+        controller = ctypes.c_void_p()
+        self.assertEqual(library.thermoe_open(json.dumps(config).encode(), ctypes.byref(controller)), 0,
+                         library.thermoe_last_error())
+        self.addCleanup(library.thermoe_close, controller)
+        self.assertEqual(library.thermoe_advance(controller, ctypes.c_double(0.3)), 0, library.thermoe_last_error())
+        url = library.thermoe_metrics_url(controller).decode()
+        self.assertRegex(url, r"^http://127\.0\.0\.1:\d+/metrics$")
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            page = answer.read().decode()
+        for line in [r'thermoe_target\{.*kind="power".*\} 280', r'thermoe_gpu_power_watts\{.*simulated="1"\} 1\d\d',
+                     r'thermoe_fallback_active\{.*model_name="toy".*\} 1', r'thermoe_steps_total\{.*engine="0".*\} 0',
+                     r'thermoe_source_up\{.*source="simulated".*\} 1']:
+            self.assertRegex(page, line)
+        self.assertNotIn("thermoe_step_time_seconds{", page, "no step was observed")
 
     def test_a_version_that_is_not_this_one_is_not_found(self):
         _, (code, said) = self.configure("0.9")

@@ -200,6 +200,7 @@ def engine_configs(folder):
             "cost_model": ".", "costed_as": {"name": "m", "layers": 4, "shape": [4, 2, 64, 32], "gated": True},
             "dtype": "bf16", "engine": {"name": "e", "context": 100, "batch_limit": 8, "graph_sizes": [1, 2, 8]},
             "telemetry": {"source": "simulated", "plant": ".", "cost_model": ".", "energy_scale": 0.9, "seed": 2},
+            "metrics": {"port": 0, "address": "::1", "model_name": "m", "engine": "1"},
             "control": {"thread": False, "tick_s": 0.1, "calibration_samples": 4, "k_min": 1, "price": 0.1,
                         "sensor_delay_s": 0.1, "sensor_window_s": 0.025, "bias_clamp": 0.1, "max_quality_loss": 0.5,
                         "fallback": "baseline", "stale_after_s": 2, "recover_after_s": 1, "valid_ticks": 5}}

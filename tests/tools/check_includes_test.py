@@ -48,6 +48,19 @@ class CheckIncludesTest(unittest.TestCase):
         self.assert_forbidden("control/dual.cpp", '#include "kernels/topk_route.h"', "core, cost")
         self.assert_forbidden("moe/layer.cpp", '#include "telemetry/monitor.h"', "core, kernels")
 
+    def test_the_ops_of_the_python_package_see_kernels_and_no_torch(self):
+        ops = self.root / "python" / "csrc"
+        ops.mkdir(parents=True)
+        for name, line, word in (("op.cpp", '#include "kernels/topk_route.h"', None), ("op.cpp", '#include "tensor.h"', None),
+                                 ("torch_abi_check.cpp", "#include <torch/csrc/stable/c/shim.h>", None),
+                                 ("op.cpp", "#include <torch/csrc/stable/library.h>", "only torch_abi_check.cpp may"),
+                                 ("op.cpp", '#include "control/dual.h"', "may include core, kernels")):
+            (ops / name).write_text(f"// first line\n{line}\n", encoding="utf-8")
+            status, output = self.check("core/units.h", "#include <cstdint>")
+            self.assertEqual(status, 1 if word else 0, output)
+            self.assertIn(f"python/csrc/{name}:2: " if word else "", output)
+            self.assertIn(word or "", output)
+
     def test_run_cannot_see_profile(self):
         self.assert_forbidden("run/loop.cpp", '#include "profile/parser.h"')
 
