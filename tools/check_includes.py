@@ -25,7 +25,7 @@ ALLOWED_FOLDERS = {
     "measure": {"core", "telemetry", "machine"},
     "report": {"core"},
     "metrics": {"core"},
-    "engine": {"core", "telemetry", "cost", "control", "metrics"},
+    "engine": {"core", "telemetry", "cost", "control", "measure", "metrics"},
     "run": {"core", "telemetry", "cost", "control", "kernels", "moe", "machine", "report", "metrics"},
     "monitor": {"core", "telemetry", "machine", "metrics"},
     "doctor": {"core", "telemetry", "machine"},

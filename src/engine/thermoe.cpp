@@ -3,18 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <new>
 #include <string>
 
 #include "control/controller_without_adapter.h"
 #include "core/errors.h"
 #include "core/routing_plan.h"
+#include "engine/c_boundary.h"
 #include "engine/controller_handle.h"
 #include "engine/sized_struct.h"
 #include "engine/version.h"
 
-// The boundary: no exception leaves it (docs/adr/0002-error-policy.md).
 namespace {
 
 using namespace thermoe;
@@ -30,51 +28,11 @@ static_assert(static_cast<int>(PlanKind::kStrategy) == THERMOE_PLAN_STRATEGY &&
               static_cast<int>(PlanKind::kStatic) == THERMOE_PLAN_STATIC &&
               static_cast<int>(PlanKind::kBaseline) == THERMOE_PLAN_BASELINE);
 
-std::string& last_error() {
-  thread_local std::string message;
-  return message;
-}
-
-thermoe_status fail(thermoe_status status, const char* what) noexcept {
-  try {
-    last_error() = what;
-  } catch (...) {  // no memory for the message
-    last_error().clear();
-  }
-  return status;
-}
-
-template <class Work>
-thermoe_status guarded(const Work& work) noexcept {
-  try {
-    work();
-    return THERMOE_OK;
-  } catch (const UsageError& e) {
-    return fail(THERMOE_BAD_INPUT, e.what());
-  } catch (const TelemetryError& e) {
-    return fail(THERMOE_UNAVAILABLE, e.what());
-  } catch (const BufferInUse& e) {
-    return fail(THERMOE_BUSY, e.what());
-  } catch (const CallUnderWay& e) {
-    return fail(THERMOE_BUSY, e.what());
-  } catch (const std::bad_alloc&) {
-    return fail(THERMOE_FAILED, "out of memory");
-  } catch (const std::exception& e) {
-    return fail(THERMOE_FAILED, e.what());
-  } catch (...) {
-    return fail(THERMOE_FAILED, "a fault without a name");
-  }
-}
-
 thermoe_controller& given(thermoe_controller* controller) {
   if (controller == nullptr) {
     throw UsageError("the controller is NULL; use the one that thermoe_open gave");
   }
   return *controller;
-}
-
-void need(bool condition, const char* sentence) {
-  if (!condition) throw UsageError(sentence);
 }
 
 // ---- Steps -------------------------------------------------------------------------------------
@@ -292,7 +250,7 @@ const char* thermoe_version(void) { return thermoe::kVersion; }
 
 uint32_t thermoe_abi_version(void) { return THERMOE_ABI_VERSION; }
 
-const char* thermoe_last_error(void) { return last_error().c_str(); }
+const char* thermoe_last_error(void) { return thermoe::last_error().c_str(); }
 
 thermoe_status thermoe_open(const char* config, thermoe_controller** controller) {
   return guarded([&] {

@@ -333,6 +333,68 @@ THERMOE_API const char* thermoe_metrics_url(thermoe_controller* controller);
  * and runs the control ticks that have come due, on this thread: milliseconds a tick. */
 THERMOE_API thermoe_status thermoe_advance(thermoe_controller* controller, double now_s);
 
+/* ---- Sensors and joules -----------------------------------------------------------------------
+ */
+
+typedef struct thermoe_sensors thermoe_sensors;
+
+/* Starts reading sensors in threads of their own. `config` is a JSON object; every key may be left
+ * out:
+ *   source        machine (NVML and the host, as far as there are any), nvml, host, replay,
+ * simulated gpus          "all", or indices and UUIDs with commas between them cuda_visible_devices
+ * the same as CUDA_VISIBLE_DEVICES says it, where `gpus` is not given nvml_library  where the
+ * driver's library is file          of replay: a recording (docs/monitor.md) plant         of
+ * simulated: the GPU's parameters (docs/plant.md) No sensor at all is no error: what is read is
+ * then absent, and `problems` says why. Waits until each source has answered, 15 s at most. */
+THERMOE_API thermoe_status thermoe_sensors_open(const char* config, thermoe_sensors** sensors);
+
+/* Ends the reading. A driver that hangs is left behind with its thread. NULL is allowed. */
+THERMOE_API void thermoe_sensors_close(thermoe_sensors* sensors);
+
+/* The newest readings, without a wait: {"source", "simulated", "gpus", "host", "problems"}. Sensors
+ * have the names of a recording's columns; absent ones are null. `age_s` is that of a GPU's or host
+ * sensor's poll. */
+THERMOE_API thermoe_status thermoe_sensors_read(thermoe_sensors* sensors, const char** json);
+
+/* A window of time begins. Reads every sensor afresh first: waits for them 1 s at most. */
+THERMOE_API thermoe_status thermoe_window_begin(thermoe_sensors* sensors);
+
+/* The window ends, as `thermoe measure --json` tells it (docs/measure.md): joules, seconds, mean
+ * watts, null where no sensor says, and why. `unit` names what was done, `units` how many; NULL:
+ * not counted. Without a window it is refused. Waits as thermoe_window_begin does. */
+THERMOE_API thermoe_status thermoe_window_end(thermoe_sensors* sensors, const char* unit,
+                                              const double* units, const char** json);
+
+/* ---- Costs -------------------------------------------------------------------------------------
+ */
+
+typedef struct thermoe_costs thermoe_costs;
+
+/* Loads a kernel_cost_model.json (docs/adr/0005-cost-schema.md). */
+THERMOE_API thermoe_status thermoe_costs_open(const char* path, thermoe_costs** costs);
+THERMOE_API void thermoe_costs_close(thermoe_costs* costs);
+
+/* What the model has: {"device", "driver", "idle_active_w", "idle_cold_w", "models": [{"name",
+ * "layers", "shape": [experts, k, d_model, d_ff]}], "tables": [{"op", "shape", "dtype"}]}. */
+THERMOE_API thermoe_status thermoe_costs_describe(thermoe_costs* costs, const char** json);
+
+/* thermoe_cost.basis, from firm to doubtful */
+enum { THERMOE_MEASURED = 0, THERMOE_INTERPOLATED = 1, THERMOE_EXTRAPOLATED = 2 };
+
+typedef struct thermoe_cost {
+  size_t size;
+  double latency_s;
+  double energy_j; /* above active idle */
+  int32_t basis;
+  int32_t reserved;
+} thermoe_cost;
+
+/* One layer of experts at so many tokens, `active` of its experts distinct. `shape` is [experts, k,
+ * d_model, d_ff], of gated experts (SwiGLU) where `gated` is not 0. */
+THERMOE_API thermoe_status thermoe_costs_layer(thermoe_costs* costs, const int32_t shape[4],
+                                               int32_t gated, const char* dtype, double tokens,
+                                               double active, struct thermoe_cost* cost);
+
 #ifdef __cplusplus
 }
 #endif

@@ -124,6 +124,15 @@ bool LiveSensors::read_now(WindowMeter& meter, Seconds patience) {
   return !waits();
 }
 
+std::vector<Snapshot> LiveSensors::latest() {
+  std::vector<Snapshot> snapshots;
+  for (const Feed& feed : feeds_) {
+    Snapshot latest = feed.monitor->latest();
+    if (latest.at > Seconds(0)) snapshots.push_back(chosen_.of(std::move(latest)));
+  }
+  return snapshots;
+}
+
 std::vector<std::string> LiveSensors::problems() const {
   std::vector<std::string> all;
   if (const std::string note = chosen_.note(); !note.empty()) all.push_back(note);

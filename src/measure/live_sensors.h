@@ -33,6 +33,9 @@ class LiveSensors {
   /// window. Waits for them at most `patience`; false if some source has not answered by then.
   bool read_now(WindowMeter& meter, Seconds patience);
 
+  /// The newest snapshot of each source that has answered, of the chosen GPUs.
+  std::vector<Snapshot> latest();
+
   /// What of --gpu stands for no GPU or for several; known once a GPU was read.
   std::optional<std::string> wrong_gpu() const { return chosen_.fault(); }
   /// What does not answer, cannot be read or was left out, a sentence each, with the remedy.

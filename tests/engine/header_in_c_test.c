@@ -17,6 +17,7 @@ _Static_assert(offsetof(thermoe_step, logits_type) == 72, "step");
 _Static_assert(THERMOE_STEP_SIZE_1 == 80, "step");
 _Static_assert(sizeof(thermoe_step) == 112, "step");
 _Static_assert(sizeof(thermoe_reading) == 48, "reading");
+_Static_assert(sizeof(thermoe_cost) == 32, "cost");
 _Static_assert(offsetof(thermoe_state, lambda) == 64, "state");
 _Static_assert(offsetof(thermoe_state, reason) == 184, "state");
 

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generates with a transformers model whose experts are kept under a power target.
+
+    python3 examples/attach_transformers.py FOLDER POWER_W [--step-period-ms MS] [--simulated DATA]
+
+FOLDER: what `python3 -m thermoe.hf.convert` wrote. --step-period-ms: decode steps start so far apart; without it the
+controller finds a period. --simulated DATA (the repository's data/h100) tells the steps to a SIMULATED GPU that is charged
+for them as for a Qwen3-30B-A3B, for machines without one; time passes as on the real one.
+"""
+import argparse
+
+import torch
+from transformers import AutoModelForCausalLM
+
+import thermoe
+
+PROMPTS = [b"The licence of this program", b"#include <stdio.h>\n\nint main", b"SYNOPSIS\n       ls [OPTION]",
+           b"def read(path):\n    "]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("power_w", type=float)
+    parser.add_argument("--step-period-ms", type=float)
+    parser.add_argument("--simulated", metavar="DATA")
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() and not options.simulated else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(options.folder, dtype=torch.float32).to(device)
+    # This small model's own shape has no measured costs.
+    how = {"costed_as": "Qwen3-30B-A3B", "step_period_ms": options.step_period_ms}
+    if options.simulated:
+        telemetry = {"source": "simulated", "plant": f"{options.simulated}/plant.json",
+                     "cost_model": f"{options.simulated}/plant_cost_model.json"}
+        how["config"] = {"telemetry": telemetry}
+
+    length = min(map(len, PROMPTS))
+    prompts = torch.tensor([list(prompt[-length:]) for prompt in PROMPTS * 4], device=device)
+    with thermoe.measure(unit="token") as m, thermoe.attach(model, power_w=options.power_w, **how) as attachment:
+        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=60, do_sample=False)
+        m.count(out[:, length:].numel())
+        print(attachment)
+        state = attachment.controller.state()
+    for row in out[:4]:
+        print(repr(bytes(row.tolist()).decode(errors="replace")))
+    print(f"{'simulated: ' * state.simulated}{state.power_average_w} W, price {state.price:.3g}, "
+          f"{state.active_experts} distinct experts a layer, quality loss {state.quality_loss:.3g} nats, {state.steps} steps")
+    print(m)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/engines.md: what a newcomer copies from "From Python" and "Hugging Face" runs as printed."""
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+
+def section(source_dir, title):
+    page = (source_dir / "docs" / "engines.md").read_text()
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.M | re.S).group(1)
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def run(command, source_dir, **more):
+    done = subprocess.run(command, cwd=source_dir, capture_output=True, text=True, timeout=200,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}, **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("title, shown", [("From Python", "Controller(4 layers x 128 experts"), ("Hugging Face", "")])
+def test_the_pages_programs_run_as_printed(source_dir, title, shown):
+    found = blocks(section(source_dir, title), "python")
+    assert found
+    assert shown in run([sys.executable, "-c", "\n".join(found)], source_dir)
+
+
+def test_the_pages_commands_run_as_printed(source_dir, tmp_path):
+    commands = [line for block in blocks(section(source_dir, "Hugging Face"), "") for line in block.splitlines()
+                if line.startswith("python3 ")]
+    assert len(commands) == 2
+    said = []
+    for command in commands:  # what they write goes to a folder of the test's own
+        words = [str(tmp_path / "e128") if word == "e128" else word for word in shlex.split(command)]
+        said.append(run([sys.executable, *words[1:]], source_dir))
+    assert "a MixtralForCausalLM of 10,225,344 parameters" in said[0]
+    assert "simulated: " in said[1] and "distinct experts a layer" in said[1] and "Measurement(" in said[1]
