@@ -109,6 +109,8 @@ void Pacer::choose(const Observation& o, const Demand& now, const HardwareTracke
   }
   if (!paces_ || config_.objective == Objective::kThroughput) {
     say({}, PeriodLimit::kObjective);
+    const Forecast f = tracker.forecast(now.cost, {});
+    reached_ = tracker.meets(config_.targets, f.power, f.step_time);
     return;
   }
   const BatchCosts& costs = o.batch_costs != nullptr ? *o.batch_costs : *config_.batch_costs;

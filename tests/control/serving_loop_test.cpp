@@ -179,6 +179,9 @@ TEST(ServingLoop, ThroughputAsksForNoPeriod) {
   const Log log = serve(config);
   EXPECT_EQ(period_ms(log, 0.0), 0.0);
   EXPECT_EQ(limit(log), PeriodLimit::kObjective);
+  config = serving_config(Strategy::kPacingAlone, capped(300.0));  // that has no other lever
+  config.objective = Objective::kThroughput;
+  EXPECT_TRUE(serve(config, {}, 5.0).back().state.saturated);
 }
 
 TEST(ServingLoop, ALatencyThatBaselineBreaksIsMetByThePrice) {
