@@ -26,7 +26,9 @@ Pacer::Pacer(const ControllerConfig& config)
       paces_(config.strategy != Strategy::kPriceAlone),
       alone_(config.strategy == Strategy::kPacingAlone),
       demand_(config),
-      load_(*config.engine) {}
+      load_(*config.engine) {
+  config_.calibration.clear();
+}
 
 void Pacer::learn(const Observation& o) {
   if (!o.metrics.serving) return;
@@ -66,13 +68,16 @@ SteadyState Pacer::steady(const BatchCosts& costs, const HardwareTracker& tracke
   return at;
 }
 
+bool Pacer::meets_caps_alone() const {
+  return alone_ && (config_.targets.power || config_.targets.temperature);
+}
+
 PeriodRange Pacer::range(Seconds own) const {
   PeriodRange range{.from = own, .to = own, .limit = PeriodLimit::kStepTime};
-  const bool capped = config_.targets.power || config_.targets.temperature;
   if (longest_step_) {
     range.to = *longest_step_;
     range.limit = PeriodLimit::kLatency;
-  } else if (alone_ && capped) {
+  } else if (meets_caps_alone()) {
     range.to = std::max(own, kLongestPeriod);
     range.limit = PeriodLimit::kSaving;
   }
@@ -91,8 +96,7 @@ PeriodRange Pacer::range(Seconds own) const {
 
 PeriodChoice Pacer::wanted(const PeriodRange& range, const SteadyAt& settled,
                            const SteadyAt& now) const {
-  const bool capped = config_.targets.power || config_.targets.temperature;
-  if (!alone_ || !capped) return period_that_saves(range, settled);
+  if (!meets_caps_alone()) return period_that_saves(range, settled);
   const PeriodChoice soon = period_that_meets(range, settled);
   const PeriodChoice at_once = period_that_meets(range, now);
   return soon.period < at_once.period ? at_once : soon;
@@ -105,6 +109,8 @@ void Pacer::choose(const Observation& o, const Demand& now, const HardwareTracke
   }
   if (!paces_ || config_.objective == Objective::kThroughput) {
     say({}, PeriodLimit::kObjective);
+    const Forecast f = tracker.forecast(now.cost, {});
+    reached_ = tracker.meets(config_.targets, f.power, f.step_time);
     return;
   }
   const BatchCosts& costs = o.batch_costs != nullptr ? *o.batch_costs : *config_.batch_costs;

@@ -57,6 +57,7 @@ class Pacer {
   SteadyState at_batch(double batch, const BatchCosts& costs, const HardwareTracker& tracker,
                        Seconds period) const;
   SteadyState steady(const BatchCosts& costs, const HardwareTracker& tracker, Seconds period) const;
+  bool meets_caps_alone() const;
   PeriodRange range(Seconds own) const;
   PeriodChoice wanted(const PeriodRange& range, const SteadyAt& settled, const SteadyAt& now) const;
   void hold_first_token(Seconds own, Seconds dt);

@@ -5,10 +5,7 @@
 
 #include <limits>
 
-#include "control/baseline.h"
-#include "control/expert_count.h"
-#include "control/kernel_aware_ttha.h"
-#include "control/static_optimal.h"
+#include "control/controller_without_adapter.h"
 #include "core/errors.h"
 
 namespace thermoe {
@@ -20,29 +17,11 @@ using testing::ServingLoop;
 using testing::ServingPlant;
 using testing::ServingSabotage;
 
-std::unique_ptr<Controller> controller_of(const ControllerConfig& config) {
-  switch (config.strategy) {
-    case Strategy::kBaseline:
-    case Strategy::kLargerBatch:
-      return std::make_unique<BaselineController>(config);
-    case Strategy::kStaticOptimal:
-      return std::make_unique<StaticOptimalController>(config);
-    case Strategy::kReducedK:
-    case Strategy::kOpportunistic:
-      return std::make_unique<ExpertCountController>(config);
-    case Strategy::kKernelAwareTtha:
-    case Strategy::kPriceAlone:
-    case Strategy::kPacingAlone:
-      return std::make_unique<KernelAwareTtha>(config, nullptr);
-  }
-  return nullptr;
-}
-
 using Log = std::vector<ServedTick>;
 
 Log serve(const ControllerConfig& config, const ServingPlant& plant = {}, double seconds = 60.0,
           const ServingSabotage& sabotage = {}) {
-  const auto controller = controller_of(config);
+  const auto controller = controller_without_adapter(config);
   return ServingLoop(*controller, config, plant, 7).run(seconds, sabotage);
 }
 Log serve(Strategy strategy, const Targets& targets, const ServingPlant& plant = {},
@@ -200,6 +179,9 @@ TEST(ServingLoop, ThroughputAsksForNoPeriod) {
   const Log log = serve(config);
   EXPECT_EQ(period_ms(log, 0.0), 0.0);
   EXPECT_EQ(limit(log), PeriodLimit::kObjective);
+  config = serving_config(Strategy::kPacingAlone, capped(300.0));  // that has no other lever
+  config.objective = Objective::kThroughput;
+  EXPECT_TRUE(serve(config, {}, 5.0).back().state.saturated);
 }
 
 TEST(ServingLoop, ALatencyThatBaselineBreaksIsMetByThePrice) {

@@ -6,8 +6,7 @@
 #include <cmath>
 #include <memory>
 
-#include "control/baseline.h"
-#include "control/kernel_aware_ttha.h"
+#include "control/controller_without_adapter.h"
 #include "cost/whole_step.h"
 #include "machine/simulated/serving_machine.h"
 #include "synthetic_router.h"
@@ -57,11 +56,7 @@ class ServingMachineLoop : public ::testing::Test {
   /// Means from 30 s on.
   static Served serve(const ControllerConfig& config, double tokens_per_s = 825.0,
                       double seconds = 90.0) {
-    std::unique_ptr<Controller> controller;
-    if (config.strategy == Strategy::kBaseline)
-      controller = std::make_unique<BaselineController>(config);
-    else
-      controller = std::make_unique<KernelAwareTtha>(config, nullptr);
+    const auto controller = controller_without_adapter(config);
     testing::LogitSource source(kLayers, 16, 128, 3);
     const testing::ReferenceRouter router(config.router);
     const RoutingPlan baseline(kLayers, 128, 8);

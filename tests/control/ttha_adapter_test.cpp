@@ -9,6 +9,7 @@
 #include "control/make_controller.h"
 #include "core/errors.h"
 #include "loop_fixture.h"
+#include "serving_loop.h"
 
 namespace thermoe {
 namespace {
@@ -220,6 +221,24 @@ TEST(MakeController, MakesEachStrategy) {
     EXPECT_EQ(rival.state.lambda, 0.0);
     EXPECT_LT(rival.kept_mass, ttha.kept_mass) << to_string(strategy);
   }
+}
+
+TEST(MakeController, AnAdapterFollowsBatchesThatComeAndGo) {
+  ControllerConfig config = testing::serving_config(
+      Strategy::kKernelAwareTtha, {.power = Watts(kCap), .between_tokens = Seconds(0.024)});
+  config.mode = TthaMode::kBoth;
+  testing::ServingPlant plant;
+  plant.random = true;
+  const auto controller = make_controller(config);
+  const auto log = testing::ServingLoop(*controller, config, plant, 9).run(8.0);
+  double power = 0.0;
+  for (const testing::ServedTick& t : log) {
+    ASSERT_TRUE(t.state.fallback.empty()) << "at " << t.time << " s: " << t.state.fallback;
+    if (t.time > 4.0) power += t.power / 40.0;
+  }
+  EXPECT_NEAR(power, kCap, 0.06 * kCap);
+  EXPECT_TRUE(log.back().state.losses.has_value());
+  EXPECT_GT(log.back().state.losses->parameter_shift, 0.0);
 }
 
 TEST(MakeController, RefusesAnImpossibleConfigByName) {
