@@ -49,6 +49,7 @@ struct RunOptions {
   std::optional<std::uint64_t> seed{};
   std::vector<std::string> strategies{};
   std::optional<double> power_cap{}, temperature_cap{}, step_cap{}, price{};
+  std::optional<double> between_tokens_cap{}, first_token_cap{};
   std::optional<std::string> machine{};
   std::optional<std::string> cost_model{};
   std::optional<int> round{};
@@ -72,6 +73,9 @@ void apply_target_flags(const RunOptions& options, Targets& targets) {
   if (options.power_cap) targets.power = Watts(*options.power_cap);
   if (options.temperature_cap) targets.temperature = Celsius(*options.temperature_cap);
   if (options.step_cap) targets.step_time = Seconds(1e-3 * *options.step_cap);
+  if (options.between_tokens_cap)
+    targets.between_tokens = Seconds(1e-3 * *options.between_tokens_cap);
+  if (options.first_token_cap) targets.to_first_token = Seconds(1e-3 * *options.first_token_cap);
 }
 
 void apply_machine_flags(const RunOptions& options, Experiment& e) {
@@ -157,7 +161,7 @@ class ChosenDecoder {
             to_string(kernels), e.name));
       }
       check_experiment(inputs);
-      steps_ = std::make_unique<TraceDecoder>(*inputs.trace, e.expert_type);
+      steps_ = trace_decoder(inputs);
       return;
     }
     const std::string path = find_file(e, "/model", e.model);
@@ -192,9 +196,9 @@ class ChosenDecoder {
 class ExperimentMachine {
  public:
   /// `inputs` must outlive this; on a GPU they get what is known of it.
-  ExperimentMachine(ExperimentInputs& inputs, const StepDecoder& decoder, Progress& progress,
+  ExperimentMachine(ExperimentInputs& inputs, StepDecoder& decoder, Progress& progress,
                     const std::atomic<bool>& stop)
-      : inputs_(inputs), baseline_(decoder.baseline()) {
+      : inputs_(inputs), decoder_(decoder) {
     if (inputs.experiment.machine != MachineKind::kGpu) return;
     gpu_.emplace(inputs, decoder,
                  GpuSessionOptions{.program = std::filesystem::read_symlink("/proc/self/exe")},
@@ -212,12 +216,12 @@ class ExperimentMachine {
   }
 
   MachineFactory factory() {
-    return gpu_ ? gpu_->machines() : simulated_machines(inputs_, baseline_);
+    return gpu_ ? gpu_->machines() : simulated_machines(inputs_, decoder_);
   }
 
  private:
   ExperimentInputs& inputs_;
-  RoutingPlan baseline_;
+  StepDecoder& decoder_;
   std::optional<GpuSession> gpu_{};
 };
 
@@ -295,7 +299,8 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
   command
       ->add_option("--strategy", options->strategies,
                    "Run only this one: BASELINE, STATIC_OPTIMAL, KERNEL_AWARE_TTHA, REDUCED_K or "
-                   "OPPORTUNISTIC; may be given several times")
+                   "OPPORTUNISTIC, where requests arrive also PRICE_ALONE, PACING_ALONE or "
+                   "LARGER_BATCH; may be given several times")
       ->allow_extra_args(false);
   command->add_option("--power-cap", options->power_cap, "Power target in W instead of the file's")
       ->check(real_number(1.0, 1e5));
@@ -307,6 +312,15 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
       ->add_option("--step-cap", options->step_cap,
                    "Target of a decode step's time in ms instead of the file's")
       ->check(real_number(1e-3, 1e6));
+  command
+      ->add_option("--between-tokens-cap", options->between_tokens_cap,
+                   "Where requests arrive: target of the mean time between tokens in ms instead of "
+                   "the file's")
+      ->check(real_number(1e-3, 1e6));
+  command
+      ->add_option("--first-token-cap", options->first_token_cap,
+                   "Likewise of the time to the first token")
+      ->check(real_number(1e-3, 1e8));
   command
       ->add_option("--price", options->price,
                    "lambda of STATIC_OPTIMAL's plan, instead of a calibrated one")
@@ -332,6 +346,7 @@ void add_run_command(CLI::App& app, const std::atomic<bool>& stop) {
       "  thermoe run experiments/demo.json\n"
       "  thermoe run experiments/demo.json --quick --json\n"
       "  thermoe run experiments/trace.json      a recorded router in the place of a model\n"
+      "  thermoe run experiments/serving_steady.json --between-tokens-cap 24     requests arrive\n"
       "  thermoe run experiments/demo.json --strategy KERNEL_AWARE_TTHA --power-cap 300 --out "
       "runs/300w\n"
       "The folder holds config.json, metrics.csv (a row a strategy and tick), expert_usage.csv,\n"

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "report/expert_load.h"
+#include "report/serving_latency.h"
 
 namespace thermoe {
 namespace {
@@ -42,6 +43,26 @@ Number power_time(Row row, Seconds (Reading<Watts>::*since)(Seconds) const) {
 
 Number loss(Row row, double ControllerState::Losses::*term) {
   return row.control.losses ? Number((*row.control.losses).*term) : std::nullopt;
+}
+
+/// What only an engine under arrivals has.
+template <class Get>
+Number served(Row row, Get get) {
+  return row.step.serving ? Number(get(*row.step.serving)) : std::nullopt;
+}
+
+/// Of what came in the tick; absent where nothing did.
+Number mean_of(Row row, std::vector<Weighted> (*times)(const ServingTick&)) {
+  return row.step.serving ? weighted_mean(times(*row.step.serving)) : std::nullopt;
+}
+Number p99_of(Row row, std::vector<Weighted> (*times)(const ServingTick&)) {
+  return row.step.serving ? percentile(times(*row.step.serving), 0.99) : std::nullopt;
+}
+
+/// Absent where no step ran.
+template <class Get>
+Number routed(Row row, Get get) {
+  return row.routed ? Number(get(row.stats)) : std::nullopt;
 }
 
 ExpertLoad load(Row row) {
@@ -102,18 +123,56 @@ constexpr std::array<MetricsColumn, kMetrics> kColumns = {
       kMilli},
      {Metric::kLateSteps, "late_steps", [](Row r) { return number(r.late_steps); }},
      {Metric::kRepeatedSteps, "repeated_steps", [](Row r) { return number(r.repeated_steps); }},
+     {Metric::kDecidedPeriod, "decided_period_ms", [](Row r) { return number(r.period); }, kMilli},
+     {Metric::kPeriodLimit, "period_limit", nullptr, 1.0, false,
+      [](Row r) {
+        return r.control.pacing ? to_string(r.control.pacing->period_limit) : std::string_view();
+      }},
+     {Metric::kBatch, "batch",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.batch; }); }},
+     {Metric::kRows, "rows",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.rows; }); }},
+     {Metric::kRunning, "running",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.running; }); }},
+     {Metric::kWaiting, "waiting",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.waiting; }); }},
+     {Metric::kArrived, "arrived",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.arrived; }); }},
+     {Metric::kFinished, "finished",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.finished; }); }},
+     {Metric::kMixedSteps, "mixed_steps",
+      [](Row r) { return served(r, [](const ServingTick& s) { return s.mixed_steps; }); }},
+     {Metric::kFirstTokens, "first_tokens",
+      [](Row r) {
+        return served(r, [](const ServingTick& s) { return s.to_first_token.size(); });
+      }},
+     {Metric::kFirstTokenTime, "first_token_ms",
+      [](Row r) { return mean_of(r, first_token_times); }, kMilli},
+     {Metric::kFirstTokenP99, "first_token_p99_ms",
+      [](Row r) { return p99_of(r, first_token_times); }, kMilli},
+     {Metric::kBetweenTokens, "between_tokens_ms", [](Row r) { return mean_of(r, token_gaps); },
+      kMilli},
+     {Metric::kBetweenTokensP99, "between_tokens_p99_ms",
+      [](Row r) { return p99_of(r, token_gaps); }, kMilli},
+     {Metric::kTokensInTime, "tokens_in_time",
+      [](Row r) {
+        return served(r, [&](const ServingTick& s) { return tokens_in_time(s, r.targets); });
+      }},
      {Metric::kBits, "bits_per_byte", [](Row r) { return r.quality.bits_per_byte; }},
      {Metric::kBaselineBits, "baseline_bits_per_byte",
       [](Row r) { return r.quality.baseline_bits; }},
      {Metric::kKl, "kl_to_baseline_nats", [](Row r) { return r.quality.kl_to_baseline; }},
      {Metric::kTop1, "top1_agreement", [](Row r) { return r.quality.top1_agreement; }},
-     {Metric::kActive, "active_experts", [](Row r) { return number(r.stats.mean_active()); }},
+     {Metric::kActive, "active_experts",
+      [](Row r) { return routed(r, [](const RoutingStats& s) { return s.mean_active(); }); }},
      {Metric::kLoadCv, "expert_load_cv",
-      [](Row r) { return number(load(r).coefficient_of_variation); }},
+      [](Row r) { return r.routed ? number(load(r).coefficient_of_variation) : std::nullopt; }},
      {Metric::kLoadMaxShare, "expert_load_max_share",
-      [](Row r) { return number(load(r).max_share); }},
-     {Metric::kKeptMass, "kept_mass", [](Row r) { return number(r.stats.kept_mass); }},
-     {Metric::kQualityLoss, "quality_loss_nats", [](Row r) { return r.stats.quality_loss; }},
+      [](Row r) { return r.routed ? number(load(r).max_share) : std::nullopt; }},
+     {Metric::kKeptMass, "kept_mass",
+      [](Row r) { return routed(r, [](const RoutingStats& s) { return s.kept_mass; }); }},
+     {Metric::kQualityLoss, "quality_loss_nats",
+      [](Row r) { return r.routed ? r.stats.quality_loss : std::nullopt; }},
      {Metric::kLambda, "lambda", [](Row r) { return number(r.control.lambda); }},
      {Metric::kBiasNorm, "bias_norm", [](Row r) { return number(r.control.bias_norm); }},
      {Metric::kPredictedPower, "predicted_power_w",
@@ -154,6 +213,10 @@ constexpr std::array<MetricsColumn, kMetrics> kColumns = {
       [](Row r) { return number(r.targets.temperature); }},
      {Metric::kStepTarget, "step_target_ms", [](Row r) { return number(r.targets.step_time); },
       kMilli},
+     {Metric::kBetweenTokensTarget, "between_tokens_target_ms",
+      [](Row r) { return number(r.targets.between_tokens); }, kMilli},
+     {Metric::kFirstTokenTarget, "first_token_target_ms",
+      [](Row r) { return number(r.targets.to_first_token); }, kMilli},
      {Metric::kViolation, "violation", [](Row r) { return flag(r.violation); }},
      {Metric::kFallback, "fallback", nullptr, 1.0, false,
       [](Row r) { return std::string_view(r.control.fallback); }}}};
@@ -170,6 +233,11 @@ static_assert(in_order(), "the table follows the enumeration");
 
 const MetricsColumn& metrics_column(Metric metric) {
   return kColumns[static_cast<std::size_t>(metric)];
+}
+
+bool is_of_serving(Metric metric) {
+  return (metric >= Metric::kDecidedPeriod && metric <= Metric::kTokensInTime) ||
+         metric == Metric::kBetweenTokensTarget || metric == Metric::kFirstTokenTarget;
 }
 
 std::string active_experts_column(int layer) {

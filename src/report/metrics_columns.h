@@ -51,6 +51,22 @@ enum class Metric : std::size_t {
   kStepPeriod,
   kLateSteps,
   kRepeatedSteps,
+  kDecidedPeriod,
+  kPeriodLimit,
+  // of an engine under arrivals
+  kBatch,
+  kRows,
+  kRunning,
+  kWaiting,
+  kArrived,
+  kFinished,
+  kMixedSteps,
+  kFirstTokens,
+  kFirstTokenTime,
+  kFirstTokenP99,
+  kBetweenTokens,
+  kBetweenTokensP99,
+  kTokensInTime,
   kBits,
   kBaselineBits,
   kKl,
@@ -84,6 +100,8 @@ enum class Metric : std::size_t {
   kPowerTarget,
   kTemperatureTarget,
   kStepTarget,
+  kBetweenTokensTarget,
+  kFirstTokenTarget,
   kViolation,
   kFallback,
   kCount
@@ -109,6 +127,8 @@ inline std::string_view column_name(Metric metric) { return metrics_column(metri
 std::string active_experts_column(int layer);
 /// A number of the reader's row in SI units; absent where its cell is empty.
 std::optional<double> metric_value(const CsvReader& csv, std::size_t place, Metric metric);
+/// Whether older runs lack the column: of an engine under arrivals, which they did not have.
+bool is_of_serving(Metric metric);
 /// The header of metrics.csv.
 std::vector<std::string> metrics_header(int layers);
 

@@ -42,7 +42,13 @@ void MetricsLogger::add(const MetricsRow& row) {
     const auto metric = static_cast<Metric>(i);
     add_cell(line, metrics_column(metric), row);
     if (metric != Metric::kKeptMass) continue;
-    for (int l = 0; l < row.stats.layers; ++l) line.add(row.stats.active(l));
+    for (int l = 0; l < row.stats.layers; ++l) {
+      if (row.routed) {
+        line.add(row.stats.active(l));
+      } else {
+        line.empty();
+      }
+    }
   }
   metrics_.add(line);
 
@@ -50,7 +56,7 @@ void MetricsLogger::add(const MetricsRow& row) {
     strategy_ = row.strategy;
     second_start_ = row.at - row.step.tick;
   }
-  second_.add(row.stats);
+  if (row.routed) second_.add(row.stats);
   add_bias(row.plan);
   last_ = row.at;
   // Half a tick of slack: times are sums of ticks.

@@ -20,18 +20,77 @@ struct DrawnLine {
   Metric metric;
 };
 
-constexpr std::array<DrawnLine, 12> kLines = {{{"power", Metric::kPower1s},
+constexpr std::array<DrawnLine, 13> kLines = {{{"power", Metric::kPower1s},
                                                {"temperature", Metric::kTemperature},
                                                {"step", Metric::kStepTime},
                                                {"active", Metric::kActive},
                                                {"lambda", Metric::kLambda},
                                                {"nats", Metric::kQualityLoss},
+                                               {"period", Metric::kDecidedPeriod},
                                                {"loss_total", Metric::kLossTotal},
                                                {"loss_power", Metric::kLossPower},
                                                {"loss_temperature", Metric::kLossTemperature},
                                                {"loss_latency", Metric::kLossLatency},
                                                {"loss_throughput", Metric::kLossThroughput},
                                                {"loss_quality", Metric::kLossQuality}}};
+
+/// The values in the unit of the file, which is the one that people read.
+std::vector<double> as_in_file(const StrategyTicks& ticks, Metric metric) {
+  std::vector<double> values(ticks[metric].begin(), ticks[metric].end());
+  for (double& value : values) value *= metrics_column(metric).file_unit;
+  return values;
+}
+
+/// What jumps from tick to tick as requests come and go is drawn by its means of a second.
+constexpr std::array<DrawnLine, 4> kSecondLines = {{{"batch", Metric::kBatch},
+                                                    {"waiting", Metric::kWaiting},
+                                                    {"between", Metric::kBetweenTokens},
+                                                    {"between_p99", Metric::kBetweenTokensP99}}};
+
+/// Requests come now and then: their percentiles are those of so long before.
+constexpr Seconds kRequestWindow{10.0};
+struct PercentileLine {
+  const char* name;
+  double share;
+};
+constexpr std::array<PercentileLine, 2> kFirstTokenLines = {
+    {{"first_p50", 0.50}, {"first_p99", 0.99}}};
+
+/// Of the first tokens' times, ms, at each tick: a tick's count with their mean.
+std::vector<double> recent_first_tokens(const StrategyTicks& ticks, double share) {
+  const auto end = ticks[Metric::kTime];
+  const std::vector<double> times = as_in_file(ticks, Metric::kFirstTokenTime);
+  std::vector<double> out;
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < ticks.count(); ++i) {
+    while (end[from] <= end[i] - kRequestWindow.value) ++from;
+    std::vector<Weighted> recent;
+    for (std::size_t j = from; j <= i; ++j) {
+      if (!std::isnan(times[j])) recent.push_back({times[j], ticks[Metric::kFirstTokens][j]});
+    }
+    out.push_back(percentile(std::move(recent), share).value_or(NAN));
+  }
+  return out;
+}
+
+/// Ends of the seconds and the means of those ticks in them that have a value.
+struct SecondMeans {
+  std::vector<double> ends{}, means{};
+};
+SecondMeans second_means(std::span<const double> end, const std::vector<double>& values) {
+  SecondMeans out;
+  double sum = 0.0, count = 0.0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!std::isnan(values[i])) sum += values[i], count += 1.0;
+    const bool last = i + 1 == values.size();
+    // Half a millisecond of slack: times are sums of ticks.
+    if (!last && std::floor(end[i + 1] - 0.0005) == std::floor(end[i] - 0.0005)) continue;
+    out.ends.push_back(end[i]);
+    out.means.push_back(count > 0.0 ? sum / count : NAN);
+    sum = count = 0.0;
+  }
+  return out;
+}
 
 bool drawn(std::span<const double> values) {
   return std::any_of(values.begin(), values.end(), [](double v) { return !std::isnan(v); });
@@ -47,13 +106,6 @@ json rounded(double value, int digits = 5) {
     return static_cast<std::int64_t>(shown);
   }
   return shown;
-}
-
-/// The values in the unit of the file, which is the one that people read.
-std::vector<double> as_in_file(const StrategyTicks& ticks, Metric metric) {
-  std::vector<double> values(ticks[metric].begin(), ticks[metric].end());
-  for (double& value : values) value *= metrics_column(metric).file_unit;
-  return values;
 }
 
 json time_json(std::span<const double> time, const std::vector<std::size_t>& kept) {
@@ -124,29 +176,47 @@ std::size_t points_a_line(const std::vector<RunData>& runs, std::size_t numbers)
 }
 
 json lines_json(const StrategyTicks& ticks, std::size_t points) {
-  const auto time = ticks[Metric::kTime];
   json out = json::object();
   bool shares_time = false;
-  for (const DrawnLine& drawn_line : kLines) {
-    if (!drawn(ticks[drawn_line.metric])) continue;
-    const std::vector<double> values = as_in_file(ticks, drawn_line.metric);
+  const auto add = [&](const char* name, const std::vector<double>& values) {
     const std::vector<std::size_t> kept = thin(values, points);
     json line = json::object();
     if (kept.size() == ticks.count()) {
       shares_time = true;
     } else {
-      line["x"] = time_json(time, kept);
+      line["x"] = time_json(ticks[Metric::kTime], kept);
     }
     json y = json::array();
     for (const std::size_t i : kept) y.push_back(rounded(values[i]));
     line["y"] = std::move(y);
     add_key_figures(values, line);
-    out[drawn_line.name] = std::move(line);
+    out[name] = std::move(line);
+  };
+  for (const DrawnLine& line : kLines) {
+    if (drawn(ticks[line.metric])) add(line.name, as_in_file(ticks, line.metric));
+  }
+  const auto add_seconds = [&](const char* name, const std::vector<double>& values) {
+    const SecondMeans seconds = second_means(ticks[Metric::kTime], values);
+    json line = {{"each_second", true}, {"x", json::array()}, {"y", json::array()}};
+    for (std::size_t i = 0; i < seconds.ends.size(); ++i) {
+      line["x"].push_back(rounded(seconds.ends[i], 8));
+      line["y"].push_back(rounded(seconds.means[i]));
+    }
+    add_key_figures(values, line);
+    out[name] = std::move(line);
+  };
+  for (const DrawnLine& line : kSecondLines) {
+    if (drawn(ticks[line.metric])) add_seconds(line.name, as_in_file(ticks, line.metric));
+  }
+  if (drawn(ticks[Metric::kFirstTokenTime])) {
+    for (const auto& [name, share] : kFirstTokenLines) {
+      add_seconds(name, recent_first_tokens(ticks, share));
+    }
   }
   if (shares_time) {
     std::vector<std::size_t> all(ticks.count());
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-    out["time"] = time_json(time, all);
+    out["time"] = time_json(ticks[Metric::kTime], all);
   }
   return out;
 }

@@ -11,7 +11,7 @@ namespace thermoe {
 
 /// Numbers that a page may hold for its lines. With the plot library (4.6 MiB) and the expert maps
 /// a report stays below 6 MiB; a line of the demo's length (2400 ticks) is drawn whole.
-inline constexpr std::size_t kLineNumbers = 100'000;
+inline constexpr std::size_t kLineNumbers = 120'000;
 /// Cells of an expert map over time, all strategies together, for load and for bias each.
 inline constexpr std::size_t kMapCells = 64'000;
 

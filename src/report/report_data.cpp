@@ -22,7 +22,7 @@ json interval_json(const std::optional<Interval>& interval) {
 }
 
 json target_json(const TargetOutcome& target) {
-  static constexpr const char* kNames[] = {"power", "temperature", "step"};
+  static constexpr const char* kNames[] = {"power", "temperature", "step", "between", "first"};
   return {{"kind", kNames[static_cast<std::size_t>(target.kind)]},
           {"target", target.target},
           {"over_share", target.violation_fraction},
@@ -32,6 +32,29 @@ json target_json(const TargetOutcome& target) {
           {"steady", target.steady},
           {"highest", target.highest},
           {"best_held", optional(target.best_held)}};
+}
+
+json latency_json(const std::optional<Latency>& latency) {
+  if (!latency) return nullptr;
+  return {{"mean", 1e3 * latency->mean.value},
+          {"p50", 1e3 * latency->p50.value},
+          {"p99", 1e3 * latency->p99.value}};
+}
+
+json serving_json(const std::optional<ServingFigures>& serving) {
+  if (!serving) return nullptr;
+  return {{"asked", optional(serving->asked_tokens_per_second)},
+          {"goodput", serving->goodput},
+          {"first", latency_json(serving->to_first_token)},
+          {"between", latency_json(serving->between_tokens)},
+          {"batch", serving->batch},
+          {"rows", serving->rows},
+          {"arrived", serving->arrived},
+          {"finished", serving->finished},
+          {"waiting", serving->waiting},
+          {"most_waiting", serving->most_waiting},
+          {"period_ms", 1e3 * serving->period.value},
+          {"lambda", serving->lambda}};
 }
 
 json figures_json(const StrategySummary& s) {
@@ -58,6 +81,7 @@ json figures_json(const StrategySummary& s) {
           {"extrapolated_share", s.extrapolated_share},
           {"fallbacks", s.fallbacks},
           {"fallback_share", s.fallback_share},
+          {"serving", serving_json(s.serving)},
           {"targets", targets}};
 }
 
@@ -97,6 +121,8 @@ json targets_json(const RunData& run) {
   if (t.power) targets["power"] = t.power->value;
   if (t.temperature) targets["temperature"] = t.temperature->value;
   if (t.step_time) targets["step"] = 1e3 * t.step_time->value;
+  if (t.between_tokens) targets["between"] = 1e3 * t.between_tokens->value;
+  if (t.to_first_token) targets["first"] = 1e3 * t.to_first_token->value;
   return targets;
 }
 

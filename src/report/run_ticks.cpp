@@ -19,12 +19,19 @@ Targets read_targets(const CsvReader& csv) {
   const auto target = [&](Metric metric) {
     return metric_value(csv, place_of(csv, metric), metric);
   };
+  const auto latency = [&](Metric metric) -> std::optional<Seconds> {
+    const auto place = csv.find(column_name(metric));
+    const auto value = place ? metric_value(csv, *place, metric) : std::nullopt;
+    return value ? std::optional(Seconds(*value)) : std::nullopt;
+  };
   Targets targets;
   if (const auto power = target(Metric::kPowerTarget)) targets.power = Watts(*power);
   if (const auto degrees = target(Metric::kTemperatureTarget)) {
     targets.temperature = Celsius(*degrees);
   }
   if (const auto step = target(Metric::kStepTarget)) targets.step_time = Seconds(*step);
+  targets.between_tokens = latency(Metric::kBetweenTokensTarget);
+  targets.to_first_token = latency(Metric::kFirstTokenTarget);
   return targets;
 }
 
@@ -47,6 +54,18 @@ StrategyTicks& ticks_of(std::vector<StrategyTicks>& all, std::string_view name) 
   return all.emplace_back(StrategyTicks{.name = std::string(name)});
 }
 
+/// The newest tick's: all that it served counts with its mean.
+void add_latencies(StrategyTicks& ticks) {
+  const double first_tokens = ticks[Metric::kFirstTokens].back();
+  const double first = ticks[Metric::kFirstTokenTime].back();
+  if (first_tokens > 0.0 && !std::isnan(first)) {
+    ticks.to_first_token.push_back({first, first_tokens});
+  }
+  const double gap = ticks[Metric::kBetweenTokens].back();
+  const double tokens = ticks[Metric::kTokens].back() - first_tokens;
+  if (!std::isnan(gap) && tokens > 0.0) ticks.between_tokens.push_back({gap, tokens});
+}
+
 /// What the newest tick took: its mean power since the tick before.
 double newest_energy(const StrategyTicks& ticks) {
   const auto time = ticks[Metric::kTime];
@@ -62,8 +81,11 @@ RunTicks read_run_ticks(const std::string& path) {
   const std::size_t time = place_of(csv, Metric::kTime);
   const std::size_t simulated = place_of(csv, Metric::kSimulated);
   const std::size_t fallback = place_of(csv, Metric::kFallback);
-  std::vector<std::size_t> places;
-  for (const Metric metric : StrategyTicks::kept()) places.push_back(place_of(csv, metric));
+  std::vector<std::optional<std::size_t>> places;
+  for (const Metric metric : StrategyTicks::kept()) {
+    places.push_back(is_of_serving(metric) ? csv.find(column_name(metric))
+                                           : std::optional(place_of(csv, metric)));
+  }
 
   RunTicks run;
   while (csv.next()) {
@@ -75,8 +97,10 @@ RunTicks read_run_ticks(const std::string& path) {
     StrategyTicks& ticks = ticks_of(run.strategies, csv.cell(strategy));
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Metric metric = StrategyTicks::kept()[i];
-      ticks.column(metric).push_back(metric_value(csv, places[i], metric).value_or(kAbsent));
+      const auto value = places[i] ? metric_value(csv, *places[i], metric) : std::nullopt;
+      ticks.column(metric).push_back(value.value_or(kAbsent));
     }
+    add_latencies(ticks);
     ticks.energy.push_back(newest_energy(ticks));
     ticks.fallbacks.add(csv.cell(fallback));
   }

@@ -27,7 +27,7 @@ void StrategyRecorder::add(MetricsRow& row) {
     row.violation |= mean.add(value) > upper_limit(target.kind, target.value);
   }
   ticks_.add(row);
-  usage_.add(row.stats);
+  if (row.routed) usage_.add(row.stats);
 }
 
 StrategySummary StrategyRecorder::summary() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "report/metrics_columns.h"
+#include "report/target_statistics.h"
 
 namespace thermoe {
 
@@ -30,6 +31,9 @@ struct StrategyTicks {
   std::string name{};
   std::array<std::vector<double>, kMetrics> columns{};
   std::vector<double> energy{};  ///< J of each tick, NaN where nobody counted them
+  // Seconds, where requests arrive: of each request and of each token; as a file has them, of each
+  // tick's mean.
+  std::vector<Weighted> to_first_token{}, between_tokens{};
   Fallbacks fallbacks{};
 
   /// The metrics that are kept.

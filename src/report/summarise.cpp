@@ -126,6 +126,34 @@ void summarise_quality(const StrategyTicks& ticks, StrategySummary& s) {
   s.top1_agreement = mean(ticks[Metric::kTop1]);
 }
 
+/// Weighted by the steps of each tick: ticks without one have no batch.
+double mean_of_steps(const StrategyTicks& ticks, Metric metric) {
+  std::vector<Weighted> values;
+  for (std::size_t i = 0; i < ticks.count(); ++i) {
+    const double steps = ticks[Metric::kSteps][i];
+    if (steps > 0.0 && ticks[metric][i] > 0.0) values.push_back({ticks[metric][i], steps});
+  }
+  return weighted_mean(values).value_or(0.0);
+}
+
+void summarise_serving(const StrategyTicks& ticks, StrategySummary& s) {
+  const Values waiting = ticks[Metric::kWaiting];
+  if (!complete(waiting)) return;  // nothing arrived, or an older run
+  s.serving =
+      ServingFigures{.goodput = sum(ticks[Metric::kTokensInTime]) / ticks[Metric::kTime].back(),
+                     .to_first_token = latency_of(ticks.to_first_token),
+                     .between_tokens = latency_of(ticks.between_tokens),
+                     .batch = mean_of_steps(ticks, Metric::kBatch),
+                     .rows = mean_of_steps(ticks, Metric::kRows),
+                     .arrived = sum(ticks[Metric::kArrived]),
+                     .finished = sum(ticks[Metric::kFinished]),
+                     .waiting = mean(waiting).value_or(0.0),
+                     .most_waiting = highest(waiting),
+                     .still_waiting = waiting.back(),
+                     .period = Seconds(mean(ticks[Metric::kDecidedPeriod]).value_or(0.0)),
+                     .lambda = mean(ticks[Metric::kLambda]).value_or(0.0)};
+}
+
 }  // namespace
 
 std::vector<HeldTarget> held_targets(const Targets& targets) {
@@ -136,6 +164,14 @@ std::vector<HeldTarget> held_targets(const Targets& targets) {
   }
   if (targets.step_time) {
     held.push_back({Kind::kStepTime, 1e3 * targets.step_time->value, Metric::kStepTime, 1e3});
+  }
+  if (targets.between_tokens) {
+    held.push_back(
+        {Kind::kBetweenTokens, 1e3 * targets.between_tokens->value, Metric::kBetweenTokens, 1e3});
+  }
+  if (targets.to_first_token) {
+    held.push_back(
+        {Kind::kFirstToken, 1e3 * targets.to_first_token->value, Metric::kFirstTokenTime, 1e3});
   }
   return held;
 }
@@ -161,6 +197,7 @@ StrategySummary summarise(const StrategyTicks& ticks, const SummaryOptions& opti
                     .fallback_reasons = ticks.fallbacks.reasons};
   summarise_steps(ticks, s);
   summarise_quality(ticks, s);
+  summarise_serving(ticks, s);
   for (const HeldTarget& target : held_targets(options.targets)) {
     s.targets.push_back(outcome(ticks, target, options));
   }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/atomic_file.h"
@@ -34,6 +35,10 @@ const char* kind_name(TargetOutcome::Kind kind) {
       return "temperature_c";
     case TargetOutcome::Kind::kStepTime:
       return "step_ms";
+    case TargetOutcome::Kind::kBetweenTokens:
+      return "time_between_tokens_ms";
+    case TargetOutcome::Kind::kFirstToken:
+      return "time_to_first_token_ms";
   }
   return "";
 }
@@ -46,38 +51,68 @@ const char* unit(TargetOutcome::Kind kind) {
       return "\u00b0C";
     case TargetOutcome::Kind::kStepTime:
       return "ms a step";
+    case TargetOutcome::Kind::kBetweenTokens:
+      return "ms between tokens";
+    case TargetOutcome::Kind::kFirstToken:
+      return "ms to the first token";
   }
   return "";
+}
+
+json latency_json(const std::optional<Latency>& latency) {
+  if (!latency) return nullptr;
+  return {{"mean_ms", 1e3 * latency->mean.value},
+          {"p50_ms", 1e3 * latency->p50.value},
+          {"p99_ms", 1e3 * latency->p99.value}};
+}
+
+json serving_json(const ServingFigures& serving) {
+  return {{"asked_tokens_per_second", optional(serving.asked_tokens_per_second)},
+          {"goodput_tokens_per_second", serving.goodput},
+          {"time_to_first_token", latency_json(serving.to_first_token)},
+          {"time_between_tokens", latency_json(serving.between_tokens)},
+          {"batch", serving.batch},
+          {"rows", serving.rows},
+          {"requests_arrived", serving.arrived},
+          {"requests_finished", serving.finished},
+          {"waiting", serving.waiting},
+          {"most_waiting", serving.most_waiting},
+          {"still_waiting", serving.still_waiting},
+          {"period_ms", 1e3 * serving.period.value},
+          {"lambda", serving.lambda}};
 }
 
 json strategy_json(const StrategySummary& s) {
   const TargetOutcome* power = s.target(TargetOutcome::Kind::kPower);
   const TargetOutcome* first = s.targets.empty() ? nullptr : &s.targets.front();
-  return {{"name", s.name},
-          {"tokens_per_second", s.tokens_per_second},
-          {"joules_per_token", s.energy_share > 0 ? json(s.joules_per_token) : json(nullptr)},
-          {"mean_power_w", s.energy_share > 0 ? json(s.mean_power.value) : json(nullptr)},
-          {"power_target_w", power != nullptr ? json(power->target) : json(nullptr)},
-          {"power_violation_fraction",
-           power != nullptr ? json(power->violation_fraction) : json(nullptr)},
-          {"power_over_target_fraction",
-           power != nullptr ? optional(power->over_target_fraction) : json(nullptr)},
-          {"settling_time_s", first != nullptr ? optional(first->settling) : json(nullptr)},
-          {"max_temperature_c", s.max_temperature.value},
-          {"p50_step_ms", 1e3 * s.p50_step.value},
-          {"p99_step_ms", 1e3 * s.p99_step.value},
-          {"mean_active_experts", s.mean_active_experts},
-          {"kept_mass", optional(s.kept_mass)},
-          {"quality_loss_nats", optional(s.quality_loss)},
-          {"bits_per_byte", optional(s.bits_per_byte)},
-          {"quality_loss_percent", optional(s.loss_percent())},
-          {"quality_loss_interval_percent", interval_json(s.loss_interval)},
-          {"kl_to_baseline", optional(s.kl_to_baseline)},
-          {"expert_load_cv", optional(s.expert_load_cv)},
-          {"gpu_util", s.gpu_utilisation},
-          {"mem_util", s.memory_utilisation},
-          {"peak_memory_bytes", s.peak_memory_bytes ? json(*s.peak_memory_bytes) : json(nullptr)},
-          {"fallbacks", s.fallbacks}};
+  json out = {
+      {"name", s.name},
+      {"tokens_per_second", s.tokens_per_second},
+      {"joules_per_token", s.energy_share > 0 ? json(s.joules_per_token) : json(nullptr)},
+      {"mean_power_w", s.energy_share > 0 ? json(s.mean_power.value) : json(nullptr)},
+      {"power_target_w", power != nullptr ? json(power->target) : json(nullptr)},
+      {"power_violation_fraction",
+       power != nullptr ? json(power->violation_fraction) : json(nullptr)},
+      {"power_over_target_fraction",
+       power != nullptr ? optional(power->over_target_fraction) : json(nullptr)},
+      {"settling_time_s", first != nullptr ? optional(first->settling) : json(nullptr)},
+      {"max_temperature_c", s.max_temperature.value},
+      {"p50_step_ms", 1e3 * s.p50_step.value},
+      {"p99_step_ms", 1e3 * s.p99_step.value},
+      {"mean_active_experts", s.mean_active_experts},
+      {"kept_mass", optional(s.kept_mass)},
+      {"quality_loss_nats", optional(s.quality_loss)},
+      {"bits_per_byte", optional(s.bits_per_byte)},
+      {"quality_loss_percent", optional(s.loss_percent())},
+      {"quality_loss_interval_percent", interval_json(s.loss_interval)},
+      {"kl_to_baseline", optional(s.kl_to_baseline)},
+      {"expert_load_cv", optional(s.expert_load_cv)},
+      {"gpu_util", s.gpu_utilisation},
+      {"mem_util", s.memory_utilisation},
+      {"peak_memory_bytes", s.peak_memory_bytes ? json(*s.peak_memory_bytes) : json(nullptr)},
+      {"fallbacks", s.fallbacks}};
+  if (s.serving) out["serving"] = serving_json(*s.serving);
+  return out;
 }
 
 json target_json(const TargetOutcome& target) {
@@ -90,6 +125,38 @@ json target_json(const TargetOutcome& target) {
           {"steady", target.steady},
           {"highest_1s_mean", target.highest},
           {"best_held", optional(target.best_held)}};
+}
+
+/// A queue that grows is served later and later.
+void add_notes_of_serving(const StrategySummary& s, std::vector<std::string>& lines) {
+  constexpr double kServed = 0.9;  // the rest may be under way when the run ends
+  if (!s.serving || !(s.serving->asked_tokens_per_second > 0.0)) return;
+  const double asked = *s.serving->asked_tokens_per_second;
+  if (s.tokens_per_second >= kServed * asked) return;
+  lines.push_back(
+      fmt::format("{}: served {:.0f} of the {:.0f} tokens/s that were asked for; {:.0f} requests "
+                  "waited at the end",
+                  s.name, s.tokens_per_second, asked, s.serving->still_waiting));
+}
+
+/// One sentence for all: where costs of one batch are known, every strategy leaves it.
+void add_note_of_extrapolation(const Summary& summary, std::vector<std::string>& lines) {
+  std::vector<std::string> names;
+  double least = 1.0, most = 0.0;
+  for (const StrategySummary& s : summary.strategies) {
+    if (s.extrapolated_share <= 0.01) continue;
+    names.push_back(s.name);
+    least = std::min(least, s.extrapolated_share);
+    most = std::max(most, s.extrapolated_share);
+  }
+  if (names.empty()) return;
+  const std::string share = names.size() > 1
+                                ? fmt::format("{:.0f} to {:.0f}", 100 * least, 100 * most)
+                                : fmt::format("{:.0f}", 100 * most);
+  lines.push_back(
+      fmt::format("{}: {} % of the ticks ran at loads beyond the {}machine's profiled table: their "
+                  "costs are extrapolated",
+                  fmt::join(names, ", "), share, summary.simulated ? "simulated " : ""));
 }
 
 void add_notes_of_real_time(const StrategySummary& s, std::vector<std::string>& lines) {
@@ -207,33 +274,37 @@ std::string_view mass_definition() {
          "text was decoded: there are no bits/byte";
 }
 
+std::string_view serving_definition() {
+  return "Goodput: tokens/s of the finished requests that were served within 5 % of the latency "
+         "targets, by their own first token and mean time between tokens; without such a target of "
+         "all that finished. Batch: sequences of "
+         "a decode step; waiting: requests in the queue at the end of a tick; period: the shortest "
+         "from step to step that was decided";
+}
+
 std::vector<std::string> notes(const Summary& summary) {
   std::vector<std::string> lines;
   for (const StrategySummary& s : summary.strategies) {
     for (const TargetOutcome& target : s.targets) {
       if (!target.best_held) continue;
-      lines.push_back(fmt::format(
-          "{}: the cap of {:.4g} {} cannot be reached by routing; the best held was {:.4g} {}",
-          s.name, target.target, unit(target.kind), *target.best_held, unit(target.kind)));
+      lines.push_back(
+          fmt::format("{}: the cap of {:.4g} {} cannot be reached{}; the best held was {:.4g} {}",
+                      s.name, target.target, unit(target.kind), s.serving ? "" : " by routing",
+                      *target.best_held, unit(target.kind)));
     }
     if (s.wanted_tokens_per_second && s.tokens_per_second < 0.98 * *s.wanted_tokens_per_second) {
       lines.push_back(
           fmt::format("{}: served {:.0f} of {:.0f} tokens/s: a step takes longer than its period",
                       s.name, s.tokens_per_second, *s.wanted_tokens_per_second));
     }
-    if (s.extrapolated_share > 0.01) {
-      lines.push_back(
-          fmt::format("{}: {:.0f} % of the ticks ran at loads beyond the {}machine's profiled "
-                      "table: their costs "
-                      "are extrapolated",
-                      s.name, 100 * s.extrapolated_share, summary.simulated ? "simulated " : ""));
-    }
+    add_notes_of_serving(s, lines);
     add_notes_of_real_time(s, lines);
     if (s.fallbacks == 0) continue;
     lines.push_back(fmt::format("{}: fell back {} time{}, {:.1f} % of the run, to {}", s.name,
                                 s.fallbacks, s.fallbacks == 1 ? "" : "s", 100 * s.fallback_share,
                                 fmt::join(s.fallback_reasons, "; to ")));
   }
+  add_note_of_extrapolation(summary, lines);
   return lines;
 }
 

@@ -11,12 +11,13 @@
 #include "core/targets.h"
 #include "core/units.h"
 #include "report/paired_interval.h"
+#include "report/serving_latency.h"
 
 namespace thermoe {
 
 /// How one target was held.
 struct TargetOutcome {
-  enum class Kind { kPower, kTemperature, kStepTime };
+  enum class Kind { kPower, kTemperature, kStepTime, kBetweenTokens, kFirstToken };
   Kind kind = Kind::kPower;
   double target = 0.0;  ///< W, degrees C or ms
   /// Share of time in which the 1 s mean of the true value exceeds 1.05 x target (temperature:
@@ -42,6 +43,20 @@ struct TargetOutcome {
 /// 1 degree of a temperature.
 double upper_limit(TargetOutcome::Kind kind, double target);
 double lower_limit(TargetOutcome::Kind kind, double target);
+
+/// What an engine under arrivals did in a run.
+struct ServingFigures {
+  std::optional<double> asked_tokens_per_second{};  ///< by the requests that arrived
+  double goodput = 0.0;  ///< tokens a second of requests served in time (`tokens_in_time`)
+  std::optional<Latency> to_first_token{}, between_tokens{};
+  double batch = 0.0;                        ///< mean sequences of a decode step
+  double rows = 0.0;                         ///< mean rows of one: padding included
+  double arrived = 0.0, finished = 0.0;      ///< requests
+  double waiting = 0.0, most_waiting = 0.0;  ///< requests in the queue at the end of a tick
+  double still_waiting = 0.0;                ///< at the end
+  Seconds period{};                          ///< mean of the shortest that was decided
+  double lambda = 0.0;                       ///< mean price
+};
 
 /// What one strategy did in a run.
 struct StrategySummary {
@@ -78,7 +93,8 @@ struct StrategySummary {
   std::optional<double> late_decision_share{};
   /// Picks in which host and device differed as the kernels' contract allows.
   std::uint64_t near_ties = 0;
-  std::vector<TargetOutcome> targets{};  ///< the targets of the run, power first
+  std::optional<ServingFigures> serving{};  ///< where requests arrived
+  std::vector<TargetOutcome> targets{};     ///< the targets of the run, power first
 
   const TargetOutcome* target(TargetOutcome::Kind kind) const;
   /// What strategies that hold a target compete on: bits/byte, or nats where no text was decoded.
@@ -100,7 +116,7 @@ struct Summary {
   std::vector<StrategySummary> strategies{};
 };
 
-/// The members of summary.json (schema 1), no others.
+/// The members of summary.json (schema 1), no others; "serving" only where requests arrive.
 nlohmann::json to_json(const Summary& summary);
 /// What does not fit that schema: every target's outcome, fallback reasons, paired quality.
 nlohmann::json details_json(const Summary& summary);
@@ -115,6 +131,9 @@ std::string_view exceedance_definition();
 std::string_view loss_definition();
 /// What kept mass and its loss in nats are.
 std::string_view mass_definition();
+
+/// What the figures of an engine under arrivals are.
+std::string_view serving_definition();
 
 /// Sentences that a user must not miss: caps out of reach with the best held, a rate that was not
 /// served, extrapolated costs, late steps and decisions, unknown energy, fallbacks with reasons.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 
@@ -44,6 +45,30 @@ std::optional<Interval> interval_from(JsonObject& object) {
   return Interval{.low = ends[0], .high = ends[1]};
 }
 
+std::optional<Latency> latency_from(JsonObject& object, const std::string& name) {
+  if (!object.given(name)) return std::nullopt;
+  JsonObject latency = object.object(name);
+  return Latency{.mean = Seconds(number(latency, "mean_ms") / 1e3),
+                 .p50 = Seconds(number(latency, "p50_ms") / 1e3),
+                 .p99 = Seconds(number(latency, "p99_ms") / 1e3)};
+}
+
+ServingFigures serving_from(JsonObject s) {
+  return {.asked_tokens_per_second = number_or_null(s, "asked_tokens_per_second"),
+          .goodput = number(s, "goodput_tokens_per_second"),
+          .to_first_token = latency_from(s, "time_to_first_token"),
+          .between_tokens = latency_from(s, "time_between_tokens"),
+          .batch = number(s, "batch"),
+          .rows = number(s, "rows"),
+          .arrived = number(s, "requests_arrived"),
+          .finished = number(s, "requests_finished"),
+          .waiting = number(s, "waiting"),
+          .most_waiting = number(s, "most_waiting"),
+          .still_waiting = number(s, "still_waiting"),
+          .period = Seconds(number(s, "period_ms") / 1e3),
+          .lambda = number(s, "lambda")};
+}
+
 StrategySummary strategy_from(const json& value, const std::string& path, std::size_t index) {
   JsonObject s(value, path, fmt::format("/strategies/{}", index));
   const bool energy_known = s.given("mean_power_w") || !s.has("mean_power_w");  // null: it is not
@@ -68,6 +93,7 @@ StrategySummary strategy_from(const json& value, const std::string& path, std::s
     out.peak_memory_bytes = static_cast<std::uint64_t>(std::max(0.0, *bytes));
   }
   out.loss_interval = interval_from(s);
+  if (s.given("serving")) out.serving = serving_from(s.object("serving"));
   // Replaced by details.json's, which knows every target.
   if (const auto target = number_or_null(s, "power_target_w")) {
     TargetOutcome power{
@@ -87,10 +113,10 @@ StrategySummary strategy_from(const json& value, const std::string& path, std::s
 
 TargetOutcome target_from(const json& value, const std::string& path, const std::string& key) {
   JsonObject t(value, path, key);
-  const std::string kind = t.choice("target", {"power_w", "temperature_c", "step_ms"});
-  TargetOutcome out{.kind = kind == "power_w"         ? TargetOutcome::Kind::kPower
-                            : kind == "temperature_c" ? TargetOutcome::Kind::kTemperature
-                                                      : TargetOutcome::Kind::kStepTime,
+  static const std::vector<std::string> kKinds = {
+      "power_w", "temperature_c", "step_ms", "time_between_tokens_ms", "time_to_first_token_ms"};
+  const auto kind = std::ranges::find(kKinds, t.choice("target", kKinds)) - kKinds.begin();
+  TargetOutcome out{.kind = static_cast<TargetOutcome::Kind>(kind),
                     .target = number(t, "value"),
                     .violation_fraction = number(t, "violation_fraction"),
                     .over_target_fraction = number_or_null(t, "over_target_fraction"),

@@ -53,6 +53,33 @@ Line mass_cells(const StrategySummary& s) {
           or_dash(s.quality_loss, "{:.4f}")};
 }
 
+std::string between(const std::optional<Latency>& l) {
+  return l ? fmt::format("{:.1f}/{:.1f}", 1e3 * l->mean.value, 1e3 * l->p99.value) : "-";
+}
+std::string first(const std::optional<Latency>& l) {
+  return l ? fmt::format("{:.0f}/{:.0f}", 1e3 * l->p50.value, 1e3 * l->p99.value) : "-";
+}
+
+/// The share of time over the limit of a latency target, where there is one.
+std::optional<double> over_percent(const StrategySummary& s, TargetOutcome::Kind kind) {
+  const TargetOutcome* target = s.target(kind);
+  return target != nullptr ? std::optional(100 * target->violation_fraction) : std::nullopt;
+}
+
+Line serving_cells(const StrategySummary& s) {
+  const ServingFigures serving = s.serving.value_or(ServingFigures{});
+  return {s.name,
+          fmt::format("{:.0f}", serving.goodput),
+          between(serving.between_tokens),
+          or_dash(over_percent(s, TargetOutcome::Kind::kBetweenTokens), "{:.1f} %"),
+          first(serving.to_first_token),
+          or_dash(over_percent(s, TargetOutcome::Kind::kFirstToken), "{:.1f} %"),
+          fmt::format("{:.1f}", serving.batch),
+          fmt::format("{:.1f}/{:.0f}", serving.waiting, serving.most_waiting),
+          fmt::format("{:.1f}", 1e3 * serving.period.value),
+          fmt::format("{:.4f}", serving.lambda)};
+}
+
 Line quality_cells(const StrategySummary& s) {
   const auto interval = s.shown_interval();
   return {s.name,
@@ -98,6 +125,12 @@ std::string target_line(const Summary& summary) {
         case TargetOutcome::Kind::kStepTime:
           parts.push_back(fmt::format("step time {:.4g} ms", t.target));
           break;
+        case TargetOutcome::Kind::kBetweenTokens:
+          parts.push_back(fmt::format("time between tokens {:.4g} ms", t.target));
+          break;
+        case TargetOutcome::Kind::kFirstToken:
+          parts.push_back(fmt::format("time to first token {:.4g} ms", t.target));
+          break;
       }
     }
   }
@@ -118,11 +151,18 @@ std::string summary_table(const Summary& summary) {
                                 "95 % interval", "KL to BASELINE"}};
   const bool mass = without_text(summary);
   if (mass) quality = {{"quality", "active experts", "kept mass", "loss, nats"}};
+  const bool serves = !summary.strategies.empty() && summary.strategies.front().serving.has_value();
+  std::vector<Line> serving = {{"serving", "goodput", "between mean/p99 ms", "over",
+                                "first p50/p99 ms", "over", "batch", "waiting mean/max",
+                                "period ms", "price"}};
   for (const StrategySummary& s : summary.strategies) {
+    if (serves) serving.push_back(serving_cells(s));
     machine.push_back(machine_cells(s));
     quality.push_back(mass ? mass_cells(s) : quality_cells(s));
   }
-  std::string out = aligned(machine) + '\n' + aligned(quality) + '\n';
+  std::string out = aligned(machine) + '\n';
+  if (serves) out += aligned(serving) + '\n';
+  out += aligned(quality) + '\n';
   const auto add = [&](std::string_view sentence) {
     out += wrapped(fmt::format("{}.", sentence), kWidth, 2, 0) + '\n';
   };
@@ -131,6 +171,12 @@ std::string summary_table(const Summary& summary) {
   if (!all.empty() && !all.front().targets.empty()) add(exceedance_definition());
   if (std::any_of(all.begin(), all.end(), [](const auto& s) { return s.loss_percent(); })) {
     add(loss_definition());
+  }
+  if (serves) {
+    const auto& asked = all.front().serving->asked_tokens_per_second;
+    add(fmt::format(
+        "{}{}", asked ? fmt::format("The requests asked for {:.0f} tokens/s. ", *asked) : "",
+        serving_definition()));
   }
   if (mass) add(mass_definition());
   for (const std::string& note : notes(summary)) add("Note: " + note);

@@ -26,6 +26,10 @@ std::string with_unit(Kind kind, double value, int digits) {
       return fmt::format("{:.{}f} °C", value, digits);
     case Kind::kStepTime:
       return fmt::format("{:.{}f} ms a step", value, digits == 0 ? 1 : 2);
+    case Kind::kBetweenTokens:
+      return fmt::format("{:.{}f} ms between tokens", value, digits);
+    case Kind::kFirstToken:
+      return fmt::format("{:.0f} ms to the first token", value);
   }
   return "";
 }
@@ -128,7 +132,8 @@ std::string of_none_held(const RunData& run, Strategies failed) {
                                        caps(best), best.name, how_held(best), loss(best));
   for (const TargetOutcome& target : best.targets) {
     if (!target.best_held) continue;
-    text += fmt::format("; routing alone cannot reach {}, the best held was {}", cap(target),
+    text += fmt::format("; {} cannot reach {}, the best held was {}",
+                        best.serving ? "it" : "routing alone", cap(target),
                         with_unit(target.kind, *target.best_held, 1));
   }
   failed.erase(nearest);

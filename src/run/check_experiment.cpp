@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "run/text_streams.h"
+#include "run/trace_decoder.h"
 
 namespace thermoe {
 namespace {
@@ -24,6 +25,14 @@ void check_length(const Experiment& e) {
        fmt::format("is {}: {:.3g} ticks of {} s, of which a run keeps at most {:g}; shorten it, or "
                    "raise tick_s",
                    e.duration.value, ticks, e.tick.value, kMostTicks));
+  constexpr double kMostRequests = 1e6;
+  if (e.arrivals && e.arrivals->law.kind != ArrivalSpec::Kind::kRecorded) {
+    const double requests = e.arrivals->law.rate_per_s * e.duration.value;
+    need(requests <= kMostRequests, e, "/arrivals/rate_per_s",
+         fmt::format("is {:g}: {:.3g} requests in {:g} s, of which a run keeps at most {:g}; lower "
+                     "it, or shorten duration_s",
+                     e.arrivals->law.rate_per_s, requests, e.duration.value, kMostRequests));
+  }
   const double steps = ticks * e.decode_steps_per_tick;
   need(steps <= kMostSteps, e, "/decode_steps_per_tick",
        fmt::format("is {}: {:.3g} decode steps, of which a run keeps at most {:g}; lower it, or "
@@ -73,6 +82,22 @@ void check_disturbances(const Experiment& e) {
   }
 }
 
+/// A step of an engine has so many rows, each a token of its own.
+void check_rows(const ExperimentInputs& inputs) {
+  const Experiment& e = inputs.experiment;
+  const std::optional<int> rows = e.most_rows();
+  if (!rows) return;
+  const RouterLogits& trace = inputs.trace.value();
+  need(*rows <= most_sequences(trace), e, "/engine/batch_limit",
+       fmt::format("is {}: steps of up to {} rows, prompts and padding included, and {} holds {} "
+                   "tokens; lower it (or larger_batch_limit), or record more",
+                   e.engine.serving.batch_limit, *rows, e.trace->file, most_sequences(trace)));
+  for (const Strategy strategy : e.strategies) {
+    batch_costs(inputs, strategy, trace.samples.front().layers);
+    other_by_sequences(inputs, e.serving_engine(strategy));
+  }
+}
+
 /// What holds whoever routes: `k` of the experts a token.
 void check_router(const ExperimentInputs& inputs, int experts, int k) {
   const Experiment& e = inputs.experiment;
@@ -111,6 +136,7 @@ void check_experiment(const ExperimentInputs& inputs, const ModelConfig& model) 
 void check_experiment(const ExperimentInputs& inputs) {
   const RouterLogits& trace = inputs.trace.value();
   check_router(inputs, trace.spec.experts, trace.spec.k);
+  check_rows(inputs);
 }
 
 void check_costs(const ExperimentInputs& inputs) {

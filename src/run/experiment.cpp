@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/experiment.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/errors.h"
@@ -9,6 +10,24 @@ namespace thermoe {
 
 Seconds Experiment::step_period() const {
   return tokens_per_second ? Seconds(batch / *tokens_per_second) : Seconds(0);
+}
+
+ServingEngine Experiment::serving_engine(Strategy strategy) const {
+  ServingEngine chosen = engine.serving;
+  if (strategy == Strategy::kLargerBatch) {
+    chosen.batch_limit = engine.larger_batch_limit.value_or(2 * chosen.batch_limit);
+  }
+  return chosen;
+}
+
+std::optional<int> Experiment::most_rows() const {
+  if (!arrivals) return std::nullopt;
+  int most = 0;
+  for (const Strategy strategy : strategies) {
+    const ServingEngine chosen = serving_engine(strategy);
+    most = std::max(most, chosen.rows(chosen.batch_limit + kMostPromptRows));
+  }
+  return most;
 }
 
 Experiment quick(Experiment e) {
@@ -20,6 +39,7 @@ Experiment quick(Experiment e) {
       d.from *= factor;
       d.to *= factor;
     }
+    if (e.arrivals) e.arrivals->law.day *= factor;
   }
   e.rounds = 1;
   e.round.reset();

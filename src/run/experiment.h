@@ -9,10 +9,13 @@
 
 #include "control/controller.h"
 #include "control/controller_config.h"
+#include "core/serving.h"
 #include "core/targets.h"
 #include "core/units.h"
 #include "cost/expert_shape.h"
 #include "machine/disturbance.h"
+#include "machine/simulated/arrivals.h"
+#include "machine/simulated/serving_machine.h"
 #include "moe/decoder.h"
 
 namespace thermoe {
@@ -72,6 +75,16 @@ struct ChargedAs {
 struct EngineSpec {
   std::optional<std::string> name{};  ///< absent: the only one that they know
   std::optional<double> context{};    ///< mean tokens of a sequence; absent: the least of the rows
+  // Where requests arrive:
+  ServingEngine serving{};
+  std::optional<int> larger_batch_limit{};  ///< of LARGER_BATCH; absent: twice the limit
+  PrefillCost prefill{};
+};
+
+/// Requests that arrive whether or not they can be served, instead of a fixed batch.
+struct ArrivingSpec {
+  ArrivalSpec law{};   ///< without those recorded and the seed, which load_inputs fills in
+  std::string file{};  ///< of recorded ones
 };
 
 enum class MachineKind { kSimulated, kGpu };
@@ -90,9 +103,11 @@ struct Experiment {
   std::vector<Strategy> strategies{};
   int batch = 16;  ///< streams decoded together; of a trace once it is loaded (load_inputs)
   std::optional<double> tokens_per_second{1000.0};  ///< fixed rate; absent = saturated
+  std::optional<ArrivingSpec> arrivals{};           ///< in the place of batch and rate
   Workload workload = Workload::kStandard;
   ExpertType expert_type = ExpertType::kSimple;
   Targets targets{};
+  Objective objective = Objective::kEnergy;                     ///< where requests arrive
   std::string cost_model = "data/h100/kernel_cost_model.json";  ///< the controller's
   PlantSpec plant{};
   GpuSpec gpu{};
@@ -112,6 +127,11 @@ struct Experiment {
 
   /// Time from one step's start to the next; 0 = saturated.
   Seconds step_period() const;
+  /// The engine that takes the requests under a strategy.
+  ServingEngine serving_engine(Strategy strategy) const;
+  /// Rows of its largest step under any strategy, padding and prompts included; absent where no
+  /// requests arrive.
+  std::optional<int> most_rows() const;
 };
 
 /// Reads an experiment file. Throws FormatError naming file, key, value and remedy.
@@ -121,8 +141,13 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path);
 /// All fields, defaults filled in: `experiment_from` reads it back.
 nlohmann::json to_json(const Experiment& experiment);
 
-/// A shorter run of the same shape: one round of at most 60 s, disturbances moved along, BASELINE
-/// and KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has neither).
+/// Whether arrivals, engine, targets and strategies belong together. Throws FormatError naming key,
+/// value and remedy.
+void check_serving(const Experiment& experiment);
+
+/// A shorter run of the same shape: one round of at most 60 s, disturbances and day moved along,
+/// BASELINE and KERNEL_AWARE_TTHA only (of those that it has; the first strategy if it has
+/// neither).
 Experiment quick(Experiment experiment);
 
 /// Where a file named in the experiment is: relative to the current directory first, then to the

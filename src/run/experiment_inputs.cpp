@@ -87,9 +87,25 @@ void load_trace(ExperimentInputs& inputs) {
   e.batch = batch_of(e, path, *inputs.trace);
 }
 
-/// What the engine's steps cost beside their expert layers. The plant is charged by its own file
-/// or, where that knows none, by the controller's, as it is by the names of models: what an engine
-/// does beside the experts is seldom measured twice.
+void load_arrivals(Experiment& e) {
+  if (!e.arrivals) return;
+  ArrivalSpec& law = e.arrivals->law;
+  law.seed = e.seed;
+  if (law.kind != ArrivalSpec::Kind::kRecorded) return;
+  law.recorded = read_arrivals(find_file(e, "/arrivals/file", e.arrivals->file));
+}
+
+/// What the plant charges beside the expert layers of such a step: by its own file or, where that
+/// knows none, by the controller's, as it is by the names of models: what an engine does beside the
+/// experts is seldom measured twice.
+WholeStep plant_step(const ExperimentInputs& inputs, const WholeStepQuestion& question) {
+  const bool from_controllers =
+      knows_others(inputs.costs, inputs.shape) && !knows_others(inputs.plant_costs, inputs.shape);
+  const double scale = inputs.experiment.plant.energy_scale;
+  return from_controllers ? whole_step(inputs.costs.with_energy_scale(scale), question)
+                          : whole_step(inputs.plant_costs, question);
+}
+
 void fill_in_other(ExperimentInputs& inputs) {
   const Experiment& e = inputs.experiment;
   if (e.machine == MachineKind::kGpu) {
@@ -99,12 +115,8 @@ void fill_in_other(ExperimentInputs& inputs) {
                       "or run on the simulated machine");
   }
   const WholeStepQuestion question = step_question(e, inputs.shape);
-  const bool known = knows_others(inputs.costs, inputs.shape);
-  if (known) inputs.other = whole_step(inputs.costs, question);
-  inputs.plant_other =
-      known && !knows_others(inputs.plant_costs, inputs.shape)
-          ? whole_step(inputs.costs.with_energy_scale(e.plant.energy_scale), question)
-          : whole_step(inputs.plant_costs, question);
+  if (knows_others(inputs.costs, inputs.shape)) inputs.other = whole_step(inputs.costs, question);
+  inputs.plant_other = plant_step(inputs, question);
 }
 
 RunTexts load_texts(const Experiment& e) {
@@ -118,6 +130,7 @@ RunTexts load_texts(const Experiment& e) {
 }  // namespace
 
 ExperimentInputs load_inputs(const Experiment& e) {
+  check_serving(e);
   SimulatedGpuConfig gpu = gpu_of(e);
   // Not nested in what is returned: gcc 12 destroys it twice where a file further below is missing.
   MachineDescription machine = description_of(gpu);
@@ -142,6 +155,7 @@ ExperimentInputs load_inputs(const Experiment& e) {
   } else {
     inputs.texts = load_texts(e);
   }
+  load_arrivals(inputs.experiment);
   fill_in_other(inputs);  // of the batch, which a trace tells
   return inputs;
 }
@@ -164,6 +178,35 @@ StepCost step_cost(const ExperimentInputs& inputs, int layers) {
   return with_other(inputs.costs.step_cost(inputs.shape, inputs.dtypes, inputs.experiment.batch,
                                            layer_repeat(inputs, layers)),
                     inputs.other, inputs.shape.layers);
+}
+
+std::optional<BatchCosts> batch_costs(const ExperimentInputs& inputs, Strategy strategy,
+                                      int layers) {
+  const Experiment& e = inputs.experiment;
+  if (!e.arrivals) return std::nullopt;
+  return batch_costs(inputs.costs, e.serving_engine(strategy), inputs.dtypes,
+                     step_question(e, inputs.shape), layer_repeat(inputs, layers));
+}
+
+std::vector<Lookup> other_by_sequences(const ExperimentInputs& inputs,
+                                       const ServingEngine& engine) {
+  std::vector<Lookup> others;
+  WholeStepQuestion question = step_question(inputs.experiment, inputs.shape);
+  for (int sequences = 1; sequences <= engine.batch_limit; ++sequences) {
+    question.batch = engine.rows(sequences);
+    others.push_back(plant_step(inputs, question).lookup());
+  }
+  return others;
+}
+
+double asked_tokens_per_second(const Experiment& e, double requests) {
+  const ArrivalSpec& law = e.arrivals.value().law;
+  double tokens = 0.0;
+  for (const Request& request : law.recorded) {
+    if (request.at < e.duration) tokens += request.tokens_out;
+  }
+  if (law.kind != ArrivalSpec::Kind::kRecorded) tokens = requests * law.tokens_out.mean;
+  return tokens / e.duration.value;
 }
 
 double layer_repeat(const ExperimentInputs& inputs, int layers) {

@@ -53,6 +53,17 @@ WholeStepQuestion step_question(const Experiment& experiment, const ExpertShape&
 /// The controller's costs of a step of a model of so many layers.
 StepCost step_cost(const ExperimentInputs& inputs, int layers);
 
+/// The same by the rows of the engine's steps, where requests arrive.
+std::optional<BatchCosts> batch_costs(const ExperimentInputs& inputs, Strategy strategy,
+                                      int layers);
+
+/// What the plant charges beside the expert layers of a step of 1, 2, ... sequences.
+std::vector<Lookup> other_by_sequences(const ExperimentInputs& inputs, const ServingEngine& engine);
+
+/// Tokens a second that so many requests, which arrived in the time of the run, ask for: each the
+/// law's mean, or what is recorded. Requires arrivals.
+double asked_tokens_per_second(const Experiment& experiment, double requests);
+
 /// How many charged layers each of the `layers` that the model routes stands for.
 double layer_repeat(const ExperimentInputs& inputs, int layers);
 

@@ -15,5 +15,7 @@ inline const std::vector<std::string> kDisturbances = {"background", "ambient", 
 inline const std::vector<std::string> kDecoders = {"model", "trace"};
 inline const std::vector<std::string> kMachines = {"simulated", "gpu"};
 inline const std::vector<std::string> kArrivals = {"fixed_rate", "saturated"};
+inline const std::vector<std::string> kArrivalLaws = {"poisson", "bursty", "day_cycle", "recorded"};
+inline const std::vector<std::string> kTokenLaws = {"fixed", "geometric", "log_normal"};
 
 }  // namespace thermoe

@@ -9,6 +9,7 @@
 #include "cost/cost_schema.h"
 #include "run/experiment.h"
 #include "run/experiment_names.h"
+#include "run/serving_reader.h"
 
 namespace thermoe {
 namespace {
@@ -183,14 +184,6 @@ ChargedAs read_charged(JsonObject& object, const json& value) {
   return {.name = shape.name, .given = shape};
 }
 
-EngineSpec read_engine(JsonObject object) {
-  EngineSpec engine;
-  if (object.given("name")) engine.name = object.string("name");
-  engine.context = object.optional_number("context", 0.0, 1e9);
-  object.finish();
-  return engine;
-}
-
 int read_batch(JsonObject& object, Workload workload) {
   if (workload == Workload::kSmallBatch || workload == Workload::kLargeBatch) {
     if (object.given("batch")) {
@@ -239,17 +232,23 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
   e.model = object.string_or("model", e.model);
   if (object.given("text")) read_text(object.object("text"), e.text);
   e.strategies = read_strategies(object);
+  e.arrivals = read_arriving(object, json);
   e.workload = choose(object, "workload", e.workload, kWorkloads);
   e.batch = read_batch(object, e.workload);
   e.trace = read_trace(object, e);
+  if (e.arrivals) e.tokens_per_second.reset();
   if (object.given("arrival")) e.tokens_per_second = read_arrival(object.object("arrival"), 1000.0);
   e.expert_type = choose(object, "expert_type", e.expert_type, kExpertTypes);
   if (object.given("targets")) e.targets = read_targets(object.object("targets"));
+  e.objective = objective_from(object.choice_or("objective", std::string(to_string(e.objective)),
+                                                objective_names()))
+                    .value();
   e.cost_model = object.string_or("cost_model", e.cost_model);
   if (object.given("plant")) e.plant = read_plant_spec(object.object("plant"));
   if (object.given("gpu")) e.gpu = read_gpu_spec(object.object("gpu"));
   if (object.given("costed_as")) e.costed_as = read_charged(object, json["costed_as"]);
-  if (object.given("engine")) e.engine = read_engine(object.object("engine"));
+  if (object.given("engine"))
+    e.engine = read_engine(object.object("engine"), e.arrivals.has_value());
   e.disturbances = read_disturbances(object);
   if (object.given("control")) e.control = read_control(object.object("control"));
   read_run_lengths(object, e);
@@ -260,6 +259,7 @@ Experiment experiment_from(const nlohmann::json& json, const std::string& path) 
                       fmt::format("is {}, but the run ends at duration_s = {}",
                                   e.disturbances[i].from.value, e.duration.value));
   }
+  check_serving(e);
   return e;
 }
 

@@ -4,6 +4,7 @@
 #include "cost/cost_writer.h"
 #include "run/experiment.h"
 #include "run/experiment_names.h"
+#include "run/serving_reader.h"
 
 namespace thermoe {
 namespace {
@@ -15,6 +16,8 @@ json targets_json(const Targets& t) {
   if (t.power) out["power_w"] = t.power->value;
   if (t.temperature) out["temperature_c"] = t.temperature->value;
   if (t.step_time) out["step_ms"] = 1e3 * t.step_time->value;
+  if (t.between_tokens) out["time_between_tokens_ms"] = 1e3 * t.between_tokens->value;
+  if (t.to_first_token) out["time_to_first_token_ms"] = 1e3 * t.to_first_token->value;
   return out;
 }
 
@@ -58,13 +61,6 @@ json gpu_json(const GpuSpec& gpu) {
   return out;
 }
 
-json engine_json(const EngineSpec& engine) {
-  json out = json::object();
-  if (engine.name) out["name"] = *engine.name;
-  if (engine.context) out["context"] = *engine.context;
-  return out;
-}
-
 }  // namespace
 
 nlohmann::json to_json(const Experiment& e) {
@@ -82,7 +78,6 @@ nlohmann::json to_json(const Experiment& e) {
       {"machine", kMachines[static_cast<std::size_t>(e.machine)]},
       {"decoder", kDecoders[e.trace ? 1 : 0]},
       {"strategies", strategies},
-      {"arrival", arrival},
       {"workload", kWorkloads[static_cast<std::size_t>(e.workload)]},
       {"expert_type", kExpertTypes[static_cast<std::size_t>(e.expert_type)]},
       {"targets", targets_json(e.targets)},
@@ -102,7 +97,6 @@ nlohmann::json to_json(const Experiment& e) {
         {"valid_ticks", guard.valid_ticks}}},
       {"duration_s", e.duration.value},
       {"tick_s", e.tick.value},
-      {"decode_steps_per_tick", e.decode_steps_per_tick},
       {"warmup_steps", e.warmup_steps},
       {"calibration_samples", e.calibration_samples},
       {"kl_every", e.kl_every},
@@ -110,7 +104,16 @@ nlohmann::json to_json(const Experiment& e) {
       {"seed", e.seed}};
   json& control = out["control"];
   if (e.control.price) control["price"] = *e.control.price;
-  if (const json engine = engine_json(e.engine); !engine.empty()) out["engine"] = engine;
+  if (const json engine = engine_json(e.engine, e.arrivals.has_value()); !engine.empty()) {
+    out["engine"] = engine;
+  }
+  if (e.arrivals) {
+    out["arrivals"] = arriving_json(*e.arrivals);
+    out["objective"] = to_string(e.objective);
+  } else {
+    out["arrival"] = arrival;
+    out["decode_steps_per_tick"] = e.decode_steps_per_tick;
+  }
   if (e.round) out["round"] = *e.round;
   if (const auto& s = e.control.sensor_delay) control["sensor_delay_s"] = s->value;
   if (const auto& s = e.control.sensor_window) control["sensor_window_s"] = s->value;
@@ -120,6 +123,7 @@ nlohmann::json to_json(const Experiment& e) {
     out["model"] = e.model;
     out["text"] = text_json(e.text);
   }
+  if (e.arrivals) return out;
   if (e.workload == Workload::kStandard || e.workload == Workload::kHighComplexity) {
     out["batch"] = e.batch;
   }

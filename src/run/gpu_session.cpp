@@ -140,7 +140,7 @@ void GpuSession::cool_down() {
 }
 
 MachineFactory GpuSession::machines() {
-  return [this](int /*round*/) {
+  return [this](const Turn& /*turn*/) {
     cool_down();
     const Experiment& e = inputs_.experiment;
     return std::make_unique<GpuMachine>(GpuMachineOptions{

@@ -54,10 +54,11 @@ std::string decisions_line(const ExperimentInputs& inputs) {
     const LogitSample& first = inputs.trace->samples.front();
     return fmt::format(
         "recorded router {} ({} samples of {} layers, {} tokens, {} experts, top-{}, {}{}; "
-        "in order and repeated, calibrated on the first {})",
+        "in order and repeated{}, calibrated on the first {})",
         e.trace->file, inputs.trace->samples.size(), first.layers, first.tokens, first.experts,
         inputs.trace->spec.k, to_string(inputs.trace->spec.score),
-        inputs.trace->told.score ? "" : " (assumed)", calibration_samples(inputs));
+        inputs.trace->told.score ? "" : " (assumed)",
+        e.arrivals ? ", as many tokens a step as are under way" : "", calibration_samples(inputs));
   }
   return e.model == Experiment{}.model ? "shipped model" : e.model;
 }

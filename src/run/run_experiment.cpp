@@ -6,6 +6,7 @@
 
 #include "control/pricing.h"
 #include "core/errors.h"
+#include "machine/simulated/serving_machine.h"
 #include "machine/simulated/simulated_machine.h"
 #include "run/provenance.h"
 #include "run/sample_logits.h"
@@ -49,6 +50,14 @@ std::vector<std::uint8_t> variants_of(const RoutingPlan& plan) {
   return variants;
 }
 
+/// The engine that takes the requests under a strategy, and what its steps cost.
+void give_engine(const ExperimentInputs& inputs, Strategy strategy, ControllerConfig& config) {
+  config.strategy = strategy;
+  if (!inputs.experiment.arrivals) return;
+  config.engine = inputs.experiment.serving_engine(strategy);
+  config.batch_costs = batch_costs(inputs, strategy, config.layers);
+}
+
 ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDecoder& decoder,
                                    const StepCost& costs, std::vector<LogitSample> calibration) {
   const Experiment& e = inputs.experiment;
@@ -56,6 +65,7 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   ControllerConfig config;
   config.mode = e.control.mode;
   config.targets = e.targets;
+  config.objective = e.objective;
   config.layers = baseline.layers();
   config.router = decoder.router();
   config.k_min = e.control.k_min;
@@ -67,14 +77,40 @@ ControllerConfig controller_config(const ExperimentInputs& inputs, const StepDec
   config.guard = e.control.guard;
   config.seed = e.seed;
   config.costs = costs;
+  give_engine(inputs, Strategy::kBaseline, config);
   config.calibration = std::move(calibration);
   if (inputs.dtypes.size() > 1) config.variant = variants_of(baseline);
   return config;
 }
 
-/// D of plain top-k: in the run, or on the calibration samples where BASELINE does not run.
+/// Requests are the same for every strategy of a round.
+std::unique_ptr<Machine> serving_machine(const ExperimentInputs& inputs, StepDecoder& decoder,
+                                         const Turn& turn, SimulatedGpuConfig gpu,
+                                         const PlantCharge& charge) {
+  const Experiment& e = inputs.experiment;
+  const ServingEngine engine = e.serving_engine(turn.strategy);
+  ArrivalSpec arrivals = e.arrivals->law;
+  arrivals.seed += static_cast<std::uint64_t>(turn.round);
+  return std::make_unique<ServingMachine>(ServingMachineOptions{
+      .gpu = std::move(gpu),
+      .charge = charge,
+      .other = other_by_sequences(inputs, engine),
+      .engine = engine,
+      .prefill = e.engine.prefill,
+      .arrivals = std::move(arrivals),
+      .unpriced = [&decoder](std::optional<int> sequences) -> StepLoads {
+        const RoutedStep step = decoder.next(decoder.baseline(), sequences);
+        return {.plan = decoder.baseline(), .stats = step.stats, .sample = step.sample};
+      },
+      .step_noise = e.plant.step_noise,
+      .disturbances = e.disturbances});
+}
+
+/// D of plain top-k: in the run, or on the calibration samples where BASELINE does not run, or not
+/// at their batch.
 double baseline_active(const RunResult& result, const ControllerConfig& config) {
   for (const StrategySummary& s : result.summary.strategies) {
+    if (config.engine) break;
     if (s.name == to_string(Strategy::kBaseline)) return s.mean_active_experts;
   }
   double active = 0.0;
@@ -86,19 +122,21 @@ double baseline_active(const RunResult& result, const ControllerConfig& config) 
 
 }  // namespace
 
-MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline) {
-  const double repeat = layer_repeat(inputs, baseline.layers());
-  return [&inputs, repeat](int round) {
+MachineFactory simulated_machines(const ExperimentInputs& inputs, StepDecoder& decoder) {
+  const double repeat = layer_repeat(inputs, decoder.baseline().layers());
+  return [&inputs, &decoder, repeat](const Turn& turn) -> std::unique_ptr<Machine> {
     const Experiment& e = inputs.experiment;
     SimulatedGpuConfig gpu = inputs.gpu;
-    gpu.seed += static_cast<std::uint64_t>(round);
+    gpu.seed += static_cast<std::uint64_t>(turn.round);
+    const PlantCharge charge{.costs = inputs.plant_costs,
+                             .shape = inputs.shape,
+                             .dtypes = inputs.dtypes,
+                             .layer_repeat = repeat,
+                             .other = inputs.plant_other.lookup()};
+    if (e.arrivals) return serving_machine(inputs, decoder, turn, std::move(gpu), charge);
     return std::make_unique<SimulatedMachine>(
         SimulatedMachineOptions{.gpu = std::move(gpu),
-                                .charge = {.costs = inputs.plant_costs,
-                                           .shape = inputs.shape,
-                                           .dtypes = inputs.dtypes,
-                                           .layer_repeat = repeat,
-                                           .other = inputs.plant_other.lookup()},
+                                .charge = charge,
                                 .step_noise = e.plant.step_noise,
                                 .decode_steps_per_tick = e.decode_steps_per_tick,
                                 .disturbances = e.disturbances});
@@ -130,11 +168,12 @@ RunResult run_experiment(const ExperimentInputs& inputs, const std::string& fold
     if (services.stop.load()) return result;
     // A peak that the process already had says nothing of this strategy.
     const bool own_peak = services.reset_peak_memory();
-    config.strategy = turn.strategy;
+    give_engine(inputs, turn.strategy, config);
     const std::unique_ptr<Controller> controller = services.make_controller(config);
-    const std::unique_ptr<Machine> machine = services.make_machine(turn.round);
+    const std::unique_ptr<Machine> machine = services.make_machine(turn);
     StrategyRun run(turn, {.inputs = inputs,
                            .costs = costs,
+                           .batch_costs = config.batch_costs ? &*config.batch_costs : nullptr,
                            .decoder = services.decoder,
                            .controller = *controller,
                            .safe = safe,

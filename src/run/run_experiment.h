@@ -14,15 +14,17 @@
 #include "report/summary.h"
 #include "run/experiment_inputs.h"
 #include "run/progress.h"
+#include "run/schedule.h"
 #include "run/step_decoder.h"
 
 namespace thermoe {
 
-/// Makes a machine for a strategy's turn in this round, idle.
-using MachineFactory = std::function<std::unique_ptr<Machine>(int round)>;
-/// The experiment's simulated GPU, under its disturbances; each round has a seed of its own.
-/// `inputs` must outlive the machines.
-MachineFactory simulated_machines(const ExperimentInputs& inputs, const RoutingPlan& baseline);
+/// Makes a machine for a strategy's turn, idle.
+using MachineFactory = std::function<std::unique_ptr<Machine>(const Turn& turn)>;
+/// The experiment's simulated GPU, under its disturbances and, where requests arrive, under the
+/// engine that takes them; each round has seeds of its own. Steps that read prompts are decoded by
+/// `decoder` without prices. `inputs` and `decoder` must outlive the machines.
+MachineFactory simulated_machines(const ExperimentInputs& inputs, StepDecoder& decoder);
 
 /// What the run needs from outside: the parts that use LibTorch, and the process's edges.
 struct RunServices {

@@ -76,9 +76,9 @@ std::optional<StrategySummary> StrategyRun::run() {
     const GpuDisturbance disturbance = disturbance_at(experiment_.disturbances, now());
     qualities_.clear();
     ran_.clear();
+    const Seconds period = newest_.decision.step_period;
     const TickReport ran = stages_.machine.run_tick(
-        end, newest_.decision.step_period,
-        [this](std::optional<int> sequences) { return decode(sequences); });
+        end, period, [this](std::optional<int> sequences) { return decode(sequences); });
     steps_ += ran.steps;
     late_ += static_cast<double>(ran.late);
     repeated_ += static_cast<double>(ran.repeated);
@@ -91,9 +91,10 @@ std::optional<StrategySummary> StrategyRun::run() {
                 .step_time = ran.step_time,
                 .step_period = ran.step_period,
                 .steps = ran.steps,
-                .tokens = ran.steps * experiment_.batch,
+                .tokens = ran.serving ? ran.serving->tokens : ran.steps * experiment_.batch,
+                .serving = ran.serving,
                 .kl_to_baseline = quality.kl_to_baseline};
-    log(ran, disturbance, quality);
+    log(ran, period, disturbance, quality);
     report(ran);
     if (stages_.stop.load()) return std::nullopt;
   }
@@ -105,6 +106,10 @@ std::optional<StrategySummary> StrategyRun::run() {
         loss_interval(pieces_.beside(stages_.reference.pieces()), experiment_.seed);
   }
   summary.wanted_tokens_per_second = experiment_.tokens_per_second;
+  if (summary.serving) {
+    summary.serving->asked_tokens_per_second =
+        asked_tokens_per_second(experiment_, summary.serving->arrived);
+  }
   if (aside_ && steps_ > 0.0) {
     summary.late_share = late_ / steps_;
     summary.repeated_share = repeated_ / steps_;
@@ -136,14 +141,20 @@ void StrategyRun::begin_control() {
 // Where time does not wait, the decision is put in force once it is there, between two steps.
 void StrategyRun::decide() {
   const Snapshot snapshot = monitor_.latest();
-  const StepCost costs = costs_now(snapshot);
+  const PerturbationFactors factors = factors_now(snapshot);
+  const StepCost costs = factors.apply(stages_.costs);
+  std::optional<BatchCosts> by_rows;
+  if (stages_.batch_costs != nullptr) {
+    by_rows = stages_.batch_costs->changed([&](const StepCost& c) { return factors.apply(c); });
+  }
   const Observation observation{.now = now(),
                                 .snapshot = snapshot,
                                 .stats = step_->stats,
                                 .sample = step_->sample,
                                 .metrics = metrics_,
                                 .costs = costs,
-                                .ran = ran_};
+                                .ran = ran_,
+                                .batch_costs = by_rows ? &*by_rows : nullptr};
   if (!aside_) {
     Decision decision = stages_.controller.decide(observation);
     put_in_force({std::move(decision), stages_.controller.state()});
@@ -204,12 +215,11 @@ StepQuality StrategyRun::quality_of(const RoutedStep& step) {
 }
 
 // The perturbation factors are frozen at the measured state (docs/theory.md, "Traps").
-StepCost StrategyRun::costs_now(const Snapshot& snapshot) const {
+PerturbationFactors StrategyRun::factors_now(const Snapshot& snapshot) const {
   const GpuReading* gpu = controlled_gpu(snapshot);
-  if (gpu == nullptr) return stages_.costs;
-  return stages_.inputs.costs.perturbation()
-      .factors(gpu->temperature.value, gpu->power_instant.value)
-      .apply(stages_.costs);
+  if (gpu == nullptr) return {};
+  return stages_.inputs.costs.perturbation().factors(gpu->temperature.value,
+                                                     gpu->power_instant.value);
 }
 
 // Before the first tick nothing has run for any time: the machine is idle, and its sensors say so.
@@ -218,7 +228,7 @@ StepMetrics StrategyRun::metrics_before_start() const {
   return {.at = now(), .step_time = time, .step_period = std::max(time, experiment_.step_period())};
 }
 
-void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
+void StrategyRun::log(const TickReport& tick, Seconds period, const GpuDisturbance& disturbance,
                       const StepQuality& quality) {
   const Snapshot snapshot = monitor_.latest();
   MetricsRow row{.strategy = name_,
@@ -230,8 +240,10 @@ void StrategyRun::log(const TickReport& tick, const GpuDisturbance& disturbance,
                  .disturbance = disturbance,
                  .sensor_fault = sensors_faulty_at(experiment_.disturbances, now()),
                  .step = metrics_,
+                 .period = period,
                  .late_steps = of_real_time(tick.late),
                  .repeated_steps = of_real_time(tick.repeated),
+                 .routed = !ran_.empty(),
                  .stats = step_->stats,
                  .plan = plan_,
                  .quality = quality,
@@ -258,14 +270,20 @@ void StrategyRun::report(const TickReport& tick) {
     stages_.progress.note(
         fmt::format("{} at {:.1f} s: no true watts: {}", name_, now().value, tick.problem));
   }
-  const auto& power = tick.truth.mean_power;
-  stages_.progress.update(
-      name_, now(), experiment_.duration,
-      fmt::format("{}{:2.0f} experts",
-                  power ? fmt::format("{:3.0f} W{}, ", power->value,
-                                      stages_.inputs.machine.simulated ? " (simulated)" : "")
-                        : "",
-                  step_->stats.mean_active()));
+  stages_.progress.update(name_, now(), experiment_.duration, at_work(tick));
+}
+
+std::string StrategyRun::at_work(const TickReport& tick) const {
+  std::string text;
+  if (const auto& power = tick.truth.mean_power) {
+    text = fmt::format("{:3.0f} W{}, ", power->value,
+                       stages_.inputs.machine.simulated ? " (simulated)" : "");
+  }
+  text += fmt::format("{:2.0f} experts", step_->stats.mean_active());
+  if (const auto& serving = tick.serving) {
+    text += fmt::format(", batch {:.0f}, {} waiting", serving->batch, serving->waiting);
+  }
+  return text;
 }
 
 }  // namespace thermoe

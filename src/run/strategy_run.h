@@ -27,8 +27,9 @@ namespace thermoe {
 /// The stages that one strategy's run wires together. All must outlive the run.
 struct StrategyStages {
   const ExperimentInputs& inputs;
-  const StepCost& costs;  ///< the controller's
-  StepDecoder& decoder;   ///< rewound at the start
+  const StepCost& costs;          ///< the controller's
+  const BatchCosts* batch_costs;  ///< likewise, where requests arrive; else null
+  StepDecoder& decoder;           ///< rewound at the start
   Controller& controller;
   const SafePlan& safe;  ///< runs where the controller's decision has outlived its time
   Machine& machine;      ///< as it was made: idle
@@ -57,10 +58,12 @@ class StrategyRun {
   void put_in_force(Decided decided);
   StepLoads decode(std::optional<int> sequences);
   StepQuality quality_of(const RoutedStep& step);
-  StepCost costs_now(const Snapshot& snapshot) const;
+  PerturbationFactors factors_now(const Snapshot& snapshot) const;
   StepMetrics metrics_before_start() const;
-  void log(const TickReport& tick, const GpuDisturbance& disturbance, const StepQuality& quality);
+  void log(const TickReport& tick, Seconds period, const GpuDisturbance& disturbance,
+           const StepQuality& quality);
   void report(const TickReport& tick);
+  std::string at_work(const TickReport& tick) const;
   std::optional<std::uint64_t> of_real_time(std::uint64_t count) const;
   Seconds now() const { return stages_.machine.clock().now(); }
 

@@ -26,6 +26,8 @@ HEAT = ".heatmaplayer image"
 PLOTS = {"power": LINES, "temperature": LINES, "step": LINES, "distribution": LINES, "tradeoff": POINTS,
          "active": LINES, "lambda": LINES, "losses": LINES, "load": HEAT, "bias": HEAT}
 TRACE_PLOTS = {**PLOTS, "nats": LINES}  # of a recorded router
+SERVING_PLOTS = {**TRACE_PLOTS, "frontier": POINTS,
+                 **dict.fromkeys(("between", "between_p99", "first_p50", "first_p99", "batch", "waiting", "period"), LINES)}
 
 # Of each plot: how many marks have an extent, and whether any text was drawn as "undefined" or "NaN".
 MARKS = """(() => Object.fromEntries([...document.querySelectorAll(".plot")].map((plot) => {
@@ -60,7 +62,7 @@ class ReportPageTest(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory(prefix="report_page.")
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.folder = Path(cls.scratch.name)
-        for kind in ("plain", "other", "trace", "rounds", "real", "hostile", "killed"):
+        for kind in ("plain", "other", "trace", "serving", "rounds", "real", "hostile", "killed"):
             write("sample", kind, cls.folder / kind)
             write("report", cls.folder / f"{kind}.html", cls.folder / kind)
         write("report", cls.folder / "comparison.html", cls.folder / "plain", cls.folder / "other")
@@ -85,7 +87,7 @@ class ReportPageTest(unittest.TestCase):
         self.assertEqual(page.requests(), [], "the page asked the network for something")
 
     def assert_drawn(self, page, names=PLOTS):
-        marks = page.evaluate(MARKS % ("(" + repr(TRACE_PLOTS) + ")"))
+        marks = page.evaluate(MARKS % ("(" + repr(SERVING_PLOTS) + ")"))
         self.assertEqual(set(marks), set(names))
         for name, found in marks.items():
             self.assertGreater(found["marks"], 0, f"{name} drew nothing")
@@ -124,6 +126,24 @@ class ReportPageTest(unittest.TestCase):
                 self.assertEqual(page.evaluate(axis), "loss, nats")
                 page.screenshot(SCREENSHOTS / f"report_trace_{width}.png")
                 self.assert_quiet(page)
+
+    def test_an_engine_under_arrivals_has_latency_batch_queue_period_and_its_frontier(self):
+        for width in (1200, 390):
+            for dark in (False, True):
+                with self.subTest(width=width, dark=dark):
+                    page = self.open("serving", width, dark)
+                    marks = self.assert_drawn(page, SERVING_PLOTS)
+                    self.assertEqual(marks["frontier"]["marks"], 3, "a mark a strategy")
+                    self.assertEqual(page.evaluate(OVERFLOW), [], "the page scrolls sideways")
+                    words = page.evaluate("document.getElementById('summary').textContent")
+                    for word in ("goodput", "between tokens", "first token", "waiting", "period, ms", "PACING_ALONE"):
+                        self.assertIn(word, words)
+                    traces = page.evaluate("document.getElementById('plot-frontier').data.map((t) => [t.x[0], t.y[0], t.text[0]])")
+                    self.assertAlmostEqual(traces[0][0], 11 + 3 * 19 / 199, 3)
+                    self.assertEqual(traces[0][2], "0.000 nats")
+                    self.assertIn("24", " ".join(page.evaluate("document.getElementById('plot-between').data.map((t) => t.name)")))
+                    page.screenshot(SCREENSHOTS / f"report_serving_{width}_{'dark' if dark else 'light'}.png")
+                    self.assert_quiet(page)
 
     def test_a_strategy_looks_alike_in_every_round_and_its_rounds_are_told_apart(self):
         page = self.open("rounds")

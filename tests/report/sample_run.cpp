@@ -47,6 +47,32 @@ void make_real(MetricsRow& row, int tick) {
   row.repeated_steps = 0;
 }
 
+/// A request a second, whose prompts make every tenth tick's gaps long; idle in its first tick.
+void make_serving(MetricsRow& row, int tick, bool paced) {
+  const double step = (paced ? 16.0 : 11.0) + (tick % 10 == 0 ? 3.0 : 0.0);
+  row.period = Seconds(paced ? 0.016 : 0.0);
+  row.routed = tick > 0;
+  ServingTick serving{.running = 14, .waiting = tick % 7};
+  if (tick == 0) serving.running = serving.waiting = 0;
+  if (row.routed) {
+    serving.batch = paced ? 14.0 : 9.0;
+    serving.rows = 16.0;
+    serving.tokens = row.step.tokens;
+    serving.between_tokens = {{Seconds(1e-3 * step), row.step.tokens}};
+  }
+  if (tick % 10 == 5) {
+    serving.arrived = serving.finished = 1;
+    serving.to_first_token = {Seconds(1e-3 * (30.0 + tick % 70))};
+    serving.requests = {
+        {.to_first_token = Seconds(0.04), .between_tokens = Seconds(1e-3 * step), .tokens = 256}};
+  }
+  row.step.serving = std::move(serving);
+  if (paced) {
+    row.control.pacing =
+        ControllerState::Pacing{.step_period = *row.period, .period_limit = PeriodLimit::kLatency};
+  }
+}
+
 void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logger,
                   StrategyRecorder& recorder, const Targets& targets) {
   RoutingPlan plan(kLayers, kExperts, 8);
@@ -87,6 +113,7 @@ void run_strategy(const Made& made, const SampleRun& sample, MetricsLogger& logg
     }
     if (sample.routed_only) row.quality = {};
     if (sample.real) make_real(row, tick);
+    if (sample.serves) make_serving(row, tick, made.adapts);
     recorder.add(row);
     logger.add(row);
   }
@@ -130,11 +157,12 @@ SampleRun sample_run_named(const std::string& kind) {
   if (kind == "other") return {.name = "other", .power_cap = 320, .energy_scale = 0.9};
   if (kind == "hostile") return {.name = kHostile, .hostile = true};
   if (kind == "trace") return {.name = "trace", .routed_only = true};
+  if (kind == "serving") return {.name = "serving", .routed_only = true, .serves = true};
   if (kind == "real") return {.name = "real", .real = true};
   if (kind == "rounds") return {.name = "rounds", .rounds = 2};
   if (kind == "killed") return {.name = "killed", .killed = true};
-  throw UsageError(
-      fmt::format("{}: is not plain, other, trace, rounds, real, hostile or killed", kind));
+  throw UsageError(fmt::format(
+      "{}: is not plain, other, trace, serving, rounds, real, hostile or killed", kind));
 }
 
 void write_sample_run(const std::string& folder, const SampleRun& sample) {
@@ -142,6 +170,7 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
   std::ofstream(folder + "/config.json") << config(sample, sample.name).dump(2) << "\n";
   Targets targets;
   if (sample.power_cap > 0) targets.power = Watts(sample.power_cap);
+  if (sample.serves) targets.between_tokens = Seconds(0.024);
   Summary summary{.device = device(sample),
                   .simulated = !sample.real,
                   .seed = 7,
@@ -150,6 +179,7 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
       {.strategy = "BASELINE", .power = 480},
       {.strategy = "STATIC_OPTIMAL", .power = 345},
       {.strategy = sample.hostile ? kHostile : "KERNEL_AWARE_TTHA", .power = 346, .adapts = true}};
+  if (sample.serves) all[1] = {.strategy = "PACING_ALONE", .power = 350, .adapts = true};
   const std::vector<Made> first = all;
   for (int round = 2; round <= sample.rounds; ++round) {
     for (Made made : first) {
@@ -167,6 +197,7 @@ void write_sample_run(const std::string& folder, const SampleRun& sample) {
            .experts = kExperts});
       run_strategy(made, sample, logger, recorder, targets);
       summary.strategies.push_back(recorder.summary());
+      if (sample.serves) summary.strategies.back().serving->asked_tokens_per_second = 1000.0;
       if (sample.routed_only) continue;
       summary.strategies.back().loss_interval = Interval{.low = -1.25, .high = 12.04};
     }

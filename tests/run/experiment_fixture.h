@@ -87,8 +87,7 @@ class RunExperiment : public testing::Test {
         {.decoder = decoder,
          .calibration = calibration,
          .make_controller = make_controller_,
-         .make_machine =
-             make_machine_ ? make_machine_ : simulated_machines(inputs, decoder.baseline()),
+         .make_machine = make_machine_ ? make_machine_ : simulated_machines(inputs, decoder),
          .reset_peak_memory = [this] { return memory_.reset(); },
          .peak_memory_bytes = [this] { return memory_.peak(); },
          .progress = notes_,

@@ -132,6 +132,118 @@ TEST(Experiment, CombinationsWithoutMeaningAreRefused) {
   expect_refused(R"([])", "", "must be an object");
 }
 
+nlohmann::json serving() {
+  return parse_json(R"({
+    "name": "serving", "decoder": "trace", "trace": {"file": "t.safetensors"},
+    "strategies": ["BASELINE", "KERNEL_AWARE_TTHA", "PRICE_ALONE", "PACING_ALONE", "LARGER_BATCH"],
+    "arrivals": {"kind": "bursty", "rate_per_s": 3, "tokens_in": 32,
+                 "tokens_out": {"law": "log_normal", "mean": 256, "spread": 0.5},
+                 "burst_factor": 2, "burst_share": 0.25, "burst_s": 5},
+    "engine": {"name": "vLLM", "context": 160, "batch_limit": 48, "graph_sizes": [1, 2, 4, 8],
+               "larger_batch_limit": 128, "prefill_tokens_per_step": 1024,
+               "prefill_us_per_token": 20, "prefill_mj_per_token": 7.5, "prefill_step_ms": 1.5,
+               "prefill_step_j": 0.5, "prefill_paced": true},
+    "targets": {"power_w": 300, "time_between_tokens_ms": 24, "time_to_first_token_ms": 500},
+    "objective": "throughput", "duration_s": 30})",
+                    "serving");
+}
+
+Experiment serving_with(const std::string& changes) {
+  nlohmann::json json = serving();
+  json.merge_patch(parse_json(changes, "changes"));
+  return experiment_from(json, "experiments/e.json");
+}
+
+TEST(Experiment, RequestsThatArriveAndTheirEngineSurviveWritingAndReading) {
+  const nlohmann::json given = serving();
+  const Experiment e = experiment_from(given, "e.json");
+  ASSERT_TRUE(e.arrivals);
+  EXPECT_EQ(e.arrivals->law.kind, ArrivalSpec::Kind::kBursty);
+  EXPECT_EQ(e.arrivals->law.tokens_out.kind, TokenLaw::Kind::kLogNormal);
+  EXPECT_EQ(e.tokens_per_second, std::nullopt) << "the requests make the rate";
+  EXPECT_EQ(e.step_period(), Seconds(0));
+  EXPECT_EQ(e.serving_engine(Strategy::kKernelAwareTtha).batch_limit, 48);
+  EXPECT_EQ(e.serving_engine(Strategy::kLargerBatch).batch_limit, 128);
+  EXPECT_NEAR(e.engine.prefill.per_token.latency.value, 20e-6, 1e-15);
+  EXPECT_NEAR(e.targets.between_tokens->value, 0.024, 1e-12);
+  const nlohmann::json written = to_json(e);
+  for (const auto& [name, value] : given.items()) EXPECT_EQ(written[name], value) << name;
+  EXPECT_FALSE(written.contains("arrival"));
+  EXPECT_FALSE(written.contains("batch"));
+  EXPECT_EQ(to_json(experiment_from(written, "e.json")), written);
+}
+
+TEST(Experiment, EveryLawOfArrivalsSurvivesWritingAndReading) {
+  for (const char* law :
+       {R"({"kind": "poisson", "rate_per_s": 2, "tokens_in": 1, "tokens_out": 8})",
+        R"({"kind": "day_cycle", "rate_per_s": 2, "tokens_in": {"law": "geometric", "mean": 3},
+            "tokens_out": 8, "swing": 0.5, "day_s": 60})",
+        R"({"kind": "recorded", "file": "arrivals.csv"})"}) {
+    nlohmann::json json = serving();
+    json["arrivals"] = parse_json(law, "law");
+    EXPECT_EQ(to_json(experiment_from(json, "e.json"))["arrivals"], json["arrivals"]);
+  }
+}
+
+TEST(Experiment, WithoutALimitOfItsOwnTheLargerBatchIsTwice) {
+  const Experiment e = serving_with(R"({"engine": {"larger_batch_limit": null}})");
+  EXPECT_EQ(e.serving_engine(Strategy::kLargerBatch).batch_limit, 96);
+  EXPECT_EQ(e.most_rows(), 96 + 128) << "and prompts beside";
+  EXPECT_EQ(serving_with(R"({"strategies": ["BASELINE"]})").most_rows(), 48 + 128);
+}
+
+TEST(Experiment, AQuickDayIsShorterToo) {
+  const Experiment e = serving_with(R"({"duration_s": 240, "arrivals":
+      {"kind": "day_cycle", "swing": 0.5, "day_s": 240, "burst_factor": null, "burst_share": null,
+       "burst_s": null}})");
+  EXPECT_EQ(quick(e).duration, Seconds(60));
+  EXPECT_EQ(quick(e).arrivals->law.day, Seconds(60));
+}
+
+TEST(Experiment, WhatHasNoMeaningWhereRequestsArriveIsRefused) {
+  const auto refused = [](const std::string& changes, const std::string& key,
+                          const std::string& remedy) {
+    try {
+      serving_with(changes);
+      ADD_FAILURE() << "accepted: " << changes;
+    } catch (const FormatError& error) {
+      EXPECT_EQ(error.key(), key) << error.what();
+      EXPECT_THAT(error.what(), testing::HasSubstr(remedy));
+    }
+  };
+  refused(R"({"arrival": {"tokens_per_second": 1000}})", "/arrival", "beside arrivals");
+  refused(R"({"batch": 16})", "/batch", "remove it");
+  refused(R"({"decode_steps_per_tick": 2})", "/decode_steps_per_tick", "remove it");
+  refused(R"({"workload": "small_batch"})", "/workload", "\"standard\"");
+  refused(R"({"machine": "gpu"})", "/machine", "use \"simulated\"");
+  refused(R"({"decoder": null, "trace": null})", "/decoder", "set it to \"trace\"");
+  refused(R"({"targets": {"step_ms": 9}})", "/targets/step_ms", "time_between_tokens_ms");
+  refused(R"({"arrivals": {"kind": "poison"}})", "/arrivals/kind", "poisson");
+  refused(R"({"arrivals": {"rate_per": 3}})", "/arrivals/rate_per", "rate_per_s");
+  refused(R"({"arrivals": {"rate_per_s": -3}})", "/arrivals/rate_per_s", "-3");
+  refused(R"({"arrivals": {"burst_share": 0.75}})", "/arrivals/burst_share", "0.5");
+  refused(R"({"arrivals": {"kind": "poisson"}})", "/arrivals/burst_factor", "not a known field");
+  refused(R"({"arrivals": {"tokens_out": {"law": "normal", "mean": 3, "spread": null}}})",
+          "/arrivals/tokens_out/law", "log_normal");
+  refused(R"({"engine": {"graph_sizes": [1, 4, 4]}})", "/engine/graph_sizes/2", "ascend");
+  refused(R"({"engine": {"batchlimit": 3}})", "/engine/batchlimit", "batch_limit");
+  refused(R"({"engine": {"larger_batch_limit": 32}})", "/engine/larger_batch_limit", "48");
+  refused(R"({"objective": "watts"})", "/objective", "energy, throughput");
+  refused(R"({"targets": {"time_between_token_ms": 9}})", "/targets/time_between_token_ms",
+          "time_between_tokens_ms");
+}
+
+TEST(Experiment, WhatIsForArrivalsAloneIsRefusedWithoutThem) {
+  expect_refused(R"({"engine": {"batch_limit": 64}})", "/engine/batch_limit", "add \"arrivals\"");
+  expect_refused(R"({"targets": {"time_between_tokens_ms": 9}})", "/targets/time_between_tokens_ms",
+                 "add \"arrivals\"");
+  expect_refused(R"({"targets": {"time_to_first_token_ms": 9}})", "/targets/time_to_first_token_ms",
+                 "add \"arrivals\"");
+  expect_refused(R"({"objective": "throughput"})", "/objective", "add \"arrivals\"");
+  expect_refused(R"({"strategies": ["BASELINE", "PACING_ALONE"]})", "/strategies/1",
+                 "PACING_ALONE is for an engine to which requests arrive");
+}
+
 TEST(Experiment, AShapeOfACostModelIsGivenWithItsLayers) {
   const std::string text = R"({"costed_as": {"name": "DeepSeek-V3", "layers": 58,
                                "shape": [256, 8, 7168, 2048]}})";

@@ -33,7 +33,7 @@ class GpuMachineRun : public RunExperiment {
     load.on_stage = [&](const StagedStep&) {
       if (++staged == 10) happens_(load);
     };
-    make_machine_ = [&](int) {
+    make_machine_ = [&](const Turn&) {
       return std::make_unique<GpuMachine>(
           GpuMachineOptions{.load = load,
                             .router = decoder.router(),

@@ -56,7 +56,7 @@ class OtherMachine : public RunExperiment {
     inputs.machine = {.device = "Lent GPU", .driver = "1.2", .simulated = false};
     ForcedDecode decoder(model, inputs.texts->decoded, stream_options(e));
     ForcedDecode calibration(model, inputs.texts->calibration, stream_options(e));
-    make_machine_ = [this](int) { return std::make_unique<SlowMachine>(periods_); };
+    make_machine_ = [this](const Turn&) { return std::make_unique<SlowMachine>(periods_); };
     return run_on(inputs, decoder, calibration);
   }
   std::vector<std::string> cells(Metric metric) const {

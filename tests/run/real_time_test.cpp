@@ -6,6 +6,7 @@
 #include <functional>
 #include <thread>
 
+#include "control/baseline.h"
 #include "core/errors.h"
 #include "experiment_fixture.h"
 
@@ -94,7 +95,9 @@ class RealTime : public RunExperiment {
     inputs.machine = {.device = "Lent GPU", .real_time = true};
     ForcedDecode decoder(model, inputs.texts->decoded, stream_options(e));
     ForcedDecode calibration(model, inputs.texts->calibration, stream_options(e));
-    make_machine_ = [this](int) { return std::make_unique<RealTimeMachine>(versions_, ticked_); };
+    make_machine_ = [this](const Turn&) {
+      return std::make_unique<RealTimeMachine>(versions_, ticked_);
+    };
     return run_on(inputs, decoder, calibration);
   }
 

@@ -98,6 +98,53 @@ TEST(TraceDecoder, MixedExpertsHaveTheirPrecisionsInThePlan) {
   EXPECT_EQ(TraceDecoder(trace).baseline().variant(1)[3], 0);
 }
 
+/// Rows of a token in every layer.
+std::vector<float> token_of(const LogitSample& sample, int token) {
+  std::vector<float> rows;
+  for (int l = 0; l < sample.layers; ++l) {
+    const auto row = sample.layer(l).subspan(static_cast<std::size_t>(token) * kExperts, kExperts);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
+TEST(TraceDecoder, AStepOfAnyNumberOfSequencesIsDrawnFromTheTraceAndNoTokenStandsTwice) {
+  const RouterLogits trace = random_trace(7);
+  TraceDecoder decoder(trace, ExpertType::kSimple, 30);
+  for (const int sequences : {1, 5, 8, 9, 24, 30, 8}) {
+    const RoutedStep step = decoder.next(decoder.baseline(), sequences);
+    EXPECT_EQ(step.stats.tokens, sequences);
+    ASSERT_EQ(step.sample.tokens, sequences);
+    EXPECT_DOUBLE_EQ(step.stats.mean_active(), active_experts(step.sample)) << sequences;
+    std::set<std::vector<float>> tokens;
+    for (int t = 0; t < sequences; ++t) tokens.insert(token_of(step.sample, t));
+    EXPECT_EQ(tokens.size(), static_cast<std::size_t>(sequences)) << "some token stands twice";
+  }
+}
+
+TEST(TraceDecoder, APlaceAndAStepMeanTheSameLogitsHoweverManySequencesThereAre) {
+  const RouterLogits trace = random_trace(7);
+  TraceDecoder few(trace, ExpertType::kSimple, 30), many(trace, ExpertType::kSimple, 30);
+  for (int step = 0; step < 9; ++step) {
+    const LogitSample a = few.next(few.baseline(), 11).sample;
+    const LogitSample b = many.next(many.baseline(), 30).sample;
+    for (int t = 0; t < 11; ++t) EXPECT_EQ(token_of(a, t), token_of(b, t)) << step << ' ' << t;
+    const LogitSample& recorded = trace.samples[static_cast<std::size_t>(step % 7)];
+    EXPECT_EQ(token_of(a, 7), token_of(recorded, 7)) << "the first places are the recorded batch";
+    // Four blocks of seven samples: one apart.
+    EXPECT_EQ(token_of(b, 8), token_of(trace.samples[static_cast<std::size_t>((step + 1) % 7)], 0));
+  }
+}
+
+TEST(TraceDecoder, MoreSequencesThanItWasMadeForAndNoneAreRefused) {
+  const RouterLogits trace = random_trace();
+  TraceDecoder decoder(trace, ExpertType::kSimple, 20);
+  EXPECT_THROW(decoder.next(decoder.baseline(), 21), UsageError);
+  EXPECT_THROW(decoder.next(decoder.baseline(), 0), UsageError);
+  EXPECT_EQ(most_sequences(trace), 24);
+  EXPECT_THROW(TraceDecoder(trace, ExpertType::kSimple, 25), PreconditionError);
+}
+
 TEST(TraceDecoder, SamplesOfDifferentSizesAreNoTraceOfABatch) {
   RouterLogits trace = random_trace();
   trace.samples.push_back(random_trace(1, 7).samples.front());

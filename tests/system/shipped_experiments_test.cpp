@@ -14,8 +14,8 @@ namespace thermoe {
 namespace {
 
 // Those for a real GPU run on the simulated one too: that is what predicts them.
-const std::string kShort = R"({"machine": "simulated", "rounds": 1, "decode_steps_per_tick": 1,
-                               "duration_s": 3, "calibration_samples": 4, "warmup_steps": 8})";
+const std::string kShort = R"({"machine": "simulated", "rounds": 1, "duration_s": 3,
+                               "calibration_samples": 4, "warmup_steps": 8})";
 
 struct Shipped {
   const char* name;
@@ -27,6 +27,7 @@ void PrintTo(const Shipped& shipped, std::ostream* out) { *out << shipped.name; 
 nlohmann::json shortened(nlohmann::json experiment, double seconds) {
   const double factor = seconds / experiment["duration_s"].get<double>();
   experiment.merge_patch(parse_json(kShort, "short"));
+  experiment.erase("decode_steps_per_tick");
   experiment["duration_s"] = seconds;
   if (!experiment.contains("disturbances")) return experiment;
   for (auto& disturbance : experiment["disturbances"]) {
@@ -74,7 +75,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Shipped{"gpu_trace", 3}, Shipped{"gpu_temperature", 3},
                     Shipped{"gpu_latency", 3}, Shipped{"gpu_saturated", 3},
                     Shipped{"gpu_quantized", 3}, Shipped{"gpu_high_complexity", 3},
-                    Shipped{"gpu_small_batch", 3}, Shipped{"gpu_large_batch", 3}));
+                    Shipped{"gpu_small_batch", 3}, Shipped{"gpu_large_batch", 3},
+                    Shipped{"serving_steady", 3}, Shipped{"serving_bursty", 3},
+                    Shipped{"serving_day", 3}, Shipped{"serving_tenant", 3},
+                    Shipped{"serving_saturated", 3}));
 
 class Variations : public ExperimentRun, public testing::WithParamInterface<const char*> {};
 

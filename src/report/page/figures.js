@@ -10,10 +10,24 @@ const TIME_FIGURES = [
     unit: "°C", digits: 1, simulates: true, hint: "Die temperature." },
   { id: "step", section: "Time", title: "Step time", line: "step", unit: "ms", digits: 2, half: true, smooth: true,
     simulates: true, hint: "Mean duration of a decode step in each tick: what of it is counted stands with the costs." },
+  { id: "between", section: "Serving", title: "Time between tokens", line: "between", unit: "ms", digits: 2, half: true,
+    simulates: true, hint: "From a token of a sequence to its next, mean over the tokens." },
+  { id: "between_p99", section: "Serving", title: "Time between tokens, 99th percentile", line: "between_p99", unit: "ms",
+    digits: 2, half: true, simulates: true, hint: "Of each tick's tokens: steps that read prompts take longer." },
+  { id: "first_p50", section: "Serving", title: "Time to first token, median", line: "first_p50", target: "first", unit: "ms", digits: 0,
+    half: true, simulates: true, hint: "From a request's arrival, waiting included; of the last 10 s." },
+  { id: "first_p99", section: "Serving", title: "Time to first token, 99th percentile", line: "first_p99", unit: "ms", digits: 0,
+    half: true, simulates: true, hint: "Of the last 10 s: with few requests, the longest." },
+  { id: "batch", section: "Serving", title: "Batch", line: "batch", unit: "sequences", digits: 1, half: true,
+    simulates: true, zero: true, hint: "Sequences that a decode step held." },
+  { id: "waiting", section: "Serving", title: "Queue", line: "waiting", unit: "requests", digits: 0, half: true,
+    simulates: true, zero: true, hint: "Requests that waited for a place at the end of the tick." },
+  { id: "period", section: "Serving", title: "Step period", line: "period", unit: "ms", digits: 2, half: true,
+    zero: true, hint: "The shortest time from step to step that was decided; 0: as fast as it goes." },
   { id: "active", section: "Routing", title: "Active experts", line: "active", unit: "experts", digits: 1,
     half: true, smooth: true, hint: "Distinct experts with a token, mean over the layers." },
   { id: "lambda", section: "Routing", title: "Price λ", line: "lambda", unit: "", digits: 4, half: true, smooth: true,
-    hint: "The multiplier of the activation prices: 0 is plain routing." },
+    zero: true, hint: "The multiplier of the activation prices: 0 is plain routing." },
   { id: "nats", section: "Energy and quality", title: "Loss of router mass", line: "nats", unit: "nats", digits: 4,
     smooth: true, hint: "Mean over tokens and layers of −ln of the share of a token's own top-k probability that its experts hold." },
 ];
@@ -158,7 +172,7 @@ function lineTrace(state, strategy, x, y, more = {}) {
 
 // Not a line that never changes, which is drawn from its two ends.
 function isThinned(line) {
-  return Boolean(line.x) && line.x.length > 2;
+  return Boolean(line.x) && line.x.length > 2 && !line.each_second;
 }
 
 function timeOf(strategy, line) {
@@ -177,7 +191,8 @@ function targetTraces(state, kind) {
 function timeFigure(spec) {
   return {
     ...spec, timed: true,
-    drawnAs: spec.smooth ? `Faint: every tick; strong: mean of ${SMOOTH_SECONDS} s.` : "",
+    drawnAs: spec.smooth ? `Faint: every tick; strong: mean of ${SMOOTH_SECONDS} s.`
+      : spec.section === "Serving" && spec.line !== "period" ? "Mean of each second." : "",
     thinned: (strategies) => strategies.some((s) => isThinned(s.lines[spec.line])),
     applies: (strategies) => strategies.filter((s) => s.lines[spec.line]),
     traces(state) {
@@ -188,10 +203,10 @@ function timeFigure(spec) {
         return spec.smooth ? noisyTraces(state, s, line, format)
           : [lineTrace(state, s, timeOf(s, line), line.y, { hovertemplate: `%{y:${format}}${unit}` })];
       });
-      return [...lines, ...targetTraces(state, spec.line)];
+      return [...lines, ...targetTraces(state, spec.target || spec.line)];
     },
     layout(state) {
-      return timeLayout(state, this, axis(spec.unit, { rangemode: spec.line === "lambda" ? "tozero" : "normal" }));
+      return timeLayout(state, this, axis(spec.unit, { rangemode: spec.zero ? "tozero" : "normal" }));
     },
     key() {
       return { head: ["strategy", "mean", "least", "most", "last"],
@@ -248,6 +263,34 @@ function tradeoffFigure(strategies) {
   };
 }
 
+// Beside marks that may coincide.
+const LABEL_PLACES = ["top center", "bottom center", "middle right", "middle left", "bottom center", "top center"];
+
+// What an operator chooses between: watts, latency and quality, a mark a strategy.
+const frontier = {
+  id: "frontier", section: "Serving", title: "Watts, latency and quality", simulates: true,
+  hint: "Whole run: lower left is better; beside each mark stands what its tokens lose of router mass.",
+  applies: (strategies) => strategies.filter((s) => s.figures.serving && s.figures.serving.between && s.figures.mean_power_w !== null),
+  traces(state) {
+    return this.applies(state.strategies).map((s) => {
+      const nats = `${shown(s.figures.quality_loss, 3)} nats`;
+      return lineTrace(state, s, [s.figures.serving.between.mean], [s.figures.mean_power_w], {
+        mode: "markers+text", text: [nats], textposition: LABEL_PLACES[s.index % LABEL_PLACES.length],
+        textfont: { ...font(11), color: css(s.look.colour) }, cliponaxis: false,
+        marker: { color: css(s.look.colour), symbol: s.look.symbol + (s.run === 1 ? "-open" : ""), size: 14, line: { width: 2 } },
+        hovertemplate: `%{x:.2f} ms between tokens, %{y:.1f} W, ${nats}`,
+      });
+    });
+  },
+  layout: (state) => layout(state, {
+    hovermode: "closest",
+    xaxis: axis("mean time between tokens, ms", { rangemode: "tozero" }),
+    yaxis: axis("mean W", { rangemode: "tozero" }),
+  }),
+  key: () => ({ head: ["strategy", "mean W", "ms between tokens", "loss, nats"],
+                row: (s) => [shown(s.figures.mean_power_w, 1), shown(s.figures.serving.between.mean, 2), shown(s.figures.quality_loss, 4)] }),
+};
+
 const losses = {
   id: "losses", section: "Adapter", title: "Losses of the adapter (TTHA)", timed: true,
   hint: "What update_ttha minimises, and its parts. Zero has no place on this axis: a part without a line was zero.",
@@ -277,6 +320,8 @@ const losses = {
 };
 
 function plainFigures(strategies) {
-  const [power, temperature, step, active, lambda, nats] = TIME_FIGURES.map(timeFigure);
-  return [power, temperature, step, distribution, tradeoffFigure(strategies), nats, active, lambda, losses];
+  const timed = TIME_FIGURES.map(timeFigure);
+  const of = (section) => timed.filter((figure) => figure.section === section);
+  return [...of("Power and temperature"), frontier, ...of("Serving"), ...of("Time"), distribution, tradeoffFigure(strategies),
+          ...of("Energy and quality"), ...of("Routing"), losses];
 }

@@ -75,7 +75,7 @@ function buildPlots(state) {
 function buildSummary(state) {
   const { data } = state;
   const section = document.getElementById("summary");
-  section.append(summaryTable(data, state.strategies), strategyWords(state.strategies),
+  section.append(summaryTable(data, state.strategies), servingTable(data, state.strategies), strategyWords(state.strategies),
                  definitions(data, state.strategies));
   if (data.runs.length === 2) {
     section.append(comparisonTable(state.strategies), element("h2", {}, "Settings that differ"),

@@ -9,6 +9,9 @@ const KNOWN_STRATEGIES = {
                words: "a rival under the same controller: fewer experts a token" },
   OPPORTUNISTIC: { colour: "--s-opportunistic", symbol: "triangle-down",
                    words: "a rival under the same controller: tokens keep their best few experts and fill up from those that the batch keeps (OEA)" },
+  PRICE_ALONE: { colour: "--s-other-0", symbol: "star", words: "prices as KERNEL_AWARE_TTHA does, and never paces" },
+  PACING_ALONE: { colour: "--s-other-1", symbol: "x", words: "lengthens the step period as far as the cap needs and latency allows, and never prices" },
+  LARGER_BATCH: { colour: "--s-other-2", symbol: "cross", words: "BASELINE on an engine that may take more sequences" },
 };
 const OTHER_SYMBOLS = ["star", "x", "cross", "pentagon"];
 const RUN_DASHES = ["solid", "dot"];

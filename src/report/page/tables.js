@@ -64,6 +64,8 @@ const TARGETS = {
   power: { name: "power", unit: "W", digits: 1 },
   temperature: { name: "temperature", unit: "°C", digits: 1 },
   step: { name: "step time", unit: "ms", digits: 2 },
+  between: { name: "time between tokens", unit: "ms", digits: 2 },
+  first: { name: "time to first token", unit: "ms", digits: 0 },
 };
 
 // What the summary table and the comparison show of a strategy, before its quality.
@@ -86,6 +88,16 @@ const MASS_FIGURES = [
   { head: "kept mass", of: (f) => f.kept_percent, digits: 2, unit: " %" },
   { head: "loss, nats", of: (f) => f.quality_loss, digits: 4 },
 ];
+const served = (key) => (f) => (f.serving ? f.serving[key] : null);
+const SERVING_FIGURES = [
+  { head: "goodput, tokens/s", of: served("goodput"), digits: 0 },
+  { head: "between tokens mean/p99, ms", of: served("between"), text: (l) => (l ? `${shown(l.mean, 1)}/${shown(l.p99, 1)}` : "–") },
+  { head: "first token p50/p99, ms", of: served("first"), text: (l) => (l ? `${shown(l.p50, 0)}/${shown(l.p99, 0)}` : "–") },
+  { head: "batch", of: served("batch"), digits: 1 },
+  { head: "waiting", of: served("waiting"), digits: 1 },
+  { head: "period, ms", of: served("period_ms"), digits: 1 },
+  { head: "price", of: served("lambda"), digits: 4 },
+];
 const FALLBACKS = { head: "fall-backs", of: (f) => f.fallbacks, digits: 0 };
 
 // A recorded router predicts nothing: it has no bits/byte.
@@ -93,17 +105,25 @@ function decodesText(strategy) {
   return strategy.figures.bits_per_byte !== null;
 }
 
+// Of what is served: in a table of its own, and in a comparison after the others.
+function servingFigures(strategies) {
+  return strategies.some((s) => s.figures.serving) ? [...SERVING_FIGURES, ...targetFigures(strategies, LATENCIES)] : [];
+}
+
 function figuresOf(strategies) {
-  return [...targetFigures(strategies), ...FIGURES,
+  return [...targetFigures(strategies, HARDWARE), ...FIGURES,
           ...(strategies.some(decodesText) ? TEXT_FIGURES : []),
           ...(strategies.every(decodesText) ? [] : MASS_FIGURES), FALLBACKS];
 }
 
-function targetFigures(strategies) {
+const HARDWARE = ["power", "temperature", "step"];
+const LATENCIES = ["between", "first"];
+
+function targetFigures(strategies, among) {
   const kinds = [];
   for (const strategy of strategies) {
     for (const target of strategy.figures.targets) {
-      if (!kinds.includes(target.kind)) kinds.push(target.kind);
+      if (among.includes(target.kind) && !kinds.includes(target.kind)) kinds.push(target.kind);
     }
   }
   return kinds.flatMap((kind) => {
@@ -114,7 +134,8 @@ function targetFigures(strategies) {
         digits: 1, unit: " %", broken: true },
       { head: `${name} above target`, of: (f) => (target(f) && target(f).above_share !== null ? 100 * target(f).above_share : null),
         digits: 1, unit: " %" },
-      { head: `${name} settled, s`, of: (f) => (target(f) ? target(f).settling_s : null), digits: 1 },
+      ...(LATENCIES.includes(kind) ? []
+          : [{ head: `${name} settled, s`, of: (f) => (target(f) ? target(f).settling_s : null), digits: 1 }]),
     ];
   });
 }
@@ -130,8 +151,12 @@ function simulatedWord(data) {
   return which.length === data.runs.length ? "simulated" : which && `${which} simulated`;
 }
 
-function summaryTable(data, strategies) {
-  const figures = figuresOf(strategies);
+function servingTable(data, strategies) {
+  const figures = servingFigures(strategies);
+  return figures.length > 0 ? figuresTable("Requests that arrive, and what they were given.", data, strategies, figures) : "";
+}
+
+function figuresTable(caption, data, strategies, figures) {
   const rows = strategies.map((strategy) => [
     strategyName(strategy),
     ...figures.map((figure) => {
@@ -140,15 +165,22 @@ function summaryTable(data, strategies) {
       return figure.broken && value > data.held_percent ? { bad: text } : text;
     }),
   ]);
+  return table(caption, ["strategy", ...figures.map((f) => f.head)], rows);
+}
+
+function summaryTable(data, strategies) {
   const simulated = simulatedWord(data);
   const measured = strategies.some(decodesText) ? "bits/byte and KL are measured" : "the experts are those that recorded logits choose";
   const whose = simulated === "simulated" ? "" : ` of ${simulated.slice(0, 1)}`;
   const caption = simulated ? `Watts, joules, degrees and times${whose} are simulated; ${measured}.` : "Figures of the whole run.";
-  return table(caption, ["strategy", ...figures.map((f) => f.head)], rows);
+  return figuresTable(caption, data, strategies, figuresOf(strategies));
 }
 
 const TEXT_WORDS = "Against BASELINE: of bits/byte on the same bytes, with a 95 % interval over the choice of text " +
   "(bootstrap of whole pieces of documents). KL: of the predictions to BASELINE's.";
+const SERVING_WORDS = "Goodput: tokens/s of the finished requests that were served within 5 % of the latency targets, by their own first token " +
+  "and mean time between tokens; without such a target of all that finished. Batch: sequences of a decode step; waiting: requests in the queue; period: the shortest " +
+  "from step to step that was decided; price: λ, the multiplier of the activation prices.";
 const MASS_WORDS = "Kept mass: the share of a token's own top-k router probability that its experts hold; loss: the mean " +
   "over tokens and layers of −ln of it. A recorded router predicts nothing: it has no bits/byte.";
 
@@ -164,7 +196,7 @@ function definitions(data, strategies) {
     `(temperature: by 1 °C). Above target: the same for the target itself. Start-up and transients included. A target counts as held up to ${data.held_percent} %. Settled: time from the first ` +
     "disturbance (from the start, where none comes) until that mean stays within 5 % (1 °C) of the target for 5 s. " +
     `Active experts: distinct ones a layer. ${strategies.some(decodesText) ? TEXT_WORDS : ""} ` +
-    (strategies.every(decodesText) ? "" : MASS_WORDS));
+    (strategies.every(decodesText) ? "" : MASS_WORDS) + (strategies.some((s) => s.figures.serving) ? " " + SERVING_WORDS : ""));
 }
 
 // Strategies that both runs have, figure by figure.
@@ -175,7 +207,7 @@ function comparisonTable(strategies) {
     const other = b.find((s) => s.name === one.name);
     if (!other) continue;
     rows.push({ group: one.name });
-    for (const figure of figuresOf([one, other])) {
+    for (const figure of [...figuresOf([one, other]), ...servingFigures([one, other])]) {
       const [x, y] = [figure.of(one.figures), figure.of(other.figures)];
       const both = Number.isFinite(x) && Number.isFinite(y) && x !== null && y !== null;
       rows.push([figure.head, figureText(figure, x), figureText(figure, y),
