@@ -84,6 +84,14 @@ TEST(Verdict, WithoutATargetComparesEnergy) {
             "J/token, at +0.26 % bits/byte (-25.0 % energy against BASELINE).");
 }
 
+TEST(Verdict, WithoutATokenThereIsNoEnergyToCompare) {
+  StrategySummary idle = strategy("BASELINE", 0, 130, 1.4277);
+  idle.targets.clear();
+  idle.joules_per_token.reset();
+  EXPECT_EQ(verdict(run_of({idle})),
+            "On the simulated GPU, no target was set, and no token was generated.");
+}
+
 TEST(Verdict, EnergyIsComparedWithinTheRound) {
   RunData run =
       run_of({strategy("BASELINE", 0, 480, 1.4277), strategy("REDUCED_K", 0, 370, 1.43),
