@@ -201,6 +201,10 @@ std::string verdict(const RunData& run) {
   if (run.interrupted) return of_interrupted(run);
   if (run.summary.strategies.empty()) return "The run holds no strategy.";
   if (run.summary.strategies.front().targets.empty()) return without_target(run);
+  if (std::ranges::none_of(run.summary.strategies,
+                           [](const auto& s) { return s.tokens_per_second > 0.0; })) {
+    return sentence(run, "no token was generated: there is nothing to judge");
+  }
   Strategies kept, failed;
   for (const StrategySummary& s : run.summary.strategies) {
     (held(s) ? kept : failed).push_back(&s);

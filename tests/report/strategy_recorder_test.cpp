@@ -61,8 +61,9 @@ TEST(StrategyRecorder, EnergyThatIsNotKnownIsNotZero) {
 
 TEST(StrategyRecorder, WhereNoTokenCameThereAreNoJoulesAToken) {
   const auto s = record({}, Seconds(0), 20, [](int, MetricsRow& row) {
-    row.step.steps = 0.0;
+    row.step.steps = 0.3;  // of one under way
     row.step.tokens = 0.0;
+    row.step.step_time = Seconds(0);
   });
   EXPECT_NEAR(s.mean_power.value, 300, 1e-9);
   EXPECT_FALSE(s.joules_per_token);

@@ -11,6 +11,7 @@ using testing::Not;
 
 StrategySummary strategy(const std::string& name, double over, double mean, double bits) {
   return {.name = name,
+          .tokens_per_second = 1000,
           .joules_per_token = mean / 1000,
           .mean_power = Watts(mean),
           .bits_per_byte = bits,
@@ -90,6 +91,13 @@ TEST(Verdict, WithoutATokenThereIsNoEnergyToCompare) {
   idle.joules_per_token.reset();
   EXPECT_EQ(verdict(run_of({idle})),
             "On the simulated GPU, no target was set, and no token was generated.");
+}
+
+TEST(Verdict, WhoGeneratedNothingHeldNothing) {
+  StrategySummary idle = strategy("BASELINE", 0, 130, 1.4277);
+  idle.tokens_per_second = 0.0;
+  EXPECT_EQ(verdict(run_of({idle})),
+            "On the simulated GPU, no token was generated: there is nothing to judge.");
 }
 
 TEST(Verdict, EnergyIsComparedWithinTheRound) {
