@@ -128,6 +128,10 @@ class Controller:
         [layers, rows, experts] f32, f16 or bf16, gate logits before the score function, come together: torch
         tensors on the CPU, numpy arrays or any C-contiguous buffers.
         """
+        for name, value in (("tokens", tokens), ("rows", rows), ("running", running or 0), ("waiting", waiting),
+                            ("arrived", arrived), ("finished", finished)):
+            if not -2**31 <= value < 2**31:  # ctypes would cut it
+                raise abi.BadInputError(f"{name} is {value}; it is a 32-bit number")
         step = abi.StepStruct(version=version, flags=abi.MIXED if mixed else 0, step_time_s=step_time_s,
                               step_period_s=step_period_s, layers=self.layers, experts=self.experts, tokens=tokens,
                               rows=rows)

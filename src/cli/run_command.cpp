@@ -120,6 +120,13 @@ Experiment chosen_experiment(const RunOptions& options) {
       e.strategies.push_back(strategy);
     }
   }
+  if (options.price &&
+      std::ranges::find(e.strategies, Strategy::kStaticOptimal) == e.strategies.end()) {
+    throw UsageError(fmt::format(
+        "--price {}: is STATIC_OPTIMAL's, which does not run; add --strategy STATIC_OPTIMAL, or "
+        "leave it out",
+        *options.price));
+  }
   return e;
 }
 

@@ -63,10 +63,12 @@ BoundPlan::~BoundPlan() {
   if (buffer_ != nullptr) set_owner(buffer_, 0);
 }
 
-BoundPlan::BoundPlan(BoundPlan&& other) noexcept : buffer_(std::exchange(other.buffer_, nullptr)) {}
+BoundPlan::BoundPlan(BoundPlan&& other) noexcept
+    : buffer_(std::exchange(other.buffer_, nullptr)), copied_(other.copied_) {}
 
 BoundPlan& BoundPlan::operator=(BoundPlan&& other) noexcept {
   std::swap(buffer_, other.buffer_);
+  std::swap(copied_, other.copied_);
   return *this;
 }
 
@@ -74,8 +76,10 @@ void BoundPlan::update(const RoutingPlan& plan) {
   if (buffer_ == nullptr) return;
   PlanHeader there;
   std::memcpy(&there, buffer_, sizeof there);
-  if (there.magic == PlanHeader::kMagic && there.version == plan.header().version) return;
+  const std::uint64_t version = plan.header().version;
+  if (copied_ == version && there.magic == PlanHeader::kMagic && there.version == version) return;
   std::memcpy(buffer_, plan.bytes().data(), plan.bytes().size());
+  copied_ = version;
   set_owner(buffer_, ::getpid());
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 
 #include "core/routing_plan.h"
 
@@ -21,11 +23,12 @@ class BoundPlan {
   BoundPlan(BoundPlan&& other) noexcept;
   BoundPlan& operator=(BoundPlan&& other) noexcept;
 
-  /// Copies the plan, where there is a buffer and it holds another version.
+  /// Copies the plan, where there is a buffer and it does not hold this version of it yet.
   void update(const RoutingPlan& plan);
 
  private:
   void* buffer_ = nullptr;
+  std::optional<std::uint64_t> copied_{};  // versions are counted by each controller for itself
 };
 
 }  // namespace thermoe

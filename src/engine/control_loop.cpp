@@ -171,7 +171,7 @@ StepMetrics ControlLoop::metrics_of(Seconds now, Seconds dt, const StepTotals& t
   metrics.steps = static_cast<double>(totals.steps);
   metrics.tokens = static_cast<double>(totals.tokens);
   if (totals.decoded > 0) {
-    metrics.step_time = totals.time / static_cast<double>(totals.decoded);
+    if (totals.timed > 0) metrics.step_time = totals.time / static_cast<double>(totals.timed);
     metrics.step_period = totals.periods > 0 ? totals.period / static_cast<double>(totals.periods)
                                              : dt / static_cast<double>(totals.decoded);
     if (simulated) {

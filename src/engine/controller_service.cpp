@@ -129,6 +129,14 @@ void ControllerService::advance(Seconds now) {
     throw UsageError(fmt::format("now_s is {}, but it was {} before; time never falls", now.value,
                                  told_->now().value));
   }
+  constexpr double kMostTicks = 1e6;  // some minutes of work; a day has 864,000
+  if ((now - told_->now()) / config_.control.tick > kMostTicks) {
+    throw UsageError(
+        fmt::format("now_s is {}, but it was {} before: more than a million ticks of {} s; give it "
+                    "seconds, and "
+                    "go there in smaller steps",
+                    now.value, told_->now().value, config_.control.tick.value));
+  }
   constexpr Seconds kSlack{1e-9};  // ticks are sums
   while (next_ <= now + kSlack) {
     told_->advance_to(next_);

@@ -178,6 +178,11 @@ void check(const EngineConfig& config) {
         "is that of an engine whose steps come at a fixed rate; with engine.batch_limit "
         "or engine.graph_sizes the controller chooses the period: keep one of the two");
   }
+  if (!config.control.engine && config.control.objective == Objective::kThroughput) {
+    throw FormatError(config.path, "/objective",
+                      "\"throughput\" is for an engine whose requests arrive; give "
+                      "engine.batch_limit, or leave it out");
+  }
   const Strategy strategy = config.control.strategy;
   if (config.by_mask && (strategy == Strategy::kReducedK || strategy == Strategy::kOpportunistic)) {
     throw FormatError(config.path, "/strategy",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/hand_over.h"
 
+#include <cmath>
 #include <utility>
 
 #include "core/errors.h"
@@ -17,6 +18,8 @@ std::uint64_t HandOver::publish(HandedDecision decision) {
       "plan of {}x{} handed to an engine of {}x{}", plan.layers(), plan.experts(),
       stand_in_.plan.layers(), stand_in_.plan.experts());
   THERMOE_EXPECT(!decision.valid_until || decision.safe, "what grows old needs a safe plan");
+  THERMOE_EXPECT(std::isfinite(decision.step_period.value) && decision.step_period >= Seconds(0),
+                 "a step period of {} s", decision.step_period.value);
   const auto problem = find_problem(plan);
   THERMOE_EXPECT(!problem, "a plan that cannot run: {}", *problem);
   version_ += 2;

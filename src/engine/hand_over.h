@@ -38,7 +38,7 @@ class HandOver {
   explicit HandOver(const HandedDecision& initial);
 
   /// Writer side. The version that it was given. Requires plans that `find_problem` allows, of the
-  /// initial one's shape.
+  /// initial one's shape, and a finite period.
   std::uint64_t publish(HandedDecision decision);
 
   /// Reader side. Views: valid until the next call.

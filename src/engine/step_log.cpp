@@ -33,7 +33,7 @@ void StepTotals::add(const EngineStep& step) {
     ++decoded;
     decode_tokens += static_cast<std::uint64_t>(step.tokens);
     rows += static_cast<std::uint64_t>(step.rows);
-    time += step.time;
+    if (step.time > Seconds(0)) ++timed, time += step.time;
     if (step.period > Seconds(0)) ++periods, period += step.period;
   }
   if (!step.serving) return;
@@ -45,7 +45,7 @@ void StepTotals::add(const EngineStep& step) {
 void StepTotals::add(const StepTotals& more) {
   steps += more.steps, mixed += more.mixed, tokens += more.tokens, skipped += more.skipped;
   decoded += more.decoded, decode_tokens += more.decode_tokens, rows += more.rows;
-  periods += more.periods, time += more.time, period += more.period;
+  timed += more.timed, time += more.time, periods += more.periods, period += more.period;
   arrived += more.arrived, finished += more.finished;
   if (more.serving) serving = more.serving;
 }

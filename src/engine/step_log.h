@@ -34,10 +34,10 @@ struct StepServing {
 
 /// What an engine tells of a step. Views: valid during the call.
 struct EngineStep {
-  std::uint64_t version = 0;  ///< of the decision that it ran under
-  bool mixed = false;         ///< it read prompts
-  Seconds time{};
-  Seconds period{};                        ///< 0: not known
+  std::uint64_t version = 0;               ///< of the decision that it ran under
+  bool mixed = false;                      ///< it read prompts
+  Seconds time{};                          ///< 0: not known
+  Seconds period{};                        ///< likewise
   int tokens = 0;                          ///< no padding
   int rows = 0;                            ///< with padding
   std::span<const std::int32_t> counts{};  ///< [layers, experts], or empty
@@ -51,8 +51,8 @@ struct StepTotals {
   std::uint64_t steps = 0, mixed = 0, tokens = 0;
   std::uint64_t skipped = 0;  ///< decode steps whose loads were passed over
   // Of decode steps:
-  std::uint64_t decoded = 0, decode_tokens = 0, rows = 0, periods = 0;
-  Seconds time{}, period{};  ///< those of `decoded` and of `periods` steps
+  std::uint64_t decoded = 0, decode_tokens = 0, rows = 0, timed = 0, periods = 0;
+  Seconds time{}, period{};  ///< those of `timed` and of `periods` steps
   std::uint64_t arrived = 0, finished = 0;
   std::optional<StepServing> serving{};  ///< of the newest step
 

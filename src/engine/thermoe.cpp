@@ -37,12 +37,16 @@ thermoe_controller& given(thermoe_controller* controller) {
 
 // ---- Steps -------------------------------------------------------------------------------------
 
+/// What no step takes is another unit's number or memory that was never set; a controller that
+/// believed it would pace by it.
 void check_times(const thermoe_step& step) {
-  const auto sound = [](double s) { return std::isfinite(s) && s >= 0.0; };
+  constexpr double kShortest = 1e-9, kLongest = 1e6;
+  const auto sound = [](double s) { return s == 0.0 || (s >= kShortest && s <= kLongest); };
   if (sound(step.step_time_s) && sound(step.step_period_s)) return;
-  throw UsageError(fmt::format(
-      "thermoe_step: step_time_s is {}, step_period_s is {}; they are seconds, 0 or more",
-      step.step_time_s, step.step_period_s));
+  throw UsageError(
+      fmt::format("thermoe_step: step_time_s is {}, step_period_s is {}; they are seconds within "
+                  "[1e-9, 1e6], or 0 where they are not known",
+                  step.step_time_s, step.step_period_s));
 }
 
 void check_shape(const thermoe_step& step, const ControllerConfig& model) {

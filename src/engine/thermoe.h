@@ -142,7 +142,8 @@ typedef struct thermoe_decision {
   /* Grows with every change, not always by one. Equal: plan, mask and period are as before. */
   uint64_t version;
   uint64_t flags;
-  /* The plan block. It and the mask stay untouched until the next thermoe_acquire. */
+  /* The plan block. It and the mask stay untouched until the next thermoe_acquire (or
+   * thermoe_bind_plan). */
   const void* plan;
   size_t plan_bytes;
   /* For an engine that cannot run a plan: u8 [layers, experts], 1 where a token may go. At least k
@@ -168,7 +169,8 @@ THERMOE_API size_t thermoe_plan_bytes(uint32_t layers, uint32_t experts);
  * memory that a captured graph copies from. `bytes` must be thermoe_plan_bytes of the model. The
  * buffer must be zeroed, or hold a plan of this shape; one that another controller has bound and
  * not yet closed is refused with THERMOE_BUSY. It must outlive the controller, or be unbound first
- * by a `buffer` of NULL. Not while thermoe_acquire is under way. */
+ * by a `buffer` of NULL. Not while thermoe_acquire is under way, and between two steps: the
+ * pointers that the last thermoe_acquire gave end here. */
 THERMOE_API thermoe_status thermoe_bind_plan(thermoe_controller* controller, void* buffer,
                                              size_t bytes);
 
@@ -187,8 +189,9 @@ typedef struct thermoe_step {
   /* thermoe_decision.version that it ran under. */
   uint64_t version;
   uint64_t flags;
-  /* How long it took, and from the start of the step before to its own start (0: not known, the
-   * first). With a simulated GPU step_time_s is not read: the GPU says how long a step takes. */
+  /* How long it took, and from the start of the step before to its own start; 0: not known, as of
+   * the first. Others lie within a nanosecond and a million seconds. With a simulated GPU
+   * step_time_s is not read: the GPU says how long a step takes. */
   double step_time_s;
   double step_period_s;
   /* Shape of `counts` and `logits`: the model's. */

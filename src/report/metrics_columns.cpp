@@ -65,6 +65,9 @@ Number routed(Row row, Get get) {
   return row.routed ? Number(get(row.stats)) : std::nullopt;
 }
 
+/// Absent where no step ended: none takes no time.
+Number taken(Seconds time) { return time > Seconds(0) ? Number(time.value) : std::nullopt; }
+
 ExpertLoad load(Row row) {
   ExpertUsage usage(row.stats.layers, row.stats.experts);
   usage.add(row.stats);
@@ -118,7 +121,7 @@ constexpr std::array<MetricsColumn, kMetrics> kColumns = {
      {Metric::kSensorFault, "sensor_fault", [](Row r) { return flag(r.sensor_fault); }},
      {Metric::kSteps, "steps", [](Row r) { return number(r.step.steps); }},
      {Metric::kTokens, "tokens", [](Row r) { return number(r.step.tokens); }},
-     {Metric::kStepTime, "step_time_ms", [](Row r) { return number(r.step.step_time); }, kMilli},
+     {Metric::kStepTime, "step_time_ms", [](Row r) { return taken(r.step.step_time); }, kMilli},
      {Metric::kStepPeriod, "step_period_ms", [](Row r) { return number(r.step.step_period); },
       kMilli},
      {Metric::kLateSteps, "late_steps", [](Row r) { return number(r.late_steps); }},

@@ -17,6 +17,10 @@ json seconds(const std::optional<Seconds>& value) {
   return value ? json(value->value) : json(nullptr);
 }
 
+json milliseconds(const std::optional<Seconds>& value) {
+  return value ? json(1e3 * value->value) : json(nullptr);
+}
+
 json interval_json(const std::optional<Interval>& interval) {
   return interval ? json{interval->low, interval->high} : json(nullptr);
 }
@@ -61,11 +65,11 @@ json figures_json(const StrategySummary& s) {
   json targets = json::array();
   for (const TargetOutcome& target : s.targets) targets.push_back(target_json(target));
   return {{"tokens_per_second", s.tokens_per_second},
-          {"joules_per_token", s.energy_share > 0 ? json(s.joules_per_token) : json(nullptr)},
+          {"joules_per_token", optional(s.joules_per_token)},
           {"mean_power_w", s.energy_share > 0 ? json(s.mean_power.value) : json(nullptr)},
           {"max_temperature_c", s.max_temperature.value},
-          {"p50_step_ms", 1e3 * s.p50_step.value},
-          {"p99_step_ms", 1e3 * s.p99_step.value},
+          {"p50_step_ms", milliseconds(s.p50_step)},
+          {"p99_step_ms", milliseconds(s.p99_step)},
           {"active_experts", s.mean_active_experts},
           {"kept_percent", s.kept_mass ? json(100 * *s.kept_mass) : json(nullptr)},
           {"quality_loss", optional(s.quality_loss)},

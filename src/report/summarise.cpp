@@ -111,8 +111,9 @@ void summarise_steps(const StrategyTicks& ticks, StrategySummary& s) {
   for (std::size_t i = 0; i < ticks.count(); ++i) {
     if (!std::isnan(time[i]) && steps[i] > 0) step_times.push_back({time[i], steps[i]});
   }
-  s.p50_step = Seconds(percentile(step_times, 0.50).value_or(0.0));
-  s.p99_step = Seconds(percentile(step_times, 0.99).value_or(0.0));
+  if (step_times.empty()) return;
+  s.p50_step = Seconds(percentile(step_times, 0.50).value());
+  s.p99_step = Seconds(percentile(step_times, 0.99).value());
 }
 
 void summarise_quality(const StrategyTicks& ticks, StrategySummary& s) {
@@ -184,7 +185,6 @@ StrategySummary summarise(const StrategyTicks& ticks, const SummaryOptions& opti
   const double power = known > 0 ? sum(ticks.energy) / (known * duration) : 0.0;
   StrategySummary s{.name = ticks.name,
                     .tokens_per_second = duration > 0 ? tokens / duration : 0.0,
-                    .joules_per_token = tokens > 0 ? power * duration / tokens : 0.0,
                     .mean_power = Watts(power),
                     .energy_share = known,
                     .max_temperature = Celsius(highest(ticks[Metric::kTemperature])),
@@ -195,6 +195,7 @@ StrategySummary summarise(const StrategyTicks& ticks, const SummaryOptions& opti
                     .fallback_share = static_cast<double>(ticks.fallbacks.ticks) /
                                       static_cast<double>(ticks.count()),
                     .fallback_reasons = ticks.fallbacks.reasons};
+  if (tokens > 0 && known > 0) s.joules_per_token = power * duration / tokens;
   summarise_steps(ticks, s);
   summarise_quality(ticks, s);
   summarise_serving(ticks, s);

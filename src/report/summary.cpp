@@ -23,6 +23,10 @@ json optional(const std::optional<Seconds>& value) {
   return value ? json(value->value) : json(nullptr);
 }
 
+json milliseconds(const std::optional<Seconds>& value) {
+  return value ? json(1e3 * value->value) : json(nullptr);
+}
+
 json interval_json(const std::optional<Interval>& interval) {
   return interval ? json{interval->low, interval->high} : json(nullptr);
 }
@@ -88,7 +92,7 @@ json strategy_json(const StrategySummary& s) {
   json out = {
       {"name", s.name},
       {"tokens_per_second", s.tokens_per_second},
-      {"joules_per_token", s.energy_share > 0 ? json(s.joules_per_token) : json(nullptr)},
+      {"joules_per_token", optional(s.joules_per_token)},
       {"mean_power_w", s.energy_share > 0 ? json(s.mean_power.value) : json(nullptr)},
       {"power_target_w", power != nullptr ? json(power->target) : json(nullptr)},
       {"power_violation_fraction",
@@ -97,8 +101,8 @@ json strategy_json(const StrategySummary& s) {
        power != nullptr ? optional(power->over_target_fraction) : json(nullptr)},
       {"settling_time_s", first != nullptr ? optional(first->settling) : json(nullptr)},
       {"max_temperature_c", s.max_temperature.value},
-      {"p50_step_ms", 1e3 * s.p50_step.value},
-      {"p99_step_ms", 1e3 * s.p99_step.value},
+      {"p50_step_ms", milliseconds(s.p50_step)},
+      {"p99_step_ms", milliseconds(s.p99_step)},
       {"mean_active_experts", s.mean_active_experts},
       {"kept_mass", optional(s.kept_mass)},
       {"quality_loss_nats", optional(s.quality_loss)},

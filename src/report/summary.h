@@ -62,12 +62,12 @@ struct ServingFigures {
 struct StrategySummary {
   std::string name{};
   double tokens_per_second = 0.0;
-  double joules_per_token = 0.0;  ///< whole GPU, idle and other tenants included
+  /// Whole GPU, idle and other tenants included; absent where no token came or no energy is known.
+  std::optional<double> joules_per_token{};
   Watts mean_power{};
   double energy_share = 1.0;  ///< of the time whose energy is known: the two above are of that
   Celsius max_temperature{};
-  Seconds p50_step{};
-  Seconds p99_step{};
+  std::optional<Seconds> p50_step{}, p99_step{};  ///< absent where no step ended
   double mean_active_experts = 0.0;
   std::optional<double> kept_mass{};      ///< mean share of a token's own top-k probability
   std::optional<double> quality_loss{};   ///< mean of its -log over tokens and layers, nats

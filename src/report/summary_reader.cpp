@@ -25,6 +25,17 @@ double number(JsonObject& object, const std::string& name) {
   return object.number(name, -kMost, kMost);
 }
 
+/// Null is known to be absent; a name that is not there is a fault of the file.
+std::optional<double> nullable(JsonObject& object, const std::string& name) {
+  if (object.has(name) && !object.given(name)) return std::nullopt;
+  return number(object, name);
+}
+
+std::optional<Seconds> milliseconds(JsonObject& object, const std::string& name) {
+  const auto value = nullable(object, name);
+  return value ? std::optional(Seconds(*value / 1e3)) : std::nullopt;
+}
+
 void check_schema(JsonObject& object) {
   const auto schema = object.integer("schema", 0, INT32_MAX);
   if (schema == Summary::kSchema) return;
@@ -74,12 +85,12 @@ StrategySummary strategy_from(const json& value, const std::string& path, std::s
   const bool energy_known = s.given("mean_power_w") || !s.has("mean_power_w");  // null: it is not
   StrategySummary out{.name = s.string("name"),
                       .tokens_per_second = number(s, "tokens_per_second"),
-                      .joules_per_token = energy_known ? number(s, "joules_per_token") : 0.0,
+                      .joules_per_token = nullable(s, "joules_per_token"),
                       .mean_power = Watts(energy_known ? number(s, "mean_power_w") : 0.0),
                       .energy_share = energy_known ? 1.0 : 0.0,
                       .max_temperature = Celsius(number(s, "max_temperature_c")),
-                      .p50_step = Seconds(number(s, "p50_step_ms") / 1e3),
-                      .p99_step = Seconds(number(s, "p99_step_ms") / 1e3),
+                      .p50_step = milliseconds(s, "p50_step_ms"),
+                      .p99_step = milliseconds(s, "p99_step_ms"),
                       .mean_active_experts = number(s, "mean_active_experts"),
                       .kept_mass = number_or_null(s, "kept_mass"),
                       .quality_loss = number_or_null(s, "quality_loss_nats"),

@@ -31,13 +31,15 @@ Line machine_cells(const StrategySummary& s) {
   }
   return {s.name,
           fmt::format("{:.0f}", s.tokens_per_second),
-          s.energy_share > 0 ? fmt::format("{:.3f}", s.joules_per_token) : "-",
+          or_dash(s.joules_per_token, "{:.3f}"),
           s.energy_share > 0 ? fmt::format("{:.1f}", s.mean_power.value) : "-",
           or_dash(violation, "{:.1f} %"),
           or_dash(above, "{:.1f} %"),
           or_dash(settling, "{:.1f}"),
           fmt::format("{:.1f}", s.max_temperature.value),
-          fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step.value, 1e3 * s.p99_step.value)};
+          s.p50_step && s.p99_step
+              ? fmt::format("{:.2f}/{:.2f}", 1e3 * s.p50_step->value, 1e3 * s.p99_step->value)
+              : "-"};
 }
 
 /// No strategy decoded text: kept mass and nats take the place of bits.
@@ -174,9 +176,9 @@ std::string summary_table(const Summary& summary) {
   }
   if (serves) {
     const auto& asked = all.front().serving->asked_tokens_per_second;
-    add(fmt::format(
-        "{}{}", asked ? fmt::format("The requests asked for {:.0f} tokens/s. ", *asked) : "",
-        serving_definition()));
+    add(fmt::format("{}{}",
+                    asked ? fmt::format("The requests asked for {:.0f} tokens/s. ", *asked) : "",
+                    serving_definition()));
   }
   if (mass) add(mass_definition());
   for (const std::string& note : notes(summary)) add("Note: " + note);

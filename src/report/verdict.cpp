@@ -143,24 +143,27 @@ std::string of_none_held(const RunData& run, Strategies failed) {
 std::string without_target(const RunData& run) {
   const auto& strategies = run.summary.strategies;
   const auto joules = [](const StrategySummary& s) {
-    return s.energy_share > 0 ? s.joules_per_token : std::numeric_limits<double>::infinity();
+    return s.joules_per_token.value_or(std::numeric_limits<double>::infinity());
   };
   const auto cheapest = std::ranges::min_element(strategies, {}, joules);
   if (std::isinf(joules(*cheapest))) {
-    return sentence(run, "no target was set, and the energy is not known");
+    const bool known =
+        std::ranges::any_of(strategies, [](const auto& s) { return s.energy_share > 0; });
+    return sentence(run, known ? "no target was set, and no token was generated"
+                               : "no target was set, and the energy is not known");
   }
   std::string text =
       fmt::format("no target was set; {} used the least energy, {:.3f} J/token, at {}",
-                  cheapest->name, cheapest->joules_per_token, loss(*cheapest));
+                  cheapest->name, *cheapest->joules_per_token, loss(*cheapest));
   // A machine may drift from round to round.
   const auto beside =
       std::ranges::find(strategies,
                         to_string(TurnName{.strategy = strategies.front().name,
                                            .round = turn_named(cheapest->name).round}),
                         &StrategySummary::name);
-  if (beside != strategies.end() && beside != cheapest && beside->joules_per_token > 0) {
+  if (beside != strategies.end() && beside != cheapest && beside->joules_per_token) {
     text += fmt::format(" ({:+.1f} % energy against {})",
-                        100 * (cheapest->joules_per_token / beside->joules_per_token - 1),
+                        100 * (*cheapest->joules_per_token / *beside->joules_per_token - 1),
                         beside->name);
   }
   return sentence(run, text);
@@ -198,6 +201,10 @@ std::string verdict(const RunData& run) {
   if (run.interrupted) return of_interrupted(run);
   if (run.summary.strategies.empty()) return "The run holds no strategy.";
   if (run.summary.strategies.front().targets.empty()) return without_target(run);
+  if (std::ranges::none_of(run.summary.strategies,
+                           [](const auto& s) { return s.tokens_per_second > 0.0; })) {
+    return sentence(run, "no token was generated: there is nothing to judge");
+  }
   Strategies kept, failed;
   for (const StrategySummary& s : run.summary.strategies) {
     (held(s) ? kept : failed).push_back(&s);

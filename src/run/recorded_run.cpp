@@ -80,7 +80,7 @@ RecordedTick read_tick(const Columns& columns, Seconds before) {
       .disturbance = {.background_power = Watts(columns.need(Metric::kBackgroundPower, kMostWatts)),
                       .bandwidth_share = columns.need(Metric::kBandwidthTaken, 1.0),
                       .ambient_offset = Celsius(columns.get(Metric::kAmbientOffset).value_or(0.0))},
-      .step_time = Seconds(columns.need(Metric::kStepTime, kMostSeconds))};
+      .step_time = Seconds(columns.get(Metric::kStepTime, kMostSeconds).value_or(0.0))};
   tick.length = tick.at - before;
   if (tick.length <= Seconds(0)) {
     columns.refuse(column_name(Metric::kTime), fmt::format("is {}, not after the row before ({})",

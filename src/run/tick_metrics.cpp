@@ -14,6 +14,8 @@ void TickMetrics::add(const MetricsRow& row) {
   tokens_ += row.step.tokens;
   if (row.violation) violation_ += row.step.tick;
   if (row.step.serving) count(*row.step.serving);
+  std::optional<Seconds> taken;  // absent where no step ended
+  if (row.step.step_time > Seconds(0)) taken = row.step.step_time;
   std::vector<int> active;
   for (int layer = 0; layer < row.stats.layers; ++layer) active.push_back(row.stats.active(layer));
   board_.publish(ControlValues{.labels = {{"experiment", experiment_}},
@@ -26,7 +28,7 @@ void TickMetrics::add(const MetricsRow& row) {
                                .fallback = !row.control.fallback.empty(),
                                .at_floor = row.control.saturated,
                                .violated = row.violation,
-                               .step_time = row.step.step_time,
+                               .step_time = taken,
                                .step_period = row.step.step_period,
                                .run_time = row.at,
                                .steps = steps_,

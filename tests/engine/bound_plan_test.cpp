@@ -56,6 +56,18 @@ TEST_F(BoundPlanBuffer, ASecondControllerIsRefusedUntilTheFirstHasLeft) {
   EXPECT_EQ(refusal<BufferInUse>(buffer_.size(), plan_), "not refused");
 }
 
+TEST_F(BoundPlanBuffer, ThePlanOfAControllerThatLeftIsReplacedThoughItsVersionIsTheSame) {
+  plan_.header().version = 4;
+  BoundPlan(buffer_.data(), buffer_.size(), plan_).update(plan_);
+  RoutingPlan next(2, 8, 2);
+  next.header().version = 4;
+  next.selection_bias(1)[3] = 0.5F;
+  BoundPlan bound(buffer_.data(), buffer_.size(), next);
+  bound.update(next);
+  EXPECT_TRUE(std::equal(buffer_.begin() + sizeof(PlanHeader), buffer_.end(),
+                         next.bytes().begin() + sizeof(PlanHeader)));
+}
+
 TEST_F(BoundPlanBuffer, ABufferOfAnotherShapeIsRefused) {
   EXPECT_THAT(refusal<UsageError>(buffer_.size() - 1, plan_),
               testing::HasSubstr("a plan of 2 layers of 8 experts has"));

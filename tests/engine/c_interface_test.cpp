@@ -186,6 +186,11 @@ TEST_F(CInterface, StepsThatCannotBeAreRefusedWithTheirValues) {
   bad = step();
   bad.step_time_s = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THAT(refusal(controller, bad), HasSubstr("step_time_s is nan"));
+  bad.step_time_s = 1e-20;
+  EXPECT_THAT(refusal(controller, bad), HasSubstr("step_time_s is 1e-20"));
+  bad.step_time_s = 0.01;
+  bad.step_period_s = 1e300;
+  EXPECT_THAT(refusal(controller, bad), HasSubstr("seconds within [1e-9, 1e6]"));
   bad = step();
   bad.rows = 3;
   EXPECT_THAT(refusal(controller, bad), HasSubstr("tokens is 4, rows is 3"));

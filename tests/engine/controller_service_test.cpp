@@ -228,10 +228,11 @@ TEST(ControllerService, ReadingsForASourceThatReadsByItselfAreRefused) {
   EXPECT_THROW(service->set_reading({}), UsageError);
 }
 
-TEST(ControllerService, TimeThatIsToldNeverFalls) {
+TEST(ControllerService, TimeThatIsToldNeverFallsAndIsNotInNanoseconds) {
   const auto service = open();
   service->advance(Seconds(1));
   EXPECT_THROW(service->advance(Seconds(0.5)), UsageError);
+  EXPECT_THROW(service->advance(Seconds(1.1e9)), UsageError) << "ten billion ticks";
   const auto own = open(R"({"control": {"thread": true}})");
   EXPECT_THROW(own->advance(Seconds(1)), UsageError);
 }

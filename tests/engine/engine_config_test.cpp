@@ -86,6 +86,8 @@ TEST(EngineConfig, WhatOnlyTogetherMakesNoSenseIsRefused) {
               AllOf(HasSubstr("/control/thread"), HasSubstr("real time")));
   EXPECT_THAT(refusal(R"({"engine": {"graph_sizes": [4, 2]}})"), HasSubstr("ascending"));
   EXPECT_THAT(refusal(R"({"engine": {"batch_limit": 8}})"), HasSubstr("/control/step_period_s"));
+  EXPECT_THAT(refusal(R"({"objective": "throughput"})"),
+              AllOf(HasSubstr("/objective"), HasSubstr("engine.batch_limit")));
 }
 
 TEST(EngineConfig, AFileThatIsNotThereIsNamedWithTheKeyThatNamesIt) {

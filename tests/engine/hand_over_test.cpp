@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <limits>
 #include <thread>
 
 #include "core/errors.h"
@@ -72,6 +73,9 @@ TEST(HandOver, RefusesWhatNoEngineCouldRun) {
   HandedDecision broken = decision_of(1.0F);
   broken.routes.plan.activation_price(0)[0] = -1.0F;
   EXPECT_THROW(hand_over.publish(broken), PreconditionError);
+  HandedDecision timeless = decision_of(1.0F);
+  timeless.step_period = Seconds(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_THROW(hand_over.publish(timeless), PreconditionError);
   EXPECT_EQ(hand_over.acquire(Seconds(0)).version, 0U);
 }
 

@@ -49,6 +49,21 @@ TEST(StepLog, GivesStepsInTheirOrderWithTheirLoadsAndSums) {
   EXPECT_TRUE(drained(log).empty());
 }
 
+TEST(StepLog, AStepWhoseTimeIsNotKnownDoesNotShortenTheMean) {
+  StepLog log(kLayers, kExperts, 8);
+  const Counts counts(kLayers * kExperts, 1);
+  EngineStep first = step_of(counts);
+  first.time = first.period = Seconds(0);
+  log.add(first);
+  log.add(step_of(counts));
+  StepTotals totals;
+  drained(log, &totals);
+  EXPECT_EQ(totals.decoded, 2U);
+  EXPECT_EQ(totals.timed, 1U);
+  EXPECT_EQ(totals.periods, 1U);
+  EXPECT_DOUBLE_EQ(totals.time.value, 0.01);
+}
+
 TEST(StepLog, MixedStepsCountAsStepsAndNothingElse) {
   StepLog log(kLayers, kExperts, 8);
   const Counts counts(kLayers * kExperts, 1);

@@ -166,6 +166,8 @@ def test_bad_steps_are_refused(controller):
         controller.observe(version=0, tokens=1, step_time_s=-1.0)
     with pytest.raises(thermoe.BadInputError, match="0 or more"):
         controller.observe(version=0, tokens=1, running=-1)
+    with pytest.raises(thermoe.BadInputError, match="tokens is 4294967312"):
+        controller.observe(version=0, tokens=2**32 + 16)
 
 
 def test_a_controller_with_a_thread_of_its_own_decides_while_steps_go_on(config):

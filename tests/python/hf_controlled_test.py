@@ -95,13 +95,19 @@ def test_a_model_is_told_to_the_controller_as_its_router_is(source_dir):
     assert made["model"] == {"layers": 2, "experts": 16, "k": 4, "score_function": "sigmoid", "groups": 4, "groups_kept": 2,
                              "denominator": "picked", "routed_scale": 2.5, "loss_scores": "unbiased"}
     assert made["costed_as"] == {"name": "DeepseekV3ForCausalLM", "layers": 2, "gated": True, "shape": [16, 4, 32, 16]}
-    assert made["targets"] == {"power_w": 350.0, "between_tokens_ms": 30.0} and made["objective"] == "throughput"
+    assert made["targets"] == {"power_w": 350.0, "time_between_tokens_ms": 30.0} and made["objective"] == "throughput"
     assert made["control"] == {"max_quality_loss": 0.1} and made["engine"] == {"batch_limit": 32}
     paced = controller_configuration(model, routers, routers[0].spec, **asked, batch_limit=32, step_period_ms=20.0,
                                      objective=None, cost_model="costs.json", costed_as=None, config={"engine": {"name": "x"}})
     assert paced["targets"] == {"power_w": 350.0, "step_ms": 30.0} and paced["engine"] == {"name": "x"}
     assert paced["control"] == {"max_quality_loss": 0.1, "step_period_s": 0.02}
     assert made["dtype"] == "fp8"
+
+
+@pytest.mark.parametrize("asked", [{}, {"step_period_ms": 20}, {"objective": "throughput"}], ids=str)
+def test_a_time_between_tokens_is_a_target_that_the_controller_knows(model, simulated, asked):
+    with thermoe.attach(model, time_per_token_ms=30, **asked, **simulated) as attachment:
+        assert attachment.controller.state().plan_kind == "baseline"
 
 
 def test_costs_that_are_of_another_router_are_refused(simulated):

@@ -111,6 +111,18 @@ TEST_F(Serving, LatencyTargetsAreJudgedWhereSomethingCame) {
   EXPECT_NEAR(first.mean, 400.0, 1e-9);
 }
 
+TEST_F(Serving, OfARunInWhichNobodyCameNothingIsZeroJoulesAToken) {
+  strategy_.joules_per_token.reset();
+  strategy_.p50_step.reset(), strategy_.p99_step.reset();
+  const Summary summary{.device = "simulated GPU", .strategies = {strategy_}};
+  EXPECT_THAT(summary_table(summary),
+              testing::ContainsRegex("PACING_ALONE +[0-9]+ +- +250.0 .* -\n"));
+  write_summary(folder_, summary);
+  const StrategySummary read = read_summary(folder_).summary.strategies.front();
+  EXPECT_FALSE(read.joules_per_token);
+  EXPECT_FALSE(read.p99_step);
+}
+
 TEST_F(Serving, FiguresSurviveTheFiles) {
   Summary summary{.device = "simulated GPU", .strategies = {strategy_}};
   write_summary(folder_, summary);

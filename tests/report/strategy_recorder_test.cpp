@@ -38,7 +38,7 @@ TEST(StrategyRecorder, EnergyTokensAndPowerAgree) {
   const auto s = record({}, Seconds(0), 20, [](int, MetricsRow&) {});
   EXPECT_NEAR(s.tokens_per_second, 1000, 1e-9);
   EXPECT_NEAR(s.mean_power.value, 300, 1e-9);
-  EXPECT_NEAR(s.joules_per_token, 0.3, 1e-12);
+  EXPECT_NEAR(s.joules_per_token.value(), 0.3, 1e-12);
   EXPECT_NEAR(s.mean_active_experts, 1.0, 1e-12);
   EXPECT_NEAR(s.expert_load_cv.value_or(0), 1.0, 1e-12);
   EXPECT_NEAR(*s.bits_per_byte, 1.5, 1e-12);
@@ -52,10 +52,22 @@ TEST(StrategyRecorder, EnergyThatIsNotKnownIsNotZero) {
   });
   EXPECT_NEAR(s.energy_share, 0.75, 1e-9);
   EXPECT_NEAR(s.mean_power.value, 300, 1e-9);
-  EXPECT_NEAR(s.joules_per_token, 0.3, 1e-12);
+  EXPECT_NEAR(s.joules_per_token.value(), 0.3, 1e-12);
   const auto none =
       record({}, Seconds(0), 20, [](int, MetricsRow& row) { row.truth.mean_power.reset(); });
   EXPECT_EQ(none.energy_share, 0.0);
+  EXPECT_FALSE(none.joules_per_token);
+}
+
+TEST(StrategyRecorder, WhereNoTokenCameThereAreNoJoulesAToken) {
+  const auto s = record({}, Seconds(0), 20, [](int, MetricsRow& row) {
+    row.step.steps = 0.3;  // of one under way
+    row.step.tokens = 0.0;
+    row.step.step_time = Seconds(0);
+  });
+  EXPECT_NEAR(s.mean_power.value, 300, 1e-9);
+  EXPECT_FALSE(s.joules_per_token);
+  EXPECT_FALSE(s.p50_step);
 }
 
 TEST(StrategyRecorder, AStepOfPowerViolatesUntilTheSecondMeanIsBack) {
@@ -167,8 +179,8 @@ TEST(StrategyRecorder, PercentilesCountStepsNotTicks) {
     row.step.step_time = Seconds(i % 2 == 0 ? 0.1 : 0.001);
     row.step.steps = i % 2 == 0 ? 1 : 99;
   });
-  EXPECT_DOUBLE_EQ(s.p50_step.value, 0.001);
-  EXPECT_DOUBLE_EQ(s.p99_step.value, 0.001) << "five of 500 steps are long";
+  EXPECT_DOUBLE_EQ(s.p50_step.value().value, 0.001);
+  EXPECT_DOUBLE_EQ(s.p99_step.value().value, 0.001) << "five of 500 steps are long";
 }
 
 TEST(StrategyRecorder, TheShareAboveTheTargetItselfIsCountedBesideTheViolation) {

@@ -98,6 +98,7 @@ TEST(Summary, IsWrittenWholeBesideItsDetails) {
 TEST(Summary, WhatIsNotKnownOfTheEnergyIsNullAndADash) {
   Summary summary = example();
   summary.strategies[1].energy_share = 0.0;
+  summary.strategies[1].joules_per_token.reset();
   const auto ttha = to_json(summary)["strategies"][1];
   EXPECT_TRUE(ttha["mean_power_w"].is_null());
   EXPECT_TRUE(ttha["joules_per_token"].is_null());

@@ -11,6 +11,7 @@ using testing::Not;
 
 StrategySummary strategy(const std::string& name, double over, double mean, double bits) {
   return {.name = name,
+          .tokens_per_second = 1000,
           .joules_per_token = mean / 1000,
           .mean_power = Watts(mean),
           .bits_per_byte = bits,
@@ -82,6 +83,21 @@ TEST(Verdict, WithoutATargetComparesEnergy) {
   EXPECT_EQ(verdict(run_of({base, cheap})),
             "On the simulated GPU, no target was set; STATIC_OPTIMAL used the least energy, 0.360 "
             "J/token, at +0.26 % bits/byte (-25.0 % energy against BASELINE).");
+}
+
+TEST(Verdict, WithoutATokenThereIsNoEnergyToCompare) {
+  StrategySummary idle = strategy("BASELINE", 0, 130, 1.4277);
+  idle.targets.clear();
+  idle.joules_per_token.reset();
+  EXPECT_EQ(verdict(run_of({idle})),
+            "On the simulated GPU, no target was set, and no token was generated.");
+}
+
+TEST(Verdict, WhoGeneratedNothingHeldNothing) {
+  StrategySummary idle = strategy("BASELINE", 0, 130, 1.4277);
+  idle.tokens_per_second = 0.0;
+  EXPECT_EQ(verdict(run_of({idle})),
+            "On the simulated GPU, no token was generated: there is nothing to judge.");
 }
 
 TEST(Verdict, EnergyIsComparedWithinTheRound) {

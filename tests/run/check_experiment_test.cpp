@@ -109,7 +109,7 @@ TEST_F(CheckExperiment, AnyShapeThatTheCostModelsHoldIsChargedWithItsLayers) {
   nlohmann::json deeper = parse_json(changes, "changes");
   deeper["costed_as"]["layers"] = 48;
   const RunResult twice = run(experiment(deeper.dump()));
-  EXPECT_NEAR(named(twice, "BASELINE").p50_step / named(result, "BASELINE").p50_step, 2.0, 0.01);
+  EXPECT_NEAR(*named(twice, "BASELINE").p50_step / *named(result, "BASELINE").p50_step, 2.0, 0.01);
   decoder_ = {};
   try {
     check_experiment(

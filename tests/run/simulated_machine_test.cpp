@@ -67,7 +67,7 @@ TEST_F(MachineOfAnExperiment, TokensAreStepsTimesTheBatchAndJoulesATokenWattsOve
   const RunResult result = baseline(R"({"duration_s": 8})");
   const StrategySummary& s = named(result, "BASELINE");
   EXPECT_NEAR(s.tokens_per_second, 1000, 5) << "the rate that the experiment asks for";
-  EXPECT_NEAR(s.joules_per_token, s.mean_power.value / s.tokens_per_second, 1e-9);
+  EXPECT_NEAR(s.joules_per_token.value(), s.mean_power.value / s.tokens_per_second, 1e-9);
   const std::vector<double> steps = column("BASELINE", Metric::kSteps);
   const std::vector<double> tokens = column("BASELINE", Metric::kTokens);
   for (std::size_t i = 0; i < steps.size(); ++i) EXPECT_NEAR(tokens[i], 16 * steps[i], 1e-4);
@@ -76,7 +76,7 @@ TEST_F(MachineOfAnExperiment, TokensAreStepsTimesTheBatchAndJoulesATokenWattsOve
 TEST_F(MachineOfAnExperiment, SeveralDecodeStepsATickAreChargedAsTheirMean) {
   const StrategySummary one = named(baseline("{}"), "BASELINE");
   const StrategySummary four = named(baseline(R"({"decode_steps_per_tick": 4})"), "BASELINE");
-  EXPECT_NEAR(four.p50_step / one.p50_step, 1.0, 0.05);
+  EXPECT_NEAR(*four.p50_step / *one.p50_step, 1.0, 0.05);
   EXPECT_NEAR(four.mean_power / one.mean_power, 1.0, 0.05);
 }
 

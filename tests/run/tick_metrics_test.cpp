@@ -45,6 +45,13 @@ class TickMetricsTest : public ::testing::Test {
       .layers = 2, .experts = 3, .tokens = 2, .counts = {1, 1, 0, 2, 0, 0}, .kept_mass = 0.75};
 };
 
+TEST_F(TickMetricsTest, WhereNoStepEndedThereIsNoStepTime) {
+  MetricsRow idle = row();
+  idle.step.step_time = Seconds(0);
+  metrics_.add(idle);
+  EXPECT_THAT(page(), testing::Not(HasSubstr("thermoe_step_time_seconds")));
+}
+
 TEST_F(TickMetricsTest, ATickIsPublishedAsItWasLogged) {
   metrics_.add(row());
   const std::string who = "{experiment=\"night\",strategy=\"STATIC_OPTIMAL\"";

@@ -40,6 +40,7 @@ TEST(CommandLine, BadInputExitsWithTwoAndOneLine) {
       {"run", "no/such/file.json"},
       {"run", "experiments/demo.json", "--power-cap", "-3"},
       {"run", "experiments/demo.json", "--strategy", "KERNEL_AWARE"},
+      {"run", "experiments/serving_steady.json", "--price", "0.1"},
       {"run", "experiments/demo.json", "--seeed", "3"},
       {"cost", "show", "data/h100/thermal_trace.csv"},
       {"price", "no/such/logits.safetensors"},

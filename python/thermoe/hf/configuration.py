@@ -21,7 +21,7 @@ def controller_configuration(model: torch.nn.Module, routers: list[Router], spec
     """The keys of `config`, where it has them, and of the model and what was asked otherwise."""
     paced = step_period_ms is not None  # by the caller; otherwise the controller finds the period
     targets = {"power_w": power_w, "temperature_c": temperature_c,
-               "step_ms" if paced else "between_tokens_ms": time_per_token_ms}
+               "step_ms" if paced else "time_between_tokens_ms": time_per_token_ms}
     control = {"max_quality_loss": max_quality_loss, "step_period_s": step_period_ms / 1000 if step_period_ms else None}
     made: dict[str, Any] = {
         "schema": 1,
