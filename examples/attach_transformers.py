@@ -19,10 +19,10 @@ PROMPTS = [b"The licence of this program", b"#include <stdio.h>\n\nint main", b"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("power_w", type=float)
-    parser.add_argument("--step-period-ms", type=float)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="FOLDER")
+    parser.add_argument("power_w", metavar="POWER_W", type=float)
+    parser.add_argument("--step-period-ms", metavar="MS", type=float)
     parser.add_argument("--simulated", metavar="DATA")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() and not options.simulated else "cpu"
@@ -37,14 +37,16 @@ def main() -> None:
     length = min(map(len, PROMPTS))
     prompts = torch.tensor([list(prompt[-length:]) for prompt in PROMPTS * 4], device=device)
     with thermoe.measure(unit="token") as m, thermoe.attach(model, power_w=options.power_w, **how) as attachment:
-        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=60, do_sample=False)
+        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=240, do_sample=False)
         m.count(out[:, length:].numel())
         print(attachment)
         state = attachment.controller.state()
     for row in out[:4]:
-        print(repr(bytes(row.tolist()).decode(errors="replace")))
-    print(f"{'simulated: ' * state.simulated}{state.power_average_w} W, price {state.price:.3g}, "
-          f"{state.active_experts} distinct experts a layer, quality loss {state.quality_loss:.3g} nats, {state.steps} steps")
+        print(repr(bytes(row[:80].tolist()).decode(errors="replace")))
+    watts = "–" if state.power_average_w is None else f"{state.power_average_w:.0f}"
+    experts = "–" if state.active_experts is None else f"{state.active_experts:.1f}"  # no step ended in the newest tick
+    print(f"{'simulated: ' * state.simulated}{watts} W, price {state.price:.3g}, "
+          f"{experts} distinct experts a layer, quality loss {state.quality_loss:.3g} nats, {state.steps} steps")
     print(m)
 
 

@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
   }
   snprintf(path, sizeof path, "%s/traces/synthetic-e128-k8-b16.safetensors", argv[1]);
   if (!read_trace(path, &trace)) {
-    fprintf(stderr, "toy_engine: %s holds no bf16 tensor router_logits of 4 dimensions\n", path);
+    fprintf(stderr, "toy_engine: %s is not there or holds no bf16 tensor router_logits of 4 dimensions\n", path);
     return 2;
   }
   const double cap = atof(argv[2]);

@@ -7,7 +7,7 @@
 namespace thermoe {
 
 double quality_loss_of(double kept_mass) {
-  return -std::log(std::clamp(kept_mass, kLeastKeptMass, 1.0));
+  return 0.0 - std::log(std::clamp(kept_mass, kLeastKeptMass, 1.0));  // nothing lost: 0, not -0
 }
 
 void KeptMass::fold() {

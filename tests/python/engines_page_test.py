@@ -38,7 +38,7 @@ def test_the_pages_commands_run_as_printed(source_dir, tmp_path):
     assert len(commands) == 2
     said = []
     for command in commands:  # what they write goes to a folder of the test's own
-        words = [str(tmp_path / "e128") if word == "e128" else word for word in shlex.split(command)]
+        words = [str(tmp_path / "e128") if word == "runs/e128" else word for word in shlex.split(command)]
         said.append(run([sys.executable, *words[1:]], source_dir))
     assert "a MixtralForCausalLM of 10,225,344 parameters" in said[0]
     assert "simulated: " in said[1] and "distinct experts a layer" in said[1] and "Measurement(" in said[1]

@@ -4,7 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal, Optional, Union
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("thermoe.hf needs torch 2.10 or later: pip install torch transformers", name="torch") from error
 
 from ..control import Controller
 from ..plan import RoutingPlan
