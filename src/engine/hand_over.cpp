@@ -9,14 +9,16 @@
 namespace thermoe {
 
 HandOver::HandOver(const HandedDecision& initial)
-    : decisions_(initial), stand_in_(initial.routes) {}
+    : layers_(initial.routes.plan.layers()),
+      experts_(initial.routes.plan.experts()),
+      decisions_(initial),
+      stand_in_(initial.routes) {}
 
 std::uint64_t HandOver::publish(HandedDecision decision) {
   const RoutingPlan& plan = decision.routes.plan;
-  THERMOE_EXPECT(
-      plan.layers() == stand_in_.plan.layers() && plan.experts() == stand_in_.plan.experts(),
-      "plan of {}x{} handed to an engine of {}x{}", plan.layers(), plan.experts(),
-      stand_in_.plan.layers(), stand_in_.plan.experts());
+  THERMOE_EXPECT(plan.layers() == layers_ && plan.experts() == experts_,
+                 "plan of {}x{} handed to an engine of {}x{}", plan.layers(), plan.experts(),
+                 layers_, experts_);
   THERMOE_EXPECT(!decision.valid_until || decision.safe, "what grows old needs a safe plan");
   THERMOE_EXPECT(std::isfinite(decision.step_period.value) && decision.step_period >= Seconds(0),
                  "a step period of {} s", decision.step_period.value);

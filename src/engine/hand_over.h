@@ -53,6 +53,7 @@ class HandOver {
   Held acquire(Seconds now);
 
  private:
+  const int layers_, experts_;
   TripleBuffer<HandedDecision> decisions_;
   std::uint64_t version_ = 0;  // writer's; even: the next odd one is the safe plan's in its place
   PlanAndMask stand_in_;       // reader's copy of the safe plan, which has a version of its own

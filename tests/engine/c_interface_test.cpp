@@ -212,9 +212,9 @@ TEST_F(CInterface, StepsThatCannotBeAreRefusedWithTheirValues) {
 }
 
 TEST_F(CInterface, ABufferOfTheEnginesFollowsThePlanOfOneController) {
+  std::vector<std::byte> buffer(thermoe_plan_bytes(kToyLayers, kToyExperts));  // outlives them
   const Handle first = open();
   const Handle second = open();
-  std::vector<std::byte> buffer(thermoe_plan_bytes(kToyLayers, kToyExperts));
   ASSERT_EQ(thermoe_bind_plan(first.get(), buffer.data(), buffer.size()), THERMOE_OK);
   thermoe_plan_header header;
   std::memcpy(&header, buffer.data(), sizeof header);
@@ -257,6 +257,7 @@ TEST_F(CInterface, AbsentNumbersAreNotKnown) {
 }
 
 TEST_F(CInterface, ThreadsThatStepObserveAndWatchAtOnceSeeWholePlans) {
+  std::vector<std::byte> buffer(thermoe_plan_bytes(kToyLayers, kToyExperts));
   const Handle controller =
       open(R"({"control": {"thread": true, "tick_s": 0.01, "calibration_samples": 1}})");
   std::atomic<bool> done{false};
@@ -274,7 +275,6 @@ TEST_F(CInterface, ThreadsThatStepObserveAndWatchAtOnceSeeWholePlans) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   });
-  std::vector<std::byte> buffer(thermoe_plan_bytes(kToyLayers, kToyExperts));
   ASSERT_EQ(thermoe_bind_plan(controller.get(), buffer.data(), buffer.size()), THERMOE_OK);
   std::uint64_t newest = 0;
   bool ordered = true, whole = true;
