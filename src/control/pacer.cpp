@@ -17,6 +17,9 @@ constexpr Seconds kFirstTokenPace{10.0};  // twice as long as waits are averaged
 constexpr Seconds kLongestPeriod{1.0};    // of pacing alone, where nobody gave a latency
 /// Where a normal distribution has a fourteenth, three, ... thirteen of it below, in deviations.
 constexpr std::array<double, 7> kSevenths{-1.465, -0.792, -0.366, 0.0, 0.366, 0.792, 1.465};
+/// Longest period, in steps' own times, while nobody knows what requests ask for: what is generated
+/// until then falls as the period grows, and would bound nothing.
+constexpr double kBlindStretch = 2.0;
 constexpr double kIdleRate = 1e-6;  // tokens a second: the engine idles
 
 }  // namespace
@@ -85,8 +88,8 @@ PeriodRange Pacer::range(Seconds own) const {
     range.to = std::min(own, range.to);
     return range;
   }
-  const Seconds fits(kBatchAim * config_.engine->batch_limit /
-                     (load_.greatest_rate() * load_.stretch()));
+  Seconds fits(kBatchAim * config_.engine->batch_limit / (load_.greatest_rate() * load_.stretch()));
+  if (!load_.knows_requests()) fits = std::min(fits, kBlindStretch * own);
   if (fits < range.to) {
     range.to = fits;
     range.limit = PeriodLimit::kBatchLimit;

@@ -43,8 +43,10 @@ void ServingLoad::learn(const ServingTick& tick, Seconds dt, Seconds paced) {
   crowded_ = waits || (crowded_ && uncrowded_for_ < kUncrowded);
 }
 
+bool ServingLoad::knows_requests() const { return finished_ >= kFewRequests; }
+
 double ServingLoad::rate() const {
-  if (finished_ < kFewRequests) return served();
+  if (!knows_requests()) return served();
   return requests_.value() * tokens_of_finished_ / finished_;
 }
 

@@ -22,6 +22,8 @@ class ServingLoad {
   /// Tokens a second that are to be generated: of requests that arrive by what those before asked
   /// for, and until some have finished what is generated. 0: none.
   double rate() const;
+  /// Enough requests have finished to tell what one asks for.
+  bool knows_requests() const;
   /// Of that and of what is generated the greater.
   double greatest_rate() const;
   /// Requests wait at the batch limit, or did within the last second.
