@@ -17,7 +17,7 @@ struct StepMetrics {
   Seconds step_period{};  ///< mean time from one step's start to the next
   double steps = 0.0;     ///< steps in the tick (fractional where a step spans two ticks)
   double tokens = 0.0;    ///< tokens decoded in the tick
-  std::optional<ServingTick> serving{};  ///< where requests arrive
+  std::optional<ServingTick> serving{};    ///< where requests arrive
   std::optional<double> kl_to_baseline{};  ///< nats a token, where a baseline pass was sampled
 };
 

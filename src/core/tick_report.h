@@ -37,7 +37,7 @@ struct TickReport {
   std::uint64_t near_ties = 0;     ///< picks in which two devices differed as they may
   TrueHardware truth{};
   std::optional<ServingTick> serving{};  ///< where requests arrive
-  std::string problem{};  ///< why energy is absent; empty where it is there
+  std::string problem{};                 ///< why energy is absent; empty where it is there
 };
 
 }  // namespace thermoe

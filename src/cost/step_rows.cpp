@@ -143,7 +143,8 @@ void write_step_rows(const std::vector<StepRow>& rows, const std::string& commen
     return row.context;
   };
   std::erase_if(fields, [&](const Field* f) {
-    return std::ranges::none_of(rows, [&](const StepRow& row) { return value(row, *f).has_value(); });
+    return std::ranges::none_of(rows,
+                                [&](const StepRow& row) { return value(row, *f).has_value(); });
   });
   const auto line = [&](const auto& cell) {
     for (std::size_t i = 0; i < fields.size(); ++i) text += (i == 0 ? "" : ",") + cell(*fields[i]);

@@ -61,8 +61,7 @@ TEST_F(ServingRun, EveryStrategyMeetsTheSameRequestsAndTokensAreCountedAsTheyAre
   EXPECT_NEAR(baseline.serving->arrived, 80.0, 27.0) << "three standard deviations";
   const double asked = 128.0 * baseline.serving->arrived / 20.0;
   EXPECT_DOUBLE_EQ(baseline.serving->asked_tokens_per_second.value(), asked);
-  EXPECT_NEAR(baseline.tokens_per_second, asked, 60.0)
-      << "but for those under way at the end";
+  EXPECT_NEAR(baseline.tokens_per_second, asked, 60.0) << "but for those under way at the end";
   EXPECT_GT(baseline.serving->batch, 2.0);
   EXPECT_GE(baseline.serving->rows, baseline.serving->batch);
   EXPECT_DOUBLE_EQ(*baseline.quality_loss, 0.0);
