@@ -40,12 +40,12 @@ constexpr Field kContext{"context", false, 0.0, kMostSequences};
 
 /// `value` of a field gives its number in a row, or nothing.
 template <class Value>
-StepRow row_of(const Value& value, std::string place) {
+StepRow row_of(const Value& value, const std::string& place) {
   StepRow row{.batch = *value(kBatch),
               .active_experts = *value(kActive),
               .step = Seconds(1e-3 * *value(kStep)),
               .context = value(kContext),
-              .place = std::move(place)};
+              .place = place};
   if (const auto joules = value(kEnergy)) row.energy = Joules(*joules);
   if (const auto size = value(kGraph)) row.graph_size = static_cast<int>(*size);
   return row;
