@@ -39,8 +39,8 @@ struct MetricsRow {
   GpuDisturbance disturbance{};
   bool sensor_fault = false;
   StepMetrics step{};
-  std::optional<Seconds> period{};  ///< shortest from step to step, as decided for the tick
-  std::optional<std::uint64_t> late_steps{};      ///< of a machine in real time, as TickReport has
+  std::optional<Seconds> period{};            ///< shortest from step to step; where requests arrive
+  std::optional<std::uint64_t> late_steps{};  ///< of a machine in real time, as TickReport has
   std::optional<std::uint64_t> repeated_steps{};  ///< them
   bool routed = true;  ///< false: no step ran in the tick, and `stats` are of one before
   const RoutingStats& stats;

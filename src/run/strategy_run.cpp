@@ -240,7 +240,7 @@ void StrategyRun::log(const TickReport& tick, Seconds period, const GpuDisturban
                  .disturbance = disturbance,
                  .sensor_fault = sensors_faulty_at(experiment_.disturbances, now()),
                  .step = metrics_,
-                 .period = period,
+                 .period = tick.serving ? std::optional(period) : std::nullopt,
                  .late_steps = of_real_time(tick.late),
                  .repeated_steps = of_real_time(tick.repeated),
                  .routed = !ran_.empty(),

@@ -107,6 +107,20 @@ TEST_F(TraceRun, NatsAndKeptMassTakeThePlaceOfBits) {
   EXPECT_THAT(column("KERNEL_AWARE_TTHA", Metric::kQualityLoss), testing::SizeIs(60));
 }
 
+TEST_F(TraceRun, WhereNoRequestsArriveTheirColumnsAreEmpty) {
+  run_trace(traced(R"({"strategies": ["KERNEL_AWARE_TTHA"], "duration_s": 1})"));
+  int of_serving = 0;
+  for (CsvReader csv(folder_ + "/metrics.csv"); csv.next();) {
+    for (std::size_t m = 0; m < kMetrics; ++m) {
+      const auto metric = static_cast<Metric>(m);
+      if (!is_of_serving(metric)) continue;
+      EXPECT_EQ(csv.cell(csv.need(column_name(metric))), "") << column_name(metric);
+      ++of_serving;
+    }
+  }
+  EXPECT_GE(of_serving, 100) << "ten ticks of them";
+}
+
 TEST_F(TraceRun, SaysWhatDecidedAndWhatItWasCalibratedOn) {
   const RunResult result = run_trace(traced(R"({"strategies": ["BASELINE"], "duration_s": 1})"));
   const std::string words =
