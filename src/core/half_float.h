@@ -4,14 +4,16 @@
 #include <bit>
 #include <cstdint>
 
+#include "core/cpu_isa.h"
+
 namespace thermoe {
 
 /// Exact, and by integers, so that it is the same on every machine.
-inline float bf16_to_float(std::uint16_t bits) {
+THERMOE_INLINE float bf16_to_float(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-inline float f16_to_float(std::uint16_t bits) {
+THERMOE_INLINE float f16_to_float(std::uint16_t bits) {
   const std::uint32_t magnitude = bits & 0x7fffU;
   // 2^112 moves the exponent's bias from 15 to 127, of subnormals too.
   const float value = std::bit_cast<float>(magnitude << 13) * 0x1p112F;
