@@ -2,9 +2,10 @@
 """src/engine/thermoe.h by ctypes: its structs, its constants, and the library behind it."""
 import ctypes
 import functools
+import json
 import os
 import pathlib
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from ._libraries import library_path
 
@@ -143,3 +144,47 @@ def library() -> ctypes.CDLL:
         raise UnavailableError(f"{path} has version {lib.thermoe_abi_version()} of the C ABI, this package needs "
                                f"{ABI_VERSION}: build both from one source")
     return lib
+
+
+_Self = TypeVar("_Self", bound="Handle")
+
+
+class Handle:
+    """What thermoe_<kind>open opened. `close`, the end of a `with` or the last reference to it closes it."""
+    _kind: ClassVar[str]
+    _handle = ctypes.c_void_p()  # none; __del__ looks, however early __init__ failed
+
+    def __init__(self, configuration: str) -> None:
+        self._lib = library()
+        handle = ctypes.c_void_p()
+        check(getattr(self._lib, f"thermoe_{self._kind}open")(configuration.encode(), ctypes.byref(handle)))
+        self._handle = handle
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """What the library's functions take. Raises BadInputError once it is closed."""
+        if not self._handle:
+            raise BadInputError(f"this {type(self).__name__} is closed")
+        return self._handle
+
+    def close(self) -> None:
+        """Ends it. A second time there is nothing left to do."""
+        if self._handle:
+            getattr(self._lib, f"thermoe_{self._kind}close")(self._handle)
+            self._handle = ctypes.c_void_p()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def read_json(function: Any, *arguments: Any) -> dict[str, Any]:
+    """What a function says whose last argument takes a text."""
+    text = ctypes.c_char_p()
+    check(function(*arguments, ctypes.byref(text)))
+    return dict(json.loads(text.value or b"{}"))

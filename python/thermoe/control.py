@@ -60,7 +60,7 @@ class ControllerState:
     quality_loss: Optional[float]
 
 
-class Controller:
+class Controller(abi.Handle):
     """A controller of one model on one GPU, with a thread of its own.
 
     `config` is what docs/engines.md documents, as a dict, or the path of such a file. Keywords replace its top keys:
@@ -73,10 +73,9 @@ class Controller:
     Every method raises ThermoeError, or BadInputError where the caller can help it. `acquire` and `observe` take
     microseconds and never wait for the controller. The same method is for one thread at a time.
     """
+    _kind = ""
 
     def __init__(self, config: Union[Mapping[str, Any], str, "os.PathLike[str]", None] = None, **keys: Any) -> None:
-        self._handle = ctypes.c_void_p()  # first: __del__ looks
-        self._lib = abi.library()
         if isinstance(config, Mapping) or config is None:
             text = json.dumps({**(config or {}), **keys})
         elif keys:
@@ -84,7 +83,7 @@ class Controller:
                                     "file as a dict to change some of it")
         else:
             text = os.fspath(config)
-        abi.check(self._lib.thermoe_open(text.encode(), ctypes.byref(self._handle)))
+        super().__init__(text)
         self._decision = abi.DecisionStruct()
         self._plan = memoryview(b"")
         self._active: Optional[memoryview] = None
@@ -103,7 +102,7 @@ class Controller:
     def acquire(self) -> Decision:
         """What holds for the next step."""
         decision = self._decision
-        abi.check(self._lib.thermoe_acquire(self._open(), ctypes.byref(decision)))
+        abi.check(self._lib.thermoe_acquire(self.handle, ctypes.byref(decision)))
         if self._version != decision.version:
             self._version = decision.version
             self._plan = memoryview(ctypes.string_at(decision.plan, decision.plan_bytes))
@@ -153,7 +152,7 @@ class Controller:
         if quality_loss is not None:
             step.known |= abi.KNOWS_LOSS
             step.quality_loss = quality_loss
-        abi.check(self._lib.thermoe_observe(self._open(), ctypes.byref(step)))
+        abi.check(self._lib.thermoe_observe(self.handle, ctypes.byref(step)))
         del kept
 
     def set_reading(self, *, power_w: Optional[float] = None, power_average_w: Optional[float] = None,
@@ -166,12 +165,12 @@ class Controller:
             if value is not None:
                 setattr(reading, name, value)
                 reading.known |= abi.READING[name]
-        abi.check(self._lib.thermoe_set_reading(self._open(), ctypes.byref(reading)))
+        abi.check(self._lib.thermoe_set_reading(self.handle, ctypes.byref(reading)))
 
     def state(self) -> ControllerState:
         """What the controller believed at its last tick."""
         state = abi.StateStruct()
-        abi.check(self._lib.thermoe_read_state(self._open(), ctypes.byref(state)))
+        abi.check(self._lib.thermoe_read_state(self.handle, ctypes.byref(state)))
         numbers: dict[str, Any] = {}
         for name, bit in abi.STATE.items():
             known = state.known & bit == bit
@@ -182,22 +181,7 @@ class Controller:
 
     def advance(self, now_s: float) -> None:
         """Sets the time, for configurations with control.thread false, and runs the ticks that have come due."""
-        abi.check(self._lib.thermoe_advance(self._open(), now_s))
-
-    def close(self) -> None:
-        """Ends the controller. A second time there is nothing left to do."""
-        if self._handle:
-            self._lib.thermoe_close(self._handle)
-            self._handle = ctypes.c_void_p()
-
-    def __enter__(self) -> "Controller":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
+        abi.check(self._lib.thermoe_advance(self.handle, now_s))
 
     def __repr__(self) -> str:
         if not self._handle:
@@ -206,11 +190,6 @@ class Controller:
         return (f"Controller({self.layers} layers x {self.experts} experts, plan {self._version} ({state.plan_kind}), price "
                 f"{state.price:.3g}, step period {1e3 * state.step_period_s:.3g} ms"
                 f"{', simulated' if state.simulated else ''}{', ' + state.reason if state.reason else ''})")
-
-    def _open(self) -> ctypes.c_void_p:
-        if not self._handle:
-            raise abi.BadInputError("the controller is closed")
-        return self._handle
 
 
 class _Array:

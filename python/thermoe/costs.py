@@ -2,7 +2,6 @@
 """What a layer of experts costs on a GPU, by measurement (docs/cost-model.md)."""
 import ctypes
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from typing import Literal, Optional, Union
@@ -38,7 +37,7 @@ class Table:
     dtype: str
 
 
-class CostModel:
+class CostModel(abi.Handle):
     """A kernel_cost_model.json:
 
         model = CostModel("data/h100/kernel_cost_model.json")
@@ -46,15 +45,12 @@ class CostModel:
 
     Raises BadInputError naming file and key for a file that is none.
     """
+    _kind = "costs_"
 
     def __init__(self, path: "str | os.PathLike[str]") -> None:
-        self._handle = ctypes.c_void_p()  # first: __del__ looks
-        self._lib = abi.library()
         self.path = os.fspath(path)
-        abi.check(self._lib.thermoe_costs_open(self.path.encode(), ctypes.byref(self._handle)))
-        text = ctypes.c_char_p()
-        abi.check(self._lib.thermoe_costs_describe(self._handle, ctypes.byref(text)))
-        told = json.loads(text.value or b"{}")
+        super().__init__(self.path)
+        told = abi.read_json(self._lib.thermoe_costs_describe, self.handle)
         self.device: str = told["device"]
         self.driver: str = told["driver"]
         self.idle_active_w: float = told["idle_active_w"]
@@ -69,23 +65,9 @@ class CostModel:
         shape = self._shape(model)
         reached = min(shape.shape[0], shape.shape[1] * tokens) if active is None else active
         cost = abi.CostStruct()
-        abi.check(self._lib.thermoe_costs_layer(self._handle, (ctypes.c_int32 * 4)(*shape.shape), shape.gated,
+        abi.check(self._lib.thermoe_costs_layer(self.handle, (ctypes.c_int32 * 4)(*shape.shape), shape.gated,
                                                 dtype.encode(), tokens, reached, ctypes.byref(cost)))
         return Cost(latency_s=cost.latency_s, energy_j=cost.energy_j, basis=_BASES[cost.basis])
-
-    def close(self) -> None:
-        if self._handle:
-            self._lib.thermoe_costs_close(self._handle)
-            self._handle = ctypes.c_void_p()
-
-    def __enter__(self) -> "CostModel":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"CostModel({self.path}: {self.device}, {len(self.tables)} tables, {', '.join(m.name for m in self.models)})"

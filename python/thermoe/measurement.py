@@ -2,7 +2,6 @@
 """The joules of a stretch of a program."""
 import ctypes
 import dataclasses
-import json
 import os
 import sys
 from typing import Any, Optional
@@ -153,11 +152,9 @@ class measure:
             self._sensors.close()
 
     def _window_end(self) -> dict[str, Any]:
-        text, units = ctypes.c_char_p(), self._measurement.units
+        units = self._measurement.units
         counted = None if units is None else ctypes.byref(ctypes.c_double(units))
-        abi.check(self._lib.thermoe_window_end(self._sensors.handle, self._measurement.unit.encode(), counted,
-                                               ctypes.byref(text)))
-        return dict(json.loads(text.value or b"{}"))
+        return abi.read_json(self._lib.thermoe_window_end, self._sensors.handle, self._measurement.unit.encode(), counted)
 
 
 def _wait_for_devices() -> None:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the machine's sensors show: GPUs by NVML, the host by RAPL and hwmon, a recording or a simulated GPU."""
-import ctypes
 import dataclasses
 import json
 import os
@@ -54,35 +53,18 @@ class Snapshot:
     problems: tuple[str, ...]  # what is there and cannot be read, a sentence each, with the remedy
 
 
-class Sensors:
+class Sensors(abi.Handle):
     """Sensors under the library's threads. `gpus`: "all", or indices and UUIDs with commas between them; where it is not
     given CUDA_VISIBLE_DEVICES is followed. `file`: a recording, of source "replay"; `plant`: of "simulated"."""
+    _kind = "sensors_"
 
     def __init__(self, source: SourceName = "machine", *, gpus: Optional[str] = None,
                  nvml_library: "str | os.PathLike[str] | None" = None, file: "str | os.PathLike[str] | None" = None,
                  plant: "str | os.PathLike[str] | None" = None) -> None:
-        self._handle = ctypes.c_void_p()  # first: __del__ looks
-        self._lib = abi.library()
         given = {"source": source, "gpus": gpus, "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
                  **{name: os.fspath(path) for name, path in (("nvml_library", nvml_library), ("file", file),
                                                              ("plant", plant)) if path is not None}}
-        config = json.dumps({name: value for name, value in given.items() if value is not None})
-        abi.check(self._lib.thermoe_sensors_open(config.encode(), ctypes.byref(self._handle)))
-
-    @property
-    def handle(self) -> ctypes.c_void_p:
-        if not self._handle:
-            raise abi.BadInputError("the sensors are closed")
-        return self._handle
-
-    def close(self) -> None:
-        """Ends the reading. A second time there is nothing left to do."""
-        if self._handle:
-            self._lib.thermoe_sensors_close(self._handle)
-            self._handle = ctypes.c_void_p()
-
-    def __del__(self) -> None:
-        self.close()
+        super().__init__(json.dumps({name: value for name, value in given.items() if value is not None}))
 
 
 class Monitor(Sensors):
@@ -97,18 +79,10 @@ class Monitor(Sensors):
 
     def read(self) -> Snapshot:
         """The newest readings; waits for none."""
-        text = ctypes.c_char_p()
-        abi.check(self._lib.thermoe_sensors_read(self.handle, ctypes.byref(text)))
-        read: dict[str, Any] = json.loads(text.value or b"{}")
+        read = abi.read_json(self._lib.thermoe_sensors_read, self.handle)
         return Snapshot(source=read["source"], simulated=read["simulated"],
                         gpus=tuple(_of(GpuReading, gpu) for gpu in read["gpus"]),
                         host=tuple(_of(HostReading, host) for host in read["host"]), problems=tuple(read["problems"]))
-
-    def __enter__(self) -> "Monitor":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _of(kind: Any, values: dict[str, Any]) -> Any:

@@ -200,7 +200,7 @@ def test_a_library_that_is_missing_or_none_is_named(tmp_path):
 
 def test_the_structs_are_the_headers(source_dir, tmp_path):
     structs = {"thermoe_decision": _c_abi.DecisionStruct, "thermoe_step": _c_abi.StepStruct,
-               "thermoe_reading": _c_abi.ReadingStruct, "thermoe_state": _c_abi.StateStruct}
+               "thermoe_reading": _c_abi.ReadingStruct, "thermoe_state": _c_abi.StateStruct, "thermoe_cost": _c_abi.CostStruct}
     lines = ["#include <stdio.h>", '#include "engine/thermoe.h"', "int main(void) {"]
     ours = []
     for name, struct in structs.items():

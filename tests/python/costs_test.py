@@ -59,3 +59,11 @@ def test_what_a_cost_model_does_not_have_is_refused_by_name(model, tmp_path):
     broken.write_text("{\"schema\": 99}")
     with pytest.raises(thermoe.BadInputError, match="broken.json.*schema"):
         thermoe.CostModel(broken)
+
+
+def test_a_closed_cost_model_says_so(path):
+    with thermoe.CostModel(path) as model:
+        pass
+    model.close()
+    with pytest.raises(thermoe.BadInputError, match="closed"):
+        model.layer("Qwen3-30B-A3B", tokens=16)
