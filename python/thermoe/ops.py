@@ -9,7 +9,6 @@ raises ValueError.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import NamedTuple
 
 try:
@@ -21,6 +20,7 @@ from ._libraries import library_path
 from .packing import (Int4Experts, Int4Matrix, PanelExperts, pack_experts, pack_panels, quantise_experts,
                       quantise_int4)
 from .plan_block import DevicePlan, StepState
+from .routing import Router
 
 __all__ = ["DevicePlan", "Int4Experts", "Int4Matrix", "MASKED_LOGIT", "MaskedRoute", "PanelExperts", "Route", "Router",
            "StepState", "built_with_cuda", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts", "pack_panels",
@@ -35,18 +35,6 @@ built_with_cuda = bool(ctypes.CDLL(library_path("thermoe_torch")).thermoe_built_
 
 #: What masked_logits gives an expert that no token runs; one that only other tokens run has half of it.
 MASKED_LOGIT = -1e30
-
-
-@dataclass(frozen=True)
-class Router:
-    """How a model's router turns gate logits into picks and weights (docs/theory.md)."""
-    k: int
-    score: str = "softmax"          #: softmax, sigmoid, sqrt_softplus
-    groups: int = 1                 #: equal runs of experts; a token picks inside its `groups_kept` best
-    groups_kept: int = 1
-    denominator: str = "picked"     #: weights over the sum of: picked, reference (what the model alone picks), none
-    scale: float = 1.0              #: factor on every weight
-    loss_scores: str = "unbiased"   #: unbiased, biased
 
 
 class Route(NamedTuple):

@@ -15,14 +15,14 @@ Denominator = Literal["picked", "reference", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
-class RouterSpec:
-    """A model's router, as src/core/router_spec.h has it; its own selection bias, beta, is an argument of `route`."""
-    experts: int
+class Router:
+    """How a model's router turns gate logits into picks and weights (docs/theory.md, src/core/router_spec.h). How many
+    experts there are the logits say; the model's own selection bias, beta, is an argument of its own."""
     k: int
     score: Literal["softmax", "sigmoid", "sqrt_softplus"] = "softmax"
-    groups: int = 1  # experts are so many equal runs; a token picks inside its `groups_kept` best
+    groups: int = 1  # equal runs of experts; a token picks inside its `groups_kept` best
     groups_kept: int = 1
-    denominator: Denominator = "picked"
+    denominator: Denominator = "picked"  # weights over the sum of: picked, reference (what the model alone picks), none
     scale: float = 1.0  # factor on every weight
     loss_scores: Literal["unbiased", "biased"] = "unbiased"
 
@@ -34,31 +34,31 @@ class Routing(NamedTuple):
     kept_mass: torch.Tensor  # [tokens] f32: the share of its own top-k mass that a token keeps
 
 
-def route(logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, layer: int, step: StepState,
+def route(logits: torch.Tensor, router: Router, *, plan: DevicePlan, layer: int, step: StepState,
           beta: Optional[torch.Tensor] = None) -> Routing:
     """Routes the tokens of one step. logits [tokens, experts] of any float type, all of them tokens of the batch."""
     logits = logits.float()
-    p = _scores(logits, spec)
+    p = _scores(logits, router)
     score = p if beta is None else p + beta.float()
     own = logits if beta is None else score
-    if spec.groups_kept < spec.groups:
-        outside = ~_own_groups(score, spec)
+    if router.groups_kept < router.groups:
+        outside = ~_own_groups(score, router)
         own, score = own.masked_fill(outside, -torch.inf), score.masked_fill(outside, -torch.inf)
-    own_picks = _best_first(own)[:, :spec.k]
+    own_picks = _best_first(own)[:, :router.k]
     mass = p.gather(1, own_picks).sum(1, keepdim=True)  # s
 
     bias = plan.selection_bias[layer]
     key = torch.where(bias.any(), score - bias * mass, own)
-    slot = torch.arange(spec.k, device=logits.device)
-    picks = _best_first(key)[:, :spec.k]
+    slot = torch.arange(router.k, device=logits.device)
+    picks = _best_first(key)[:, :router.k]
     picked = slot < _counts(plan.k, plan.extra_k_share, layer, step, len(logits))
     guaranteed = slot < _counts(plan.k_min, plan.extra_k_min_share, layer, step, len(logits))
     price = torch.where(step.phase == 1, 0.0, plan.activation_price[layer])  # in prefill everything runs anyway
-    value = p if spec.loss_scores == "unbiased" or beta is None else p + beta.float()
+    value = p if router.loss_scores == "unbiased" or beta is None else p + beta.float()
     left = key.masked_fill(~_active(value / mass, key, picks, picked, guaranteed, price), -torch.inf)
-    picks = _best_first(left)[:, :spec.k]
+    picks = _best_first(left)[:, :router.k]
     picked = picked & (left.gather(1, picks) > -torch.inf)
-    return _weighed(p, spec, picks, picked, own_picks, mass)
+    return _weighed(p, router, picks, picked, own_picks, mass)
 
 
 def count(ids: torch.Tensor, picked: torch.Tensor, experts: int) -> torch.Tensor:
@@ -67,10 +67,10 @@ def count(ids: torch.Tensor, picked: torch.Tensor, experts: int) -> torch.Tensor
     return zeros.index_add(0, ids.reshape(-1).long(), picked.reshape(-1).int())
 
 
-def _scores(logits: torch.Tensor, spec: RouterSpec) -> torch.Tensor:
-    if spec.score == "softmax":
+def _scores(logits: torch.Tensor, router: Router) -> torch.Tensor:
+    if router.score == "softmax":
         return logits.softmax(dim=-1)
-    if spec.score == "sigmoid":
+    if router.score == "sigmoid":
         return logits.sigmoid()
     return torch.nn.functional.softplus(logits).sqrt()
 
@@ -80,11 +80,11 @@ def _best_first(scores: torch.Tensor) -> torch.Tensor:
     return scores.sort(dim=-1, descending=True, stable=True).indices
 
 
-def _own_groups(scores: torch.Tensor, spec: RouterSpec) -> torch.Tensor:
+def _own_groups(scores: torch.Tensor, router: Router) -> torch.Tensor:
     """[tokens, experts]: whether an expert is in one of the token's best groups, by their two best scores."""
-    by_group = scores.view(-1, spec.groups, spec.experts // spec.groups)
+    by_group = scores.view(-1, router.groups, scores.shape[1] // router.groups)
     rank = by_group.topk(min(2, by_group.shape[2]), dim=-1).values.sum(-1)
-    kept = torch.zeros_like(rank, dtype=torch.bool).scatter(1, _best_first(rank)[:, :spec.groups_kept], True)
+    kept = torch.zeros_like(rank, dtype=torch.bool).scatter(1, _best_first(rank)[:, :router.groups_kept], True)
     return kept.unsqueeze(-1).expand_as(by_group).reshape(scores.shape)
 
 
@@ -112,17 +112,17 @@ def _active(value: torch.Tensor, key: torch.Tensor, picks: torch.Tensor, picked:
     return holders(picked & guaranteed).any(0) | (union & (loss >= price))
 
 
-def _weighed(p: torch.Tensor, spec: RouterSpec, picks: torch.Tensor, picked: torch.Tensor, own_picks: torch.Tensor,
+def _weighed(p: torch.Tensor, router: Router, picks: torch.Tensor, picked: torch.Tensor, own_picks: torch.Tensor,
              mass: torch.Tensor) -> Routing:
     chosen = torch.where(picked, p.gather(1, picks), 0.0)
     kept = chosen.sum(1, keepdim=True)
-    if spec.denominator == "none":
+    if router.denominator == "none":
         weights = chosen
     else:
-        denominator = kept if spec.denominator == "picked" else mass
+        denominator = kept if router.denominator == "picked" else mass
         shared = picked / picked.sum(1, keepdim=True).clamp(min=1)
         weights = torch.where(denominator > 0, chosen / denominator, shared)
     whole = (picked & (picks == own_picks)).all(1) | (mass == 0).squeeze(1)
-    return Routing(weights=weights * spec.scale, ids=torch.where(picked, picks, picks[:, :1]),
-                   counts=count(picks, picked, spec.experts),
+    return Routing(weights=weights * router.scale, ids=torch.where(picked, picks, picks[:, :1]),
+                   counts=count(picks, picked, p.shape[1]),
                    kept_mass=torch.where(whole, 1.0, (kept / mass).clamp(max=1.0).squeeze(1)))

@@ -10,7 +10,7 @@ import thermoe
 from thermoe import ops
 from thermoe.hf.attachment import best_route, route_by_op
 from thermoe.plan_block import DevicePlan, StepState
-from thermoe.routing import RouterSpec, route
+from thermoe.routing import Router, route
 
 LAYERS, EXPERTS = 3, 16
 
@@ -26,10 +26,10 @@ def problem(seed):
     r = random.Random(seed)
     groups = r.choice([1, 1, 4])
     k = r.randint(1, 4)
-    spec = RouterSpec(experts=EXPERTS, k=k, score=r.choice(["softmax", "sigmoid", "sqrt_softplus"]), groups=groups,
-                      groups_kept=r.randint(2, groups) if groups > 1 else 1,
-                      denominator=r.choice(["picked", "reference", "none"]), scale=r.choice([1.0, 2.5]),
-                      loss_scores=r.choice(["unbiased", "biased"]))
+    router = Router(k=k, score=r.choice(["softmax", "sigmoid", "sqrt_softplus"]), groups=groups,
+                    groups_kept=r.randint(2, groups) if groups > 1 else 1,
+                    denominator=r.choice(["picked", "reference", "none"]), scale=r.choice([1.0, 2.5]),
+                    loss_scores=r.choice(["unbiased", "biased"]))
     plan_k = r.randint(1, k)
     rows = [thermoe.LayerRow(plan_k, r.randint(1, plan_k), r.choice([0.0, 0.25, 0.75]) if plan_k < k else 0.0,
                              r.choice([0.0, 0.5]))] * LAYERS
@@ -38,7 +38,7 @@ def problem(seed):
     step = StepState()
     step.set(r.randint(0, 9), prefill=r.random() < 0.2)
     logits = torch.tensor([[r.gauss(0, 1.5) for _ in range(EXPERTS)] for _ in range(r.randint(1, 8))])
-    return dict(logits=logits.to(r.choice([torch.float32, torch.float32, torch.bfloat16])), spec=spec,
+    return dict(logits=logits.to(r.choice([torch.float32, torch.float32, torch.bfloat16])), router=router,
                 plan=device_plan(rows, bias, price), layer=r.randint(0, LAYERS - 1), step=step,
                 beta=torch.tensor([r.gauss(0, 0.1) for _ in range(EXPERTS)]) if r.random() < 0.5 else None)
 
@@ -52,7 +52,7 @@ def test_picks_weights_counts_and_kept_mass_are_the_ops(seed):
 
 def test_ties_go_to_the_lowest_id():
     plan = device_plan([thermoe.LayerRow(3, 3)], [[0.0] * 8], [[0.0] * 8])
-    got = route(torch.zeros(2, 8), RouterSpec(experts=8, k=3), plan=plan, layer=0, step=StepState())
+    got = route(torch.zeros(2, 8), Router(k=3), plan=plan, layer=0, step=StepState())
     assert got.ids.tolist() == [[0, 1, 2]] * 2
 
 

@@ -14,7 +14,7 @@ from ..plan import RoutingPlan
 from ..routing import Denominator
 from .attachment import Attachment, FixedPlan, PlanSource, RouterHook
 from .configuration import controller_configuration
-from .routers import Router, UnsupportedModelError, find_routers, with_denominator
+from .routers import RouterModule, UnsupportedModelError, find_routers, with_denominator
 
 __all__ = ["Attachment", "UnsupportedModelError", "attach", "detach"]
 
@@ -71,17 +71,17 @@ def detach(model: torch.nn.Module) -> None:
     hooks[0].attachment.detach()
 
 
-def _fixed(model: torch.nn.Module, routers: list[Router], plan: RoutingPlan, others: list[str]) -> FixedPlan:
+def _fixed(model: torch.nn.Module, routers: list[RouterModule], plan: RoutingPlan, others: list[str]) -> FixedPlan:
     if others:
         raise ValueError(f"a plan that stays and {', '.join(others)}: only a controller can hold a target")
-    spec = routers[0].spec
-    if (plan.layers, plan.experts) != (len(routers), spec.experts):
+    first = routers[0]
+    if (plan.layers, plan.experts) != (len(routers), first.experts):
         raise ValueError(f"a plan of {plan.layers} layers x {plan.experts} experts for {type(model).__name__}, which has "
-                         f"{len(routers)} MoE layers x {spec.experts} experts")
+                         f"{len(routers)} MoE layers x {first.experts} experts")
     most = max(row.k + (row.extra_k_share > 0) for row in plan.rows)
-    if most > spec.k:
+    if most > first.spec.k:
         raise ValueError(f"a plan of k={most} for {type(model).__name__}, whose experts take "
-                         f"{spec.k} picks a token")
+                         f"{first.spec.k} picks a token")
     return FixedPlan(plan)
 
 

@@ -9,8 +9,8 @@ from .._c_abi import ThermoeError
 from ..control import Controller
 from ..plan import RoutingPlan
 from ..plan_block import DevicePlan, StepState
-from ..routing import Routing, RouterSpec, count, route
-from .routers import Router
+from ..routing import Router, Routing, count, route
+from .routers import RouterModule
 from .step import StepPlan, StepRecord, runs_as_plain
 
 _PENDING = 8  # records whose device is still at work; more are passed over
@@ -41,7 +41,7 @@ class PlanSource(Protocol):
 class Route(Protocol):
     """How tokens are routed: routing.route, or the compiled op."""
 
-    def __call__(self, logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, layer: int, step: StepState,
+    def __call__(self, logits: torch.Tensor, router: Router, *, plan: DevicePlan, layer: int, step: StepState,
                  beta: Optional[torch.Tensor]) -> Routing: ...
 
 
@@ -71,7 +71,7 @@ class FixedPlan:
 class RouterHook:
     """On one router: gives the experts what the plan says instead of what the router said."""
 
-    def __init__(self, attachment: "Attachment", layer: int, router: Router, spec: RouterSpec) -> None:
+    def __init__(self, attachment: "Attachment", layer: int, router: RouterModule, spec: Router) -> None:
         self.attachment = attachment
         self.layer = layer
         self.router = router
@@ -83,7 +83,7 @@ class RouterHook:
         # A compiled program is made once and runs under every plan, plain ones too.
         if not (attachment.routes or torch.compiler.is_compiling()):
             if attachment.sampling:
-                attachment.sampled[self.layer] = (logits, count(indices, torch.ones_like(indices), self.spec.experts))
+                attachment.sampled[self.layer] = (logits, count(indices, torch.ones_like(indices), logits.shape[1]))
             return None  # the model's own, bit for bit
         plan, step = attachment.step_plan.at(logits.device)
         routing = attachment.route(logits, self.spec, plan=plan, layer=self.layer, step=step, beta=self.router.beta)
@@ -92,12 +92,10 @@ class RouterHook:
         return (logits, routing.weights.to(weights.dtype), routing.ids.to(indices.dtype))
 
 
-def route_by_op(logits: torch.Tensor, spec: RouterSpec, *, plan: DevicePlan, layer: int, step: StepState,
+def route_by_op(logits: torch.Tensor, router: Router, *, plan: DevicePlan, layer: int, step: StepState,
                 beta: Optional[torch.Tensor]) -> Routing:
     """`route` by the compiled op. Raises ImportError where the package was not built."""
     from .. import ops
-    router = ops.Router(k=spec.k, score=spec.score, groups=spec.groups, groups_kept=spec.groups_kept,
-                        denominator=spec.denominator, scale=spec.scale, loss_scores=spec.loss_scores)
     return Routing(*ops.topk_route(logits, router, beta=None if beta is None else beta.float(), plan=plan, layer=layer,
                                    step=step, fill_slots=True))
 
@@ -115,7 +113,7 @@ def best_route(devices: set[str]) -> Route:
 class Attachment:
     """A model whose routers run under a plan. `detach` gives the model back as it was; so does leaving a `with`."""
 
-    def __init__(self, model: torch.nn.Module, routers: list[Router], specs: list[RouterSpec], source: PlanSource,
+    def __init__(self, model: torch.nn.Module, routers: list[RouterModule], specs: list[Router], source: PlanSource,
                  *, pace: bool) -> None:
         self.source = source
         self.pace = pace
@@ -124,11 +122,11 @@ class Attachment:
         self.route = best_route({router.module.weight.device.type for router in routers})
         self.sampling = False
         self.sampled: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # of this step: layer to gate logits and counts
-        self._name = f"{type(model).__name__}, {len(routers)} MoE layers x {specs[0].experts} experts"
+        self._name = f"{type(model).__name__}, {len(routers)} MoE layers x {routers[0].experts} experts"
         self._device = next(model.parameters()).device
         self._decision = decision = source.acquire()
         self._version = decision.version
-        self.step_plan = StepPlan(len(routers), specs[0].experts, specs[0].k, decision.plan)
+        self.step_plan = StepPlan(len(routers), routers[0].experts, specs[0].k, decision.plan)
         self._read_plan(decision.plan)
         self._record: Optional[StepRecord] = None
         self._pending: list[StepRecord] = []

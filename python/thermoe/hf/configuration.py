@@ -7,11 +7,11 @@ from typing import Any, Optional, Union
 
 import torch
 
-from ..routing import RouterSpec
-from .routers import Router, UnsupportedModelError
+from ..routing import Router
+from .routers import RouterModule, UnsupportedModelError
 
 
-def controller_configuration(model: torch.nn.Module, routers: list[Router], spec: RouterSpec, *,
+def controller_configuration(model: torch.nn.Module, routers: list[RouterModule], spec: Router, *,
                              power_w: Optional[float], temperature_c: Optional[float],
                              time_per_token_ms: Optional[float], max_quality_loss: Optional[float],
                              batch_limit: int, step_period_ms: Optional[float], objective: Optional[str],
@@ -25,7 +25,7 @@ def controller_configuration(model: torch.nn.Module, routers: list[Router], spec
     control = {"max_quality_loss": max_quality_loss, "step_period_s": step_period_ms / 1000 if step_period_ms else None}
     made: dict[str, Any] = {
         "schema": 1,
-        "model": {"layers": len(routers), "experts": spec.experts, "k": spec.k, "score_function": spec.score,
+        "model": {"layers": len(routers), "experts": routers[0].experts, "k": spec.k, "score_function": spec.score,
                   "groups": spec.groups, "groups_kept": spec.groups_kept, "denominator": spec.denominator,
                   "routed_scale": spec.scale, "loss_scores": spec.loss_scores},
         "targets": _given(targets),
@@ -52,7 +52,7 @@ def _given(keys: Mapping[str, Optional[float]]) -> dict[str, float]:
     return {name: value for name, value in keys.items() if value is not None}
 
 
-def _shape_of(model: torch.nn.Module, router: Router) -> dict[str, Any]:
+def _shape_of(model: torch.nn.Module, router: RouterModule) -> dict[str, Any]:
     """The experts beside a router: E experts of gate and up [2 d_ff, d_model] or, transposed, [d_model, 2 d_ff]."""
     d_model = int(router.module.weight.shape[1])
     block = model.get_submodule(router.name.rpartition(".")[0])
@@ -64,7 +64,7 @@ def _shape_of(model: torch.nn.Module, router: Router) -> dict[str, Any]:
     d_ff = int(down.shape[1] if down.shape[2] == d_model else down.shape[2])
     layers = sum(1 for _, module in model.named_modules() if type(module) is type(router.module))
     return {"name": type(model).__name__, "layers": layers, "gated": True,
-            "shape": [int(router.spec.experts), int(router.spec.k), d_model, d_ff]}
+            "shape": [router.experts, router.spec.k, d_model, d_ff]}
 
 
 def _shipped_cost_model() -> Optional[pathlib.Path]:

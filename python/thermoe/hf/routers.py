@@ -7,7 +7,7 @@ from typing import Any, Optional
 import torch
 
 from ..plan_block import DevicePlan, StepState
-from ..routing import Denominator, RouterSpec, route
+from ..routing import Denominator, Router, route
 
 _SUPPORTED = ("routers of transformers v5 that return (logits, weights, indices): softmax or top-k-then-softmax, as "
               "Mixtral, Qwen2-MoE, Qwen3-MoE, Qwen3-Next, OLMoE, FlexOlmo and gpt-oss have, and sigmoid with a selection "
@@ -19,11 +19,15 @@ class UnsupportedModelError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Router:
+class RouterModule:
     """One MoE layer's router."""
     name: str
     module: Any  # torch.nn.Module, whose attributes have no types
-    spec: RouterSpec  # as the model weighs without a plan
+    spec: Router  # as the model weighs without a plan
+
+    @property
+    def experts(self) -> int:
+        return int(self.module.num_experts)
 
     @property
     def beta(self) -> Optional[torch.Tensor]:
@@ -31,26 +35,26 @@ class Router:
         return getattr(self.module, "e_score_correction_bias", None)
 
 
-def find_routers(model: torch.nn.Module) -> list[Router]:
+def find_routers(model: torch.nn.Module) -> list[RouterModule]:
     """The model's routers in the order of its layers, each tried on random tokens.
 
     Raises UnsupportedModelError where there is none, one does not do what its attributes say, or two differ in shape.
     """
-    routers = [Router(name, module, _read(name, module)) for name, module in model.named_modules()
+    routers = [RouterModule(name, module, _read(name, module)) for name, module in model.named_modules()
                if _looks_like_a_router(module)]
     if not routers:
         raise UnsupportedModelError(_no_router(model))
     first = routers[0]
     for router in routers:
-        if (router.spec.experts, router.spec.k) != (first.spec.experts, first.spec.k):
+        if (router.experts, router.spec.k) != (first.experts, first.spec.k):
             raise UnsupportedModelError(
-                f"{router.name} routes to {router.spec.k} of {router.spec.experts} experts, {first.name} to "
-                f"{first.spec.k} of {first.spec.experts}: all MoE layers of a model must have one shape")
+                f"{router.name} routes to {router.spec.k} of {router.experts} experts, {first.name} to "
+                f"{first.spec.k} of {first.experts}: all MoE layers of a model must have one shape")
         _prove(router)
     return routers
 
 
-def with_denominator(spec: RouterSpec, denominator: Denominator) -> RouterSpec:
+def with_denominator(spec: Router, denominator: Denominator) -> Router:
     """The router with other weights where a plan drops picks; one that does not renormalise keeps its own."""
     return spec if spec.denominator == "none" else dataclasses.replace(spec, denominator=denominator)
 
@@ -69,7 +73,7 @@ def _no_router(model: torch.nn.Module) -> str:
     return f"{type(model).__name__} has no Mixture-of-Experts layer: there is nothing to route"
 
 
-def _read(name: str, module: Any) -> RouterSpec:
+def _read(name: str, module: Any) -> Router:
     kind = type(module).__name__
     needed = [p.name for p in inspect.signature(module.forward).parameters.values()
               if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -78,13 +82,13 @@ def _read(name: str, module: Any) -> RouterSpec:
                                     f"understood. Supported are {_SUPPORTED}")
     sigmoid = hasattr(module, "e_score_correction_bias")
     groups = int(getattr(module, "num_group", 1) or 1)
-    return RouterSpec(experts=int(module.num_experts), k=int(module.top_k), score="sigmoid" if sigmoid else "softmax",
-                      groups=groups, groups_kept=int(getattr(module, "topk_group", groups) or groups),
-                      denominator="picked" if getattr(module, "norm_topk_prob", True) else "none",
-                      scale=float(getattr(module, "routed_scaling_factor", 1.0)))
+    return Router(k=int(module.top_k), score="sigmoid" if sigmoid else "softmax", groups=groups,
+                  groups_kept=int(getattr(module, "topk_group", groups) or groups),
+                  denominator="picked" if getattr(module, "norm_topk_prob", True) else "none",
+                  scale=float(getattr(module, "routed_scaling_factor", 1.0)))
 
 
-def _prove(router: Router) -> None:
+def _prove(router: RouterModule) -> None:
     """Routes random tokens by the model and by what was read, and compares."""
     module, spec = router.module, router.spec
     weight: torch.Tensor = module.weight
@@ -93,13 +97,13 @@ def _prove(router: Router) -> None:
     with torch.no_grad():
         given = module.forward(hidden)  # not through hooks of others
     kind = type(module).__name__
-    if not (isinstance(given, tuple) and len(given) == 3 and given[0].shape == (32, spec.experts)
+    if not (isinstance(given, tuple) and len(given) == 3 and given[0].shape == (32, router.experts)
             and given[1].shape == given[2].shape == (32, spec.k)):
         raise UnsupportedModelError(f"{router.name}: {kind} returns something else than (logits [tokens, experts], weights "
                                     f"[tokens, k], indices [tokens, k]). Supported are {_SUPPORTED}")
     logits, weights, indices = given
     with torch.no_grad():
-        ours = route(logits, spec, plan=DevicePlan(1, spec.experts, spec.k, weight.device), layer=0,
+        ours = route(logits, spec, plan=DevicePlan(1, router.experts, spec.k, weight.device), layer=0,
                      step=StepState(weight.device), beta=router.beta)
     tolerance = 1e-5 if weights.dtype == torch.float32 and logits.dtype == torch.float32 else 2e-2
 
