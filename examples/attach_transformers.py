@@ -8,6 +8,8 @@ controller finds a period. --simulated DATA (the repository's data/h100) tells t
 for them as for a Qwen3-30B-A3B, for machines without one; time passes as on the real one.
 """
 import argparse
+import sys
+from typing import Optional
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -18,13 +20,25 @@ PROMPTS = [b"The licence of this program", b"#include <stdio.h>\n\nint main", b"
            b"def read(path):\n    "]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="FOLDER")
     parser.add_argument("power_w", metavar="POWER_W", type=float)
     parser.add_argument("--step-period-ms", metavar="MS", type=float)
     parser.add_argument("--simulated", metavar="DATA")
     options = parser.parse_args()
+    try:
+        run(options)
+    except thermoe.UnavailableError as error:
+        print(f"error: {error}\nWithout a GPU: --simulated data/h100", file=sys.stderr)
+        return 2
+    except thermoe.BadInputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() and not options.simulated else "cpu"
     model = AutoModelForCausalLM.from_pretrained(options.folder, dtype=torch.float32).to(device)
     # This small model's own shape has no measured costs.
@@ -43,12 +57,16 @@ def main() -> None:
         state = attachment.controller.state()
     for row in out[:4]:
         print(repr(bytes(row[:80].tolist()).decode(errors="replace")))
-    watts = "–" if state.power_average_w is None else f"{state.power_average_w:.0f}"
-    experts = "–" if state.active_experts is None else f"{state.active_experts:.1f}"  # no step ended in the newest tick
-    print(f"{'simulated: ' * state.simulated}{watts} W, price {state.price:.3g}, "
-          f"{experts} distinct experts a layer, quality loss {state.quality_loss:.3g} nats, {state.steps} steps")
+    print(f"{'simulated: ' * state.simulated}{told(state.power_average_w, '.0f')} W, price {state.price:.3g}, "
+          f"{told(state.active_experts, '.1f')} distinct experts a layer, quality loss {told(state.quality_loss, '.3g')} nats, "
+          f"{state.steps} steps")
     print(m)
 
 
+def told(value: Optional[float], form: str) -> str:
+    """A number that may be absent: no step ended in the newest tick, no sensor answered."""
+    return "–" if value is None else format(value, form)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

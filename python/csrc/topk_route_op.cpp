@@ -86,6 +86,8 @@ Call prepare(Backend backend, const Arguments& tensors, const Tensor& logits,
   args.logits.type = float_type(logits.dtype());
   THERMOE_EXPECT(args.router.experts >= 1 && args.router.experts <= kMaxExperts,
                  "logits have {} experts; expected 1..{}", experts, kMaxExperts);
+  THERMOE_EXPECT(args.router.k >= 1 && args.router.k <= args.router.experts,
+                 "k={} is outside 1..experts={}", args.router.k, experts);
   THERMOE_EXPECT(slots >= args.router.k && slots <= args.router.experts,
                  "slots={} is outside k={}..experts={}", slots, args.router.k, experts);
   args.workspace_size = topk_route_workspace(backend, args.router, args.tokens, slots);

@@ -32,6 +32,8 @@ def convert_checkpoint(checkpoint: str | pathlib.Path, *, dtype: torch.dtype = t
         with safe_open(path, framework="pt") as file:
             config = _config(path, file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     model = MixtralForCausalLM(_mixtral_config(config))
