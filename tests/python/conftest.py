@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def source_dir() -> pathlib.Path:
     """The repository's root."""
     return pathlib.Path(os.environ["THERMOE_SOURCE_DIR"])

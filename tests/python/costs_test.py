@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """thermoe.CostModel: what `thermoe cost at` says, from Python."""
 import json
-import os
 import subprocess
 
 import pytest
@@ -10,8 +9,8 @@ import thermoe
 
 
 @pytest.fixture(scope="module")
-def path():
-    return os.path.join(os.environ["THERMOE_SOURCE_DIR"], "data", "h100", "kernel_cost_model.json")
+def path(source_dir):
+    return str(source_dir / "data" / "h100" / "kernel_cost_model.json")
 
 
 @pytest.fixture(scope="module")

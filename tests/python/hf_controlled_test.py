@@ -11,10 +11,9 @@ from thermoe.hf.routers import find_routers
 
 
 @pytest.fixture(scope="module")
-def model():
-    import os
+def model(source_dir):
     torch.set_num_threads(1)
-    model = convert_checkpoint(os.path.join(os.environ["THERMOE_SOURCE_DIR"], "model", "thermoe-e128.safetensors"))
+    model = convert_checkpoint(source_dir / "model" / "thermoe-e128.safetensors")
     model.set_experts_implementation("grouped_mm")
     return model
 

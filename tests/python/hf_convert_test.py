@@ -2,8 +2,6 @@
 """The shipped checkpoint as a Mixtral of transformers: the same bits a byte as our decoder's, priced and unpriced."""
 import json
 import math
-import os
-import pathlib
 import subprocess
 
 import pytest
@@ -18,8 +16,8 @@ ROWS, LENGTH, CUT = 16, 65, 60
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
-    return pathlib.Path(os.environ["THERMOE_SOURCE_DIR"]) / "model" / "thermoe-e128.safetensors"
+def checkpoint(source_dir):
+    return source_dir / "model" / "thermoe-e128.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +29,12 @@ def model(checkpoint):
 
 
 @pytest.fixture(scope="module")
-def ours(checkpoint, thermoe_program, tmp_path_factory):
+def ours(checkpoint, thermoe_program, source_dir, tmp_path_factory):
     """What `thermoe eval` says of one decode batch: baseline, and pricing at a cut of D."""
     out = tmp_path_factory.mktemp("eval") / "eval.json"
     subprocess.run([thermoe_program, "eval", "--model", checkpoint, "--no-domains", "--batches", "1", "--rows", str(ROWS),
                     "--length", str(LENGTH), "--policy", "pricing", "--cut", str(CUT), "--out", out],
-                   cwd=os.environ["THERMOE_SOURCE_DIR"], check=True, capture_output=True, timeout=250)
+                   cwd=source_dir, check=True, capture_output=True, timeout=250)
     baseline, priced = json.loads(out.read_text())["routing"]["policies"]
     return {"baseline": baseline, "priced": priced}
 

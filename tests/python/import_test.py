@@ -22,8 +22,10 @@ def test_an_unknown_name_is_refused_with_those_that_there_are():
         thermoe.monitr
 
 
-def test_all_public_names_are_listed():
-    assert set(thermoe.__all__) <= set(dir(thermoe))
+def test_every_public_name_is_there():
+    pytest.importorskip("transformers")
+    for name in thermoe.__all__:
+        assert getattr(thermoe, name) is not None
 
 
 def test_the_version_is_the_projects(source_dir):

@@ -12,9 +12,8 @@ import thermoe
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(source_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    source = pathlib.Path(os.environ["THERMOE_SOURCE_DIR"]) / "python"
     libraries = pathlib.Path(thermoe.__file__).parent
     try:
         import pip  # noqa: F401
@@ -23,7 +22,7 @@ def wheel(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check",
          "--wheel-dir", folder, f"--config-settings=build-dir={folder / 'build'}", "--config-settings=cmake.define.THERMOE_CUDA=OFF",
-         f"--config-settings=cmake.define.THERMOE_PYTHON_LIBRARIES={libraries}", source],
+         f"--config-settings=cmake.define.THERMOE_PYTHON_LIBRARIES={libraries}", source_dir / "python"],
         capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     [path] = folder.glob("*.whl")
