@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Optional, Union
 
 from . import _c_abi as abi
-from .plan import RoutingPlan
+from .plan import HEADER, RoutingPlan
 
 PlanKind = Literal["strategy", "last_sound", "static", "baseline"]
 _PLAN_KINDS: tuple[PlanKind, ...] = ("strategy", "last_sound", "static", "baseline")
@@ -106,7 +106,7 @@ class Controller(abi.Handle):
         if self._version != decision.version:
             self._version = decision.version
             self._plan = memoryview(ctypes.string_at(decision.plan, decision.plan_bytes))
-            self._shape = (self._plan[16:20].cast("I")[0], self._plan[20:24].cast("I")[0])
+            self._shape = HEADER.unpack_from(self._plan)[3:]
             self._active = None
             if decision.active:
                 mask = memoryview(ctypes.string_at(decision.active, decision.active_bytes))

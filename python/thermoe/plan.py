@@ -5,10 +5,10 @@ import math
 import struct
 from collections.abc import Sequence
 
-_MAGIC = 0x4C504854  # "THPL"
-_LAYOUT_VERSION = 2
-_HEADER = struct.Struct("<IIQII40x")
-_LAYER = struct.Struct("<iiff16x")
+MAGIC = 0x4C504854  # "THPL"
+LAYOUT_VERSION = 2
+HEADER = struct.Struct("<IIQII40x")
+LAYER = struct.Struct("<iiff16x")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +53,17 @@ class RoutingPlan:
     def from_bytes(cls, block: "bytes | bytearray | memoryview") -> "RoutingPlan":
         """Reads a plan's block. Raises ValueError where it is none."""
         view = memoryview(block).cast("B")
-        if len(view) < _HEADER.size:
-            raise ValueError(f"{len(view)} bytes are no plan: its header alone has {_HEADER.size}")
-        magic, layout, version, layers, experts = _HEADER.unpack_from(view)
-        if magic != _MAGIC or layout != _LAYOUT_VERSION:
-            raise ValueError(f"magic {magic:#x} and layout {layout}, where a plan of this version has {_MAGIC:#x} and "
-                             f"{_LAYOUT_VERSION}")
+        if len(view) < HEADER.size:
+            raise ValueError(f"{len(view)} bytes are no plan: its header alone has {HEADER.size}")
+        magic, layout, version, layers, experts = HEADER.unpack_from(view)
+        if magic != MAGIC or layout != LAYOUT_VERSION:
+            raise ValueError(f"magic {magic:#x} and layout {layout}, where a plan of this version has {MAGIC:#x} and "
+                             f"{LAYOUT_VERSION}")
         if len(view) != byte_size(layers, experts):
             raise ValueError(f"{len(view)} bytes, where a plan of {layers} layers x {experts} experts has "
                              f"{byte_size(layers, experts)}")
-        rows = [LayerRow(*_LAYER.unpack_from(view, _HEADER.size + _LAYER.size * l)) for l in range(layers)]
-        at = _HEADER.size + _LAYER.size * layers
+        rows = [LayerRow(*LAYER.unpack_from(view, HEADER.size + LAYER.size * l)) for l in range(layers)]
+        at = HEADER.size + LAYER.size * layers
         cells = layers * experts
         tables = [struct.unpack_from(f"<{cells}f", view, at + 4 * cells * n) for n in range(2)]
         bias, price = ([table[experts * l:experts * (l + 1)] for l in range(layers)] for table in tables)
@@ -71,8 +71,8 @@ class RoutingPlan:
 
     def to_bytes(self) -> bytes:
         """The block, as the ops and the C ABI read it."""
-        parts = [_HEADER.pack(_MAGIC, _LAYOUT_VERSION, self.version, self.layers, self.experts)]
-        parts += [_LAYER.pack(*dataclasses.astuple(row)) for row in self.rows]
+        parts = [HEADER.pack(MAGIC, LAYOUT_VERSION, self.version, self.layers, self.experts)]
+        parts += [LAYER.pack(*dataclasses.astuple(row)) for row in self.rows]
         for table in (self.selection_bias, self.activation_price):
             parts += [struct.pack(f"<{self.experts}f", *row) for row in table]
         block = b"".join(parts)
@@ -108,5 +108,5 @@ class RoutingPlan:
 
 def byte_size(layers: int, experts: int) -> int:
     """Bytes of a plan's block."""
-    size = _HEADER.size + _LAYER.size * layers + 10 * layers * experts
+    size = HEADER.size + LAYER.size * layers + 10 * layers * experts
     return -(-size // 64) * 64

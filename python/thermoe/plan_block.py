@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import torch
 
-_MAGIC = 0x4C504854  # "THPL"
-_LAYOUT_VERSION = 2
-_HEADER = 64
-_ROW = 32
+from .plan import HEADER, LAYER, LAYOUT_VERSION, MAGIC, byte_size
 
 
 class DevicePlan:
@@ -22,12 +19,12 @@ class DevicePlan:
             raise ValueError(f"layers={layers}, k={k}, experts={experts}: expected layers >= 1 and 1 <= k <= experts")
         self.layers = layers
         self.experts = experts
-        rows = _HEADER + _ROW * layers
+        rows = HEADER.size + LAYER.size * layers
         cells = layers * experts
-        self.block = torch.zeros((rows + 10 * cells + 63) // 64 * 64, dtype=torch.uint8, device=device)
-        header = torch.tensor([_MAGIC, _LAYOUT_VERSION, 0, 0, layers, experts], dtype=torch.int32)
-        self.block[:24].copy_(header.view(torch.uint8))
-        table = self.block[_HEADER:rows]
+        self.block = torch.zeros(byte_size(layers, experts), dtype=torch.uint8, device=device)
+        header = bytearray(HEADER.pack(MAGIC, LAYOUT_VERSION, 0, layers, experts))
+        self.block[:HEADER.size].copy_(torch.frombuffer(header, dtype=torch.uint8))
+        table = self.block[HEADER.size:rows]
         self.k, self.k_min = table.view(torch.int32).view(layers, 8)[:, :2].unbind(1)
         self.extra_k_share, self.extra_k_min_share = table.view(torch.float32).view(layers, 8)[:, 2:4].unbind(1)
         self.selection_bias = self.block[rows:rows + 4 * cells].view(torch.float32).view(layers, experts)
@@ -44,9 +41,9 @@ class DevicePlan:
         if source.numel() != self.block.numel():
             raise ValueError(f"a plan of {source.numel()} bytes; {self.layers} layers of {self.experts} experts take "
                              f"{self.block.numel()}")
-        magic, layout, _, _, layers, experts = source[:24].view(torch.int32).tolist()
-        if magic != _MAGIC or layout != _LAYOUT_VERSION:
-            raise ValueError(f"no plan block of layout {_LAYOUT_VERSION}: it starts with {bytes(plan[:8])!r}")
+        magic, layout, _, layers, experts = HEADER.unpack_from(plan)
+        if magic != MAGIC or layout != LAYOUT_VERSION:
+            raise ValueError(f"no plan block of layout {LAYOUT_VERSION}: it starts with {bytes(plan[:8])!r}")
         if (layers, experts) != (self.layers, self.experts):
             raise ValueError(f"a plan of {layers} layers and {experts} experts; expected {self.layers} and "
                              f"{self.experts}")

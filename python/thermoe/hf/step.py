@@ -6,6 +6,7 @@ from typing import Optional
 
 import torch
 
+from ..plan import HEADER, LAYER
 from ..plan_block import DevicePlan, StepState
 
 
@@ -42,14 +43,16 @@ class StepPlan:
 
 def runs_as_plain(block: memoryview, layers: int, experts: int, k: int, *, priced: bool) -> bool:
     """Whether a plan's block leaves a router of k experts as it is, in a step with or without prices."""
+    tables = HEADER.size + LAYER.size * layers
+
     def any_of(table: int) -> bool:
-        at = 64 + 32 * layers + 4 * layers * experts * table
+        at = tables + 4 * layers * experts * table
         return bool(bytes(block[at:at + 4 * layers * experts]).strip(b"\0"))
 
-    rows = memoryview(bytes(block[64:64 + 32 * layers])).cast("i")  # eight words a layer: k, k_min, shares of f32
-    if any_of(0) or any(rows[8 * l] != k or rows[8 * l + 2] != 0 for l in range(layers)):
+    rows = list(LAYER.iter_unpack(block[HEADER.size:tables]))  # k, k_min, shares
+    if any_of(0) or any(row[0] != k or row[2] != 0 for row in rows):
         return False
-    return not priced or all(rows[8 * l + 1] >= k for l in range(layers)) or not any_of(1)
+    return not priced or all(row[1] >= k for row in rows) or not any_of(1)
 
 
 @dataclasses.dataclass
