@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/fused_dequant_linear.h"
 
-#include "core/errors.h"
 #include "core/named_values.h"
 #include "device_call.h"
 #include "int4_arguments.h"
+#include "named_argument.h"
 #include "ops.h"
 
 namespace thermoe::torch_ops {
@@ -16,13 +16,6 @@ constexpr NamedValues<Epilogue, 4> kEpilogues{{
     {Epilogue::kGelu, "gelu"},
     {Epilogue::kSiluMul, "silu_mul"},
 }};
-
-Epilogue epilogue_from(const std::string& name) {
-  const auto epilogue = value_of(kEpilogues, name);
-  THERMOE_EXPECT(epilogue, "epilogue=\"{}\" is unknown; there are none, relu, gelu, silu_mul",
-                 name);
-  return *epilogue;
-}
 
 }  // namespace
 
@@ -38,7 +31,7 @@ Tensor fused_dequant_linear(Backend backend, const Tensor& x, const Int4Argument
                               .x_type = float_type(x.dtype()),
                               .tokens = to_int(x.size(0), "tokens"),
                               .weights = int4_view(tensors, weights, "", outputs, inputs),
-                              .epilogue = epilogue_from(epilogue.name)};
+                              .epilogue = named(kEpilogues, "epilogue", epilogue.name)};
   args.bias = static_cast<const float*>(tensors.expect(bias, "bias", DType::kF32, {outputs}));
   if (epilogue.up) args.up = int4_view(tensors, *epilogue.up, "up_", outputs, inputs);
   args.up_bias = static_cast<const float*>(

@@ -6,6 +6,7 @@
 #include "device_call.h"
 #include "int4_arguments.h"
 #include "kernels/expert_order.h"
+#include "named_argument.h"
 #include "ops.h"
 
 namespace thermoe::torch_ops {
@@ -21,12 +22,10 @@ constexpr NamedValues<ExpertKind, 3> kKinds{{
 
 ExpertLayerShape layer_shape(const Tensor& hidden, const Tensor& up, const ExpertsArguments& e,
                              bool has_gate) {
-  const auto kind = value_of(kKinds, e.kind);
-  THERMOE_EXPECT(kind, "kind=\"{}\" is unknown; there are swiglu, relu, gelu", e.kind);
   const ExpertLayerShape shape{.experts = to_int(up.sizes().empty() ? 0 : up.size(0), "experts"),
                                .d_model = to_int(hidden.size(1), "d_model"),
                                .d_ff = to_int(e.d_ff, "d_ff"),
-                               .kind = *kind};
+                               .kind = named(kKinds, "kind", e.kind)};
   THERMOE_EXPECT(shape.d_model >= 1 && shape.d_ff >= 1, "d_model={} and d_ff={} must be 1 or more",
                  shape.d_model, shape.d_ff);
   THERMOE_EXPECT(has_gate == (shape.kind == ExpertKind::kSwiGlu), "gate is {}",

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/ranges.h>
-
 #include "core/errors.h"
-#include "core/named_values.h"
 #include "core/router_spec.h"
 #include "device_call.h"
 #include "kernels/topk_route.h"
+#include "named_argument.h"
 #include "ops.h"
 
 namespace thermoe::torch_ops {
 namespace {
-
-template <class Value>
-Value named(const std::optional<Value>& value, const char* argument, const std::string& name,
-            const std::vector<std::string>& known) {
-  THERMOE_EXPECT(value, "{}=\"{}\" is unknown; there are {}", argument, name,
-                 fmt::join(known, ", "));
-  return *value;
-}
 
 RouterView router_view(const RouterArguments& r, std::int64_t experts, const float* beta) {
   const RouterSpec spec{
