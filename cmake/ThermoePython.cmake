@@ -6,7 +6,7 @@
 #
 # torch 2.10, where `tools/setup --second-torch` has been, is the other torch that library_test.py tests with.
 #
-# By hand: build/<preset>/python/python3 -m pytest -c python/pyproject.toml tests/python/ops_test.py
+# By hand: build/<preset>/python/python3 -m pytest -c python/pyproject.toml tests/python/ops_route_test.py
 
 # python/python3 in the build folder: a python3 that imports the package of this build and those `packages`.
 function(thermoe_python_program packages torch_package)
