@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import thermoe
-from thermoe import _c_abi
+from thermoe import _c_abi, control, costs
 
 LAYERS, EXPERTS, K, TOKENS = 4, 128, 8, 16
 
@@ -198,20 +198,42 @@ def test_a_library_that_is_missing_or_none_is_named(tmp_path):
         assert said in done.stdout and str(path) in done.stdout, done.stderr
 
 
-def test_the_structs_are_the_headers(source_dir, tmp_path):
-    structs = {"thermoe_decision": _c_abi.DecisionStruct, "thermoe_step": _c_abi.StepStruct,
-               "thermoe_reading": _c_abi.ReadingStruct, "thermoe_state": _c_abi.StateStruct, "thermoe_cost": _c_abi.CostStruct}
-    lines = ["#include <stdio.h>", '#include "engine/thermoe.h"', "int main(void) {"]
-    ours = []
-    for name, struct in structs.items():
-        lines.append(f'printf("{name} %zu\\n", sizeof(struct {name}));')
-        ours.append(f"{name} {ctypes.sizeof(struct)}")
-        for field, *_ in struct._fields_:
-            lines.append(f'printf("{name}.{field} %zu\\n", offsetof(struct {name}, {field}));')
-            ours.append(f"{name}.{field} {getattr(struct, field).offset}")
-    (tmp_path / "offsets.c").write_text("\n".join([*lines, "return 0; }"]))
+def header_says(source_dir, tmp_path, expressions):
+    """What a C compiler makes of integers of thermoe.h."""
     compiler = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
     if compiler is None:
         pytest.skip("no C compiler")
-    subprocess.run([compiler, "-I", source_dir / "src", "-o", tmp_path / "offsets", tmp_path / "offsets.c"], check=True)
-    assert subprocess.run([tmp_path / "offsets"], capture_output=True, text=True).stdout.splitlines() == ours
+    prints = [f'printf("%lld\\n", (long long)({expression}));' for expression in expressions]
+    (tmp_path / "says.c").write_text("\n".join(["#include <stdio.h>", '#include "engine/thermoe.h"', "int main(void) {", *prints,
+                                                "return 0; }"]))
+    subprocess.run([compiler, "-I", source_dir / "src", "-o", tmp_path / "says", tmp_path / "says.c"], check=True)
+    told = subprocess.run([tmp_path / "says"], capture_output=True, text=True, check=True).stdout
+    return dict(zip(expressions, map(int, told.split()), strict=True))
+
+
+def test_the_structs_are_the_headers(source_dir, tmp_path):
+    structs = {"thermoe_decision": _c_abi.DecisionStruct, "thermoe_step": _c_abi.StepStruct,
+               "thermoe_reading": _c_abi.ReadingStruct, "thermoe_state": _c_abi.StateStruct,
+               "thermoe_cost": _c_abi.CostStruct}
+    ours = {}
+    for name, struct in structs.items():
+        ours[f"sizeof(struct {name})"] = ctypes.sizeof(struct)
+        for field, *_ in struct._fields_:
+            ours[f"offsetof(struct {name}, {field})"] = getattr(struct, field).offset
+    assert header_says(source_dir, tmp_path, ours) == ours
+
+
+def test_the_numbers_are_the_headers(source_dir, tmp_path):
+    same = ["OK", "BAD_INPUT", "UNAVAILABLE", "BUSY", "FAILED", "ABI_VERSION", "CHANGED", "SAFE", "EXPIRES", "SAMPLE_WANTED",
+            "CALIBRATING", "MIXED", "KNOWS_SERVING", "KNOWS_LOSS"]
+    ours = {f"THERMOE_{name}": getattr(_c_abi, name) for name in same}
+    ours |= {f"THERMOE_{short}": _c_abi.LOGIT_TYPES[name]
+             for short, name in (("F32", "float32"), ("F16", "float16"), ("BF16", "bfloat16"))}
+    ours |= {f"THERMOE_PLAN_{kind.upper()}": number for number, kind in enumerate(control._PLAN_KINDS)}
+    ours |= {f"THERMOE_{basis.upper()}": number for number, basis in enumerate(costs._BASES)}
+    known = {name: bit for name, bit in _c_abi.STATE.items() if bit and name != "measured_step_period_s"}
+    ours |= {f"THERMOE_KNOWS_{name.upper().rpartition('_')[0]}": bit for name, bit in known.items()
+             if name.endswith(("_w", "_c", "_s"))}
+    ours |= {f"THERMOE_KNOWS_{name.upper()}": known[name] for name in ("active_experts", "quality_loss")}
+    assert _c_abi.READING.items() <= _c_abi.STATE.items()
+    assert header_says(source_dir, tmp_path, ours) == ours
