@@ -56,6 +56,9 @@ def make(torch, folder):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        print("error: expected two arguments, TORCH and FOLDER" + __doc__.partition("\n")[2], file=sys.stderr)
+        sys.exit(2)
     target = pathlib.Path(sys.argv[2])
     target.mkdir(parents=True, exist_ok=True)
     make(pathlib.Path(sys.argv[1]), target)
