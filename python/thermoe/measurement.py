@@ -105,10 +105,6 @@ class Measurement:
             raise abi.BadInputError("the measurement is under way; ask it after the `with`")
         return self._ended
 
-    def _run(self) -> dict[str, Any]:
-        run = self._end().get("runs", [{}])[0]
-        return dict(run)
-
     def _number(self, name: str) -> Optional[float]:
         value = self._end().get(name)
         return None if value is None else float(value)
@@ -116,7 +112,7 @@ class Measurement:
     def _devices(self, name: str) -> tuple[DeviceEnergy, ...]:
         return tuple(DeviceEnergy(name=device["name"], joules=device["energy_joules"], mean_watts=device["avg_power_watts"],
                                   basis=device["energy_basis"], absent_because=device["energy_absent_because"])
-                     for device in self._run().get(name, []))
+                     for device in self._end().get("runs", [{}])[0].get(name, []))
 
 
 class measure:
