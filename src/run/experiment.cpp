@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/experiment.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "core/errors.h"
@@ -22,12 +21,8 @@ ServingEngine Experiment::serving_engine(Strategy strategy) const {
 
 std::optional<int> Experiment::most_rows() const {
   if (!arrivals) return std::nullopt;
-  int most = 0;
-  for (const Strategy strategy : strategies) {
-    const ServingEngine chosen = serving_engine(strategy);
-    most = std::max(most, chosen.rows(chosen.batch_limit + kMostPromptRows));
-  }
-  return most;
+  const ServingEngine largest = serving_engine(Strategy::kLargerBatch);
+  return largest.rows(largest.batch_limit + kMostPromptRows);
 }
 
 Experiment quick(Experiment e) {

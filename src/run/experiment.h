@@ -129,8 +129,9 @@ struct Experiment {
   Seconds step_period() const;
   /// The engine that takes the requests under a strategy.
   ServingEngine serving_engine(Strategy strategy) const;
-  /// Rows of its largest step under any strategy, padding and prompts included; absent where no
-  /// requests arrive.
+  /// Rows of its engine's largest step, padding and prompts included, by the larger limit whether
+  /// or not LARGER_BATCH is listed: what a strategy decodes must not depend on which others run.
+  /// Absent where no requests arrive.
   std::optional<int> most_rows() const;
 };
 

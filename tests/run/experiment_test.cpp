@@ -189,7 +189,12 @@ TEST(Experiment, WithoutALimitOfItsOwnTheLargerBatchIsTwice) {
   const Experiment e = serving_with(R"({"engine": {"larger_batch_limit": null}})");
   EXPECT_EQ(e.serving_engine(Strategy::kLargerBatch).batch_limit, 96);
   EXPECT_EQ(e.most_rows(), 96 + 128) << "and prompts beside";
-  EXPECT_EQ(serving_with(R"({"strategies": ["BASELINE"]})").most_rows(), 48 + 128);
+}
+
+TEST(Experiment, WhatStepsAreDecodedForIsTheEnginesWhicheverStrategiesRun) {
+  EXPECT_EQ(serving_with("{}").most_rows(), 128 + 128);
+  EXPECT_EQ(serving_with(R"({"strategies": ["BASELINE"]})").most_rows(), 128 + 128);
+  EXPECT_EQ(quick(serving_with("{}")).most_rows(), 128 + 128);
 }
 
 TEST(Experiment, AQuickDayIsShorterToo) {
