@@ -31,22 +31,6 @@ json interval_json(const std::optional<Interval>& interval) {
   return interval ? json{interval->low, interval->high} : json(nullptr);
 }
 
-const char* kind_name(TargetOutcome::Kind kind) {
-  switch (kind) {
-    case TargetOutcome::Kind::kPower:
-      return "power_w";
-    case TargetOutcome::Kind::kTemperature:
-      return "temperature_c";
-    case TargetOutcome::Kind::kStepTime:
-      return "step_ms";
-    case TargetOutcome::Kind::kBetweenTokens:
-      return "time_between_tokens_ms";
-    case TargetOutcome::Kind::kFirstToken:
-      return "time_to_first_token_ms";
-  }
-  return "";
-}
-
 const char* unit(TargetOutcome::Kind kind) {
   switch (kind) {
     case TargetOutcome::Kind::kPower:
@@ -120,7 +104,7 @@ json strategy_json(const StrategySummary& s) {
 }
 
 json target_json(const TargetOutcome& target) {
-  return {{"target", kind_name(target.kind)},
+  return {{"target", kTargetKinds[static_cast<std::size_t>(target.kind)]},
           {"value", target.target},
           {"violation_fraction", target.violation_fraction},
           {"over_target_fraction", optional(target.over_target_fraction)},
@@ -154,9 +138,9 @@ void add_note_of_extrapolation(const Summary& summary, std::vector<std::string>&
     most = std::max(most, s.extrapolated_share);
   }
   if (names.empty()) return;
-  const std::string share = names.size() > 1
-                                ? fmt::format("{:.0f} to {:.0f}", 100 * least, 100 * most)
-                                : fmt::format("{:.0f}", 100 * most);
+  std::string share = fmt::format("{:.0f}", 100 * least);
+  const std::string greatest = fmt::format("{:.0f}", 100 * most);
+  if (greatest != share) share += " to " + greatest;
   lines.push_back(
       fmt::format("{}: {} % of the ticks ran at loads beyond the {}machine's profiled table: their "
                   "costs are extrapolated",
@@ -281,9 +265,8 @@ std::string_view mass_definition() {
 std::string_view serving_definition() {
   return "Goodput: tokens/s of the finished requests that were served within 5 % of the latency "
          "targets, by their own first token and mean time between tokens; without such a target of "
-         "all that finished. Batch: sequences of "
-         "a decode step; waiting: requests in the queue at the end of a tick; period: the shortest "
-         "from step to step that was decided";
+         "all that finished. Batch: sequences of a decode step; waiting: requests in the queue at "
+         "the end of a tick; period: the shortest from step to step that was decided";
 }
 
 std::vector<std::string> notes(const Summary& summary) {

@@ -39,6 +39,10 @@ struct TargetOutcome {
   std::optional<double> best_held{};
 };
 
+/// What files call them, by TargetOutcome::Kind.
+inline const std::vector<std::string> kTargetKinds = {
+    "power_w", "temperature_c", "step_ms", "time_between_tokens_ms", "time_to_first_token_ms"};
+
 /// A value counts as held from `lower_limit` to `upper_limit`: within 5 % of the target, or within
 /// 1 degree of a temperature.
 double upper_limit(TargetOutcome::Kind kind, double target);

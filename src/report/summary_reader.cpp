@@ -124,9 +124,8 @@ StrategySummary strategy_from(const json& value, const std::string& path, std::s
 
 TargetOutcome target_from(const json& value, const std::string& path, const std::string& key) {
   JsonObject t(value, path, key);
-  static const std::vector<std::string> kKinds = {
-      "power_w", "temperature_c", "step_ms", "time_between_tokens_ms", "time_to_first_token_ms"};
-  const auto kind = std::ranges::find(kKinds, t.choice("target", kKinds)) - kKinds.begin();
+  const auto kind =
+      std::ranges::find(kTargetKinds, t.choice("target", kTargetKinds)) - kTargetKinds.begin();
   TargetOutcome out{.kind = static_cast<TargetOutcome::Kind>(kind),
                     .target = number(t, "value"),
                     .violation_fraction = number(t, "violation_fraction"),

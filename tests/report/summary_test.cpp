@@ -130,6 +130,19 @@ TEST(Summary, NotesSayWhatARealMachineDid) {
   EXPECT_EQ(details["near_ties"], 3);
 }
 
+TEST(Summary, OneNoteSaysWhichStrategiesLeftTheProfiledLoadsAndHowOften) {
+  Summary summary = example();
+  const auto note = [&](double first, double second) {
+    summary.strategies[0].extrapolated_share = first;
+    summary.strategies[1].extrapolated_share = second;
+    return notes(summary).back();
+  };
+  EXPECT_THAT(note(0.2, 0.9), testing::StartsWith("BASELINE, KERNEL_AWARE_TTHA: 20 to 90 % of the "
+                                                  "ticks ran at loads beyond the simulated"));
+  EXPECT_THAT(note(1.0, 0.999), testing::HasSubstr(": 100 % of the ticks"));
+  EXPECT_THAT(note(0.0, 0.3), testing::StartsWith("KERNEL_AWARE_TTHA: 30 % of the ticks"));
+}
+
 /// The table with its wrapped sentences in one line each.
 std::string unwrapped(const Summary& summary) {
   std::string table = summary_table(summary);
