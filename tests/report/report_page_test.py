@@ -46,6 +46,13 @@ OVERFLOW = """[...document.querySelectorAll("body *")].filter((one) =>
   !one.closest(".scroll, svg, .skip") && one.getBoundingClientRect().right > innerWidth + 1)
   .map((one) => one.tagName + "#" + one.id + "." + one.className)"""
 
+# Labels of the frontier that another one overlaps.
+MET_LABELS = """(() => {
+  const boxes = [...document.querySelectorAll("#plot-frontier .textpoint text")].map((text) => text.getBoundingClientRect());
+  return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map((b) => [a.left, a.top, b.left, b.top]));
+})()"""
+
 # Pixels of the summary's table that only scrolling shows.
 HIDDEN = "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('#summary .scroll'))"
 
@@ -141,6 +148,7 @@ class ReportPageTest(unittest.TestCase):
                     traces = page.evaluate("document.getElementById('plot-frontier').data.map((t) => [t.x[0], t.y[0], t.text[0]])")
                     self.assertAlmostEqual(traces[0][0], 11 + 3 * 19 / 199, 3)
                     self.assertEqual(traces[0][2], "0.000 nats")
+                    self.assertEqual(page.evaluate(MET_LABELS), [], "labels stand on one another")
                     self.assertIn("24", " ".join(page.evaluate("document.getElementById('plot-between').data.map((t) => t.name)")))
                     page.screenshot(SCREENSHOTS / f"report_serving_{width}_{'dark' if dark else 'light'}.png")
                     self.assert_quiet(page)

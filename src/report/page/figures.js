@@ -191,8 +191,8 @@ function targetTraces(state, kind) {
 function timeFigure(spec) {
   return {
     ...spec, timed: true,
-    drawnAs: spec.smooth ? `Faint: every tick; strong: mean of ${SMOOTH_SECONDS} s.`
-      : spec.section === "Serving" && spec.line !== "period" ? "Mean of each second." : "",
+    drawnAs: (strategies) => spec.smooth ? `Faint: every tick; strong: mean of ${SMOOTH_SECONDS} s.`
+      : strategies.some((s) => s.lines[spec.line].each_second) ? "Mean of each second." : "",
     thinned: (strategies) => strategies.some((s) => isThinned(s.lines[spec.line])),
     applies: (strategies) => strategies.filter((s) => s.lines[spec.line]),
     traces(state) {
@@ -263,19 +263,43 @@ function tradeoffFigure(strategies) {
   };
 }
 
-// Beside marks that may coincide.
-const LABEL_PLACES = ["top center", "bottom center", "middle right", "middle left", "bottom center", "top center"];
+// Where a label may stand beside its mark, and what both cover as shares of the axes, which begin at 0: 59 by 13 and 14 by 14
+// pixels on the smallest plot of either kind.
+const LABEL_PLACES = { "top center": [0, 1], "bottom center": [0, -1], "middle right": [1, 0], "middle left": [-1, 0] };
+const LABEL = { width: 0.12, height: 0.07 }, MARK = { width: 0.03, height: 0.08 };
+const NARROW_LABEL = { width: 0.22, height: 0.09 }, NARROW_MARK = { width: 0.06, height: 0.1 };
+
+// For each [x, y] the first place where nothing else stands; none where all are taken: the key below has the figures.
+function labelPlaces(marks, narrow) {
+  const [label, mark] = narrow ? [NARROW_LABEL, NARROW_MARK] : [LABEL, MARK];
+  const most = [0, 1].map((i) => Math.max(...marks.map((m) => m[i])));
+  const at = marks.map(([x, y]) => ({ x: x / most[0], y: y / most[1] }));
+  const taken = at.map((one) => ({ ...one, ...mark }));
+  const meet = (a, b) => Math.abs(a.x - b.x) < (a.width + b.width) / 2 - 1e-9 && Math.abs(a.y - b.y) < (a.height + b.height) / 2 - 1e-9;
+  return at.map(({ x, y }) => {
+    for (const [place, [right, up]] of Object.entries(LABEL_PLACES)) {
+      const box = { ...label, x: x + right * (label.width + mark.width) / 2, y: y + up * (label.height + mark.height) / 2 };
+      if (taken.some((other) => meet(box, other))) continue;
+      taken.push(box);
+      return place;
+    }
+    return null;
+  });
+}
 
 // What an operator chooses between: watts, latency and quality, a mark a strategy.
 const frontier = {
   id: "frontier", section: "Serving", title: "Watts, latency and quality", simulates: true,
-  hint: "Whole run: lower left is better; beside each mark stands what its tokens lose of router mass.",
+  hint: "Whole run: lower left is better; beside each mark, where there is room, stands what its tokens lose of router mass.",
   applies: (strategies) => strategies.filter((s) => s.figures.serving && s.figures.serving.between && s.figures.mean_power_w !== null),
   traces(state) {
-    return this.applies(state.strategies).map((s) => {
+    const all = this.applies(state.strategies);
+    const marks = all.map((s) => [s.figures.serving.between.mean, s.figures.mean_power_w]);
+    const places = labelPlaces(marks, state.narrow);
+    return all.map((s, i) => {
       const nats = `${shown(s.figures.quality_loss, 3)} nats`;
-      return lineTrace(state, s, [s.figures.serving.between.mean], [s.figures.mean_power_w], {
-        mode: "markers+text", text: [nats], textposition: LABEL_PLACES[s.index % LABEL_PLACES.length],
+      return lineTrace(state, s, [marks[i][0]], [marks[i][1]], {
+        mode: places[i] ? "markers+text" : "markers", text: [nats], textposition: places[i] || "top center",
         textfont: { ...font(11), color: css(s.look.colour) }, cliponaxis: false,
         marker: { color: css(s.look.colour), symbol: s.look.symbol + (s.run === 1 ? "-open" : ""), size: 14, line: { width: 2 } },
         hovertemplate: `%{x:.2f} ms between tokens, %{y:.1f} W, ${nats}`,
@@ -294,7 +318,7 @@ const frontier = {
 const losses = {
   id: "losses", section: "Adapter", title: "Losses of the adapter (TTHA)", timed: true,
   hint: "What update_ttha minimises, and its parts. Zero has no place on this axis: a part without a line was zero.",
-  drawnAs: `Mean of ${SMOOTH_SECONDS} s.`, thinned: (strategies) => strategies.some((s) => isThinned(s.lines.loss_total)),
+  drawnAs: () => `Mean of ${SMOOTH_SECONDS} s.`, thinned: (strategies) => strategies.some((s) => isThinned(s.lines.loss_total)),
   applies: (strategies) => strategies.filter((s) => s.lines.loss_total),
   traces(state) {
     const adapting = this.applies(state.strategies);

@@ -33,7 +33,7 @@ function figureElement(state, figure, strategies) {
   const rows = strategies.map((s) => [strategyName(s), ...key.row(s)]);
   const shaded = figure.timed ? shading(state.data) : [];
   const drawnAs = figure.thinned?.(strategies) ? "Thinned: each part of a line keeps its least and its most."
-                                               : figure.drawnAs || "";
+                                               : figure.drawnAs?.(strategies) || "";
   const hint = [figure.hint, drawnAs, ...shaded.map((d) => `Shaded ${brief(d.from)}–${brief(d.to)} s: ${d.words}.`)].filter(Boolean).join(" ");
   figure.div = element("div", {
     class: "plot", id: `plot-${figure.id}`, role: "img", tabindex: "0",

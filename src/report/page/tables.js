@@ -153,7 +153,9 @@ function simulatedWord(data) {
 
 function servingTable(data, strategies) {
   const figures = servingFigures(strategies);
-  return figures.length > 0 ? figuresTable("Requests that arrive, and what they were given.", data, strategies, figures) : "";
+  if (figures.length === 0) return "";
+  const simulated = simulatedWord(data);
+  return figuresTable(`Requests that arrive, and what they were given${simulated && ` (${simulated})`}.`, data, strategies, figures);
 }
 
 function figuresTable(caption, data, strategies, figures) {
