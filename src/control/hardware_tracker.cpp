@@ -12,9 +12,8 @@ namespace {
 /// Targets are aimed at from just below, so that sampling noise does not spend the tolerance above.
 constexpr double kPowerAim = 0.995;
 constexpr double kStepTimeAim = 0.995;
-constexpr double kQuantile95 = 1.645;  // of a normal distribution, in standard deviations
-constexpr double kLargestSpread =
-    0.1;  // what a tick is further off is no spread: a tenant came or went
+constexpr double kQuantile95 = 1.645;     // of a normal distribution, in standard deviations
+constexpr double kLargestSpread = 0.1;    // beyond it no spread: a tenant came or went
 constexpr Celsius kTemperatureAim{-0.3};  // a sensor of 1 degree steps may read half a degree late
 constexpr double kTrimLimit = 0.1;        // of the power above idle, and of the step time
 constexpr Seconds kAverageWindow{1.0};

@@ -25,13 +25,14 @@ constexpr double kIdleRate = 1e-6;  // tokens a second: the engine idles
 }  // namespace
 
 Pacer::Pacer(const ControllerConfig& config)
-    : config_(config),
+    : engine_(config.engine.value()),
+      batch_costs_(config.batch_costs.value()),
+      targets_(config.targets),
+      objective_(config.objective),
       paces_(config.strategy != Strategy::kPriceAlone),
       alone_(config.strategy == Strategy::kPacingAlone),
       demand_(config),
-      load_(*config.engine) {
-  config_.calibration.clear();
-}
+      load_(engine_) {}
 
 void Pacer::learn(const Observation& o) {
   if (!o.metrics.serving) return;
@@ -40,12 +41,11 @@ void Pacer::learn(const Observation& o) {
 
 SteadyState Pacer::at_batch(double batch, const BatchCosts& costs, const HardwareTracker& tracker,
                             Seconds period) const {
-  const ServingEngine& engine = *config_.engine;
   const double deviation = std::sqrt(load_.dispersion() * batch);
   SteadyState mean{.batch = batch};
   for (const double z : kSevenths) {
-    const double sequences = std::clamp(batch + z * deviation, 1.0, 1.0 * engine.batch_limit);
-    const int rows = engine.rows(static_cast<int>(std::lround(sequences)));
+    const double sequences = std::clamp(batch + z * deviation, 1.0, 1.0 * engine_.batch_limit);
+    const int rows = engine_.rows(static_cast<int>(std::lround(sequences)));
     Cost cost = demand_.at(rows, costs.at(rows)).cost;
     cost.energy *= std::min(batch, 1.0);  // less than a sequence: for that share of the time one
     const Forecast f = tracker.forecast(cost, period);
@@ -59,7 +59,7 @@ SteadyState Pacer::at_batch(double batch, const BatchCosts& costs, const Hardwar
 SteadyState Pacer::steady(const BatchCosts& costs, const HardwareTracker& tracker,
                           Seconds period) const {
   const double rate = load_.rate() * load_.stretch();
-  const double limit = config_.engine->batch_limit;
+  const double limit = engine_.batch_limit;
   SteadyState at = at_batch(std::min(rate * period.value, limit), costs, tracker, period);
   // From below: steps lengthen with the batch, and the least batch that keeps up is where it stays.
   for (int i = 0; i < 50; ++i) {
@@ -67,13 +67,11 @@ SteadyState Pacer::steady(const BatchCosts& costs, const HardwareTracker& tracke
     if (next <= at.batch + 1e-2) break;
     at = at_batch(next, costs, tracker, period);
   }
-  at.meets = tracker.meets(config_.targets, at.power, at.step_time);
+  at.meets = tracker.meets(targets_, at.power, at.step_time);
   return at;
 }
 
-bool Pacer::meets_caps_alone() const {
-  return alone_ && (config_.targets.power || config_.targets.temperature);
-}
+bool Pacer::meets_caps_alone() const { return alone_ && (targets_.power || targets_.temperature); }
 
 PeriodRange Pacer::range(Seconds own) const {
   PeriodRange range{.from = own, .to = own, .limit = PeriodLimit::kStepTime};
@@ -88,7 +86,7 @@ PeriodRange Pacer::range(Seconds own) const {
     range.to = std::min(own, range.to);
     return range;
   }
-  Seconds fits(kBatchAim * config_.engine->batch_limit / (load_.greatest_rate() * load_.stretch()));
+  Seconds fits(kBatchAim * engine_.batch_limit / (load_.greatest_rate() * load_.stretch()));
   if (!load_.knows_requests()) fits = std::min(fits, kBlindStretch * own);
   if (fits < range.to) {
     range.to = fits;
@@ -107,24 +105,23 @@ PeriodChoice Pacer::wanted(const PeriodRange& range, const SteadyAt& settled,
 
 void Pacer::choose(const Observation& o, const Demand& now, const HardwareTracker& tracker) {
   longest_step_.reset();
-  if (const auto& target = config_.targets.between_tokens) {
+  if (const auto& target = targets_.between_tokens) {
     longest_step_ = (kLatencyAim / load_.stretch()) * *target;
   }
-  if (!paces_ || config_.objective == Objective::kThroughput) {
+  if (!paces_ || objective_ == Objective::kThroughput) {
     say({}, PeriodLimit::kObjective);
     const Forecast f = tracker.forecast(now.cost, {});
-    reached_ = tracker.meets(config_.targets, f.power, f.step_time);
+    reached_ = tracker.meets(targets_, f.power, f.step_time);
     return;
   }
-  const BatchCosts& costs = o.batch_costs != nullptr ? *o.batch_costs : *config_.batch_costs;
+  const BatchCosts& costs = o.batch_costs != nullptr ? *o.batch_costs : batch_costs_;
   const Seconds own = tracker.forecast(now.cost).step_time;
   const PeriodRange allowed = range(own);
   const bool idle = load_.greatest_rate() < kIdleRate || demand_.empty();
   const SteadyAt settled = [&](Seconds p) { return steady(costs, tracker, p); };
   const SteadyAt at_once = [&](Seconds p) {
     const Forecast f = tracker.forecast(now.cost, p);
-    return SteadyState{.power = f.power,
-                       .meets = tracker.meets(config_.targets, f.power, f.step_time)};
+    return SteadyState{.power = f.power, .meets = tracker.meets(targets_, f.power, f.step_time)};
   };
   PeriodChoice choice{.period = allowed.to, .limit = allowed.limit};
   if (!idle) choice = wanted(allowed, settled, at_once);
@@ -141,7 +138,7 @@ void Pacer::choose(const Observation& o, const Demand& now, const HardwareTracke
 }
 
 void Pacer::hold_first_token(Seconds own, Seconds dt) {
-  const auto& target = config_.targets.to_first_token;
+  const auto& target = targets_.to_first_token;
   const std::optional<Seconds> waited = load_.to_first_token();
   if (!target || !waited) return;
   const double slack = kFirstTokenAim - *waited / *target;

@@ -65,7 +65,10 @@ class Pacer {
     state_.step_period = period, state_.period_limit = limit;
   }
 
-  ControllerConfig config_;
+  ServingEngine engine_;
+  BatchCosts batch_costs_;  ///< where an observation has none
+  Targets targets_;
+  Objective objective_;
   bool paces_, alone_;
   BatchDemand demand_;
   ServingLoad load_;
