@@ -109,9 +109,10 @@ std::unique_ptr<Machine> serving_machine(const ExperimentInputs& inputs, StepDec
 /// D of plain top-k: in the run, or on the calibration samples where BASELINE does not run, or not
 /// at their batch.
 double baseline_active(const RunResult& result, const ControllerConfig& config) {
-  for (const StrategySummary& s : result.summary.strategies) {
-    if (config.engine) break;
-    if (s.name == to_string(Strategy::kBaseline)) return s.mean_active_experts;
+  if (!config.engine) {
+    for (const StrategySummary& s : result.summary.strategies) {
+      if (s.name == to_string(Strategy::kBaseline)) return s.mean_active_experts;
+    }
   }
   double active = 0.0;
   for (const LogitSample& sample : config.calibration) {

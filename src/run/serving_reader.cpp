@@ -14,7 +14,6 @@ namespace {
 using nlohmann::json;
 using Kind = ArrivalSpec::Kind;
 
-constexpr double kMostTokens = 1e6;
 constexpr int kMostSequences = 4096;
 
 std::size_t place_of(const std::vector<std::string>& names, const std::string& word) {
@@ -24,12 +23,12 @@ std::size_t place_of(const std::vector<std::string>& names, const std::string& w
 /// A number of tokens, or the law of one.
 TokenLaw read_tokens(JsonObject& object, const json& value, const std::string& name, TokenLaw law) {
   if (!value.contains(name) || !value[name].is_object()) {
-    law.mean = object.number_or(name, law.mean, 1.0, kMostTokens);
+    law.mean = object.number_or(name, law.mean, 1.0, kMostRequestTokens);
     return law;
   }
   JsonObject given = object.object(name);
   law.kind = static_cast<TokenLaw::Kind>(place_of(kTokenLaws, given.choice("law", kTokenLaws)));
-  law.mean = given.number("mean", 1.0, kMostTokens);
+  law.mean = given.number("mean", 1.0, kMostRequestTokens);
   if (law.kind == TokenLaw::Kind::kLogNormal) law.spread = given.number("spread", 0.0, 5.0);
   given.finish();
   return law;

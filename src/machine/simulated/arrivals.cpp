@@ -14,7 +14,6 @@
 namespace thermoe {
 namespace {
 
-constexpr double kMostTokens = 1e6;
 // Apart from each other and from what else draws with a run's seed.
 constexpr std::uint64_t kTimesSeed = 0x61727269ULL;
 constexpr std::uint64_t kTokensSeed = 0x746f6b65ULL;
@@ -26,7 +25,8 @@ void check(const char* field, double value, bool sound, const char* remedy) {
 }
 
 void check(const std::string& name, const TokenLaw& law) {
-  check(name.c_str(), law.mean, law.mean >= 1.0 && law.mean <= kMostTokens, "within [1, 1e6]");
+  check(name.c_str(), law.mean, law.mean >= 1.0 && law.mean <= kMostRequestTokens,
+        "within [1, 1e6]");
   check((name + " spread").c_str(), law.spread, law.spread >= 0.0 && law.spread <= 5.0,
         "within [0, 5]");
 }
@@ -72,7 +72,7 @@ int drawn_tokens(const TokenLaw& law, std::mt19937_64& random) {
     const double z = radius * std::cos(2.0 * std::numbers::pi * uniform(random));
     tokens = law.mean * std::exp(law.spread * z - 0.5 * law.spread * law.spread);
   }
-  return static_cast<int>(std::round(std::clamp(tokens, 1.0, kMostTokens)));
+  return static_cast<int>(std::round(std::clamp(tokens, 1.0, kMostRequestTokens)));
 }
 
 }  // namespace

@@ -12,6 +12,9 @@
 
 namespace thermoe {
 
+/// Most tokens of a prompt or of an answer.
+inline constexpr double kMostRequestTokens = 1e6;
+
 /// Somebody asks for an answer.
 struct Request {
   Seconds at{};  ///< when it arrives

@@ -10,7 +10,6 @@
 namespace thermoe {
 namespace {
 
-constexpr double kMostTokens = 1e6;
 constexpr double kMostSeconds = 1e9;
 
 [[noreturn]] void refuse(const CsvReader& csv, std::size_t column, const char* remedy) {
@@ -34,7 +33,7 @@ Seconds time_of(const CsvReader& csv, std::size_t column, Seconds last) {
 
 int tokens_of(const CsvReader& csv, std::size_t column) {
   const auto value = csv.number(column);
-  if (!value || *value != std::floor(*value) || *value < 1.0 || *value > kMostTokens) {
+  if (!value || *value != std::floor(*value) || *value < 1.0 || *value > kMostRequestTokens) {
     refuse(csv, column, "must be a whole number of tokens within [1, 1e6]");
   }
   return static_cast<int>(*value);

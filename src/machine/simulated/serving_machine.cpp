@@ -57,6 +57,7 @@ ServingMachine::ServingMachine(ServingMachineOptions options)
   THERMOE_EXPECT(options_.other.empty() || options_.other.size() >= limit,
                  "costs beside the experts of 1 to {} sequences, and the batch limit is {}",
                  options_.other.size(), limit);
+  if (!options_.other.empty()) options_.charge.other = {};  // by sequences instead
 }
 
 std::unique_ptr<Source> ServingMachine::open_sensors() {
@@ -76,10 +77,8 @@ const Lookup& ServingMachine::experts(int rows, bool unpriced, Tick& tick) const
   auto& known = unpriced ? tick.unpriced : tick.priced;
   const auto found = known.find(rows);
   if (found != known.end()) return found->second;
-  PlantCharge charge = options_.charge;
-  if (!options_.other.empty()) charge.other = {};
   const StepLoads loads = unpriced ? options_.unpriced(rows) : tick.next(rows);
-  return known.emplace(rows, step_charge(charge, loads.stats, loads.plan)).first->second;
+  return known.emplace(rows, step_charge(options_.charge, loads.stats, loads.plan)).first->second;
 }
 
 Lookup ServingMachine::charge(const BatchStep& step, Tick& tick) const {
