@@ -68,7 +68,8 @@ ControllerService::ControllerService(EngineConfig config, MakeController make_co
                      ? std::make_unique<SimulatedSteps>(config_, costs_)
                      : nullptr),
       monitor_(open_source(), *clock_, {.period = kPollPeriod * config_.control.tick}),
-      steps_(config_.control.layers, config_.control.router.experts, config_.serving.batch_limit),
+      steps_(config_.control.layers, config_.control.router.experts,
+             config_.control.engine.value_or(ServingEngine{}).batch_limit),
       hand_over_(before_control(config_)),
       metrics_(config_.metrics ? std::make_unique<EngineMetrics>(config_, *clock_) : nullptr),
       loop_({.config = config_,
