@@ -19,7 +19,8 @@ constexpr double kPollPeriod = 0.2;
 
 std::unique_ptr<Source> open_nvml(const EngineConfig& config) {
   const TelemetryConfig& telemetry = config.telemetry;
-  auto nvml = std::make_unique<NvmlSource>(NvmlOptions{.library = telemetry.library});
+  auto nvml = std::make_unique<NvmlSource>(
+      NvmlOptions{.library = telemetry.library, .library_setting = "telemetry.library"});
   const Snapshot there = nvml->read(Seconds(0));
   const GpuSelection asked{.origin = config.path + ": /telemetry/gpu", .names = {telemetry.gpu}};
   const SelectedGpus selected = select(asked, there.gpus);

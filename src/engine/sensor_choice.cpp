@@ -34,6 +34,7 @@ SensorChoice read_sensor_choice(const std::string& text) {
   SensorChoice choice{.source = sources().at(o.choice_or("source", "machine", source_names())),
                       .replay_file = o.string_or("file", ""),
                       .nvml_library = o.string_or("nvml_library", ""),
+                      .nvml_library_setting = "nvml_library",
                       .plant_file = o.string_or("plant", "")};
   if (o.given("gpus")) {
     choice.gpus = gpus_of_flag(o.string("gpus"));
