@@ -39,12 +39,11 @@ struct EngineMetrics::Served {
         server({.host = config.metrics->address, .port = config.metrics->port},
                [this] { return board.collect(); }) {}
 
-  void count(const ServingTick& tick) {
+  void add(const ServingTick& tick) {
     if (!serving) serving.emplace();
     serving->running = tick.running;
     serving->waiting = tick.waiting;
     serving->batch = tick.batch;
-    serving->finished += tick.finished;
     for (const TokenGap& gap : tick.between_tokens) {
       serving->between_tokens.add(gap.gap.value, gap.tokens);
     }
@@ -65,7 +64,9 @@ const std::string& EngineMetrics::url() const { return served_->server.url(); }
 
 void EngineMetrics::publish(const EngineState& state) {
   const EngineConfig& config = served_->settings;
-  if (state.metrics && state.metrics->serving) served_->count(*state.metrics->serving);
+  if (state.metrics && state.metrics->serving) served_->add(*state.metrics->serving);
+  // Of all steps: a request may end in a tick without a decode step.
+  if (served_->serving) served_->serving->finished = static_cast<double>(state.steps.finished);
   const auto of_tick = [&state](Seconds StepMetrics::*member) {
     return state.metrics ? std::optional(*state.metrics.*member) : std::nullopt;
   };
