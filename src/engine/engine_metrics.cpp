@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/engine_metrics.h"
 
-#include <unistd.h>
-
-#include <array>
-
 #include "engine/version.h"
+#include "metrics/hostname.h"
 #include "metrics/metrics_board.h"
 #include "metrics/metrics_server.h"
 
 namespace thermoe {
 namespace {
-
-/// Empty where the system does not say.
-std::string hostname() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
 
 std::string_view source_of(TelemetryKind kind) {
   switch (kind) {
