@@ -75,8 +75,8 @@ void EngineMetrics::publish(const EngineState& state) {
       .at_floor = state.control.saturated,
       .step_time = of_tick(&StepMetrics::step_time),
       .step_period = of_tick(&StepMetrics::step_period),
-      .steps = static_cast<double>(state.steps.steps),
-      .tokens = static_cast<double>(state.steps.tokens),
+      .steps = static_cast<double>(state.steps.decoded),
+      .tokens = static_cast<double>(state.steps.decode_tokens),
       .serving = served_->serving});
 }
 

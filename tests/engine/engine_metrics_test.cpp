@@ -16,25 +16,41 @@ namespace {
 using ::testing::ContainsRegex;
 using testing::toy_config;
 
-TEST(EngineMetrics, EveryFinishedRequestIsCountedAlsoInATickWithoutADecodeStep) {
-  ControllerService service(read_engine_config(toy_config(
-                                R"({"targets": {"power_w": null, "time_between_tokens_ms": 25},
+/// An engine that tells of its queue, a step a tick.
+class EngineMetricsTest : public ::testing::Test {
+ protected:
+  void tick_with(bool mixed, int finished) {
+    service_.observe({.mixed = mixed,
+                      .tokens = 8,
+                      .rows = 8,
+                      .serving = StepServing{.running = 4, .finished = finished}});
+    service_.advance(Seconds(time_ += 0.1));
+  }
+  std::string page() const {
+    const HttpPage page = http_get(parse_http_url(service_.metrics_url()), Seconds(60));
+    return page.body.value_or(page.fault);
+  }
+
+ private:
+  ControllerService service_{read_engine_config(toy_config(
+                                 R"({"targets": {"power_w": null, "time_between_tokens_ms": 25},
               "engine": {"batch_limit": 64}, "control": {"step_period_s": null},
               "metrics": {"port": 0}})")),
-                            controller_without_adapter);
-  double time = 0.0;
-  const auto tick_with = [&](bool mixed, int finished) {
-    service.observe({.mixed = mixed,
-                     .tokens = 8,
-                     .rows = 8,
-                     .serving = StepServing{.running = 4, .finished = finished}});
-    service.advance(Seconds(time += 0.1));
-  };
+                             controller_without_adapter};
+  double time_ = 0.0;
+};
+
+TEST_F(EngineMetricsTest, EveryFinishedRequestIsCountedAlsoInATickWithoutADecodeStep) {
   tick_with(false, 3);
   tick_with(true, 2);
-  const HttpPage page = http_get(parse_http_url(service.metrics_url()), Seconds(60));
-  EXPECT_THAT(page.body.value_or(page.fault),
-              ContainsRegex("thermoe_requests_finished_total[^\n]*[}] 5\n"));
+  EXPECT_THAT(page(), ContainsRegex("thermoe_requests_finished_total[^\n]*[}] 5\n"));
+}
+
+TEST_F(EngineMetricsTest, TokensOfPromptsAreNoneThatWereDecoded) {
+  tick_with(false, 0);
+  tick_with(true, 0);
+  EXPECT_THAT(page(), ContainsRegex("thermoe_steps_total[^\n]*[}] 1\n"));
+  EXPECT_THAT(page(), ContainsRegex("thermoe_tokens_total[^\n]*[}] 8\n"));
 }
 
 }  // namespace
