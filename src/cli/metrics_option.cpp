@@ -2,24 +2,13 @@
 #include "cli/metrics_option.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <array>
 
 #include "cli/number_option.h"
 #include "cli/version.h"
 #include "core/say.h"
+#include "metrics/hostname.h"
 
 namespace thermoe {
-namespace {
-
-/// Empty where the system does not say.
-std::string hostname() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-}  // namespace
 
 CLI::Option* add_metrics_options(CLI::App& command, MetricsFlags& flags) {
   CLI::Option* port =

@@ -27,14 +27,14 @@ namespace {
 
 constexpr Seconds kPoll{0.02};
 
-std::unique_ptr<Source> sensors_of(const DeviceDescription& device, const std::string& library) {
+NvmlOptions nvml_of(const StepTask& task) {
   NvmlOptions options{.energy_period = Seconds(0)};
-  if (!library.empty()) options.library = library;
-  return std::make_unique<OneGpuSource>(std::make_unique<NvmlSource>(options), device.uuid);
+  if (!task.nvml_library.empty()) options.library = task.nvml_library;
+  return options;
 }
 
-std::string driver_of(const std::string& library) {
-  const NvmlSession session(library.empty() ? NvmlOptions{}.library : library);
+std::string driver_of(const NvmlOptions& options) {
+  const NvmlSession session(options.library);
   if (const auto& fault = session.fault()) throw UsageError(fault->sentence());
   return session.driver_version();
 }
@@ -66,7 +66,8 @@ bool profile_step(const StepTask& task, const std::atomic<bool>& stop) {
   check_task(task);
   const KernelCostModel costs = KernelCostModel::load(task.cost_model);
   const DeviceDescription device = describe_device();
-  const std::string driver = driver_of(task.nvml_library);
+  const NvmlOptions nvml = nvml_of(task);
+  const std::string driver = driver_of(nvml);
   std::error_code error;
   std::filesystem::create_directories(task.out, error);
   if (error) throw WriteError(fmt::format("--out {}: {}", task.out, error.message()));
@@ -75,7 +76,9 @@ bool profile_step(const StepTask& task, const std::atomic<bool>& stop) {
   if (std::filesystem::exists(path)) rows = read_step_rows(path);
 
   const SteadyClock clock;
-  GpuSystemMonitor monitor(sensors_of(device, task.nvml_library), clock, {.period = kPoll});
+  GpuSystemMonitor monitor(
+      std::make_unique<OneGpuSource>(std::make_unique<NvmlSource>(nvml), device.uuid), clock,
+      {.period = kPoll});
   monitor.start();
   const std::string comment =
       fmt::format("{} in {}, back to back, on {}, driver {}; step_j by NVML's energy counter",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include "core/snapshot.h"
@@ -32,7 +33,7 @@ class CallerSensors {
  private:
   mutable std::mutex mutex_;
   GpuReading reading_{};
-  Seconds at_{};
+  std::optional<Seconds> at_{};  // absent: nothing was handed in yet
 };
 
 }  // namespace thermoe

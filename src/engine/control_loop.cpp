@@ -47,6 +47,14 @@ ServingTick serving_of(const StepTotals& totals, const StepServing& newest, Seco
   return serving;
 }
 
+/// What only shows with the cost model is refused before the engine begins.
+void check_beforehand(ControllerConfig control, EngineCosts& costs) {
+  control.costs = costs.at(1);
+  control.calibration.resize(
+      1, {.layers = control.layers, .tokens = 0, .experts = control.router.experts});
+  check(control);
+}
+
 }  // namespace
 
 ControlLoop::ControlLoop(Parts parts) : parts_(std::move(parts)), config_(parts_.config.control) {
@@ -56,6 +64,7 @@ ControlLoop::ControlLoop(Parts parts) : parts_(std::move(parts)), config_(parts_
   config_.lag = {.delay = parts_.config.sensor_delay.value_or(told.delay),
                  .window = parts_.config.sensor_window.value_or(told.window)};
   if (config_.engine) config_.batch_costs = parts_.costs.by_rows(*config_.engine);
+  check_beforehand(config_, parts_.costs);
   state_.control.plan = PlanKind::kBaseline;
   state_.control.fallback = "BASELINE: no gate logits were observed yet";
 }

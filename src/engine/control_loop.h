@@ -40,6 +40,7 @@ class ControlLoop {
     MakeController make_controller{};
     EngineMetrics* metrics = nullptr;  ///< told of each tick, where there are any
   };
+  /// Throws UsageError for what the cost model shows to be impossible.
   explicit ControlLoop(Parts parts);
 
   /// One tick, that ends at `now`, later than the one before.

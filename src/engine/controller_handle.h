@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <string>
 
 #include "engine/bound_plan.h"
 #include "engine/controller_service.h"
@@ -13,15 +12,13 @@
 /// What thermoe.h hands out.
 struct thermoe_controller {
   thermoe_controller(thermoe::EngineConfig config, thermoe::MakeController make_controller)
-      : service(std::move(config), std::move(make_controller)),
-        metrics_url(service.metrics_url()) {}
+      : service(std::move(config), std::move(make_controller)) {}
 
   /// Calls that may be under way once each.
   enum Call { kAcquire, kObserve, kReading, kState, kAdvance, kCalls };
   std::array<std::atomic_flag, kCalls> under_way{};
 
   thermoe::ControllerService service;
-  const std::string metrics_url;
   std::uint64_t acquired = ~std::uint64_t{0};  // version that the last acquire gave; none
   thermoe::BoundPlan bound{};                  // acquire's
 };

@@ -19,7 +19,8 @@ constexpr double kPollPeriod = 0.2;
 
 std::unique_ptr<Source> open_nvml(const EngineConfig& config) {
   const TelemetryConfig& telemetry = config.telemetry;
-  auto nvml = std::make_unique<NvmlSource>(NvmlOptions{.library = telemetry.library});
+  auto nvml = std::make_unique<NvmlSource>(
+      NvmlOptions{.library = telemetry.library, .library_setting = "telemetry.library"});
   const Snapshot there = nvml->read(Seconds(0));
   const GpuSelection asked{.origin = config.path + ": /telemetry/gpu", .names = {telemetry.gpu}};
   const SelectedGpus selected = select(asked, there.gpus);
@@ -45,17 +46,6 @@ HandedDecision before_control(const EngineConfig& config) {
   return first;
 }
 
-/// What only shows with the cost model is refused before the engine begins.
-void check_with_costs(const EngineConfig& config, EngineCosts& costs) {
-  ControllerConfig control = config.control;
-  control.costs = costs.at(1);
-  if (control.engine) control.batch_costs = costs.by_rows(*control.engine);
-  if (control.targets.temperature) control.thermal = costs.model().thermal();
-  control.calibration.resize(
-      1, {.layers = control.layers, .tokens = 0, .experts = control.router.experts});
-  check(control);
-}
-
 }  // namespace
 
 ControllerService::ControllerService(EngineConfig config, MakeController make_controller)
@@ -68,7 +58,8 @@ ControllerService::ControllerService(EngineConfig config, MakeController make_co
                      ? std::make_unique<SimulatedSteps>(config_, costs_)
                      : nullptr),
       monitor_(open_source(), *clock_, {.period = kPollPeriod * config_.control.tick}),
-      steps_(config_.control.layers, config_.control.router.experts, config_.serving.batch_limit),
+      steps_(config_.control.layers, config_.control.router.experts,
+             config_.control.engine.value_or(ServingEngine{}).batch_limit),
       hand_over_(before_control(config_)),
       metrics_(config_.metrics ? std::make_unique<EngineMetrics>(config_, *clock_) : nullptr),
       loop_({.config = config_,
@@ -81,7 +72,6 @@ ControllerService::ControllerService(EngineConfig config, MakeController make_co
              .make_controller = std::move(make_controller),
              .metrics = metrics_.get()}),
       next_(config_.control.tick) {
-  check_with_costs(config_, costs_);
   if (config_.telemetry.kind == TelemetryKind::kNvml) monitor_.start();
   if (config_.own_thread) {
     thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
@@ -133,8 +123,7 @@ void ControllerService::advance(Seconds now) {
   if ((now - told_->now()) / config_.control.tick > kMostTicks) {
     throw UsageError(
         fmt::format("now_s is {}, but it was {} before: more than a million ticks of {} s; give it "
-                    "seconds, and "
-                    "go there in smaller steps",
+                    "seconds, and go there in smaller steps",
                     now.value, told_->now().value, config_.control.tick.value));
   }
   constexpr Seconds kSlack{1e-9};  // ticks are sums

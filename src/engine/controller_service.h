@@ -41,8 +41,8 @@ class ControllerService {
   /// Throws UsageError where the sensors are no caller's.
   void set_reading(const GpuReading& reading);
   EngineState state() const { return loop_.state(); }
-  /// Where metrics are served; empty where they are not.
-  std::string metrics_url() const { return metrics_ ? metrics_->url() : std::string(); }
+  /// Where metrics are served; empty where they are not. Lives as long as the service.
+  const char* metrics_url() const { return metrics_ ? metrics_->url().c_str() : ""; }
 
  private:
   std::unique_ptr<Source> open_source() const;

@@ -100,12 +100,7 @@ void read_control(JsonObject object, EngineConfig& config) {
   control.step_period = Seconds(object.number_or("step_period_s", 0.0, 0.0, 100.0));
   control.k_min = whole(object, "k_min", control.k_min, 1, control.router.k);
   control.price = object.optional_number("price", 0.0, 1e6);
-  if (const auto s = object.optional_number("sensor_delay_s", 0.0, 1.0)) {
-    config.sensor_delay = Seconds(*s);
-  }
-  if (const auto s = object.optional_number("sensor_window_s", 1e-3, 1.0)) {
-    config.sensor_window = Seconds(*s);
-  }
+  read_sensor_lag(object, config.sensor_delay, config.sensor_window);
   read_guard_rails(object, control.guard);
   object.finish();
 }
@@ -113,23 +108,10 @@ void read_control(JsonObject object, EngineConfig& config) {
 void read_engine(JsonObject object, EngineConfig& config) {
   if (object.given("name")) config.engine = object.string("name");
   config.context = object.optional_number("context", 0.0, 1e9);
-  ServingEngine& serving = config.serving;
+  // Only a file that tells of batches is that of an engine whose requests arrive.
   const bool arrivals = object.given("batch_limit") || object.given("graph_sizes");
-  serving.batch_limit = whole(object, "batch_limit", serving.batch_limit, 1, 65536);
-  if (object.given("graph_sizes")) {
-    for (const json& size : object.array("graph_sizes")) {
-      const bool sound = size.is_number_integer() && size.get<std::int64_t>() >= 1 &&
-                         size.get<std::int64_t>() <= 1 << 20;
-      const int rows = sound ? size.get<int>() : 0;
-      if (sound && (serving.graph_sizes.empty() || rows > serving.graph_sizes.back())) {
-        serving.graph_sizes.push_back(rows);
-        continue;
-      }
-      throw FormatError(object.path(), object.key("graph_sizes"),
-                        "must be ascending whole numbers of rows, such as [1, 2, 4, 8]");
-    }
-  }
-  if (arrivals) config.control.engine = serving;
+  const ServingEngine batching = read_batching(object);
+  if (arrivals) config.control.engine = batching;
   object.finish();
 }
 

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "control/controller_config.h"
-#include "core/serving.h"
 #include "cost/expert_shape.h"
 
 namespace thermoe {
@@ -47,7 +46,6 @@ struct EngineConfig {
   std::string dtype = "bf16";
   std::optional<std::string> engine{};  ///< whose whole steps are costed
   std::optional<double> context{};
-  ServingEngine serving{};  ///< in `control` too, where the file tells of its batches
   std::optional<Seconds> sensor_delay{}, sensor_window{};  ///< absent: as the cost model says
   TelemetryConfig telemetry{};
   std::optional<MetricsConfig> metrics{};  ///< absent: nothing listens

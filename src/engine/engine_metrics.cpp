@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/engine_metrics.h"
 
-#include <unistd.h>
-
-#include <array>
-
 #include "engine/version.h"
+#include "metrics/hostname.h"
 #include "metrics/metrics_board.h"
 #include "metrics/metrics_server.h"
 
 namespace thermoe {
 namespace {
-
-/// Empty where the system does not say.
-std::string hostname() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
 
 std::string_view source_of(TelemetryKind kind) {
   switch (kind) {
@@ -39,12 +30,11 @@ struct EngineMetrics::Served {
         server({.host = config.metrics->address, .port = config.metrics->port},
                [this] { return board.collect(); }) {}
 
-  void count(const ServingTick& tick) {
+  void add(const ServingTick& tick) {
     if (!serving) serving.emplace();
     serving->running = tick.running;
     serving->waiting = tick.waiting;
     serving->batch = tick.batch;
-    serving->finished += tick.finished;
     for (const TokenGap& gap : tick.between_tokens) {
       serving->between_tokens.add(gap.gap.value, gap.tokens);
     }
@@ -65,7 +55,9 @@ const std::string& EngineMetrics::url() const { return served_->server.url(); }
 
 void EngineMetrics::publish(const EngineState& state) {
   const EngineConfig& config = served_->settings;
-  if (state.metrics && state.metrics->serving) served_->count(*state.metrics->serving);
+  if (state.metrics && state.metrics->serving) served_->add(*state.metrics->serving);
+  // Of all steps: a request may end in a tick without a decode step.
+  if (served_->serving) served_->serving->finished = static_cast<double>(state.steps.finished);
   const auto of_tick = [&state](Seconds StepMetrics::*member) {
     return state.metrics ? std::optional(*state.metrics.*member) : std::nullopt;
   };
@@ -83,8 +75,8 @@ void EngineMetrics::publish(const EngineState& state) {
       .at_floor = state.control.saturated,
       .step_time = of_tick(&StepMetrics::step_time),
       .step_period = of_tick(&StepMetrics::step_period),
-      .steps = static_cast<double>(state.steps.steps),
-      .tokens = static_cast<double>(state.steps.tokens),
+      .steps = static_cast<double>(state.steps.decoded),
+      .tokens = static_cast<double>(state.steps.decode_tokens),
       .serving = served_->serving});
 }
 

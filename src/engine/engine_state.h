@@ -22,8 +22,9 @@ struct EngineState {
   Seconds step_period{};                 ///< that it asks for
   Snapshot snapshot{};                   ///< sensors, as the controller saw them
   std::optional<StepMetrics> metrics{};  ///< of the tick; absent where no decode step ran
-  std::vector<int> active_by_layer{};    ///< distinct experts of the newest counted step; or empty
-  std::optional<double> active_experts{};  ///< mean of a layer, of all counted steps
+  // Of the tick's counted steps; absent where none was:
+  std::vector<int> active_by_layer{};      ///< distinct experts of the newest one
+  std::optional<double> active_experts{};  ///< mean of a layer, of all of them
   // Of the newest sample, as it was routed:
   std::optional<double> quality_loss{};  ///< nats
   std::optional<double> kept_mass{};     ///< share of the tokens' own top-k mass

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/sensor_choice.h"
 
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
 #include "core/json_file.h"
+#include "core/named_values.h"
 
 namespace thermoe {
 namespace {
 
-const std::map<std::string, SourceKind>& sources() {
-  static const std::map<std::string, SourceKind> kSources{{"machine", SourceKind::kMachine},
-                                                          {"nvml", SourceKind::kNvml},
-                                                          {"host", SourceKind::kHost},
-                                                          {"replay", SourceKind::kReplay},
-                                                          {"simulated", SourceKind::kSimulated}};
-  return kSources;
-}
-
-std::vector<std::string> source_names() {
-  std::vector<std::string> names;
-  for (const auto& [name, source] : sources()) names.push_back(name);
-  return names;
-}
+constexpr NamedValues<SourceKind, 5> kSources{{{SourceKind::kMachine, "machine"},
+                                               {SourceKind::kNvml, "nvml"},
+                                               {SourceKind::kHost, "host"},
+                                               {SourceKind::kReplay, "replay"},
+                                               {SourceKind::kSimulated, "simulated"}}};
 
 }  // namespace
 
@@ -31,10 +22,12 @@ SensorChoice read_sensor_choice(const std::string& text) {
   const std::string path = "sensors";
   const nlohmann::json json = parse_json(text, path);
   JsonObject o(json, path);
-  SensorChoice choice{.source = sources().at(o.choice_or("source", "machine", source_names())),
-                      .replay_file = o.string_or("file", ""),
-                      .nvml_library = o.string_or("nvml_library", ""),
-                      .plant_file = o.string_or("plant", "")};
+  SensorChoice choice{
+      .source = value_of(kSources, o.choice_or("source", "machine", all_names(kSources))).value(),
+      .replay_file = o.string_or("file", ""),
+      .nvml_library = o.string_or("nvml_library", ""),
+      .nvml_library_setting = "nvml_library",
+      .plant_file = o.string_or("plant", "")};
   if (o.given("gpus")) {
     choice.gpus = gpus_of_flag(o.string("gpus"));
   } else if (o.given("cuda_visible_devices")) {

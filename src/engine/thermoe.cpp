@@ -323,7 +323,7 @@ thermoe_status thermoe_read_state(thermoe_controller* controller, struct thermoe
 }
 
 const char* thermoe_metrics_url(thermoe_controller* controller) {
-  return controller == nullptr ? "" : controller->metrics_url.c_str();
+  return controller == nullptr ? "" : controller->service.metrics_url();
 }
 
 thermoe_status thermoe_advance(thermoe_controller* controller, double now_s) {

@@ -174,8 +174,7 @@ THERMOE_API size_t thermoe_plan_bytes(uint32_t layers, uint32_t experts);
 THERMOE_API thermoe_status thermoe_bind_plan(thermoe_controller* controller, void* buffer,
                                              size_t bytes);
 
-/* ---- What a step ran --------------------------------------------------------------------------
- */
+/* ---- What a step ran ------------------------------------------------------------------------- */
 
 /* thermoe_step.flags */
 enum {
@@ -240,8 +239,7 @@ enum {
 THERMOE_API thermoe_status thermoe_observe(thermoe_controller* controller,
                                            const struct thermoe_step* step);
 
-/* ---- Sensors of the caller's ------------------------------------------------------------------
- */
+/* ---- Sensors of the caller's ----------------------------------------------------------------- */
 
 /* thermoe_reading.known */
 enum {
@@ -266,8 +264,7 @@ typedef struct thermoe_reading {
 THERMOE_API thermoe_status thermoe_set_reading(thermoe_controller* controller,
                                                const struct thermoe_reading* reading);
 
-/* ---- What the controller believes -------------------------------------------------------------
- */
+/* ---- What the controller believes ------------------------------------------------------------ */
 
 /* thermoe_state.plan_kind: each next one gives up more of what was asked. */
 enum {
@@ -328,27 +325,28 @@ THERMOE_API thermoe_status thermoe_read_state(thermoe_controller* controller,
  * are not. Valid until thermoe_close. */
 THERMOE_API const char* thermoe_metrics_url(thermoe_controller* controller);
 
-/* ---- Without a thread of the controller's ------------------------------------------------------
- */
+/* ---- Without a thread of the controller's ---------------------------------------------------- */
 
 /* For configurations with control.thread false, whose time is the caller's: a simulation, a test, a
  * program with a scheduler of its own. Sets the time to `now_s`, which begins at 0 and never falls,
  * and runs the control ticks that have come due, on this thread: milliseconds a tick. */
 THERMOE_API thermoe_status thermoe_advance(thermoe_controller* controller, double now_s);
 
-/* ---- Sensors and joules -----------------------------------------------------------------------
- */
+/* ---- Sensors and joules ---------------------------------------------------------------------- */
 
 typedef struct thermoe_sensors thermoe_sensors;
 
 /* Starts reading sensors in threads of their own. `config` is a JSON object; every key may be left
  * out:
- *   source        machine (NVML and the host, as far as there are any), nvml, host, replay,
- * simulated gpus          "all", or indices and UUIDs with commas between them cuda_visible_devices
- * the same as CUDA_VISIBLE_DEVICES says it, where `gpus` is not given nvml_library  where the
- * driver's library is file          of replay: a recording (docs/monitor.md) plant         of
- * simulated: the GPU's parameters (docs/plant.md) No sensor at all is no error: what is read is
- * then absent, and `problems` says why. Waits until each source has answered, 15 s at most. */
+ * - source: machine (NVML and the host, as far as there are any), nvml, host, replay, simulated
+ * - gpus: "all", or indices and UUIDs with commas between them
+ * - cuda_visible_devices: the same as CUDA_VISIBLE_DEVICES says it, where `gpus` is not given
+ * - nvml_library: where the driver's library is
+ * - file: of replay, a recording (docs/monitor.md)
+ * - plant: of simulated, the GPU's parameters (docs/plant.md)
+ *
+ * No sensor at all is no error: what is read is then absent, and `problems` says why. Waits until
+ * each source has answered, 15 s at most. */
 THERMOE_API thermoe_status thermoe_sensors_open(const char* config, thermoe_sensors** sensors);
 
 /* Ends the reading. A driver that hangs is left behind with its thread. NULL is allowed. */
@@ -368,8 +366,7 @@ THERMOE_API thermoe_status thermoe_window_begin(thermoe_sensors* sensors);
 THERMOE_API thermoe_status thermoe_window_end(thermoe_sensors* sensors, const char* unit,
                                               const double* units, const char** json);
 
-/* ---- Costs -------------------------------------------------------------------------------------
- */
+/* ---- Costs ----------------------------------------------------------------------------------- */
 
 typedef struct thermoe_costs thermoe_costs;
 

@@ -57,6 +57,9 @@ LiveSensors::LiveSensors(const SensorChoice& choice, const Clock& clock)
   if (choice.source == SourceKind::kMachine || choice.source == SourceKind::kNvml) {
     NvmlOptions options;
     if (!choice.nvml_library.empty()) options.library = choice.nvml_library;
+    if (!choice.nvml_library_setting.empty()) {
+      options.library_setting = choice.nvml_library_setting;
+    }
     auto nvml = std::make_unique<NvmlSource>(options);
     NvmlSource* known = nvml.get();
     add("NVML", std::move(nvml), known);

@@ -18,8 +18,9 @@ namespace thermoe {
 struct SensorChoice {
   SourceKind source = SourceKind::kMachine;
   std::string replay_file{};
-  std::string nvml_library{};  ///< empty: where the loader finds it
-  std::string plant_file{};    ///< of the simulated GPU; empty: the shipped one
+  std::string nvml_library{};          ///< empty: where the loader finds it
+  std::string nvml_library_setting{};  ///< that people name it with; empty: --nvml-library
+  std::string plant_file{};            ///< of the simulated GPU; empty: the shipped one
   HostPaths host{};
   GpuSelection gpus{};
 };

@@ -7,7 +7,7 @@
 
 #include "core/json_file.h"
 #include "monitor/throttle_reasons.h"
-#include "telemetry/trace_columns.h"
+#include "telemetry/reading_json.h"
 
 namespace thermoe {
 namespace {
@@ -30,17 +30,6 @@ Json or_null(const std::optional<Quantity<Tag>>& quantity) {
   return or_null(quantity ? std::optional(quantity->value) : std::nullopt);
 }
 
-template <class R>
-void add_sensors(Json& object, std::span<const TraceColumn<R>> columns, const R& reading) {
-  for (const auto& column : columns) {
-    const auto value = column.value(reading);
-    Json& cell = object[std::string(column.name)];
-    if (!value) continue;
-    if (const auto* whole = std::get_if<std::uint64_t>(&*value)) cell = *whole;
-    if (const auto* number = std::get_if<double>(&*value)) cell = or_null(*number);
-  }
-}
-
 }  // namespace
 
 std::string json_line(const Snapshot& snapshot, std::string_view source, std::string_view utc) {
@@ -48,8 +37,7 @@ std::string json_line(const Snapshot& snapshot, std::string_view source, std::st
   json["simulated"] = snapshot.simulated;
   json["gpus"] = Json::array();
   for (const GpuReading& gpu : snapshot.gpus) {
-    Json object = {{"gpu", gpu.index}, {"name", gpu.name}, {"uuid", gpu.uuid}};
-    add_sensors(object, gpu_trace_columns(), gpu);
+    Json object = reading_json(gpu);
     Json words = nullptr;
     if (const auto& bits = gpu.throttle_reasons.value) {
       words = Json::array();
@@ -60,9 +48,7 @@ std::string json_line(const Snapshot& snapshot, std::string_view source, std::st
   }
   json["host"] = Json::array();
   for (const HostReading& host : snapshot.host) {
-    Json object = {{"name", host.name}};
-    add_sensors(object, host_trace_columns(), host);
-    json["host"].push_back(std::move(object));
+    json["host"].push_back(reading_json(host));
   }
   json["problems"] = snapshot.problems;
   return line(json);

@@ -31,11 +31,6 @@ std::string trouble(const FeedView& feed) {
   return "";
 }
 
-/// The same without the countdown to the next attempt, which would make it news at every look.
-std::string lasting(const std::string& trouble) {
-  return trouble.substr(0, trouble.find(". Next attempt"));
-}
-
 }  // namespace
 
 std::string utc_text(WallTime time) {
@@ -118,8 +113,7 @@ void Recorder::tell_troubles(const MonitorView& view) {
   for (std::size_t f = 0; f < view.feeds.size(); ++f) {
     const FeedView& feed = view.feeds[f];
     const std::string now = trouble(feed);
-    const std::string before = std::exchange(told_[f], lasting(now));
-    if (lasting(now) == before) continue;
+    if (std::exchange(told_[f], now) == now) continue;
     const std::string words = now.empty() ? fmt::format("{} answers again", feed.label) : now;
     if (output_ == MonitorRequest::Output::kJson && !now.empty()) {
       write_output(STDOUT_FILENO, json_error_line(session_.now(), feed.label,

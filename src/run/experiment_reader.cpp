@@ -166,12 +166,7 @@ ControlSpec read_control(JsonObject object) {
                      .value();
   control.k_min = static_cast<int>(object.integer_or("k_min", control.k_min, 1, 1024));
   control.price = object.optional_number("price", 0.0, 1e6);
-  if (const auto s = object.optional_number("sensor_delay_s", 0.0, 1.0)) {
-    control.sensor_delay = Seconds(*s);
-  }
-  if (const auto s = object.optional_number("sensor_window_s", 1e-3, 1.0)) {
-    control.sensor_window = Seconds(*s);
-  }
+  read_sensor_lag(object, control.sensor_delay, control.sensor_window);
   read_guard_rails(object, control.guard);
   object.finish();
   return control;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "control/config_reader.h"
 #include "core/errors.h"
 #include "run/experiment_names.h"
 
@@ -13,8 +14,6 @@ namespace {
 
 using nlohmann::json;
 using Kind = ArrivalSpec::Kind;
-
-constexpr int kMostSequences = 4096;
 
 std::size_t place_of(const std::vector<std::string>& names, const std::string& word) {
   return static_cast<std::size_t>(std::find(names.begin(), names.end(), word) - names.begin());
@@ -67,23 +66,6 @@ ArrivingSpec read_law(JsonObject object, const json& value) {
   return out;
 }
 
-std::vector<int> read_graph_sizes(JsonObject& object) {
-  std::vector<int> sizes;
-  if (!object.given("graph_sizes")) return sizes;
-  const json& list = object.array("graph_sizes");
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const json wrapped = {{std::to_string(i), list[i]}};
-    JsonObject element(wrapped, object.path(), object.key("graph_sizes"));
-    const int size = static_cast<int>(element.integer(std::to_string(i), 1, kMostSequences));
-    if (!sizes.empty() && size <= sizes.back()) {
-      throw FormatError(object.path(), element.key(std::to_string(i)),
-                        fmt::format("is {} after {}; let the sizes ascend", size, sizes.back()));
-    }
-    sizes.push_back(size);
-  }
-  return sizes;
-}
-
 PrefillCost read_prefill(JsonObject& object) {
   PrefillCost prefill;
   Cost& token = prefill.per_token;
@@ -134,9 +116,7 @@ EngineSpec read_engine(JsonObject object, bool serves) {
     throw FormatError(object.path(), object.key(name),
                       "has no meaning where no requests arrive; remove it, or add \"arrivals\"");
   }
-  engine.serving.batch_limit = static_cast<int>(
-      object.integer_or("batch_limit", engine.serving.batch_limit, 1, kMostSequences));
-  engine.serving.graph_sizes = read_graph_sizes(object);
+  engine.serving = read_batching(object);
   if (object.given("larger_batch_limit")) {
     engine.larger_batch_limit = static_cast<int>(
         object.integer("larger_batch_limit", engine.serving.batch_limit, kMostSequences));

@@ -43,8 +43,8 @@ NvmlFault no_gpu_fault() {
               "all)"};
 }
 
-NvmlSession::NvmlSession(const std::string& library) {
-  if (load(library)) initialise();
+NvmlSession::NvmlSession(const std::string& library, const std::string& setting) {
+  if (load(library, setting)) initialise();
 }
 
 NvmlSession::~NvmlSession() {
@@ -52,16 +52,17 @@ NvmlSession::~NvmlSession() {
   if (initialised_ && functions_.shutdown != nullptr) functions_.shutdown();
 }
 
-bool NvmlSession::load(const std::string& library) {
+bool NvmlSession::load(const std::string& library, const std::string& setting) {
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) {
     const char* error = dlerror();
     fault_ = {.cause = fmt::format("cannot load NVML, the NVIDIA driver's library: {}",
                                    error != nullptr ? error : library),
-              .remedy =
+              .remedy = fmt::format(
                   "install the NVIDIA driver, which brings libnvidia-ml.so.1; in a container, "
-                  "start it with the GPUs (docker run --gpus all); or name the library's "
-                  "path with --nvml-library"};
+                  "start it with the GPUs (docker run --gpus all); or name the library's path with "
+                  "{}",
+                  setting)};
     return false;
   }
   link_map* map = nullptr;
@@ -70,9 +71,10 @@ bool NvmlSession::load(const std::string& library) {
   dlclose(handle);  // gives the reference back; RTLD_NODELETE keeps the library
   if (functions_.init == nullptr || functions_.device_count == nullptr ||
       functions_.device_by_index == nullptr) {
-    fault_ = {.cause = fmt::format("{} is no usable NVML: it lacks {}", library,
-                                   fmt::join(missing_, ", ")),
-              .remedy = "install a newer driver, or name another library with --nvml-library"};
+    fault_ = {
+        .cause =
+            fmt::format("{} is no usable NVML: it lacks {}", library, fmt::join(missing_, ", ")),
+        .remedy = fmt::format("install a newer driver, or name another library with {}", setting)};
     return false;
   }
   return true;

@@ -29,8 +29,9 @@ NvmlFault no_gpu_fault();
 /// started again, which the remedy of that error says.
 class NvmlSession {
  public:
-  /// Loads and initialises; `fault()` says why it could not. `library` as for dlopen.
-  explicit NvmlSession(const std::string& library);
+  /// Loads and initialises; `fault()` says why it could not. `library` as for dlopen; `setting` is
+  /// what people name it with, for the remedy.
+  explicit NvmlSession(const std::string& library, const std::string& setting = "--nvml-library");
   ~NvmlSession();
   NvmlSession(const NvmlSession&) = delete;
   NvmlSession& operator=(const NvmlSession&) = delete;
@@ -51,7 +52,7 @@ class NvmlSession {
   NvmlFault explain(const std::string& what, nvml::Result result) const;
 
  private:
-  bool load(const std::string& library);
+  bool load(const std::string& library, const std::string& setting);
   void initialise();
 
   nvml::Functions functions_{};

@@ -52,7 +52,7 @@ Snapshot NvmlSource::poll(Seconds now) {
     fault_ = *fault;
     if (requested) request_energy();
     schedule(now, false);
-    fail(now);
+    throw TelemetryError(fault_);
   }
   if (with_energy) energy_read_at_ = now;
   const bool all_well = !some_lost_ && std::ranges::none_of(slots_, [](const Slot& slot) {
@@ -73,7 +73,7 @@ void NvmlSource::connect_if_due(Seconds now) {
       schedule(now, false);
     }
   }
-  if (session_ == nullptr) fail(now);
+  if (session_ == nullptr) throw TelemetryError(fault_);
 }
 
 std::optional<std::string> NvmlSource::connect() {
@@ -81,7 +81,7 @@ std::optional<std::string> NvmlSource::connect() {
   unplaced_.clear();
   some_lost_ = false;
   session_.reset();  // shut down before initialising anew: NVML counts sessions
-  session_ = std::make_unique<NvmlSession>(options_.library);
+  session_ = std::make_unique<NvmlSession>(options_.library, options_.library_setting);
   if (session_->fault()) return session_->fault()->sentence();
   const nvml::Functions& nvml = session_->functions();
   unsigned count = 0;
@@ -202,11 +202,6 @@ void NvmlSource::schedule(Seconds now, bool all_well) {
     retry_at_ = now + retry_period_;
     retry_period_ = std::min(2.0 * retry_period_, options_.reconnect_period_max);
   }
-}
-
-void NvmlSource::fail(Seconds now) const {
-  throw TelemetryError(
-      fmt::format("{}. Next attempt in {:.1f} s", fault_, (*retry_at_ - now).value));
 }
 
 }  // namespace thermoe

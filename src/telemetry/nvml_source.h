@@ -15,7 +15,8 @@
 namespace thermoe {
 
 struct NvmlOptions {
-  std::string library = "libnvidia-ml.so.1";  ///< a name for the loader to find, or a path
+  std::string library = "libnvidia-ml.so.1";       ///< a name for the loader to find, or a path
+  std::string library_setting = "--nvml-library";  ///< that people name it with, for remedies
   /// Time between two reads of the energy counter, the one slow call (4 ms on H100); >= 0, and 0
   /// reads it in every poll.
   Seconds energy_period{1.0};
@@ -75,7 +76,6 @@ class NvmlSource final : public Source {
   Slot& add_place(unsigned index);
   std::optional<std::string> read_slots(Snapshot& snapshot, bool with_energy);
   void schedule(Seconds now, bool all_well);
-  [[noreturn]] void fail(Seconds now) const;
 
   const NvmlOptions options_;
   std::atomic<bool> energy_requested_{false};

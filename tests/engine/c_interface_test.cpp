@@ -19,6 +19,7 @@ namespace thermoe {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using testing::kToyExperts;
 using testing::kToyLayers;
@@ -90,7 +91,8 @@ TEST_F(CInterface, AMissingDriverIsUnavailable) {
       R"({"telemetry": {"source": "nvml", "plant": null, "cost_model": null,
                         "library": "/nowhere/libnvidia-ml.so.1"}, "control": {"thread": true}})");
   EXPECT_EQ(thermoe_open(config.c_str(), &controller), THERMOE_UNAVAILABLE);
-  EXPECT_THAT(thermoe_last_error(), HasSubstr("/nowhere/libnvidia-ml.so.1"));
+  EXPECT_THAT(thermoe_last_error(),
+              AllOf(HasSubstr("/nowhere/libnvidia-ml.so.1"), EndsWith("with telemetry.library")));
 }
 
 TEST_F(CInterface, EachThreadHasItsOwnLastError) {

@@ -11,6 +11,7 @@ namespace thermoe {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -30,6 +31,22 @@ TEST(NvmlLibrary, AMissingLibraryIsNamedWithTheLoadersWordsAndTheRemedy) {
     EXPECT_THAT(e.what(), AllOf(HasSubstr("libnvidia-ml-that-is-not-there.so.1"),
                                 HasSubstr("cannot open shared object file"),
                                 HasSubstr("install the NVIDIA driver")));
+  }
+}
+
+TEST(NvmlLibrary, TheRemedyNamesTheSettingOfWhoeverAsked) {
+  const auto remedy = [](const NvmlOptions& options) {
+    try {
+      static_cast<void>(NvmlSource(options).read(Seconds(0)));
+    } catch (const TelemetryError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  for (const char* library : {"libnvidia-ml-that-is-not-there.so.1", "libm.so.6"}) {
+    EXPECT_THAT(remedy({.library = library}), EndsWith("with --nvml-library"));
+    EXPECT_THAT(remedy({.library = library, .library_setting = "telemetry.library"}),
+                EndsWith("with telemetry.library"));
   }
 }
 

@@ -199,10 +199,10 @@ TEST_F(NvmlSourceTest, WhenAllAreLostItSaysSoShutsDownAndGoesOnWhenTheyComeBack)
   nvml_.write("gpus = 2\n");
   read_at(0.0);
   nvml_.write("gpus = 2\ngpu.state = lost\n");
-  EXPECT_THAT(error_at(0.1), AllOf(HasSubstr("no GPU is left"), HasSubstr("GPU is lost"),
-                                   HasSubstr("Next attempt in 1.0 s")));
+  const std::string error = error_at(0.1);
+  EXPECT_THAT(error, AllOf(HasSubstr("no GPU is left"), HasSubstr("GPU is lost")));
   EXPECT_EQ(nvml_.calls("nvmlShutdown"), 1U);
-  EXPECT_THAT(error_at(0.6), HasSubstr("Next attempt in 0.5 s"));
+  EXPECT_EQ(error_at(0.6), error) << "whoever reads it again sees that it is no news";
   EXPECT_EQ(nvml_.calls("nvmlInit_v2"), 1U);
   nvml_.write("gpus = 2\n");
   EXPECT_EQ(read_at(1.2).gpus.at(1).power_instant.value, Watts(305.0));
