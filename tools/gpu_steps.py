@@ -20,7 +20,7 @@ class Run(typing.NamedTuple):
     flags: str = ""
     variant: str = ""    # ends the name of an experiment with changes
     changes: dict = {}   # fields of the experiment in place of the file's; None removes one
-    costs: str | None = None  # run whose calibration serves if it was made on this card, else a new one; "": always a new one
+    costs: str | None = None  # run whose calibration serves, or one naming the same, if made on this card; else, as for "", a new one
     cap: Cap | None = None
 
 

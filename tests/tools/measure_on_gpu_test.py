@@ -189,8 +189,9 @@ class Running(Folder):
         self.assertIn("--calibrate", self.words("cap-1"))
         self.assertIn(f"--cost-model {self.out.resolve()}/runs/cap-1/cost_model.json", self.words("cap-2"))
         self.card("GPU-5678")
-        self.run_tool("--only", "cap-3")
+        self.run_tool("--only", "cap-3", "workloads")  # cap-3's serves those that name cap-1 as it does
         self.assertIn("--calibrate", self.words("cap-3"))
+        self.assertIn(f"--cost-model {self.out.resolve()}/runs/cap-3/cost_model.json", self.words("workload-standard"))
 
     def test_runs_of_a_step_differ_by_what_the_table_changes(self):
         self.assertEqual(self.run_tool("--only", "workloads", "prices").returncode, 0)
