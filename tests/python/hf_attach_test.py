@@ -9,6 +9,7 @@ import torch
 from small_models import EXPERTS, K, LAYERS, decode, make, tokens
 
 import thermoe
+import thermoe.hf
 
 ALL = sorted(small_models.CONFIGS)
 
