@@ -57,7 +57,7 @@ def head(result):
     yield ""
     yield ("A cell is the median over rounds, in parentheses their range. Violation: share of the time in which the mean of the last "
            "second, of the true value, exceeds 1.05 × the cap (temperature: by 1 °C); above cap: the same for the cap itself; start-up "
-           "and transients included. Settling: from the tenant's coming until that mean stays within 5 % for 5 s. Loss: of bits/byte "
+           "and transients included. Settling: from the tenant's coming (without one: from the start) until that mean stays within 5 % for 5 s. Loss: of bits/byte "
            "against BASELINE on the same bytes; of a recorded router in nats of kept mass. J/token: the whole GPU, idle and tenant "
            "included. Step percentiles: a tick's steps count with their mean. Last °C: mean of the last 60 s.")
     yield ""
