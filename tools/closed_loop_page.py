@@ -8,6 +8,7 @@ FIGURES = {"mean_power_w": ("W", 1.0), "joules_per_token": ("mJ/token", 1000.0),
            "quality_loss_percent": ("bits/byte loss, points of %", 1.0), "quality_loss_nats": ("loss, mnats", 1000.0)}
 INTERVALS = {"one round": "no interval (one round)", "range": "range (two rounds)", "95 % t": "95 % interval (Student's t over rounds)"}
 UNITS = {"power_w": "W", "temperature_c": "°C", "step_ms": "ms a step"}
+MODES = {"both": "dual and adapter", "dual_only": "the dual", "adapter_only": "the adapter alone"}
 
 
 def number(value, digits=3):
@@ -56,7 +57,7 @@ def head(result):
     yield ""
     yield ("A cell is the median over rounds, in parentheses their range. Violation: share of the time in which the mean of the last "
            "second, of the true value, exceeds 1.05 × the cap (temperature: by 1 °C); above cap: the same for the cap itself; start-up "
-           "and transients included. Settling: from the tenant's coming until that mean stays within 5 % for 5 s. Loss: of bits/byte "
+           "and transients included. Settling: from the tenant's coming (without one: from the start) until that mean stays within 5 % for 5 s. Loss: of bits/byte "
            "against BASELINE on the same bytes; of a recorded router in nats of kept mass. J/token: the whole GPU, idle and tenant "
            "included. Step percentiles: a tick's steps count with their mean. Last °C: mean of the last 60 s.")
     yield ""
@@ -73,7 +74,8 @@ def asked_table(result):
                           "met" if asked["met"] else "**missed**"])
     if lines:
         yield "## What was asked"
-        yield "A target is met where every round meets it." + (" **Simulated.**" if result["simulated"] else "")
+        yield ("A target is met where every round meets it; what is asked of one cap on power is put to all of them." +
+               (" **Simulated.**" if result["simulated"] else ""))
         yield ""
         yield from table(["experiment", "strategy", "asked", "target", "rounds", ""], lines)
         yield ""
@@ -123,34 +125,85 @@ def paired_table(experiment):
     yield ""
 
 
+def phase_table(experiment):
+    """Medians over rounds of what the tenant's coming and leaving changed."""
+    lines = []
+    for strategy in strategies(experiment):
+        rounds = [s["phases"] for s in of_rounds(experiment, strategy) if s["phases"]]
+        if rounds:
+            def shown(column, scale=1.0, digits=3, rounds=rounds):
+                values = [[scale * r[place][column] for r in rounds if r[place][column] is not None] for place in range(3)]
+                return " / ".join(number(statistics.median(v), digits) if v else "–" for v in values)
+            lines.append([strategy, shown("power_true_w"), shown("power_average_w"), shown("active_experts"), shown("kept_mass"),
+                          shown("at_floor", 100.0)])
+    if lines:
+        yield ("Before / while / after the tenant works, each from its fourth second on, medians over rounds. Sensor: its mean of a second, which the "
+               "controller sees. At the floor: share of the ticks in which no routing is cheaper.")
+        yield ""
+        yield from table(["strategy", "W", "W, sensor", "D", "kept mass", "at the floor, %"], lines)
+        yield ""
+
+
+def conditions(experiment):
+    """What ran, in words. The file's own description is of the experiment before a step changed it."""
+    e = experiment["experiment"]
+    yield f"{asked_rate(experiment)}, {e['duration_s']:g} s a strategy"
+    trace = (e.get("trace") or {}).get("file")
+    yield f"decided by the recorded router {trace}" if trace else "decided by the shipped model"
+    yield f"costed as {name_of(e.get('costed_as'))}"
+    if "KERNEL_AWARE_TTHA" in strategies(experiment) and "mode" in e.get("control", {}):
+        yield f"KERNEL_AWARE_TTHA: {MODES[e['control']['mode']]}"
+    for d in e.get("disturbances") or []:
+        takes = f"{d['power_fraction']:g} of the power above idle" if "power_fraction" in d else f"{d.get('power_w', 0.0):g} W"
+        yield f"another tenant of {takes} from {d['from_s']:g} s to {d['to_s']:g} s" if d["kind"] == "background" else d["kind"]
+    yield "cap: " + (", ".join(f"{value:g} {UNITS[key]}" for key, value in e.get("targets", {}).items()) or "none")
+    rounds, cards = experiment["rounds"], cards_of(experiment)
+    count = f"{len(rounds)} round{'s' if len(rounds) > 1 else ''}"
+    each = ", ".join(f"round {r['round']} on card {r['card']}" for r in rounds)
+    yield f"{count}: {each}" if ", " in cards else f"{count} on card {cards}" if cards != "–" else count
+
+
+def cards_of(experiment):
+    return ", ".join(dict.fromkeys(r["card"] for r in experiment["rounds"] if r["card"])) or "–"
+
+
+def name_of(shape):
+    return shape if isinstance(shape, str) else (shape or {}).get("name", "unnamed")
+
+
 def section(experiment, plot, simulated):
     yield f"## {experiment['name']}" + (" (simulated)" if simulated else "")
-    about = experiment["experiment"].get("description")
-    caps = ", ".join(f"{value:g} {UNITS[key]}" for key, value in experiment["experiment"].get("targets", {}).items())
-    cards = ", ".join(f"round {r['round']} on card {r['card']}" for r in experiment["rounds"] if r["card"])
-    count = len(experiment["rounds"])
-    rounds = f"{count} round{'s' if count > 1 else ''}{': ' + cards if cards else ''}."
-    yield " ".join(filter(None, [about, f"Cap: {caps}." if caps else "", rounds]))
+    yield "; ".join(conditions(experiment)) + "."
     yield ""
     if plot:
         yield f"![Power, active experts and price over time]({plot})"
         yield ""
     yield from strategy_table(experiment)
+    yield from phase_table(experiment)
     yield from paired_table(experiment)
 
 
 def shared_table(title, column, value, members, simulated):
-    """Experiments that differ in one field alone."""
-    yield f"## {title}" + (" (simulated)" if simulated else "")
+    """Experiments that differ in one field alone, and what follows from it."""
+    rates = {asked_rate(experiment) for experiment in members}
+    capped = any(s["target"] for e in members for r in e["rounds"] for s in r["strategies"])
+    yield f"## {title}{', ' + rates.copy().pop() if len(rates) == 1 else ''}" + (" (simulated)" if simulated else "")
     lines = []
     for experiment in members:
         memory = spread([r["device_memory_bytes"] for r in experiment["rounds"]], scale=2.0 ** -30, unit=" GiB")
         for strategy in strategies(experiment):
             rounds = of_rounds(experiment, strategy)
-            lines.append([value(experiment["experiment"]), strategy, spread([s["active_experts"] for s in rounds]),
+            targets = [s["target"] for s in rounds if s["target"]]
+            lines.append([value(experiment["experiment"]), *([asked_rate(experiment)] if len(rates) > 1 else []), strategy,
+                          spread([s["active_experts"] for s in rounds]),
                           spread([s["tokens_per_second"] for s in rounds], digits=4), spread([s["mean_power_w"] for s in rounds], digits=4),
-                          spread([s["joules_per_token"] for s in rounds]), spread([s["mean_step_ms"] for s in rounds]), loss(rounds), memory])
-    yield from table([column, "strategy", "D", "tokens/s", "mean W", "J/token", "step ms", "loss", "device memory"], lines)
+                          *([spread([t["mean"] / t["value"] for t in targets]),
+                             spread([t["violation_fraction"] for t in targets], scale=100.0, unit=" %")] if capped else []),
+                          spread([s["joules_per_token"] for s in rounds]), spread([s["mean_step_ms"] for s in rounds]),
+                          spread([s["bits_per_byte"] for s in rounds], digits=5), loss(rounds),
+                          spread([s["last_temperature_c"] for s in rounds]), memory, cards_of(experiment)])
+    yield from table([column, *(["asked"] if len(rates) > 1 else []), "strategy", "D", "tokens/s", "mean W", *(["× cap", "violation"] if capped else []),
+                      "J/token", "step ms", "bits/byte", "loss", "last °C", "device memory", "card"], lines)
     yield ""
 
 
@@ -159,18 +212,25 @@ def rate(experiment):
     return "saturated" if arrival.get("kind") == "saturated" else f"{arrival.get('tokens_per_second', 0):.0f} tokens/s"
 
 
+def asked_rate(experiment):
+    """The rate and how many tokens a step had."""
+    steps = [s["tokens_a_step"] for r in experiment["rounds"] for s in r["strategies"]]
+    return f"{rate(experiment['experiment'])}, B = {statistics.median(steps):.0f}"
+
+
 def shared_tables(result):
-    kinds = (("control.price", "Fixed prices", "λ", lambda e: f"{e['control']['price']:g}"),
+    kinds = (("targets", "Without a cap, from which a cap was made", "experiment", lambda e: e["name"]),
+             ("control.price", "Fixed prices", "λ", lambda e: f"{e['control']['price']:g}"),
              ("expert_type", "Simple against quantised experts", "experts", lambda e: e["expert_type"]),
              ("workload", "Workloads", "workload", lambda e: e["workload"]))
     for key, title, column, value in kinds:
         for places in result["tables"][key]:
             members = [result["experiments"][place] for place in places]
-            yield from shared_table(f"{title}, {rate(members[0]['experiment'])}", column, value, members, result["simulated"])
+            yield from shared_table(title, column, value, members, result["simulated"])
 
 
 def utilisation_table(result):
-    lines = [[f"{rate({'arrival': {'kind': row['arrival'], **row}})}, B = {row['batch'] or '–'}, {row['expert_type']}",
+    lines = [[f"{name_of(row['costed_as'])}, {row['expert_type']}, {rate({'arrival': {'kind': row['arrival'], **row}})}, B = {row['batch']}",
               number(b["active_experts"]), f"{100 * b['gpu_util']:.0f} %", f"{100 * b['mem_util']:.0f} %", number(b["power_w"]), str(b["windows"])]
              for row in result["utilisation"] for b in row["bins"]]
     if lines:
@@ -209,6 +269,15 @@ def prediction_table(rows, title, what):
     yield ""
 
 
+def runs_table(result):
+    rounds = [r for experiment in result["experiments"] for r in experiment["rounds"] if r["command"]]
+    lines = list(dict.fromkeys((r["run"], r["card"] or "–", r["commit"] or "–", f"`{r['command']}`") for r in rounds))
+    if lines:
+        yield "## Commands" + (" (simulated)" if result["simulated"] else "")
+        yield from table(["run", "card", "commit", "command"], lines)
+        yield ""
+
+
 def markdown(result, plots):
     yield from head(result)
     yield from asked_table(result)
@@ -218,3 +287,4 @@ def markdown(result, plots):
     yield from shared_tables(result)
     yield from utilisation_table(result)
     yield from prediction_tables(result)
+    yield from runs_table(result)

@@ -6,10 +6,11 @@ from svg_panels import LEFT, TOP, Panel, document
 
 # Strategies as the report colours them, each between its light and its dark tone.
 COLOURS = {"BASELINE": "#7d848c", "STATIC_OPTIMAL": "#d08400", "KERNEL_AWARE_TTHA": "#2b8fd0", "REDUCED_K": "#c964a0",
-           "OPPORTUNISTIC": "#12a27a"}
+           "OPPORTUNISTIC": "#12a27a", "round 1": "#2b8fd0", "round 2": "#d08400", "round 3": "#12a27a"}
 OURS = "KERNEL_AWARE_TTHA"  # drawn last and broadest
 OTHER = "#9a7b5a"
 STEP_S, WINDOW_S = 0.5, 1.0
+LEAST_PRICE = 1e-5  # as good as none: less would be most of a logarithmic axis
 
 
 def running_mean(times, values):
@@ -33,8 +34,11 @@ class StrategyPanel(Panel):
 
     def draw(self):
         for strategy, points in sorted(self.lines.items(), key=lambda line: line[0] == OURS):
-            path = "L".join(f"{self.x(t):.1f} {self.y(v):.1f}" for t, v in points)
-            yield f'<path class="line{" ours" if strategy == OURS else ""}" stroke="{COLOURS.get(strategy, OTHER)}" d="M{path}"/>'
+            places, before = [], None
+            for t, v in points:  # a line ends where values are absent
+                places.append(f"{'M' if before is None or t > before + 3 * STEP_S else 'L'}{self.x(t):.1f} {self.y(v):.1f}")
+                before = t
+            yield f'<path class="line{" ours" if strategy == OURS else ""}" stroke="{COLOURS.get(strategy, OTHER)}" d="{"".join(places)}"/>'
 
 
 def spans_of(ticks):
@@ -64,10 +68,10 @@ def svg(title, turns, targets, simulated):
                   ("temperature_c", f"{made}temperature, °C", lines("temperature_c"), 150, False),
                   ("step_ms", f"{made}step, ms", lines("step_time_ms"), 150, False),
                   (None, "active experts", lines("active_experts"), 120, False),
-                  (None, "price λ", lines("lambda", above=0.0), 90, True)]
+                  (None, "price λ", lines("lambda", above=LEAST_PRICE), 90, True)]
     body, top = [], TOP + 22
     for key, label, drawn, height, log in quantities:
-        if not drawn or key in ("temperature_c", "step_ms") and key not in targets:
+        if not drawn or still(drawn) or key in ("temperature_c", "step_ms") and key not in targets:
             continue
         cap = targets.get(key) if key else None
         panel = StrategyPanel(label, drawn, height, top, end, log, () if cap is None else (cap,))
@@ -76,6 +80,11 @@ def svg(title, turns, targets, simulated):
             body.append(panel.cap(cap))
         top += height + 18
     return document(title, top + 10, [*legend(turns, targets), *body, *panel.scale_below(" s")])
+
+
+def still(lines):
+    """Whether nothing moves: such a panel says nothing."""
+    return len({value for points in lines.values() for _, value in points}) == 1
 
 
 def legend(turns, targets):

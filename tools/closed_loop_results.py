@@ -5,7 +5,8 @@
   tools/closed_loop_results.py OUT/runs/* --twins OUT/simulated/runs/* --out docs/results/closed-loop-h100
 
 Runs of one name (and one fixed price) are rounds of one experiment; whatever else differs in them is refused, and so is
-a simulated run among real ones. Experiments that differ in expert type, workload or price alone share a table.
+a simulated run among real ones. Experiments that differ in expert type, workload or price alone share a table, and so do
+those of one strategy without a target.
 --twins are simulated runs of the same experiments, held against the real ones as predictions; --refitted likewise, of a
 simulated GPU with measured costs. Writes OUT.json, OUT.md and a plot an experiment; what stands in the page below the
 line `<!-- written by hand -->` is kept.
@@ -57,7 +58,7 @@ class Group:
                 turns = [turn for turn in run.turns if turn.round == number]
                 self.turns.append({turn.strategy: turn.ticks for turn in turns})
                 self.rounds.append({"round": len(self.rounds) + 1, "run": run.folder.name, "turn": number,
-                                    "card": run.machine["card"],
+                                    **{key: run.machine[key] for key in ("card", "commit", "command")},
                                     "device_memory_bytes": run.machine["device_memory_bytes"], "strategies": [figures(turn) for turn in turns]})
 
     def strategies(self):
@@ -170,7 +171,7 @@ WINDOW_S, BIN = 5.0, 8
 
 
 def utilisation(groups):
-    """SM and memory utilisation against D: windows of 5 s without a tenant, in bins of 8 experts, by rate of arrival."""
+    """SM and memory utilisation against D: windows of 5 s without a tenant, in bins of 8 experts, by what runs and how often."""
     bins = {}
     for group in groups:
         arrival = group.experiment.get("arrival", {})
@@ -178,12 +179,13 @@ def utilisation(groups):
             windows = {}
             for i, time in enumerate(turn["time_s"]):
                 windows.setdefault(int((time - 1e-6) // WINDOW_S), []).append(i)
+            batch = round(sum(filter(None, turn["tokens"])) / (sum(filter(None, turn["steps"])) or 1.0))
             for ticks in windows.values():
                 active, sm, memory, watts = ([turn[c][i] for i in ticks] for c in ("active_experts", "gpu_util", "mem_util", "power_true_w"))
                 if any(turn["background_power_w"][i] for i in ticks) or None in map(mean, (active, sm, memory, watts)):
                     continue
                 shape = (json.dumps(group.experiment.get("costed_as")), group.experiment.get("expert_type"),
-                         group.experiment.get("batch"), arrival.get("kind"), arrival.get("tokens_per_second"))
+                         batch, arrival.get("kind"), arrival.get("tokens_per_second"))
                 bins.setdefault(shape, {}).setdefault(int(mean(active) // BIN), []).append(tuple(map(mean, (active, sm, memory, watts))))
     for (costed, kind, batch, arrival, rate), rows in bins.items():
         yield {"costed_as": json.loads(costed), "expert_type": kind, "batch": batch, "arrival": arrival, "tokens_per_second": rate,
@@ -217,19 +219,27 @@ def tables(groups):
     """Experiments that share a table, by what they differ in."""
     priced = [g for g in groups if g.price is not None]
     rest = [g for g in groups if g.price is None]
-    return {"control.price": alike(priced, {"name", "control.price"}), "expert_type": varied(rest, "expert_type"), "workload": varied(rest, "workload", SIZES)}
+    found = {"control.price": alike(priced, {"name", "control.price"}), "expert_type": varied(rest, "expert_type"),
+             "workload": varied(rest, "workload", SIZES)}
+    shared = [g for members in found.values() for group in members for g in group]
+    uncapped = [g for g in rest if g not in shared and not g.experiment.get("targets") and len(g.strategies()) == 1]
+    return {"targets": [uncapped] if uncapped else [], **found}
 
 
 def plots(groups, result, out):
-    """{experiment: file name} of each that has a page section of several strategies."""
+    """{experiment: file name} of each that has a page section: the strategies of the first round, or all rounds of the only strategy."""
     drawn = {}
     for group, said in zip(groups, result["experiments"]):
-        if said["in_table"] or len(group.turns[0]) < 2:
+        if said["in_table"]:
             continue
         path = out.with_name(f"{out.name}-{group.name.replace('_', '-')}.svg")
-        title = f"{group.name}, round 1" + (" (simulated)" if result["simulated"] else "")
-        path.write_text(closed_loop_plot.svg(title, group.turns[0], group.experiment.get("targets", {}), result["simulated"]),
-                        encoding="utf-8")
+        turns, title = group.turns[0], f"{group.name}, round 1"
+        if len(group.strategies()) == 1:
+            name, = group.strategies()
+            turns = {f"round {i}": turn[name] for i, turn in enumerate(group.turns, 1)} if len(group.turns) > 1 else turns
+            title = f"{group.name}, {name}"
+        path.write_text(closed_loop_plot.svg(title + (" (simulated)" if result["simulated"] else ""), turns,
+                                             group.experiment.get("targets", {}), result["simulated"]), encoding="utf-8")
         drawn[group.name] = path.name
     return drawn
 

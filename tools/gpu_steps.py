@@ -34,7 +34,8 @@ class Step(typing.NamedTuple):
 
 
 STILL = {"disturbances": [], "targets": {}}
-GPT_OSS = {"trace": {"file": "data/traces/gpt-oss-20b-b16.safetensors"},  # pack --trace
+GPT_OSS = {"description": "On a real GPU: gpt-oss-20b's recorded router under a power cap; another tenant from 20 s to 40 s.",
+           "trace": {"file": "data/traces/gpt-oss-20b-b16.safetensors"},  # pack --trace
            "costed_as": {"name": "gpt-oss-20b", "layers": 24, "shape": [32, 4, 2880, 2880], "gated": True}}
 PRICES = (0.0005, 0.002, 0.008, 0.03)
 LAST_S = 30.0

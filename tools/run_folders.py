@@ -17,7 +17,9 @@ FREE = {"round", "rounds", "seed", "strategies", "description"}
 CALIBRATED = {"cost_model", "gpu.calibrate", "control.sensor_delay_s", "control.sensor_window_s"}
 HARDWARE = {"machine", "gpu", "plant"}
 TICK_COLUMNS = ("time_s", "simulated", "power_true_w", "power_true_1s_w", "temperature_true_c", "temperature_c", "gpu_util",
-                "mem_util", "sm_clock_mhz", "background_power_w", "steps", "step_time_ms", "active_experts", "lambda", "violation")
+                "mem_util", "sm_clock_mhz", "background_power_w", "steps", "step_time_ms", "active_experts", "lambda", "violation",
+                "power_average_w", "tokens", "kept_mass", "at_floor")
+SETTLED_S = 3.0  # after a start, a tenant's coming or its leaving
 
 
 class BadInput(Exception):
@@ -38,7 +40,7 @@ class Run(typing.NamedTuple):
     folder: typing.Any
     experiment: dict
     simulated: bool
-    machine: dict        # device, driver, card, commit, device_memory_bytes; None where nobody said
+    machine: dict        # device, driver, card, commit, command, device_memory_bytes; None where nobody said
     turns: list[Turn]
 
 
@@ -108,7 +110,7 @@ def machine_of(folder, config, summary, summary_path):
             "driver": said.get("driver") or beside.get("driver"),
             "card": card_id(uuid) if uuid else beside.get("card"),
             "device_memory_bytes": said.get("device_memory_bytes"),
-            "commit": beside.get("commit")}
+            "commit": beside.get("commit"), "command": beside.get("command")}
 
 
 def card_id(uuid):
@@ -184,7 +186,7 @@ def figures(turn):
     end = ticks["time_s"][-1]
     held = temperatures(ticks)
     with_tenant = [violated for violated, power in zip(ticks["violation"], ticks["background_power_w"]) if power]
-    after_start = [weight if time > 3.0 else 0.0 for weight, time in zip(ticks["steps"], ticks["time_s"])]
+    after_start = [weight if time > SETTLED_S else 0.0 for weight, time in zip(ticks["steps"], ticks["time_s"])]
     targets = turn.details["targets"]
     first = targets[0] if targets else {}
     return {
@@ -195,6 +197,7 @@ def figures(turn):
         **{key: summary.get(key) for key in ("kept_mass", "quality_loss_nats", "bits_per_byte", "quality_loss_percent",
                                              "quality_loss_interval_percent", "fallbacks")},
         **{key: turn.details.get(key) for key in ("late_share", "repeated_share")},
+        "tokens_a_step": sum(filter(None, ticks["tokens"])) / (sum(filter(None, ticks["steps"])) or 1.0),
         "mean_step_ms": weighted_mean(ticks["step_time_ms"], ticks["steps"]),
         "lambda": mean(ticks["lambda"]),
         "last_temperature_c": mean(select(ticks, held, lambda time: time > end - 60.0)),
@@ -204,7 +207,19 @@ def figures(turn):
         "violation_with_tenant": mean(with_tenant) if with_tenant and targets else None,
         "target": {key: first.get(key) for key in ("target", "value", "mean", "violation_fraction", "over_target_fraction",
                                                    "settling_time_s", "highest_1s_mean")} if targets else None,
+        "phases": phases(ticks),
     }
+
+
+def phases(ticks):
+    """Before, while and after the other tenant works, each from SETTLED_S on: {column: mean} of what is drawn and what is routed."""
+    works = [time for time, power in zip(ticks["time_s"], ticks["background_power_w"]) if power]
+    if not works:
+        return None
+    ends = (0.0, works[0], works[-1], ticks["time_s"][-1])
+    return [{column: mean(select(ticks, column, lambda time, begin=begin, end=end: begin + SETTLED_S < time <= end))
+             for column in ("power_true_w", "power_average_w", "active_experts", "kept_mass", "at_floor")}
+            for begin, end in zip(ends, ends[1:])]
 
 
 def weighted_mean(values, weights):

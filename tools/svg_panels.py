@@ -55,7 +55,7 @@ class Panel:
         for value in marks:
             y = self.y(value)
             yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-            words = f"{value:g}"
+            words = f"{value:g}" if value >= 0.001 or not self.log else f"{value:.0e}".replace("e-0", "e-")
             yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{words}</text>'
         yield (f'<text transform="translate(13 {self.top + self.height / 2:.0f}) rotate(-90)" text-anchor="middle">'
                f"{html.escape(self.label)}</text>")

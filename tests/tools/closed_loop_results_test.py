@@ -210,11 +210,53 @@ class ClosedLoopResults(unittest.TestCase):
                    *(self.run_folder(kind, experiment={"name": f"w-{kind}", "workload": kind, "tick_s": 0.2})
                      for kind in ("standard", "small_batch"))]
         result, page = self.joined(*folders)
-        self.assertEqual(result["tables"], {"control.price": [[1, 2]], "expert_type": [[3, 4]], "workload": [[5, 6]]})
-        self.assertIn("## Fixed prices, 1000 tokens/s (simulated)", page)
-        self.assertIn("## Simple against quantised experts, saturated (simulated)", page)
+        self.assertEqual(result["tables"], {"targets": [], "control.price": [[1, 2]], "expert_type": [[3, 4]], "workload": [[5, 6]]})
+        self.assertIn("## Fixed prices, 1000 tokens/s, B = 16 (simulated)", page)
+        self.assertIn("## Simple against quantised experts, saturated, B = 16 (simulated)", page)
+        self.assertIn("| workload | strategy | D | tokens/s | mean W | × cap | violation | J/token |", page)
         self.assertEqual([line for line in page.splitlines() if line.startswith("## ")][1], "## demo (simulated)")
         self.assertEqual([path.name for path in self.out.parent.glob("*.svg")], ["closed-demo.svg"])
+
+    def only(self, name, strategy, targets=None, **experiment):
+        """The run of one strategy alone."""
+        folder = self.run_folder(name, experiment={"name": name, "strategies": [strategy], "targets": targets or {}, **experiment})
+        for file in ("summary", "details"):
+            self.edit(folder / f"{file}.json", lambda content: content.update(
+                strategies=[{**s, **({} if targets else {"targets": []})} for s in content["strategies"] if s["name"].startswith(strategy)]))
+        return folder
+
+    def test_runs_of_one_strategy_without_a_cap_share_a_table(self):
+        result, page = self.joined(self.run_folder("main"), self.only("a-baseline", "BASELINE"),
+                                   self.only("b-baseline", "BASELINE", duration_s=20))
+        self.assertEqual(result["tables"]["targets"], [[1, 2]])
+        self.assertIn("## Without a cap, from which a cap was made, 1000 tokens/s, B = 16 (simulated)", page)
+        self.assertNotIn("## a-baseline", page)
+
+    def test_all_rounds_of_a_strategy_that_ran_alone_are_drawn(self):
+        self.joined(self.only("alone", "KERNEL_AWARE_TTHA", {"power_w": 350.0}))
+        drawing = (self.out.parent / "closed-alone.svg").read_text()
+        self.assertIn("<title>alone, KERNEL_AWARE_TTHA (simulated)</title>", drawing)
+        self.assertIn(">round 2</text>", drawing)
+
+    def test_a_section_says_what_ran_and_not_what_its_file_described(self):
+        _, page = self.joined(self.run_folder("a", experiment={
+            "description": "Under a cap of 999 W.", "costed_as": {"name": "gpt-oss-20b"}, "trace": {"file": "data/traces/x.safetensors"}}))
+        self.assertIn("1000 tokens/s, B = 16, 15 s a strategy; decided by the recorded router data/traces/x.safetensors; costed as gpt-oss-20b; "
+                      "KERNEL_AWARE_TTHA: dual and adapter; another tenant of 60 W from 5 s to 10 s; cap: 350 W; 2 rounds.", page)
+        self.assertNotIn("999 W", page)
+
+    def test_the_time_before_while_and_after_the_tenant_works_is_shown_apart(self):
+        result, page = self.joined(self.run_folder("a"))
+        phases = {s["strategy"]: s["phases"] for s in result["experiments"][0]["rounds"][0]["strategies"]}
+        before, during, after = (p["power_true_w"] for p in phases["STATIC_OPTIMAL"])
+        self.assertGreater(during, before + 30.0)
+        self.assertGreater(during, after + 30.0)
+        self.assertLess(phases["KERNEL_AWARE_TTHA"][1]["active_experts"], phases["KERNEL_AWARE_TTHA"][0]["active_experts"])
+        self.assertIn("| strategy | W | W, sensor | D | kept mass | at the floor, % |", page)
+
+    def test_the_commands_of_the_runs_are_on_the_page(self):
+        _, page = self.joined(self.run_folder("a", simulated=False, card="c0ffee", commit="abc", command="thermoe run x.json"))
+        self.assertEqual(page.count("| a | c0ffee | abc | `thermoe run x.json` |"), 1)  # two rounds of one command
 
     def test_twins_are_held_against_real_runs_and_errors_have_limits_at_fixed_prices_alone(self):
         def more(s):
