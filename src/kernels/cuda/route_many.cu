@@ -108,6 +108,7 @@ __global__ void pick_tokens(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const int valid = valid_tokens(a);
   const RouteFlags flags{*w.flags};
   if (t >= valid) return write_padding(a, std::int64_t{batch} * a.tokens + t, lane);
+  write_sample(a, flags, t, lane);
   const TokenPlace at(a, batch, t, valid);
   WarpToken<kPlaces> token(a, lane);
   token.set(flags);

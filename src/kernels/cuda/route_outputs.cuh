@@ -39,6 +39,20 @@ __device__ inline void write_padding(const TopkRouteArgs& a, std::int64_t row, i
   if (a.kept_mass && lane == 0) a.kept_mass[row] = 1.0F;
 }
 
+/// The row's logits, as they are, where this call is sampled. By one warp.
+__device__ inline void write_sample(const TopkRouteArgs& a, RouteFlags flags, int row, int lane) {
+  const bool second = flags.has(RouteFlags::kSecondSlot);
+  if ((!second && !flags.has(RouteFlags::kFirstSlot)) || row >= a.sample.rows) return;
+  // In halves of a logit where it has 32 bits: one loop for all types.
+  const int wide = a.logits.type == FloatType::kF32 ? 2 : 1;
+  const std::int64_t first = std::int64_t{row} * a.router.experts;
+  const auto* from = static_cast<const std::uint16_t*>(a.logits.data) + first * wide;
+  auto* to = static_cast<std::uint16_t*>(a.sample.logits) +
+             ((second ? a.sample.distance : 0) + first) * wide;
+#pragma unroll 4
+  for (int i = lane; i < a.router.experts * wide; i += kWarp) to[i] = __ldg(from + i);
+}
+
 /// What needs the batch's counts: masked logits, then filled slots. By one warp; `lowest` is the
 /// lowest id that runs, else 0.
 __device__ inline void finish_row(const TopkRouteArgs& a, std::int64_t row,

@@ -19,6 +19,8 @@ struct RouteFlags {
   static constexpr unsigned kPlanBias = 2;     ///< b is not all 0
   static constexpr unsigned kPriced = 4;       ///< a price is not 0, in decode
   static constexpr unsigned kFinitePrice = 8;  ///< one is not infinite: losses count
+  static constexpr unsigned kFirstSlot = 16;   ///< the sample goes to its first slot
+  static constexpr unsigned kSecondSlot = 32;  ///< to its second
 
   unsigned bits = 0;
   __device__ bool has(unsigned flag) const { return (bits & flag) != 0; }
@@ -32,8 +34,11 @@ __device__ inline unsigned flags_of(const TopkRouteArgs& a, int e) {
   // Neither read waits for the other.
   const float price = a.plan.activation_price ? a.plan.activation_price[e] : 0.0F;
   const bool prefill = a.step && a.step->phase == StepState::kPrefill;
+  const std::int32_t slot = a.sample.logits && e == 0 ? *a.sample.slot : -1;
   if (price != 0.0F && !prefill) flags |= RouteFlags::kPriced;
   if (price != infinity() && !prefill) flags |= RouteFlags::kFinitePrice;
+  if (slot == 0) flags |= RouteFlags::kFirstSlot;
+  if (slot == 1) flags |= RouteFlags::kSecondSlot;
   return flags;
 }
 

@@ -217,6 +217,8 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
     if (t >= valid) write_padding(a, std::int64_t{batch} * a.tokens + t, lane);
   }
   count(a, m, b, batch, rank);
+#pragma unroll 1
+  for (int t = own; t < valid; t += stride) write_sample(a, flags, t, lane);
   if (!a.order.first && !a.masked_logits && !a.fill_slots) return;
   meet(c);
   finish(a, m, b, batch, rank, valid);
