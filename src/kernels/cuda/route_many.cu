@@ -91,9 +91,10 @@ __global__ void begin(const __grid_constant__ TopkRouteArgs a, Shared w) {
   if (threadIdx.x < 2 * kWords) w.in_union[threadIdx.x] = 0;
   __shared__ unsigned flags;
   if (threadIdx.x == 0) flags = 0;
+  const StepPlan plan(a);
   __syncthreads();
   for (int e = threadIdx.x; e < a.router.experts; e += blockDim.x) {
-    const unsigned own = flags_of(a, e);
+    const unsigned own = flags_of(a, plan, e);
     if (own != 0) atomicOr(&flags, own);
   }
   __syncthreads();
@@ -105,17 +106,18 @@ __global__ void pick_tokens(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const int t = token_of_warp();
   const int lane = lane_of_thread();
   if (t >= a.tokens) return;
-  const int valid = valid_tokens(a);
+  const StepPlan plan(a);
+  const int valid = plan.valid_tokens(a.tokens);
   const RouteFlags flags{*w.flags};
-  if (t >= valid) return write_padding(a, std::int64_t{batch} * a.tokens + t, lane);
+  if (t >= valid) return write_padding(a, std::int64_t{batch} * a.tokens + t, kEmpty, lane);
   write_sample(a, flags, t, lane);
-  const TokenPlace at(a, batch, t, valid);
+  const TokenPlace at(a, plan, batch, t, valid);
   WarpToken<kPlaces> token(a, lane);
   token.set(flags);
   TokenState s = w.state(t);
   token.load(at.row);
   pick_unpriced(a, flags, at, token, ranks_of_warp<kPlaces>(), s);
-  if (!flags.has(RouteFlags::kPriced)) return write_picks(a, at, s, lane);
+  if (!flags.has(RouteFlags::kPriced)) return write_picks(a, at, s, kEmpty, lane);
   if (lane == 0) w.scalars[t] = {s.picked, s.top_mass, s.highest, s.whole};
   for (int n = lane; n < s.picked; n += kWarp) {
     set_bit(w.in_union, s.id[n]);
@@ -136,12 +138,13 @@ template <int kPlaces>
 __global__ void find_losses(const __grid_constant__ TopkRouteArgs a, Shared w, int batch) {
   const int t = token_of_warp();
   const RouteFlags flags{*w.flags};
-  const int valid = valid_tokens(a);
+  const StepPlan plan(a);
+  const int valid = plan.valid_tokens(a.tokens);
   if (t >= valid || !flags.has(RouteFlags::kPriced) || !flags.has(RouteFlags::kFinitePrice)) return;
   WarpToken<kPlaces> token(a, lane_of_thread());
   token.set(flags);
   TokenState s = w.saved(t);
-  read_again(a, flags, TokenPlace(a, batch, t, valid), token, s);
+  read_again(a, flags, TokenPlace(a, plan, batch, t, valid), token, s);
   token.recall_picks(s);
   token.find_losses([&](int e) { return has_bit(w.in_union, e); }, s);
 }
@@ -153,7 +156,7 @@ __global__ void add_worthy(const __grid_constant__ TopkRouteArgs a, Shared w) {
   const RouteFlags flags{*w.flags};
   if (e >= a.router.experts || !flags.has(RouteFlags::kPriced)) return;
   if (!flags.has(RouteFlags::kFinitePrice) || !has_bit(w.in_union, e)) return;
-  const std::int64_t cells = std::int64_t{valid_tokens(a)} * w.kept;
+  const std::int64_t cells = std::int64_t{StepPlan(a).valid_tokens(a.tokens)} * w.kept;
   float loss = 0.0F;
   for (std::int64_t first = 0; first < cells; first += kWarp) {
     const std::int64_t i = first + lane;
@@ -171,9 +174,10 @@ __global__ void pick_active(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const int t = token_of_warp();
   const int lane = lane_of_thread();
   const RouteFlags flags{*w.flags};
-  const int valid = valid_tokens(a);
+  const StepPlan plan(a);
+  const int valid = plan.valid_tokens(a.tokens);
   if (t >= valid || !flags.has(RouteFlags::kPriced)) return;
-  const TokenPlace at(a, batch, t, valid);
+  const TokenPlace at(a, plan, batch, t, valid);
   TokenState s = w.saved(t);
   bool lost = false;
   for (int n = lane; n < s.picked; n += kWarp) lost |= !has_bit(w.active, s.id[n]);
@@ -184,7 +188,7 @@ __global__ void pick_active(const __grid_constant__ TopkRouteArgs a, Shared w, i
     token.pick(
         at.k, at.k, [&](int e) { return has_bit(w.active, e); }, s);
   }
-  write_picks(a, at, s, lane);
+  write_picks(a, at, s, kEmpty, lane);
 }
 
 __global__ void count(const __grid_constant__ TopkRouteArgs a, Shared w, const std::int32_t* first,

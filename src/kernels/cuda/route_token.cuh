@@ -26,45 +26,55 @@ struct RouteFlags {
   __device__ bool has(unsigned flag) const { return (bits & flag) != 0; }
 };
 
+/// What a call reads of plan and step but for the experts' own values. Read before anything is
+/// waited for: each of these may come from far away.
+struct StepPlan {
+  __device__ explicit StepPlan(const TopkRouteArgs& a)
+      : row(a.plan.row ? *a.plan.row : LayerPlan{.k = a.router.k, .k_min = 1}),
+        state(a.step ? *a.step : StepState{}) {}
+
+  LayerPlan row;
+  StepState state;
+
+  __device__ bool prefill() const { return state.phase == StepState::kPrefill; }
+  /// Of a batch of so many.
+  __device__ int valid_tokens(int tokens) const {
+    return state.valid_tokens < 0 ? tokens : min(state.valid_tokens, tokens);
+  }
+};
+
 /// The flags that expert e alone sets.
-__device__ inline unsigned flags_of(const TopkRouteArgs& a, int e) {
+__device__ inline unsigned flags_of(const TopkRouteArgs& a, const StepPlan& plan, int e) {
   unsigned flags = 0;
   if (a.router.bias && a.router.bias[e] != 0.0F) flags |= RouteFlags::kModelBias;
   if (a.plan.selection_bias && a.plan.selection_bias[e] != 0.0F) flags |= RouteFlags::kPlanBias;
   // Neither read waits for the other.
   const float price = a.plan.activation_price ? a.plan.activation_price[e] : 0.0F;
-  const bool prefill = a.step && a.step->phase == StepState::kPrefill;
   const std::int32_t slot = a.sample.logits && e == 0 ? *a.sample.slot : -1;
-  if (price != 0.0F && !prefill) flags |= RouteFlags::kPriced;
-  if (price != infinity() && !prefill) flags |= RouteFlags::kFinitePrice;
+  if (price != 0.0F && !plan.prefill()) flags |= RouteFlags::kPriced;
+  if (price != infinity() && !plan.prefill()) flags |= RouteFlags::kFinitePrice;
   if (slot == 0) flags |= RouteFlags::kFirstSlot;
   if (slot == 1) flags |= RouteFlags::kSecondSlot;
   return flags;
 }
 
-__device__ inline int valid_tokens(const TopkRouteArgs& a) {
-  const int valid = a.step ? a.step->valid_tokens : StepState::kAllTokens;
-  return valid < 0 ? a.tokens : min(valid, a.tokens);
-}
-
 /// Where a token stands in the call, and how many experts it takes.
 struct TokenPlace {
-  __device__ TokenPlace(const TopkRouteArgs& a, int batch, int token, int valid)
-      : row(std::int64_t{batch} * a.tokens + token), k(min(a.router.k, a.slots)) {
-    if (!a.plan.row) return;
-    const LayerPlan plan = *a.plan.row;
-    const std::uint64_t step = (a.step ? a.step->step : 0) + batch;
-    const int whole = min(max(plan.k, 1), a.router.experts);
-    k = whole + (has_extra(plan.extra_k_share, a.plan.layer, step, token, valid) ? 1 : 0);
-    k = min(k, min(a.router.experts, a.slots));
-    k_min = min(max(plan.k_min, 1), whole) +
-            (has_extra(plan.extra_k_min_share, a.plan.layer, step, token, valid) ? 1 : 0);
-    k_min = min(k_min, k);
+  __device__ TokenPlace(const TopkRouteArgs& a, const StepPlan& plan, int batch, int token,
+                        int valid)
+      : row(std::int64_t{batch} * a.tokens + token) {
+    const std::uint64_t step = plan.state.step + batch;
+    const auto extra = [&](float share) {
+      return has_extra(share, a.plan.layer, step, token, valid) ? 1 : 0;
+    };
+    const int whole = min(max(plan.row.k, 1), a.router.experts);
+    k = min(whole + extra(plan.row.extra_k_share), min(a.router.experts, a.slots));
+    k_min = min(min(max(plan.row.k_min, 1), whole) + extra(plan.row.extra_k_min_share), k);
   }
 
   std::int64_t row;
   int k;
-  int k_min = 1;
+  int k_min;
 };
 
 /// What is kept of a token between the steps of a call.
@@ -92,19 +102,17 @@ class WarpToken {
   __device__ WarpToken(const TopkRouteArgs& args, int lane) : a_(args), lane_(lane) {}
   __device__ void set(RouteFlags flags) { flags_ = flags; }
 
-  /// Reads the logits of a row of the call.
+  /// Reads the logits of a row of the call, and waits for none of them.
   __device__ void load(std::int64_t row) {
     first_ = row * a_.router.experts;
-#pragma unroll
-    for (int j = 0; j < kPlaces; ++j) {
-      const int e = j * kWarp + lane_;
-      x_[j] = e < a_.router.experts ? logit(a_.logits, first_ + e) : nan_value();
-    }
+    if (a_.logits.type == FloatType::kF32) return load_as<float>();
+    load_as<std::uint16_t>();
   }
 
-  /// Keys of the loaded logits, those of the model alone. `ranks`: [experts] floats of scratch of
-  /// this warp, for routers with groups.
+  /// Keys of the logits that were loaded last, which it does once: those of the model alone.
+  /// `ranks`: [experts] floats of scratch of this warp, for routers with groups.
   __device__ void rank(TokenState& s, float* ranks) {
+    widen();
     std::uint32_t best = 0;
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
@@ -223,6 +231,30 @@ class WarpToken {
   __device__ bool has_model_bias() const { return !kPlain && flags_.has(RouteFlags::kModelBias); }
   __device__ float mass(float x, float highest) const {
     return mass_of(kPlain ? ScoreFunction::kSoftmax : a_.router.score, x, highest);
+  }
+
+  /// The row's bits as they lie in memory.
+  template <class Stored>
+  __device__ void load_as() {
+    const auto* const row = static_cast<const Stored*>(a_.logits.data) + first_;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      x_[j] = e < a_.router.experts ? as_loaded(__ldg(row + e)) : 0.0F;
+    }
+  }
+  __device__ static float as_loaded(float x) { return x; }
+  __device__ static float as_loaded(std::uint16_t bits) { return __uint_as_float(bits); }
+
+  /// What was loaded, as f32; NaN where there is no expert.
+  __device__ void widen() {
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const std::uint32_t bits = __float_as_uint(x_[j]);
+      if (a_.logits.type == FloatType::kBf16) x_[j] = __uint_as_float(bits << 16);
+      if (a_.logits.type == FloatType::kF16) x_[j] = widen_f16(static_cast<std::uint16_t>(bits));
+      if (j * kWarp + lane_ >= a_.router.experts) x_[j] = nan_value();
+    }
   }
 
   /// The best of a lane's keys; of equal ones the lowest id. Key 0: there is none.
