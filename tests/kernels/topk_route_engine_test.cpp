@@ -42,8 +42,8 @@ TEST_P(TopkRouteEngineTest, PicksAndCountsAreThoseOfACallWithEveryOutput) {
 
 TEST_P(TopkRouteEngineTest, BatchesOfEverySizeFillRowsWithoutPicksByAnExpertThatRuns) {
   std::mt19937 random(32);
-  for (const int tokens : {1, 16, 17, 33, 64, 65, 130}) {
-    for (const int experts : {40, 128, 300}) {
+  for (const int tokens : {1, 16, 17, 33, 64, 65, 130, 1000}) {
+    for (const int experts : {40, 128, 256, 300}) {
       for (int turn = 0; turn < 8; ++turn) {
         RouteProblem problem{.tokens = tokens, .experts = experts, .k = 4};
         if (turn & 4) problem.type = FloatType::kBf16;
