@@ -17,7 +17,7 @@ inline constexpr unsigned kAllLanes = ~0U;
 struct RouteFlags {
   static constexpr unsigned kModelBias = 1;    ///< beta is not all 0
   static constexpr unsigned kPlanBias = 2;     ///< b is not all 0
-  static constexpr unsigned kPriced = 4;       ///< a price is not 0, in decode
+  static constexpr unsigned kPriced = 4;       ///< a price is not 0, and takes effect
   static constexpr unsigned kFinitePrice = 8;  ///< one is not infinite: losses count
   static constexpr unsigned kFirstSlot = 16;   ///< the sample goes to its first slot
   static constexpr unsigned kSecondSlot = 32;  ///< to its second
@@ -36,7 +36,10 @@ struct StepPlan {
   LayerPlan row;
   StepState state;
 
-  __device__ bool prefill() const { return state.phase == StepState::kPrefill; }
+  /// With k_min = k everything is guaranteed.
+  __device__ bool prices_matter() const {
+    return state.phase != StepState::kPrefill && (row.k_min < row.k || row.extra_k_share > 0.0F);
+  }
   /// Of a batch of so many.
   __device__ int valid_tokens(int tokens) const {
     return state.valid_tokens < 0 ? tokens : min(state.valid_tokens, tokens);
@@ -51,8 +54,8 @@ __device__ inline unsigned flags_of(const TopkRouteArgs& a, const StepPlan& plan
   // Neither read waits for the other.
   const float price = a.plan.activation_price ? a.plan.activation_price[e] : 0.0F;
   const std::int32_t slot = a.sample.logits && e == 0 ? *a.sample.slot : -1;
-  if (price != 0.0F && !plan.prefill()) flags |= RouteFlags::kPriced;
-  if (price != infinity() && !plan.prefill()) flags |= RouteFlags::kFinitePrice;
+  if (price != 0.0F && plan.prices_matter()) flags |= RouteFlags::kPriced;
+  if (price != infinity()) flags |= RouteFlags::kFinitePrice;
   if (slot == 0) flags |= RouteFlags::kFirstSlot;
   if (slot == 1) flags |= RouteFlags::kSecondSlot;
   return flags;
