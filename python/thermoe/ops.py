@@ -23,8 +23,8 @@ from .plan_block import DevicePlan, StepState
 from .routing import Router
 
 __all__ = ["DevicePlan", "Int4Experts", "Int4Matrix", "MASKED_LOGIT", "MaskedRoute", "PanelExperts", "Route", "Router",
-           "StepState", "built_with_cuda", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts", "pack_panels",
-           "quantise_experts", "quantise_int4", "topk_route", "topk_route_into"]
+           "StepState", "built_with_cuda", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts",
+           "pack_panels", "quantise_experts", "quantise_int4", "topk_route", "topk_route_into"]
 
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
     raise ImportError(f"thermoe.ops needs torch 2.10 or later; this is {torch.__version__}")
@@ -69,8 +69,8 @@ def topk_route_into(logits: torch.Tensor, router: Router, *, beta: torch.Tensor 
                     ) -> tuple[torch.Tensor, torch.Tensor]:
     """The same routing for an engine that captures its layers in graphs: (weights float32, ids int32), [tokens, k].
 
-    Every slot is filled: an empty one repeats an expert that runs, at weight 0. counts int32 [experts] and samples
-    are buffers of the caller's, at addresses that a captured graph keeps, and are written. samples [2, rows, experts] in
+    Every slot is filled: an empty one repeats an expert that runs, at weight 0. counts int32 [experts] and samples are
+    buffers of the caller's, at addresses that a captured graph keeps, and are written. samples [2, rows, experts] in
     the type of `logits`, a layer's part of a larger tensor too: where the word slot (int32 [1], on the device) is 0 or
     1, the first `rows` of the batch that are no padding are left there, bit for bit; any other number writes nothing.
     The word is read when the op runs: change it in the stream, before a replay, as plan and step; copy a slot away in
