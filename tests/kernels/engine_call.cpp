@@ -55,6 +55,7 @@ EngineResult run(const KernelBackend& backend, const EngineCall& call) {
                       .weight = std::vector<float>(cells_of(p, p.slots()), -77.0F),
                       .counts = std::vector<std::int32_t>(p.experts, -77),
                       .sample = std::vector<std::byte>(call.sample_bytes(), kUnwritten)};
+  if (call.masked) result.masked.assign(cells_of(p, p.experts), -77.0F);
   const RouterSpec router = p.router();
   const LayerPlan row{.k = p.plan_k.value_or(p.k),
                       .k_min = p.k_min,
@@ -77,6 +78,7 @@ EngineResult run(const KernelBackend& backend, const EngineCall& call) {
                       .slots = p.slots(),
                       .fill_slots = true,
                       .counts = result.counts.data(),
+                      .masked_logits = result.masked.empty() ? nullptr : result.masked.data(),
                       .sample = {.logits = result.sample.empty() ? nullptr : result.sample.data(),
                                  .distance = call.distance(),
                                  .rows = call.rows,

@@ -10,14 +10,15 @@
 
 namespace thermoe {
 
-/// topk_route as an engine calls it: every slot filled, no kept mass, masked logits or order, and
-/// logits sampled. Owns what the call reads and writes.
+/// topk_route as an engine calls it: every slot filled, no kept mass or order, and logits sampled.
+/// Owns what the call reads and writes.
 struct EngineCall {
   RouteProblem problem{};           ///< all but its logits
   std::vector<std::byte> logits{};  ///< [tokens, experts] of problem.type
   int rows = 0;                     ///< of the sample
   std::int64_t gap = 0;             ///< logits between its two slots
   std::int32_t slot = -1;
+  bool masked = false;  ///< wants masked logits too
 
   std::size_t logit_bytes() const { return problem.type == FloatType::kF32 ? 4 : 2; }
   /// Of both slots and what lies between them.
@@ -30,6 +31,7 @@ struct EngineResult {
   std::vector<float> weight{};
   std::vector<std::int32_t> counts{};
   std::vector<std::byte> sample{};  ///< 0xff where nothing was written
+  std::vector<float> masked{};
 
   bool operator==(const EngineResult&) const = default;
 };

@@ -63,8 +63,11 @@ class CapturedEngineCall {
     copy_to_device(step_.data(), std::as_bytes(std::span(&call.problem.step, 1)), stream());
     copy_to_device(slot_.data(), std::as_bytes(std::span(&call.slot, 1)), stream());
     graph_->replay();
-    return {values<std::int32_t>(expert_), values<float>(weight_), values<std::int32_t>(counts_),
-            sample_.bytes()};
+    return {values<std::int32_t>(expert_),
+            values<float>(weight_),
+            values<std::int32_t>(counts_),
+            sample_.bytes(),
+            {}};
   }
 
  private:

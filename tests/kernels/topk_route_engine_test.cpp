@@ -24,14 +24,19 @@ EngineResult with_every_output(const KernelBackend& backend, const EngineCall& c
   RouteProblem problem = call.problem;
   problem.fill_slots = true;
   RouteResult all = route(backend, problem);
-  return {std::move(all.expert), std::move(all.weight), std::move(all.counts), {}};
+  return {std::move(all.expert),
+          std::move(all.weight),
+          std::move(all.counts),
+          {},
+          call.masked ? std::move(all.masked_logits) : std::vector<float>{}};
 }
 
 TEST_P(TopkRouteEngineTest, PicksAndCountsAreThoseOfACallWithEveryOutput) {
   std::mt19937 random(31);
   int padded = 0;
   for (int i = 0; i < 600; ++i) {
-    const EngineCall call = with_own_logits(random_problem(random));
+    EngineCall call = with_own_logits(random_problem(random));
+    call.masked = i % 2 == 1;
     const EngineResult result = run(GetParam(), call);
     ASSERT_EQ(result, with_every_output(GetParam(), call)) << "problem " << i;
     padded += call.problem.valid() < call.problem.tokens;

@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
   token.set(flags);
   const int valid = plan.valid_tokens(a.tokens);
   const bool held = valid <= stride;
-  // An order knows picks by their slots, so that they are filled behind it.
-  const bool fills = a.fill_slots && held && !a.order.first;
+  // Order and masked logits know picks by their slots, so that these are filled behind them.
+  const bool fills = a.fill_slots && held && !a.order.first && !a.masked_logits;
   TokenPlace at(a, plan, batch, own, valid);
   const bool priced = flags.has(RouteFlags::kPriced);
   const bool losses = priced && flags.has(RouteFlags::kFinitePrice);
