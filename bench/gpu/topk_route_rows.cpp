@@ -45,6 +45,9 @@ std::string to_string(Plan plan) {
   return plan == Plan::kNone ? "none" : plan == Plan::kZeros ? "zeros" : "priced";
 }
 
+/// As an engine with captured graphs calls it: step and sample at fixed addresses, slots filled.
+enum class Engine { kNo, kUnsampled, kSampled };
+
 struct Case {
   Router router{};
   int tokens = 0;
@@ -52,6 +55,7 @@ struct Case {
   Plan plan = Plan::kNone;
   bool order = false;          ///< writes the picks by expert too
   bool masked_logits = false;  ///< and logits for an engine's own top-k
+  Engine engine = Engine::kNo;
   Backend backend = Backend::kCuda;
 };
 
@@ -66,6 +70,9 @@ struct Data {
   DeviceMemory first;
   DeviceMemory pair;
   DeviceMemory masked;
+  DeviceMemory step;
+  DeviceMemory sample;
+  DeviceMemory slot;
   DeviceMemory workspace;
   TopkRouteArgs args;
 };
@@ -124,10 +131,26 @@ void add_outputs(Data& data, const Case& c) {
   data.args.workspace_size = data.workspace.size();
 }
 
+void add_engine(Data& data, const Case& c) {
+  if (c.engine == Engine::kNo) return;
+  const StepState step{};
+  const std::int32_t slot = c.engine == Engine::kSampled ? 1 : -1;
+  data.step = on_device(std::span(&step, 1));
+  data.slot = on_device(std::span(&slot, 1));
+  data.sample = DeviceMemory(2 * logits_size(c));
+  data.args.step = data.step.as<const StepState>();
+  data.args.fill_slots = true;
+  data.args.sample = {.logits = data.sample.data(),
+                      .distance = std::int64_t{c.tokens} * c.router.spec.experts,
+                      .rows = c.tokens,
+                      .slot = data.slot.as<const std::int32_t>()};
+}
+
 Work prepare(const Case& c) {
   const auto data = std::make_shared<Data>();
   add_inputs(*data, c);
   add_outputs(*data, c);
+  add_engine(*data, c);
   const auto enqueue = [=](int call, Stream stream) {
     const DeviceMemory& logits = data->logits[static_cast<std::size_t>(call) % data->logits.size()];
     TopkRouteArgs args = data->args;
@@ -138,7 +161,8 @@ Work prepare(const Case& c) {
   };
   const std::size_t bytes = logits_size(c) + data->bias.size() + data->plan.size() +
                             data->expert.size() + data->weight.size() + data->counts.size() +
-                            data->first.size() + data->pair.size() + data->masked.size();
+                            data->first.size() + data->pair.size() + data->masked.size() +
+                            data->step.size() + (c.engine == Engine::kSampled ? logits_size(c) : 0);
   return {.enqueue = enqueue, .bytes = static_cast<double>(bytes)};
 }
 
@@ -154,6 +178,8 @@ Row route_row(const Case& c) {
           .prepare = [c] { return prepare(c); }};
   if (c.order) row.shape["order"] = true;
   if (c.masked_logits) row.shape["masked_logits"] = true;
+  if (c.engine != Engine::kNo) row.shape["into"] = true;
+  if (c.engine == Engine::kSampled) row.shape["sampled"] = true;
   return row;
 }
 
@@ -185,6 +211,17 @@ std::vector<Row> topk_route_rows() {
   add(all, {.router = softmax_of(128), .backend = Backend::kTriton});
   add(decode, {.router = softmax_of(128), .plan = Plan::kZeros});
   add(decode, {.router = softmax_of(128), .plan = Plan::kPriced, .masked_logits = true});
+  for (const Plan plan : {Plan::kNone, Plan::kZeros, Plan::kPriced}) {
+    for (const int tokens : {16, 64}) {
+      Case c{.router = softmax_of(128), .tokens = tokens, .type = FloatType::kBf16, .plan = plan};
+      for (const Engine engine : {Engine::kUnsampled, Engine::kSampled}) {
+        c.engine = engine;
+        rows.push_back(route_row(c));
+      }
+      c.engine = Engine::kUnsampled;
+      rows.push_back(apart(route_row(c)));
+    }
+  }
   for (const Plan plan : {Plan::kNone, Plan::kPriced}) {
     for (const FloatType type : {FloatType::kF32, FloatType::kBf16}) {
       for (const int tokens : decode) {

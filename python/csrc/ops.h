@@ -48,6 +48,19 @@ MaskedOutputs topk_route_masked(Backend backend, const Tensor& logits,
                                 const RouterArguments& router, const PlanArguments& plan,
                                 std::optional<std::int64_t> slots);
 
+/// What an engine with captured graphs keeps at fixed addresses, and a call writes.
+struct EngineBuffers {
+  Tensor counts;             ///< [experts] i32
+  OptionalTensor samples{};  ///< [2, rows, experts] in the logits' type; slots may lie apart
+  OptionalTensor slot{};     ///< [1] i32: which of them, read where the op runs
+};
+/// weights [tokens, k] f32, ids [tokens, k] i32.
+using EngineOutputs = std::tuple<Tensor, Tensor>;
+
+/// topk_route with k slots, all filled; the rest goes to the buffers.
+EngineOutputs topk_route_into(Backend backend, const Tensor& logits, const RouterArguments& router,
+                              const PlanArguments& plan, const EngineBuffers& buffers);
+
 /// The picks of a batch: ids and weights of topk_route, or any others.
 struct Picks {
   Tensor weights;

@@ -8,10 +8,11 @@
 namespace thermoe::torch_ops {
 namespace {
 
-#define THERMOE_ROUTER_SCHEMA                                                                      \
-  "Tensor logits, int k, *, Tensor? beta=None, str score=\"softmax\", int groups=1, "              \
+#define THERMOE_ROUTER_SCHEMA "Tensor logits, int k, *, " THERMOE_ROUTING_SCHEMA ", int? slots=None"
+#define THERMOE_ROUTING_SCHEMA                                                                     \
+  "Tensor? beta=None, str score=\"softmax\", int groups=1, "                                       \
   "int groups_kept=1, str denominator=\"picked\", float scale=1.0, str loss_scores=\"unbiased\", " \
-  "Tensor? plan=None, int layers=0, int layer=0, Tensor? step=None, int? slots=None"
+  "Tensor? plan=None, int layers=0, int layer=0, Tensor? step=None"
 #define THERMOE_EXPERTS_SCHEMA \
   "int d_ff, str kind=\"swiglu\", Tensor? up_bias=None, Tensor? down_bias=None"
 
@@ -21,6 +22,9 @@ constexpr const char* kSchemas[] = {
     "(Tensor weights, Tensor ids, Tensor counts, Tensor kept_mass)",
     "topk_route.masked(" THERMOE_ROUTER_SCHEMA
     ") -> (Tensor masked_logits, Tensor counts, Tensor kept_mass)",
+    // What it writes beside its results has to be named here, or a compiler may leave it out.
+    "topk_route.into(Tensor logits, int k, Tensor(a!) counts, *, " THERMOE_ROUTING_SCHEMA
+    ", Tensor(b!)? samples=None, Tensor? slot=None) -> (Tensor weights, Tensor ids)",
     "grouped_experts(Tensor hidden, Tensor weights, Tensor ids, Tensor? gate, Tensor up, Tensor "
     "down, *, " THERMOE_EXPERTS_SCHEMA ") -> Tensor",
     "grouped_experts.int4(Tensor hidden, Tensor weights, Tensor ids, Tensor? gate_words, Tensor? "
@@ -56,6 +60,19 @@ MaskedOutputs route_masked(Tensor logits, std::int64_t k, OptionalTensor beta, s
                            {k, std::move(beta), std::move(score), groups, groups_kept,
                             std::move(denominator), scale, std::move(loss_scores)},
                            {std::move(plan), layers, layer, std::move(step)}, slots);
+}
+
+template <Backend kBackend>
+EngineOutputs route_into(Tensor logits, std::int64_t k, Tensor counts, OptionalTensor beta,
+                         std::string score, std::int64_t groups, std::int64_t groups_kept,
+                         std::string denominator, double scale, std::string loss_scores,
+                         OptionalTensor plan, std::int64_t layers, std::int64_t layer,
+                         OptionalTensor step, OptionalTensor samples, OptionalTensor slot) {
+  return topk_route_into(kBackend, logits,
+                         {k, std::move(beta), std::move(score), groups, groups_kept,
+                          std::move(denominator), scale, std::move(loss_scores)},
+                         {std::move(plan), layers, layer, std::move(step)},
+                         {std::move(counts), std::move(samples), std::move(slot)});
 }
 
 template <Backend kBackend>
@@ -132,6 +149,7 @@ template <Backend kBackend>
 void implement_all(Library& library) {
   library.implement("topk_route", Boxed<&route<kBackend>>::call);
   library.implement("topk_route.masked", Boxed<&route_masked<kBackend>>::call);
+  library.implement("topk_route.into", Boxed<&route_into<kBackend>>::call);
   library.implement("grouped_experts", Boxed<&experts<kBackend>>::call);
   library.implement("grouped_experts.int4", Boxed<&experts_int4<kBackend>>::call);
   library.implement("fused_dequant_linear", Boxed<&linear<kBackend>>::call);

@@ -86,6 +86,12 @@ std::span<const std::int64_t> Tensor::sizes() const {
   return {sizes, static_cast<std::size_t>(dim)};
 }
 
+std::span<const std::int64_t> Tensor::strides() const {
+  std::int64_t* strides = nullptr;
+  check(aoti_torch_get_strides(handle_.get(), &strides), "aoti_torch_get_strides");
+  return {strides, sizes().size()};
+}
+
 DType Tensor::dtype() const {
   std::int32_t dtype = 0;
   check(aoti_torch_get_dtype(handle_.get(), &dtype), "aoti_torch_get_dtype");
@@ -151,8 +157,9 @@ Arguments::Arguments(Backend backend, const Tensor& first, const char* name)
                  device_name(device_type_, device_index_), to_string(backend));
 }
 
-void Arguments::expect(const Tensor& tensor, const char* name, std::initializer_list<DType> dtypes,
-                       std::initializer_list<std::int64_t> sizes) const {
+void Arguments::expect_shape(const Tensor& tensor, const char* name,
+                             std::initializer_list<DType> dtypes,
+                             std::initializer_list<std::int64_t> sizes) const {
   const auto type = tensor.device_type();
   const auto index = tensor.device_index();
   THERMOE_EXPECT(type == device_type_ && index == device_index_,
@@ -163,6 +170,11 @@ void Arguments::expect(const Tensor& tensor, const char* name, std::initializer_
       std::ranges::equal(is, sizes, [](auto a, auto b) { return b == kAny || a == b; });
   THERMOE_EXPECT(same_shape && std::ranges::count(dtypes, tensor.dtype()) > 0,
                  "{} is {}; expected {}", name, tensor.describe(), describe(dtypes, sizes));
+}
+
+void Arguments::expect(const Tensor& tensor, const char* name, std::initializer_list<DType> dtypes,
+                       std::initializer_list<std::int64_t> sizes) const {
+  expect_shape(tensor, name, dtypes, sizes);
   THERMOE_EXPECT(tensor.contiguous(), "{} is not contiguous; pass {}.contiguous()", name, name);
 }
 
@@ -171,6 +183,23 @@ const void* Arguments::expect(const OptionalTensor& tensor, const char* name, DT
   if (!tensor) return nullptr;
   expect(*tensor, name, {dtype}, sizes);
   return tensor->data();
+}
+
+std::int64_t Arguments::expect_rows_apart(const Tensor& tensor, const char* name, DType dtype,
+                                          std::initializer_list<std::int64_t> sizes) const {
+  expect_shape(tensor, name, {dtype}, sizes);
+  const auto is = tensor.sizes();
+  const auto strides = tensor.strides();
+  std::int64_t row = 1;
+  bool whole = true;
+  for (std::size_t i = is.size(); i-- > 1;) {
+    whole = whole && (is[i] <= 1 || strides[i] == row);
+    row *= is[i];
+  }
+  THERMOE_EXPECT(whole && strides[0] >= row,
+                 "{} has strides [{}]; expected [{} or more, ...], each of its {} parts contiguous",
+                 name, fmt::join(strides, ", "), row, is[0]);
+  return strides[0];
 }
 
 void Arguments::expect_aligned(const Tensor& tensor, const char* name, std::size_t bytes) {

@@ -33,6 +33,7 @@ class Tensor {
   explicit Tensor(AtenTensorHandle handle);
 
   std::span<const std::int64_t> sizes() const;
+  std::span<const std::int64_t> strides() const;
   std::int64_t size(std::size_t dim) const { return sizes()[dim]; }
   DType dtype() const;
   std::int32_t device_type() const;
@@ -76,6 +77,10 @@ class Arguments {
   /// The same for one that may be absent; its data or null.
   const void* expect(const OptionalTensor& tensor, const char* name, DType dtype,
                      std::initializer_list<std::int64_t> sizes) const;
+  /// The same for one whose rows along the first dimension may lie apart: whole each, in order, no
+  /// two of them on one place. The elements from one to the next.
+  std::int64_t expect_rows_apart(const Tensor& tensor, const char* name, DType dtype,
+                                 std::initializer_list<std::int64_t> sizes) const;
   /// That pointers have so many bytes' alignment: slices of tensors may not.
   static void expect_aligned(const Tensor& tensor, const char* name, std::size_t bytes);
 
@@ -84,6 +89,9 @@ class Arguments {
   std::int32_t device_type_;
   std::int32_t device_index_;
   const char* first_name_;
+
+  void expect_shape(const Tensor& tensor, const char* name, std::initializer_list<DType> dtypes,
+                    std::initializer_list<std::int64_t> sizes) const;
 };
 
 /// As an int of ours; throws PreconditionError where it is none.

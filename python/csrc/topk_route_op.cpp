@@ -86,6 +86,20 @@ Call prepare(Backend backend, const Arguments& tensors, const Tensor& logits,
   return call;
 }
 
+/// Where the batch's logits go.
+LogitSlots sample_slots(const Arguments& tensors, const Tensor& logits, const EngineBuffers& b) {
+  THERMOE_EXPECT(b.samples.has_value() == b.slot.has_value(),
+                 "samples and slot belong together: slot says which of the two the call fills");
+  if (!b.samples) return {};
+  const std::int64_t distance = tensors.expect_rows_apart(*b.samples, "samples", logits.dtype(),
+                                                          {2, Arguments::kAny, logits.size(1)});
+  return {
+      .logits = b.samples->mutable_data(),
+      .distance = distance,
+      .rows = to_int(b.samples->size(1), "samples.size(1)"),
+      .slot = static_cast<const std::int32_t*>(tensors.expect(b.slot, "slot", DType::kI32, {1}))};
+}
+
 }  // namespace
 
 RouteOutputs topk_route(Backend backend, const Tensor& logits, const RouterArguments& router,
@@ -127,6 +141,23 @@ MaskedOutputs topk_route_masked(Backend backend, const Tensor& logits,
   args.expert = ids.mutable_as<std::int32_t>();
   topk_route(backend, args, device.stream());
   return {std::move(masked), std::move(counts), std::move(kept_mass)};
+}
+
+EngineOutputs topk_route_into(Backend backend, const Tensor& logits, const RouterArguments& router,
+                              const PlanArguments& plan, const EngineBuffers& buffers) {
+  const DeviceCall device(backend, logits);
+  const Arguments tensors(backend, logits, "logits");
+  auto [args, workspace] = prepare(backend, tensors, logits, router, plan, to_int(router.k, "k"));
+  tensors.expect(buffers.counts, "counts", {DType::kI32}, {logits.size(1)});
+  args.counts = buffers.counts.mutable_as<std::int32_t>();
+  args.sample = sample_slots(tensors, logits, buffers);
+  Tensor weights = empty(logits, {args.tokens, args.slots}, DType::kF32);
+  Tensor ids = empty(logits, {args.tokens, args.slots}, DType::kI32);
+  args.fill_slots = true;
+  args.weight = weights.mutable_as<float>();
+  args.expert = ids.mutable_as<std::int32_t>();
+  topk_route(backend, args, device.stream());
+  return {std::move(weights), std::move(ids)};
 }
 
 }  // namespace thermoe::torch_ops

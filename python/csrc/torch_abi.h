@@ -36,6 +36,8 @@ AOTITorchError torch_get_mutable_data_ptr(AtenTensorHandle tensor, void** data);
 AOTITorchError torch_get_const_data_ptr(AtenTensorHandle tensor, const void** data);
 AOTITorchError aoti_torch_get_dim(AtenTensorHandle tensor, std::int64_t* dim);
 AOTITorchError aoti_torch_get_sizes(AtenTensorHandle tensor, std::int64_t** sizes);  // borrowed
+AOTITorchError aoti_torch_get_strides(AtenTensorHandle tensor,
+                                      std::int64_t** strides);  // borrowed
 AOTITorchError aoti_torch_get_dtype(AtenTensorHandle tensor, std::int32_t* dtype);
 AOTITorchError aoti_torch_get_device_type(AtenTensorHandle tensor, std::int32_t* type);
 AOTITorchError aoti_torch_get_device_index(AtenTensorHandle tensor, std::int32_t* index);

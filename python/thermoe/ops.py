@@ -23,8 +23,8 @@ from .plan_block import DevicePlan, StepState
 from .routing import Router
 
 __all__ = ["DevicePlan", "Int4Experts", "Int4Matrix", "MASKED_LOGIT", "MaskedRoute", "PanelExperts", "Route", "Router",
-           "StepState", "built_with_cuda", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts", "pack_panels",
-           "quantise_experts", "quantise_int4", "topk_route"]
+           "StepState", "built_with_cuda", "fused_dequant_linear", "grouped_experts", "masked_logits", "pack_experts",
+           "pack_panels", "quantise_experts", "quantise_int4", "topk_route", "topk_route_into"]
 
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
     raise ImportError(f"thermoe.ops needs torch 2.10 or later; this is {torch.__version__}")
@@ -60,7 +60,24 @@ def topk_route(logits: torch.Tensor, router: Router, *, beta: torch.Tensor | Non
     plan may ask for. fill_slots: an empty slot repeats an expert that runs, at weight 0, for engines that know no -1.
     """
     return Route(*torch.ops.thermoe.topk_route(
-        logits, router.k, fill_slots=fill_slots, **_routing(router, beta, plan, layer, step, slots)))
+        logits, router.k, slots=slots, fill_slots=fill_slots, **_routing(router, beta, plan, layer, step)))
+
+
+def topk_route_into(logits: torch.Tensor, router: Router, *, beta: torch.Tensor | None = None,
+                    plan: DevicePlan | None, layer: int, step: StepState | None, counts: torch.Tensor,
+                    samples: torch.Tensor | None = None, slot: torch.Tensor | None = None,
+                    ) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same routing for an engine that captures its layers in graphs: (weights float32, ids int32), [tokens, k].
+
+    Every slot is filled: an empty one repeats an expert that runs, at weight 0. counts int32 [experts] and samples are
+    buffers of the caller's, at addresses that a captured graph keeps, and are written. samples [2, rows, experts] in
+    the type of `logits`, a layer's part of a larger tensor too: where the word slot (int32 [1], on the device) is 0 or
+    1, the first `rows` of the batch that are no padding are left there, bit for bit; any other number writes nothing.
+    The word is read when the op runs: change it in the stream, before a replay, as plan and step; copy a slot away in
+    the same stream, or before the word names it again. A plan may not ask for more than the router's k experts.
+    """
+    return torch.ops.thermoe.topk_route.into(
+        logits, router.k, counts, samples=samples, slot=slot, **_routing(router, beta, plan, layer, step))
 
 
 def masked_logits(logits: torch.Tensor, router: Router, *, beta: torch.Tensor | None = None,
@@ -69,7 +86,7 @@ def masked_logits(logits: torch.Tensor, router: Router, *, beta: torch.Tensor | 
     """The same routing as logits, for engines that route for themselves: a token's chosen experts keep theirs, all
     others sink out of reach. The logits that stay are exact in the type that they came in."""
     return MaskedRoute(*torch.ops.thermoe.topk_route.masked(
-        logits, router.k, **_routing(router, beta, plan, layer, step, slots)))
+        logits, router.k, slots=slots, **_routing(router, beta, plan, layer, step)))
 
 
 def grouped_experts(hidden: torch.Tensor, weights: torch.Tensor, ids: torch.Tensor,
@@ -107,12 +124,12 @@ def fused_dequant_linear(x: torch.Tensor, weight: Int4Matrix, bias: torch.Tensor
         up_bias=up_bias).to(x.dtype)
 
 
-def _routing(router: Router, beta: torch.Tensor | None, plan: DevicePlan | None, layer: int, step: StepState | None,
-             slots: int | None) -> dict[str, object]:
+def _routing(router: Router, beta: torch.Tensor | None, plan: DevicePlan | None, layer: int,
+             step: StepState | None) -> dict[str, object]:
     return {"beta": beta, "score": router.score, "groups": router.groups, "groups_kept": router.groups_kept,
             "denominator": router.denominator, "scale": router.scale, "loss_scores": router.loss_scores,
             "plan": None if plan is None else plan.block, "layers": 0 if plan is None else plan.layers, "layer": layer,
-            "step": None if step is None else step.tensor, "slots": slots}
+            "step": None if step is None else step.tensor}
 
 
 @torch.library.register_fake("thermoe::topk_route")
@@ -121,6 +138,12 @@ def _(logits, k, *, slots=None, **_):
     slots = k if slots is None else slots
     return (logits.new_empty((tokens, slots), dtype=torch.float32), logits.new_empty((tokens, slots), dtype=torch.int32),
             logits.new_empty((experts,), dtype=torch.int32), logits.new_empty((tokens,), dtype=torch.float32))
+
+
+@torch.library.register_fake("thermoe::topk_route.into")
+def _(logits, k, counts, **_):
+    tokens = logits.shape[0]
+    return (logits.new_empty((tokens, k), dtype=torch.float32), logits.new_empty((tokens, k), dtype=torch.int32))
 
 
 @torch.library.register_fake("thermoe::topk_route.masked")

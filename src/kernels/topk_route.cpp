@@ -25,6 +25,17 @@ void check_router(const RouterView& router) {
                  kMaxExperts);
 }
 
+void check_sample(const TopkRouteArgs& a) {
+  const LogitSlots& s = a.sample;
+  THERMOE_EXPECT(s.slot, "sample.slot is null: the word that says which slot a call fills");
+  THERMOE_EXPECT(a.batches == 1, "a sample is of one batch, not of {}", a.batches);
+  THERMOE_EXPECT(s.rows >= 0, "sample.rows={} is negative", s.rows);
+  const std::int64_t size = std::int64_t{s.rows} * a.router.experts;
+  THERMOE_EXPECT(s.distance >= size,
+                 "sample.distance={} is less than a slot's rows={} x experts={}", s.distance,
+                 s.rows, a.router.experts);
+}
+
 void check_shape(Backend backend, const TopkRouteArgs& a) {
   THERMOE_EXPECT(a.tokens >= 0 && a.batches >= 0, "tokens={} or batches={} is negative", a.tokens,
                  a.batches);
@@ -36,6 +47,7 @@ void check_shape(Backend backend, const TopkRouteArgs& a) {
   THERMOE_EXPECT(!any || !a.order.first || a.order.pair, "an order needs both first and pair");
   THERMOE_EXPECT(!a.order.first || a.batches == 1, "an order is of one batch, not of {}",
                  a.batches);
+  if (a.sample.logits) check_sample(a);
   const std::size_t wanted = topk_route_workspace(backend, a.router, a.tokens, a.slots);
   THERMOE_EXPECT(wanted == 0 || (a.workspace && a.workspace_size >= wanted),
                  "workspace_size={} is less than {}", a.workspace ? a.workspace_size : 0, wanted);
@@ -71,6 +83,7 @@ void check_for_triton(const TopkRouteArgs& a) {
   lacks(a.kept_mass, "kept mass");
   lacks(a.masked_logits, "masked logits");
   lacks(a.order.first, "expert order");
+  lacks(a.sample.logits, "sample of the logits");
   lacks(a.fill_slots, "filled slots");
   THERMOE_EXPECT(a.slots <= triton::kMaxSlots && a.router.k <= a.slots,
                  "k={} exceeds slots={}, or these exceed the {} of the backend triton", a.router.k,

@@ -55,6 +55,20 @@ struct RouterView {
   bool group_limited() const { return groups_kept < groups; }
 };
 
+/// Where a call leaves gate logits for the control plane: in one of two slots, so that a reader has
+/// one while the next call fills the other. Pointers, distance and rows are a captured graph's for
+/// good; the word `slot` is read where the op runs, and says for each replay which slot it fills:
+/// copied there in the stream before it, as a StepState is. A slot is whole once the call is over
+/// in the stream, and stays as it is until a call whose word names it again; so whoever reads it
+/// does so in the same stream, or before the word names it.
+struct LogitSlots {
+  void* logits = nullptr;     ///< out [2, rows, experts] or null: none; bits and type of the call's
+                              ///< logits, and none of the memory that these lie in
+  std::int64_t distance = 0;  ///< logits from the first slot to the second, >= rows * experts
+  int rows = 0;               ///< tokens of a slot, >= 0; later ones and padding are not written
+  const std::int32_t* slot = nullptr;  ///< 0 or 1; any other number: nothing is written
+};
+
 /// One layer's routing problem. Pointers are to host memory for Backend::kCpu, to device memory
 /// otherwise; what lies there may change between two replays of a captured graph.
 struct TopkRouteArgs {
@@ -80,6 +94,7 @@ struct TopkRouteArgs {
   float* kept_mass = nullptr;      ///< out [batches, tokens] or null: see below
   float* masked_logits = nullptr;  ///< out [batches, tokens, experts] or null: see below
   ExpertOrder order{};  ///< out or null: the picks sorted for the experts; one batch only
+  LogitSlots sample{};  ///< out or null: the batch's logits, as they came; one batch only
   std::byte* workspace = nullptr;  ///< scratch memory, aligned to 64 bytes
   std::size_t workspace_size = 0;  ///< at least topk_route_workspace(...)
 };

@@ -47,6 +47,34 @@ TEST(TopkRouteCuda, EveryOutputHasTheBitsOfTheCpus) {
   std::cout << differ << " of 4000 random problems differ from the CPU\n";
 }
 
+TEST(TopkRouteCuda, PicksAmongTiesOfSixteenBitsAreTheCpus) {
+  std::mt19937 random(408);
+  for (const FloatType type : {FloatType::kBf16, FloatType::kF16}) {
+    for (const int experts : {64, 128, 256, 512, 1024}) {
+      for (const int tokens : {3, 40, 100}) {
+        for (const bool grid : {false, true}) {
+          RouteProblem problem{.tokens = tokens, .experts = experts, .k = 40, .type = type};
+          fill_logits(problem, random, grid);
+          problem.logits[5] = std::numeric_limits<float>::quiet_NaN();
+          problem.logits[6] = -std::numeric_limits<float>::infinity();
+          problem.logits[7] = -0.0F;
+          const auto same = [&](const char* plan) {
+            EXPECT_EQ(difference(route(kDevice, problem), route(kHost, problem)), "")
+                << tokens << " tokens, " << experts << " experts, grid " << grid << ", " << plan;
+          };
+          same("no plan");
+          problem.plan_k = 35;
+          problem.price.assign(experts, 0.05F);
+          same("prices and fewer picks than the router's");
+          problem.bias.assign(experts, 0.01F);
+          problem.bias[9] = 0.3F;
+          same("prices and biases");
+        }
+      }
+    }
+  }
+}
+
 TEST(TopkRouteCuda, LargeBatchesAndRoutersHaveTheBitsOfTheCpus) {
   std::mt19937 random(405);
   for (const int tokens : {1, 16, 64, 65, 300, 4096}) {
@@ -76,22 +104,22 @@ TEST(TopkRouteCuda, LargeBatchesAndRoutersHaveTheBitsOfTheCpus) {
   }
 }
 
-TEST(TopkRouteCuda, BatchesInOneLaunchHaveTheBitsOfTheCpus) {
+/// `batches` of `tokens` in one call.
+void expect_batches_have_the_bits_of_the_cpus(int tokens, int batches) {
   std::mt19937 random(406);
-  constexpr int kBatches = 37;
-  RouteProblem all{.tokens = 16 * kBatches, .experts = 128, .k = 8};
+  RouteProblem all{.tokens = tokens * batches, .experts = 128, .k = 8};
   fill_logits(all, random, false);
   all.price.assign(128, 0.1F);
   const auto run = [&](const KernelBackend& backend) {
-    std::vector<std::int32_t> expert(16 * kBatches * 8, -77);
+    std::vector<std::int32_t> expert(all.tokens * 8, -77);
     std::vector<float> weight(expert.size());
-    std::vector<std::int32_t> counts(kBatches * 128);
+    std::vector<std::int32_t> counts(batches * 128);
     const RouterSpec spec = all.router();
     const RouterView router(spec, nullptr);
-    std::vector<std::byte> workspace(topk_route_workspace(Backend::kCpu, router, 16, 8));
+    std::vector<std::byte> workspace(topk_route_workspace(Backend::kCpu, router, tokens, 8));
     backend.topk_route({.logits = all.logits.data(),
-                        .tokens = 16,
-                        .batches = kBatches,
+                        .tokens = tokens,
+                        .batches = batches,
                         .router = router,
                         .plan = {.activation_price = all.price.data()},
                         .expert = expert.data(),
@@ -103,6 +131,12 @@ TEST(TopkRouteCuda, BatchesInOneLaunchHaveTheBitsOfTheCpus) {
     return std::tuple(expert, weight, counts);
   };
   EXPECT_EQ(run(kDevice), run(kHost));
+}
+TEST(TopkRouteCuda, BatchesInOneLaunchHaveTheBitsOfTheCpus) {
+  expect_batches_have_the_bits_of_the_cpus(16, 37);
+}
+TEST(TopkRouteCuda, LargeBatchesInOneCallHaveTheBitsOfTheCpus) {
+  expect_batches_have_the_bits_of_the_cpus(100, 3);
 }
 
 /// A captured call of `tokens` x 128 experts and what it reads and writes, all at fixed addresses.

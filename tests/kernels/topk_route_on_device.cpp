@@ -48,6 +48,11 @@ void topk_route_on_device(const TopkRouteArgs& host) {
   const Output counts(host.counts, batches * experts);
   const Output kept_mass(host.kept_mass, tokens);
   const Output masked_logits(host.masked_logits, tokens * experts);
+  const std::int64_t sample_logits =
+      host.sample.distance + std::int64_t{host.sample.rows} * host.router.experts;
+  const Output sample(static_cast<std::byte*>(host.sample.logits),
+                      static_cast<std::size_t>(sample_logits) * logit_bytes);
+  const DeviceMemory slot = copied(host.sample.slot, 1);
   const Output first(host.order.first, experts + 1);
   const Poisoned pair(cells * sizeof(std::int32_t));
   const Poisoned workspace(
@@ -68,6 +73,8 @@ void topk_route_on_device(const TopkRouteArgs& host) {
   if (host.order.first) {
     device.order = {first.data(), reinterpret_cast<std::int32_t*>(pair.data())};
   }
+  device.sample.logits = sample.data();
+  device.sample.slot = slot.as<const std::int32_t>();
   device.workspace = workspace.data();
   device.workspace_size = workspace.size();
   topk_route(Backend::kCuda, device, Stream{nullptr});
@@ -76,6 +83,7 @@ void topk_route_on_device(const TopkRouteArgs& host) {
   counts.bring_back();
   kept_mass.bring_back();
   masked_logits.bring_back();
+  sample.bring_back();
   first.bring_back();
   static_cast<void>(workspace.bytes());
   if (!host.order.first || cells == 0) return;

@@ -48,6 +48,9 @@ TEST(Triton, RoutesPlainlyAndNamesWhatItLacks) {
   expect_named("kept mass", [&](auto& a) { a.kept_mass = weight; });
   expect_named("masked logits", [&](auto& a) { a.masked_logits = weight; });
   expect_named("expert order", [&](auto& a) { a.order = {counts, expert}; });
+  expect_named("sample of the logits", [&](auto& a) {
+    a.sample = {.logits = weight, .distance = 0, .rows = 0, .slot = expert};
+  });
   expect_named("filled slots", [](auto& a) { a.fill_slots = true; });
   expect_named("slots=33", [](auto& a) { a.slots = 33; });
   expect_named("k=3", [](auto& a) { a.router.k = 3; });

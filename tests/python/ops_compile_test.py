@@ -40,6 +40,11 @@ def samples():
         yield op, (logits, 2), {}
         yield op, (logits.bfloat16(), 2), {"score": "sigmoid", "beta": torch.rand(8), "groups": 4, "groups_kept": 2}
         yield op, (logits, 2), {"plan": plan(8, 2).block, "layers": 2, "layer": 1, "step": step(4).tensor, "slots": 3}
+    buffers = {"samples": torch.zeros(2, 3, 4, 8)[:, 1], "slot": torch.tensor([1], dtype=torch.int32)}
+    counts = torch.zeros(3, 8, dtype=torch.int32)[2]
+    priced = {"plan": plan(8, 2).block, "layers": 2, "layer": 1, "step": step(4).tensor}
+    yield route.into, (logits, 2, counts), {}
+    yield route.into, (logits, 2, counts), {**priced, **buffers}
     hidden = torch.randn(5, 64)
     weights, ids = ops.topk_route(logits, ops.Router(2))[:2]
     for dtype in (torch.float32, torch.bfloat16):
@@ -95,6 +100,44 @@ def test_a_layer_compiles_as_one_graph_and_reads_each_steps_plan(backend):
             layer.step.set(tokens, valid=tokens - 1)
             hidden = torch.randn(tokens, 64)
             torch.testing.assert_close(compiled(hidden), layer(hidden))
+
+
+class EngineLayer(torch.nn.Module):
+    """Routes into buffers of its own, among other layers'."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.gate = torch.nn.Linear(64, 8)
+        self.plan = plan(8, 2)
+        self.step = ops.StepState()
+        self.register_buffer("counts", torch.zeros(3, 8, dtype=torch.int32))
+        self.register_buffer("samples", torch.zeros(2, 3, 4, 8))
+        self.register_buffer("slot", torch.tensor([-1], dtype=torch.int32))
+        self.packed = ops.pack_experts(*experts(), dtype=torch.float32)
+
+    def forward(self, hidden):
+        weights, ids = ops.topk_route_into(self.gate(hidden), ops.Router(2), plan=self.plan, layer=1, step=self.step,
+                                           counts=self.counts[1], samples=self.samples[:, 1], slot=self.slot)
+        return ops.grouped_experts(hidden, weights, ids, self.packed).relu()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_compiled_layer_writes_an_engines_buffers_as_an_eager_one(backend):
+    layer, wanted = EngineLayer().eval(), EngineLayer().eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend=backend)
+    with torch.no_grad():
+        for slot, price in ((-1, 0.3), (0, 0.9), (1, 0.0), (0, 0.3)):
+            hidden = torch.randn(6, 64)
+            for one in (layer, wanted):
+                one.plan.activation_price.fill_(price)
+                one.step.set(3, valid=5)
+                one.slot.fill_(slot)
+            torch.testing.assert_close(compiled(hidden), wanted(hidden))
+            assert torch.equal(layer.counts, wanted.counts) and layer.counts[1].sum() > 0
+            torch.testing.assert_close(layer.samples, wanted.samples)
+    assert (layer.samples[:, 1] != 0).all() and (layer.samples[:, ::2] == 0).all()
 
 
 def test_a_layer_is_exported_with_its_ops():

@@ -98,6 +98,49 @@ def test_a_captured_graph_routes_by_the_plan_of_each_replay():
     assert len(counts) == 3
 
 
+def engine_buffers(device, dtype, experts, rows):
+    return {"counts": torch.full((2, experts), -7, dtype=torch.int32, device=device),
+            "samples": torch.full((2, 2, rows, experts), 9.0, dtype=dtype, device=device),
+            "slot": torch.full((1,), -1, dtype=torch.int32, device=device)}
+
+
+def route_into(logits, plan, step, buffers):
+    return ops.topk_route_into(logits, ops.Router(4), plan=plan, layer=1, step=step, counts=buffers["counts"][1],
+                               samples=buffers["samples"][:, 1], slot=buffers["slot"])
+
+
+@pytest.mark.parametrize("tokens,dtype", [*itertools.product((1, 16, 40, 64, 300), (torch.float32, torch.bfloat16))])
+def test_a_captured_graph_follows_plan_padding_and_slot_into_an_engines_buffers(tokens, dtype):
+    torch.manual_seed(8)
+    logits = (torch.randn(tokens, 64, device=DEVICE) * 2).to(dtype)
+    on, off = priced_plan(64, 4), priced_plan(64, 4, "cpu")
+    step, step_off = ops.StepState(DEVICE), ops.StepState()
+    buffers, wanted = (engine_buffers(device, dtype, 64, 12) for device in (DEVICE, "cpu"))
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        route_into(logits, on, step, buffers)
+    side.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = route_into(logits, on, step, buffers)
+    counts = set()
+    for slot, price, share in ((0, 0.0, 1.0), (-1, 0.4, 1.0), (1, 0.9, 0.5), (0, float("inf"), 0.75), (7, 0.0, 0.5)):
+        logits.copy_(torch.randn(tokens, 64) * 2)
+        for plan, state, held in ((on, step, buffers), (off, step_off, wanted)):
+            plan.activation_price.fill_(price)
+            state.set(slot + 3, valid=int(tokens * share))
+            held["slot"].fill_(slot)
+        graph.replay()
+        expected = route_into(logits.cpu(), off, step_off, wanted)
+        for got, right in zip((*captured, buffers["counts"][1], buffers["samples"]),
+                              (*expected, wanted["counts"][1], wanted["samples"])):
+            torch.testing.assert_close(got.cpu(), right, rtol=0, atol=0)
+        counts.add(tuple(wanted["counts"][1].tolist()))
+    assert len(counts) == 5 or tokens == 1
+    assert (buffers["counts"][0] == -7).all() and (buffers["samples"][:, 0] == 9).all()
+
+
 def test_an_op_runs_after_what_its_stream_was_given():
     side, logits = torch.cuda.Stream(), torch.zeros(64, 64, device=DEVICE)
     wanted = torch.randn(64, 64, device=DEVICE)

@@ -37,6 +37,33 @@ def test_routing(message, logits, router, given):
             op(logits, router, **given)
 
 
+INTO = {"plan": None, "layer": 0, "step": None, "counts": torch.zeros(EXPERTS, dtype=torch.int32)}
+SLOT = torch.zeros(1, dtype=torch.int32)
+
+
+@pytest.mark.parametrize("message,given", [
+    (r"counts is float32 \[8\]; expected int32 \[8\]", {"counts": torch.zeros(EXPERTS)}),
+    (r"counts is int32 \[2, 8\]; expected int32 \[8\]", {"counts": torch.zeros(2, EXPERTS, dtype=torch.int32)}),
+    (r"counts is not contiguous", {"counts": torch.zeros(EXPERTS, 2, dtype=torch.int32)[:, 0]}),
+    (r"samples and slot belong together", {"samples": torch.zeros(2, 3, EXPERTS)}),
+    (r"samples and slot belong together", {"slot": SLOT}),
+    (r"samples is bfloat16 \[2, 3, 8\]; expected float32 \[2, \*, 8\]",
+     {"samples": torch.zeros(2, 3, EXPERTS, dtype=torch.bfloat16), "slot": SLOT}),
+    (r"samples is float32 \[3, 3, 8\]; expected float32 \[2, \*, 8\]",
+     {"samples": torch.zeros(3, 3, EXPERTS), "slot": SLOT}),
+    (r"samples has strides \[8, 16, 1\]; expected \[24 or more, ...\], each of its 2 parts contiguous",
+     {"samples": torch.zeros(3, 2, EXPERTS).transpose(0, 1), "slot": SLOT}),
+    (r"samples has strides \[0, 8, 1\]", {"samples": torch.zeros(3, EXPERTS).expand(2, 3, EXPERTS), "slot": SLOT}),
+    (r"slot is int32 \[2\]; expected int32 \[1\]",
+     {"samples": torch.zeros(2, 3, EXPERTS), "slot": torch.zeros(2, dtype=torch.int32)}),
+    (r"slot is another type \[1\]; expected int32 \[1\]", {"samples": torch.zeros(2, 3, EXPERTS), "slot": SLOT.long()}),
+    (r"k=3 exceeds slots=2", {"plan": WIDE}),
+])
+def test_an_engines_buffers(message, given):
+    with pytest.raises(ValueError, match=message):
+        ops.topk_route_into(LOGITS, ROUTER, **{**INTO, **given})
+
+
 def test_more_valid_rows_than_there_are():
     step = ops.StepState()
     step.set(valid=5)
@@ -121,6 +148,7 @@ def test_what_cannot_be_quantised():
 @pytest.mark.parametrize("op,given", [
     (torch.ops.thermoe.topk_route.default, (LOGITS, 2)),
     (torch.ops.thermoe.topk_route.masked, (LOGITS, 2)),
+    (torch.ops.thermoe.topk_route.into, (LOGITS, 2, INTO["counts"])),
     (torch.ops.thermoe.fused_dequant_linear.default, (torch.zeros(2, 64), *LINEAR)),
     (torch.ops.thermoe.grouped_experts.default, (HIDDEN, WEIGHTS, IDS, *PACKED[:3])),
 ])

@@ -2,6 +2,7 @@
 #include "kernels/cpu/route_outputs.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/widen_logits.h"
 #include "kernels/cpu/workspace_rows.h"
@@ -45,6 +46,20 @@ void write_masked_logits(const TopkRouteArgs& a) {
   }
 }
 
+/// Bits as they are: a NaN stays the one that it was.
+void write_sample(const TopkRouteArgs& a, int valid) {
+  const std::int32_t slot = *a.sample.slot;
+  if (slot != 0 && slot != 1) return;
+  const std::size_t logit = a.logits.type == FloatType::kF32 ? 4 : 2;
+  const auto row = static_cast<std::size_t>(a.router.experts) * logit;
+  const auto first = static_cast<std::size_t>(slot * a.sample.distance) * logit;
+  const int rows = std::min(valid, a.sample.rows);
+  if (rows > 0) {
+    std::memcpy(static_cast<std::byte*>(a.sample.logits) + first, a.logits.data,
+                static_cast<std::size_t>(rows) * row);
+  }
+}
+
 }  // namespace
 
 void finish_outputs(const TopkRouteArgs& a, int valid) {
@@ -57,6 +72,7 @@ void finish_outputs(const TopkRouteArgs& a, int valid) {
   if (a.order.first) order_by_expert(a.expert, a.tokens, a.slots, a.router.experts, a.order);
   if (a.masked_logits) write_masked_logits(a);
   if (a.fill_slots) fill_slots(a);
+  if (a.sample.logits) write_sample(a, valid);
 }
 
 }  // namespace thermoe::cpu

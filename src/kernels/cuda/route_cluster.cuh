@@ -93,7 +93,7 @@ struct BlockMemory {
   bool grouped;
 
   __host__ __device__ int words() const { return (experts + 31) / 32; }
-  __host__ __device__ int cleared() const { return 4 * c.own_experts() + 4 * words() + 1; }
+  __host__ __device__ int cleared() const { return 4 * c.own_experts() + 4 * words() + 2; }
   __host__ __device__ int cells() const { return c.own_tokens * kept; }
   __host__ __device__ std::size_t size() const {
     const std::size_t values = cleared() + c.own_experts() + 2 * experts + 1 + 3 * cells() +
@@ -112,7 +112,8 @@ struct Block {
         all_in_union(active + m.words()),
         all_active(all_in_union + m.words()),
         flags(all_active + m.words()),
-        own_counts(reinterpret_cast<std::int32_t*>(flags + 1)),
+        depth(flags + 1),
+        own_counts(reinterpret_cast<std::int32_t*>(depth + 1)),
         counts(own_counts + m.c.own_experts()),
         first(counts + m.experts),
         id(first + m.experts + 1),
@@ -128,6 +129,7 @@ struct Block {
   unsigned* all_in_union;  ///< [words] of all blocks: U
   unsigned* all_active;    ///< [words] of all blocks
   unsigned* flags;         ///< RouteFlags of all experts
+  unsigned* depth;  ///< experts less the lowest id that runs; 0 while none does; by all blocks
   std::int32_t* own_counts;  ///< [own experts]
   std::int32_t* counts;      ///< [experts]
   std::int32_t* first;       ///< [experts + 1]
@@ -153,6 +155,23 @@ __device__ inline int runs_before(const Block& b, const ClusterShape& c, int e, 
   const unsigned* words = in_block(b.runs.words, c.owner(e)) + 2 * c.own_index(e);
   const unsigned below = (1U << t % 32) - 1U;
   return t < 32 ? __popc(words[0] & below) : __popc(words[0]) + __popc(words[1] & below);
+}
+
+/// A token runs its picks: the lowest id that runs is none above theirs. By one warp.
+__device__ inline void lower(const BlockMemory& m, const Block& b, const std::int32_t* id,
+                             int picked, int lane) {
+  unsigned depth = 0;
+#pragma unroll 1
+  for (int n = lane; n < picked; n += kWarp) {
+    depth = max(depth, static_cast<unsigned>(m.experts - id[n]));
+  }
+  depth = __reduce_max_sync(kAllLanes, depth);
+  if (lane < m.c.blocks) atomicMax(in_block(b.depth, lane), depth);
+}
+
+/// The lowest id that runs, else 0.
+__device__ inline std::int32_t lowest(const BlockMemory& m, const Block& b) {
+  return *b.depth == 0 ? 0 : m.experts - static_cast<std::int32_t>(*b.depth);
 }
 
 /// `all` = the bits that any block of the cluster has in `bits`, which must be complete. By all

@@ -8,7 +8,8 @@
 #include "kernels/cuda/route_outputs.cuh"
 
 // A warp a token, and what tokens tell each other in the workspace. Losses are summed by a warp an
-// expert, which reads all picks in the order of tokens.
+// expert, which reads all picks in the order of tokens. Counts are sums of integers, the same in
+// any order; where the caller wants the picks sorted, they come with the sort.
 namespace thermoe::cuda {
 namespace {
 
@@ -28,30 +29,24 @@ struct Shared {
       : kept(std::max(router.k, slots)),
         cells(static_cast<std::size_t>(tokens) * kept),
         flags(reinterpret_cast<unsigned*>(workspace)),
-        lowest(reinterpret_cast<std::int32_t*>(flags + 1)),
         in_union(flags + 4),
         active(in_union + kWords),
         scalars(reinterpret_cast<TokenScalars*>(active + kWords)),
         id(reinterpret_cast<std::int32_t*>(scalars + tokens)),
         mass(reinterpret_cast<float*>(id + cells)),
         lost(mass + cells),
-        first(reinterpret_cast<std::int32_t*>(lost + cells)),
-        pair(first + router.experts + 1),
-        ordering(reinterpret_cast<std::byte*>(pair + static_cast<std::size_t>(tokens) * slots)) {}
+        ordering(reinterpret_cast<std::byte*>(lost + cells)) {}
 
   int kept;
   std::size_t cells;
   unsigned* flags;
-  std::int32_t* lowest;   ///< the lowest id that runs, else 0
   unsigned* in_union;     ///< [kWords] bits of experts
   unsigned* active;       ///< [kWords]
   TokenScalars* scalars;  ///< [tokens]
   std::int32_t* id;       ///< [tokens, kept]
   float* mass;
   float* lost;
-  std::int32_t* first;  ///< an order of its own, where the caller wants none
-  std::int32_t* pair;
-  std::byte* ordering;
+  std::byte* ordering;  ///< of the sort
 
   __device__ TokenState state(int t) const {
     const std::int64_t row = std::int64_t{t} * kept;
@@ -87,17 +82,28 @@ __device__ float* ranks_of_warp() {
   return ranks[threadIdx.x / kWarp];
 }
 
-__global__ void begin(const __grid_constant__ TopkRouteArgs a, Shared w) {
+__global__ void begin(const __grid_constant__ TopkRouteArgs a, Shared w, int batch) {
   if (threadIdx.x < 2 * kWords) w.in_union[threadIdx.x] = 0;
   __shared__ unsigned flags;
   if (threadIdx.x == 0) flags = 0;
+  const StepPlan plan(a);
   __syncthreads();
   for (int e = threadIdx.x; e < a.router.experts; e += blockDim.x) {
-    const unsigned own = flags_of(a, e);
+    const unsigned own = flags_of(a, plan, e);
     if (own != 0) atomicOr(&flags, own);
+    a.counts[std::int64_t{batch} * a.router.experts + e] = 0;
   }
   __syncthreads();
   if (threadIdx.x == 0) *w.flags = flags;
+}
+
+/// The token runs what it picked.
+__device__ void run_picks(const TopkRouteArgs& a, const TokenPlace& at, const TokenState& s,
+                          int batch, int lane) {
+  write_picks(a, at, s, kEmpty, lane);
+  if (a.order.first) return;
+  std::int32_t* counts = a.counts + std::int64_t{batch} * a.router.experts;
+  for (int n = lane; n < s.picked; n += kWarp) atomicAdd(counts + s.id[n], 1);
 }
 
 template <int kPlaces>
@@ -105,16 +111,18 @@ __global__ void pick_tokens(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const int t = token_of_warp();
   const int lane = lane_of_thread();
   if (t >= a.tokens) return;
-  const int valid = valid_tokens(a);
+  const StepPlan plan(a);
+  const int valid = plan.valid_tokens(a.tokens);
   const RouteFlags flags{*w.flags};
-  if (t >= valid) return write_padding(a, std::int64_t{batch} * a.tokens + t, lane);
-  const TokenPlace at(a, batch, t, valid);
+  if (t >= valid) return write_padding(a, std::int64_t{batch} * a.tokens + t, kEmpty, lane);
+  write_sample(a, flags, t, lane);
+  const TokenPlace at(a, plan, batch, t, valid);
   WarpToken<kPlaces> token(a, lane);
   token.set(flags);
   TokenState s = w.state(t);
   token.load(at.row);
   pick_unpriced(a, flags, at, token, ranks_of_warp<kPlaces>(), s);
-  if (!flags.has(RouteFlags::kPriced)) return write_picks(a, at, s, lane);
+  if (!flags.has(RouteFlags::kPriced)) return run_picks(a, at, s, batch, lane);
   if (lane == 0) w.scalars[t] = {s.picked, s.top_mass, s.highest, s.whole};
   for (int n = lane; n < s.picked; n += kWarp) {
     set_bit(w.in_union, s.id[n]);
@@ -135,12 +143,13 @@ template <int kPlaces>
 __global__ void find_losses(const __grid_constant__ TopkRouteArgs a, Shared w, int batch) {
   const int t = token_of_warp();
   const RouteFlags flags{*w.flags};
-  const int valid = valid_tokens(a);
+  const StepPlan plan(a);
+  const int valid = plan.valid_tokens(a.tokens);
   if (t >= valid || !flags.has(RouteFlags::kPriced) || !flags.has(RouteFlags::kFinitePrice)) return;
   WarpToken<kPlaces> token(a, lane_of_thread());
   token.set(flags);
   TokenState s = w.saved(t);
-  read_again(a, flags, TokenPlace(a, batch, t, valid), token, s);
+  read_again(a, flags, TokenPlace(a, plan, batch, t, valid), token, s);
   token.recall_picks(s);
   token.find_losses([&](int e) { return has_bit(w.in_union, e); }, s);
 }
@@ -152,7 +161,7 @@ __global__ void add_worthy(const __grid_constant__ TopkRouteArgs a, Shared w) {
   const RouteFlags flags{*w.flags};
   if (e >= a.router.experts || !flags.has(RouteFlags::kPriced)) return;
   if (!flags.has(RouteFlags::kFinitePrice) || !has_bit(w.in_union, e)) return;
-  const std::int64_t cells = std::int64_t{valid_tokens(a)} * w.kept;
+  const std::int64_t cells = std::int64_t{StepPlan(a).valid_tokens(a.tokens)} * w.kept;
   float loss = 0.0F;
   for (std::int64_t first = 0; first < cells; first += kWarp) {
     const std::int64_t i = first + lane;
@@ -170,9 +179,10 @@ __global__ void pick_active(const __grid_constant__ TopkRouteArgs a, Shared w, i
   const int t = token_of_warp();
   const int lane = lane_of_thread();
   const RouteFlags flags{*w.flags};
-  const int valid = valid_tokens(a);
+  const StepPlan plan(a);
+  const int valid = plan.valid_tokens(a.tokens);
   if (t >= valid || !flags.has(RouteFlags::kPriced)) return;
-  const TokenPlace at(a, batch, t, valid);
+  const TokenPlace at(a, plan, batch, t, valid);
   TokenState s = w.saved(t);
   bool lost = false;
   for (int n = lane; n < s.picked; n += kWarp) lost |= !has_bit(w.active, s.id[n]);
@@ -183,35 +193,42 @@ __global__ void pick_active(const __grid_constant__ TopkRouteArgs a, Shared w, i
     token.pick(
         at.k, at.k, [&](int e) { return has_bit(w.active, e); }, s);
   }
-  write_picks(a, at, s, lane);
+  run_picks(a, at, s, batch, lane);
 }
 
-__global__ void count(const __grid_constant__ TopkRouteArgs a, Shared w, const std::int32_t* first,
-                      int batch) {
-  __shared__ int lowest;
-  if (threadIdx.x == 0) lowest = a.router.experts;
-  __syncthreads();
+/// Of the batch whose picks were sorted.
+__global__ void count(const __grid_constant__ TopkRouteArgs a) {
   for (int e = threadIdx.x; e < a.router.experts; e += blockDim.x) {
-    const int count = first[e + 1] - first[e];
-    a.counts[std::int64_t{batch} * a.router.experts + e] = count;
-    if (count > 0) atomicMin(&lowest, e);
+    a.counts[e] = a.order.first[e + 1] - a.order.first[e];
   }
-  __syncthreads();
-  if (threadIdx.x == 0) *w.lowest = lowest < a.router.experts ? lowest : 0;
 }
 
-__global__ void finish_rows(const __grid_constant__ TopkRouteArgs a, Shared w, int batch) {
+/// The lowest id that runs, else 0; by a warp.
+__device__ int lowest_of(const std::int32_t* counts, int experts, int lane) {
+  unsigned lowest = experts;
+  for (int e = lane; e < experts; e += kWarp) {
+    if (counts[e] > 0) lowest = min(lowest, static_cast<unsigned>(e));
+  }
+  lowest = __reduce_min_sync(kAllLanes, lowest);
+  return lowest < static_cast<unsigned>(experts) ? static_cast<int>(lowest) : 0;
+}
+
+__global__ void finish_rows(const __grid_constant__ TopkRouteArgs a, int batch) {
   const int t = token_of_warp();
+  const int lane = lane_of_thread();
   if (t >= a.tokens) return;
-  finish_row(a, std::int64_t{batch} * a.tokens + t,
-             a.counts + std::int64_t{batch} * a.router.experts, *w.lowest, lane_of_thread());
+  const std::int64_t row = std::int64_t{batch} * a.tokens + t;
+  const std::int32_t* counts = a.counts + std::int64_t{batch} * a.router.experts;
+  const bool without = a.fill_slots && a.expert[row * a.slots] < 0;
+  const int lowest = without ? lowest_of(counts, a.router.experts, lane) : 0;
+  finish_row(a, row, counts, lowest, lane);
 }
 
 template <int kPlaces>
 void route(const TopkRouteArgs& a, const Shared& w, int batch, cudaStream_t stream) {
   const int blocks = (a.tokens + kWarps - 1) / kWarps;
   constexpr int kThreads = kWarps * kWarp;
-  begin<<<1, 256, 0, stream>>>(a, w);
+  begin<<<1, 256, 0, stream>>>(a, w, batch);
   check_launch("topk_route, begin");
   if (blocks == 0) return;
   pick_tokens<kPlaces><<<blocks, kThreads, 0, stream>>>(a, w, batch);
@@ -227,21 +244,22 @@ void route(const TopkRouteArgs& a, const Shared& w, int batch, cudaStream_t stre
 }
 
 void finish(const TopkRouteArgs& a, const Shared& w, int batch, Stream stream) {
-  const ExpertOrder order = a.order.first ? a.order : ExpertOrder{w.first, w.pair};
-  const std::size_t room = order_by_expert_workspace(a.tokens, a.slots, a.router.experts);
-  order_by_expert({.expert = a.expert + std::int64_t{batch} * a.tokens * a.slots,
-                   .tokens = a.tokens,
-                   .slots = a.slots,
-                   .experts = a.router.experts,
-                   .order = order,
-                   .workspace = w.ordering,
-                   .workspace_size = room},
-                  stream);
-  count<<<1, 256, 0, native(stream)>>>(a, w, order.first, batch);
-  check_launch("topk_route, count");
+  if (a.order.first) {
+    const std::size_t room = order_by_expert_workspace(a.tokens, a.slots, a.router.experts);
+    order_by_expert({.expert = a.expert,
+                     .tokens = a.tokens,
+                     .slots = a.slots,
+                     .experts = a.router.experts,
+                     .order = a.order,
+                     .workspace = w.ordering,
+                     .workspace_size = room},
+                    stream);
+    count<<<1, 256, 0, native(stream)>>>(a);
+    check_launch("topk_route, count");
+  }
   if (a.tokens == 0 || (!a.masked_logits && !a.fill_slots)) return;
   const int blocks = (a.tokens + kWarps - 1) / kWarps;
-  finish_rows<<<blocks, kWarps * kWarp, 0, native(stream)>>>(a, w, batch);
+  finish_rows<<<blocks, kWarps * kWarp, 0, native(stream)>>>(a, batch);
   check_launch("topk_route, finish_rows");
 }
 

@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "core/spread_extra.h"
+#include "kernels/cuda/route_plan.cuh"
 #include "kernels/cuda/route_scores.cuh"
 
 // A warp routes a token; lane l holds its experts l, l + 32, … in registers. What all lanes need of
@@ -12,55 +12,6 @@ namespace thermoe::cuda {
 
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = ~0U;
-
-/// What of a call holds for all tokens of a batch.
-struct RouteFlags {
-  static constexpr unsigned kModelBias = 1;    ///< beta is not all 0
-  static constexpr unsigned kPlanBias = 2;     ///< b is not all 0
-  static constexpr unsigned kPriced = 4;       ///< a price is not 0, in decode
-  static constexpr unsigned kFinitePrice = 8;  ///< one is not infinite: losses count
-
-  unsigned bits = 0;
-  __device__ bool has(unsigned flag) const { return (bits & flag) != 0; }
-};
-
-/// The flags that expert e alone sets.
-__device__ inline unsigned flags_of(const TopkRouteArgs& a, int e) {
-  unsigned flags = 0;
-  if (a.router.bias && a.router.bias[e] != 0.0F) flags |= RouteFlags::kModelBias;
-  if (a.plan.selection_bias && a.plan.selection_bias[e] != 0.0F) flags |= RouteFlags::kPlanBias;
-  // Neither read waits for the other.
-  const float price = a.plan.activation_price ? a.plan.activation_price[e] : 0.0F;
-  const bool prefill = a.step && a.step->phase == StepState::kPrefill;
-  if (price != 0.0F && !prefill) flags |= RouteFlags::kPriced;
-  if (price != infinity() && !prefill) flags |= RouteFlags::kFinitePrice;
-  return flags;
-}
-
-__device__ inline int valid_tokens(const TopkRouteArgs& a) {
-  const int valid = a.step ? a.step->valid_tokens : StepState::kAllTokens;
-  return valid < 0 ? a.tokens : min(valid, a.tokens);
-}
-
-/// Where a token stands in the call, and how many experts it takes.
-struct TokenPlace {
-  __device__ TokenPlace(const TopkRouteArgs& a, int batch, int token, int valid)
-      : row(std::int64_t{batch} * a.tokens + token), k(min(a.router.k, a.slots)) {
-    if (!a.plan.row) return;
-    const LayerPlan plan = *a.plan.row;
-    const std::uint64_t step = (a.step ? a.step->step : 0) + batch;
-    const int whole = min(max(plan.k, 1), a.router.experts);
-    k = whole + (has_extra(plan.extra_k_share, a.plan.layer, step, token, valid) ? 1 : 0);
-    k = min(k, min(a.router.experts, a.slots));
-    k_min = min(max(plan.k_min, 1), whole) +
-            (has_extra(plan.extra_k_min_share, a.plan.layer, step, token, valid) ? 1 : 0);
-    k_min = min(k_min, k);
-  }
-
-  std::int64_t row;
-  int k;
-  int k_min = 1;
-};
 
 /// What is kept of a token between the steps of a call.
 struct TokenState {
@@ -87,19 +38,17 @@ class WarpToken {
   __device__ WarpToken(const TopkRouteArgs& args, int lane) : a_(args), lane_(lane) {}
   __device__ void set(RouteFlags flags) { flags_ = flags; }
 
-  /// Reads the logits of a row of the call.
+  /// Reads the logits of a row of the call, and waits for none of them.
   __device__ void load(std::int64_t row) {
     first_ = row * a_.router.experts;
-#pragma unroll
-    for (int j = 0; j < kPlaces; ++j) {
-      const int e = j * kWarp + lane_;
-      x_[j] = e < a_.router.experts ? logit(a_.logits, first_ + e) : nan_value();
-    }
+    if (a_.logits.type == FloatType::kF32) return load_as<float>();
+    load_as<std::uint16_t>();
   }
 
-  /// Keys of the loaded logits, those of the model alone. `ranks`: [experts] floats of scratch of
-  /// this warp, for routers with groups.
+  /// Keys of the logits that were loaded last, which it does once: those of the model alone.
+  /// `ranks`: [experts] floats of scratch of this warp, for routers with groups.
   __device__ void rank(TokenState& s, float* ranks) {
+    widen();
     std::uint32_t best = 0;
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
@@ -110,13 +59,14 @@ class WarpToken {
     const float highest = best == 0 ? 0.0F : value_of(best);
     s.highest = highest >= -3.402823466e+38F ? highest : 0.0F;
     s.whole = 1.0F;
-    if constexpr (kPlain) return;
+    numbered_ = false;
+    if constexpr (kPlain) return number_keys();
     const bool biased = has_model_bias();
     const bool sums = a_.router.score == ScoreFunction::kSoftmax &&
                       (biased || a_.router.denominator == WeightDenominator::kNone);
     s.whole = sums ? whole_mass(s.highest) : 1.0F;
     const bool grouped = a_.router.groups_kept < a_.router.groups;
-    if (!biased && !grouped) return;
+    if (!biased && !grouped) return number_keys();
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
       const int e = j * kWarp + lane_;
@@ -127,21 +77,25 @@ class WarpToken {
     if (grouped) keep_own_groups(ranks);
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) key_[j] = key_of(biased ? score_[j] : x_[j]);
+    if (!biased) number_keys();
   }
 
   /// Keys under the plan's bias.
   __device__ void lower_by_bias(const TokenState& s) {
+    numbered_ = false;
 #pragma unroll
     for (int j = 0; j < kPlaces; ++j) {
       const int e = j * kWarp + lane_;
       if (e >= a_.router.experts) continue;
-      const float score = has_model_bias() ? score_[j] : mass(x_[j], s.highest);
+      // Many are read again: kept until here, they would take registers from all plain calls.
+      const float x = kPlain && kPlaces >= 8 ? logit(a_.logits, first_ + e) : x_[j];
+      const float score = has_model_bias() ? score_[j] : mass(x, s.highest);
       key_[j] = key_of(score - a_.plan.selection_bias[e] * s.top_mass);
     }
   }
 
   /// The k best experts that `allowed(e)` lets through, into s.id; their masses beside them. The
-  /// first `keep` of them are the token's picks.
+  /// first `keep` of them are the token's picks, which find_losses knows where all were allowed.
   template <class Allowed>
   __device__ void pick(int k, int keep, Allowed allowed, TokenState& s) {
     std::uint32_t left[kPlaces];
@@ -150,30 +104,14 @@ class WarpToken {
       left[j] = key_[j] != 0 && allowed(j * kWarp + lane_) ? key_[j] : 0;
     }
     picks_ = 0;
-    int n = 0;
-    Best own(left, lane_);
-#pragma unroll 1
-    for (; n < k; ++n) {
-      const std::uint32_t best = __reduce_max_sync(kAllLanes, own.key);
-      if (best == 0) break;
-      bool wins = own.key == best;
-      if (__popc(__ballot_sync(kAllLanes, wins)) > 1) {
-        wins = own.id == __reduce_min_sync(kAllLanes, wins ? own.id : ~0U);
-      }
-      if (!wins) continue;
-      s.id[n] = static_cast<std::int32_t>(own.id);
-      if (n < keep) picks_ |= 1U << own.id / kWarp;
-#pragma unroll
-      for (int j = 0; j < kPlaces; ++j) {
-        if (static_cast<unsigned>(j * kWarp + lane_) == own.id) left[j] = 0;
-      }
-      own = Best(left, lane_);
-    }
-    s.picked = n;
+    s.picked = numbered_ ? pick_numbered(left, k, keep, s) : pick_by_vote(left, k, keep, s);
     __syncwarp();
 #pragma unroll 1
-    for (int i = lane_; i < n; i += kWarp) {
-      s.mass[i] = mass(logit(a_.logits, first_ + s.id[i]), s.highest);
+    for (int i = lane_; i < s.picked; i += kWarp) {
+      const auto key = static_cast<std::uint32_t>(s.id[i]);
+      if (numbered_) s.id[i] = id_of(key);
+      const float x = numbered_ ? logit_of(key) : logit(a_.logits, first_ + s.id[i]);
+      s.mass[i] = mass(x, s.highest);
     }
     __syncwarp();
   }
@@ -202,7 +140,8 @@ class WarpToken {
     const bool biased = has_model_bias() && a_.router.loss_scores == LossScores::kBiased;
     float fallback = 0.0F;
     if (next_key != 0) {
-      fallback = mass(logit(a_.logits, first_ + next), s.highest);
+      const float x = numbered_ ? logit_of(next_key) : logit(a_.logits, first_ + next);
+      fallback = mass(x, s.highest);
       if (biased) fallback = fallback + a_.router.bias[next] * s.whole;
     }
 #pragma unroll 1
@@ -220,6 +159,30 @@ class WarpToken {
     return mass_of(kPlain ? ScoreFunction::kSoftmax : a_.router.score, x, highest);
   }
 
+  /// The row's bits as they lie in memory.
+  template <class Stored>
+  __device__ void load_as() {
+    const auto* const row = static_cast<const Stored*>(a_.logits.data) + first_;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const int e = j * kWarp + lane_;
+      x_[j] = e < a_.router.experts ? as_loaded(__ldg(row + e)) : 0.0F;
+    }
+  }
+  __device__ static float as_loaded(float x) { return x; }
+  __device__ static float as_loaded(std::uint16_t bits) { return __uint_as_float(bits); }
+
+  /// What was loaded, as f32; NaN where there is no expert.
+  __device__ void widen() {
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const std::uint32_t bits = __float_as_uint(x_[j]);
+      if (a_.logits.type == FloatType::kBf16) x_[j] = __uint_as_float(bits << 16);
+      if (a_.logits.type == FloatType::kF16) x_[j] = widen_f16(static_cast<std::uint16_t>(bits));
+      if (j * kWarp + lane_ >= a_.router.experts) x_[j] = nan_value();
+    }
+  }
+
   /// The best of a lane's keys; of equal ones the lowest id. Key 0: there is none.
   struct Best {
     __device__ Best(const std::uint32_t (&keys)[kPlaces], int lane) : key(keys[0]), id(lane) {
@@ -231,6 +194,75 @@ class WarpToken {
     std::uint32_t key;
     unsigned id;
   };
+
+  /// Picks into s.id the k best of `left`, which it uses up. How many there were.
+  __device__ int pick_by_vote(std::uint32_t (&left)[kPlaces], int k, int keep, TokenState& s) {
+    int n = 0;
+    Best own(left, lane_);
+#pragma unroll 1
+    for (; n < k; ++n) {
+      const std::uint32_t best = __reduce_max_sync(kAllLanes, own.key);
+      if (best == 0) break;
+      bool wins = own.key == best;
+      if (__popc(__ballot_sync(kAllLanes, wins)) > 1) {
+        wins = own.id == __reduce_min_sync(kAllLanes, wins ? own.id : ~0U);
+      }
+      if (!wins) continue;
+      s.id[n] = static_cast<std::int32_t>(own.id);
+      if (n < keep) picks_ |= 1U << own.id / kWarp;
+#pragma unroll
+      for (int j = 0; j < kPlaces; ++j) {
+        if (static_cast<unsigned>(j * kWarp + lane_) == own.id) left[j] = 0;
+      }
+      own = Best(left, lane_);
+    }
+    return n;
+  }
+
+  /// Logits of 16 bits leave room in their keys' low bits, which are the same in all of one sign,
+  /// for the experts' ids, the lowest highest: no two keys are equal then, and the best says whose
+  /// it is.
+  __device__ void number_keys() {
+    numbered_ = a_.logits.type != FloatType::kF32;
+    if (!numbered_) return;
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      const std::uint32_t number = kNumber - static_cast<unsigned>(j * kWarp + lane_);
+      if (key_[j] != 0) key_[j] = (key_[j] & ~kNumber) | number;
+    }
+  }
+
+  /// The same of numbered keys, which are left in s.id.
+  __device__ int pick_numbered(std::uint32_t (&left)[kPlaces], int k, int keep, TokenState& s) {
+    int n = 0;
+#pragma unroll 1
+    for (; n < k; ++n) {
+      std::uint32_t own = left[0];
+#pragma unroll
+      for (int j = 1; j < kPlaces; ++j) own = max(own, left[j]);
+      const std::uint32_t best = __reduce_max_sync(kAllLanes, own);
+      if (best == 0) break;
+      if (lane_ == 0) s.id[n] = static_cast<std::int32_t>(best);
+#pragma unroll
+      for (int j = 0; j < kPlaces; ++j) {
+        if (left[j] == best) left[j] = 0;
+      }
+    }
+    __syncwarp();
+    const std::uint32_t last = n == 0 ? ~0U : static_cast<std::uint32_t>(s.id[min(n, keep) - 1]);
+#pragma unroll
+    for (int j = 0; j < kPlaces; ++j) {
+      if (key_[j] >= last) picks_ |= 1U << j;
+    }
+    return n;
+  }
+  /// The expert of a numbered key, and its logit.
+  __device__ static int id_of(std::uint32_t key) {
+    return static_cast<int>(kNumber - (key & kNumber));
+  }
+  __device__ static float logit_of(std::uint32_t key) {
+    return value_of(key & 0x80000000U ? key & ~kNumber : key | kNumber);
+  }
 
   /// Masses summed as the CPU's sixteen lanes sum them: e, e + 16, … and then halves.
   __device__ float whole_mass(float highest) const {
@@ -300,6 +332,9 @@ class WarpToken {
     return second > -infinity() ? first + second : first;
   }
 
+  static constexpr std::uint32_t kNumber = kMaxExperts - 1;  // the bits of an id
+  static_assert((kMaxExperts & (kMaxExperts - 1)) == 0 && kMaxExperts <= 1 << 13);
+
   const TopkRouteArgs& a_;
   RouteFlags flags_{};
   int lane_;
@@ -307,6 +342,7 @@ class WarpToken {
   float x_[kPlaces];
   float score_[kPlaces];
   std::uint32_t key_[kPlaces];
+  bool numbered_ = false;
   unsigned picks_ = 0;  // places of this lane that the token picked
 };
 

@@ -17,10 +17,10 @@ namespace thermoe::cuda {
 namespace {
 
 /// The flags that any expert sets; all threads take part.
-__device__ RouteFlags find_flags(const TopkRouteArgs& a, const Block& b) {
+__device__ RouteFlags find_flags(const TopkRouteArgs& a, const StepPlan& plan, const Block& b) {
   unsigned flags = 0;
 #pragma unroll 1
-  for (int e = threadIdx.x; e < a.router.experts; e += blockDim.x) flags |= flags_of(a, e);
+  for (int e = threadIdx.x; e < a.router.experts; e += blockDim.x) flags |= flags_of(a, plan, e);
   flags = __reduce_or_sync(kAllLanes, flags);
   if (threadIdx.x % kWarp == 0 && flags != 0) atomicOr(b.flags, flags);
   __syncthreads();
@@ -150,12 +150,15 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
   const int own = warp * c.blocks + rank;
   WarpToken<kPlaces, kPlain> token(a, lane);
   if (own < a.tokens) token.load(std::int64_t{batch} * a.tokens + own);
-  const int valid = valid_tokens(a);
-  const bool held = valid <= stride;
-  TokenPlace at(a, batch, own, valid);
-  const RouteFlags flags = find_flags(a, b);
+  const StepPlan plan(a);
+  const RouteFlags flags = find_flags(a, plan, b);
   if (c.blocks > 1) wait();
   token.set(flags);
+  const int valid = plan.valid_tokens(a.tokens);
+  const bool held = valid <= stride;
+  // Order and masked logits know picks by their slots, so that these are filled behind them.
+  const bool fills = a.fill_slots && held && !a.order.first && !a.masked_logits;
+  TokenPlace at(a, plan, batch, own, valid);
   const bool priced = flags.has(RouteFlags::kPriced);
   const bool losses = priced && flags.has(RouteFlags::kFinitePrice);
   TokenState s{};
@@ -170,7 +173,8 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
       s.id = b.id + cell;
       s.mass = b.mass + cell;
       s.lost = b.lost + cell;
-      if (!held) at = TokenPlace(a, batch, t, valid);
+      // Read anew: kept, plan and step would take the registers of those that hold their token.
+      if (!held) at = TokenPlace(a, StepPlan(a), batch, t, valid);
       if (!held) token.load(at.row);
       if (!held || step == kPick) pick_unpriced(a, flags, at, token, b.ranks + warp * m.experts, s);
       if (step == kPick && priced) {
@@ -198,7 +202,8 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
         }
 #pragma unroll 1
         for (int n = lane; n < s.picked; n += kWarp) add(b.runs, c, s.id[n], t);
-        if (!held) write_picks(a, at, s, lane);
+        if (fills) lower(m, b, s.id, s.picked, lane);
+        if (!held) write_picks(a, at, s, kEmpty, lane);
       }
     }
     meet(c);
@@ -211,13 +216,16 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
   }
 
   // A barrier would wait for these to reach memory.
-  if (held && own < valid) write_picks(a, at, s, lane);
+  const std::int32_t without = fills ? lowest(m, b) : kEmpty;
+  if (held && own < valid) write_picks(a, at, s, without, lane);
 #pragma unroll 1
   for (int t = own; t < a.tokens; t += stride) {
-    if (t >= valid) write_padding(a, std::int64_t{batch} * a.tokens + t, lane);
+    if (t >= valid) write_padding(a, std::int64_t{batch} * a.tokens + t, without, lane);
   }
   count(a, m, b, batch, rank);
-  if (!a.order.first && !a.masked_logits && !a.fill_slots) return;
+#pragma unroll 1
+  for (int t = own; t < valid; t += stride) write_sample(a, flags, t, lane);
+  if (!a.order.first && !a.masked_logits && (!a.fill_slots || fills)) return;
   meet(c);
   finish(a, m, b, batch, rank, valid);
   if (c.blocks > 1) meet(c);  // others may still read here
