@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the process that schedules and the ranks tell each other, as pickled values on what vLLM sends anyway.
 
-    ranks -> core   ModelFacts   once, when the model is loaded
+    ranks -> core   ModelFacts   once, when the model is loaded: keep_facts, facts_of
     core -> ranks   StepOrder    with each SchedulerOutput: give_order, order_of
     rank -> core    StepReport   with a later ModelRunnerOutput: give_reports, reports_of
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..routing import Router
 
-_ATTRIBUTE = "thermoe"  # of vLLM's two dataclasses, which have no slots and are pickled with all that they hold
+_ATTRIBUTE = "thermoe"  # of a worker, and of vLLM's two dataclasses, which have no slots and are pickled whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +65,17 @@ class StepReport:
     logits: SampledLogits | None  # where the order asked for them
 
 
+def keep_facts(worker: Any, facts: ModelFacts) -> None:
+    """Has a rank's worker hold what the scheduling process is going to ask it for."""
+    setattr(worker, _ATTRIBUTE, facts)
+
+
+def facts_of(worker: Any) -> ModelFacts | None:
+    """What a rank holds; for `collective_rpc`. None: the plug-in has not been there."""
+    facts = getattr(worker, _ATTRIBUTE, None)
+    return facts if isinstance(facts, ModelFacts) else None
+
+
 def give_order(scheduler_output: Any, order: StepOrder) -> None:
     """Puts a step's order on vLLM's SchedulerOutput."""
     setattr(scheduler_output, _ATTRIBUTE, order)
@@ -77,7 +88,7 @@ def order_of(scheduler_output: Any) -> StepOrder | None:
 
 
 def give_reports(model_runner_output: Any, reports: list[StepReport]) -> None:
-    """Puts reports, oldest first, on vLLM's ModelRunnerOutput."""
+    """Puts reports, oldest first, on vLLM's ModelRunnerOutput; not on its shared empty one, which outlives the step."""
     setattr(model_runner_output, _ATTRIBUTE, reports)
 
 
