@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which vLLM, and which engines of it, the plug-in serves: the rest is refused by name, and never served unnoticed."""
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from typing import Any
+
+#: Versions that were looked at, and what is known of each.
+RUN_ON_A_GPU = ("0.25.1",)
+SIGNATURES_CHECKED = ("0.33.0",)
+
+
+class UnsupportedEngineError(RuntimeError):
+    """A vLLM, an engine or a model that the plug-in cannot serve, naming what is in the way and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A name of vLLM's that is not its public interface, and the parameters that the plug-in relies on."""
+    module: str
+    name: str  # in the module, dotted
+    parameters: tuple[str, ...]
+    whole: bool = True  # it has no others
+
+    def missing(self) -> str | None:
+        """What is other than expected; None: nothing."""
+        where = f"{self.module}.{self.name}"
+        try:
+            target: Any = importlib.import_module(self.module)
+            for part in self.name.split("."):
+                target = inspect.getattr_static(target, part)
+        except (ImportError, AttributeError) as error:
+            return f"{where} is not there ({error})"
+        has = tuple(inspect.signature(target).parameters)
+        fits = has == self.parameters if self.whole else set(self.parameters) <= set(has)
+        return None if fits else f"{where} takes ({', '.join(has)}), expected ({', '.join(self.parameters)})"
+
+
+_ROUTERS = "vllm.model_executor.layers.fused_moe.router"
+#: What the half of the plug-in in the workers wraps, subclasses or reads.
+WORKER_SIDE = (
+    Signature("vllm.model_executor.layers.fused_moe.layer", "create_fused_moe_router",
+              ("top_k", "global_num_experts", "eplb_state", "num_logical_experts"), whole=False),
+    Signature("vllm.v1.worker.gpu_worker", "Worker.load_model", ("self", "load_dummy_weights")),
+    Signature("vllm.v1.worker.gpu_worker", "Worker.execute_model", ("self", "scheduler_output")),
+    Signature("vllm.v1.worker.gpu_worker", "Worker.sample_tokens", ("self", "grammar_output")),
+    Signature(f"{_ROUTERS}.base_router", "BaseRouter.__init__", ("self", "top_k", "global_num_experts", "eplb_state")),
+    Signature(f"{_ROUTERS}.base_router", "BaseRouter._compute_routing",
+              ("self", "hidden_states", "router_logits", "indices_type", "input_ids")),
+    Signature(f"{_ROUTERS}.fused_topk_router", "FusedTopKRouter.__init__", ("scoring_func", "renormalize"), whole=False),
+    Signature(f"{_ROUTERS}.fused_topk_bias_router", "FusedTopKBiasRouter.__init__",
+              ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "hash_indices_table",
+               "num_fused_shared_experts"), whole=False),
+    Signature(f"{_ROUTERS}.grouped_topk_router", "GroupedTopKRouter.__init__",
+              ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "num_expert_group",
+               "topk_group", "num_fused_shared_experts"), whole=False),
+)
+
+
+def check_version(version: str) -> str | None:
+    """What the log is to say of a known version; None: nothing. Raises UnsupportedEngineError for any other."""
+    release = version.split("+")[0]
+    if release in RUN_ON_A_GPU:
+        return None
+    if release in SIGNATURES_CHECKED:
+        return (f"vLLM {version}: its signatures and routers were checked, but the plug-in was not run on a GPU with it; "
+                f"{' and '.join(RUN_ON_A_GPU)} was")
+    raise UnsupportedEngineError(
+        f"vLLM {version} is not known to thermoe: known are {', '.join(RUN_ON_A_GPU + SIGNATURES_CHECKED)}. Install one of "
+        "these, or take THERMOE_CONFIG and the key thermoe of --additional-config away to serve without it")
+
+
+def check_signatures(signatures: tuple[Signature, ...]) -> None:
+    """Raises UnsupportedEngineError where a name is not what it was in the versions that are known."""
+    wrong = [text for text in (signature.missing() for signature in signatures) if text]
+    if wrong:
+        raise UnsupportedEngineError(f"this vLLM is not as its version says: {'; '.join(wrong)}. A changed vLLM cannot be "
+                                     "served; install a release that thermoe knows")
+
+
+def check_engine(config: Any) -> list[str]:
+    """What the log is to warn of in an engine of this VllmConfig. Raises UnsupportedEngineError, naming all that is in the way."""
+    refused = [f"{what}: {remedy}" for holds, what, remedy in _refusals(config) if holds]
+    if refused:
+        raise UnsupportedEngineError("thermoe cannot serve this engine. " + ". ".join(refused))
+    return [text for holds, text in _warnings(config) if holds]
+
+
+def _refusals(config: Any) -> list[tuple[bool, str, str]]:
+    import vllm.envs as envs
+    parallel, model = config.parallel_config, config.model_config
+    aux = getattr(config, "aux_output_config", None)  # from 0.33 on; in the model's configuration before
+    returned = any(getattr(part, "enable_return_routed_experts", False) for part in (model, aux))
+    return [
+        (config.speculative_config is not None or getattr(config, "num_speculative_tokens", 0) > 0,
+         "speculative decoding", "a priced model accepts fewer drafts, and rows of drafts are no tokens; leave "
+         "--speculative-config out"),
+        (bool(envs.VLLM_BATCH_INVARIANT), "batch-invariant mode", "prices make a token's experts depend on its batch; unset "
+         "VLLM_BATCH_INVARIANT"),
+        (returned, "routed experts are returned", "reinforcement learning replays a model's own routing; leave "
+         "--enable-return-routed-experts out"),
+        (envs.VLLM_MOE_ROUTING_SIMULATION_STRATEGY != "", "simulated routing", "unset VLLM_MOE_ROUTING_SIMULATION_STRATEGY"),
+        (parallel.data_parallel_size > 1, f"data_parallel_size {parallel.data_parallel_size}", "routers see other ranks' "
+         "rows; serve each replica by an engine of its own"),
+        (parallel.pipeline_parallel_size > 1, f"pipeline_parallel_size {parallel.pipeline_parallel_size}", "a rank has some "
+         "of the layers only; use --tensor-parallel-size"),
+        (parallel.prefill_context_parallel_size > 1, "prefill context parallelism", "ranks have different rows; set "
+         "--prefill-context-parallel-size 1"),
+        (bool(parallel.use_sequence_parallel_moe), "sequence-parallel MoE", "ranks route different rows; choose another "
+         "--all2all-backend, or serve without expert parallelism"),
+        (bool(parallel.use_ubatching), "dual batch overlap", "a step's rows are routed in two halves; leave --enable-dbo out"),
+        (bool(getattr(parallel, "enable_elastic_ep", False)), "elastic expert parallelism", "routers are rebuilt while "
+         "serving; leave --enable-elastic-ep out"),
+        (config.lora_config is not None, "LoRA", "adapters change the experts' kernels; leave --enable-lora out"),
+    ]
+
+
+def _warnings(config: Any) -> list[tuple[bool, str]]:
+    model = config.model_config
+    return [
+        (bool(config.parallel_config.enable_eplb), "EPLB balances the load that prices leave; it was not run together with "
+         "them"),
+        (bool(getattr(model, "enable_sleep_mode", False)), "sleep mode was not run together with thermoe"),
+    ]
