@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vLLM's own engine core and scheduler on a CPU, with an executor that plays the workers.
-
-`vllm` is what can be imported, with THERMOE_VLLM's folders in front: an unpacked wheel and what it needs.
-"""
+"""vLLM's own engine core and scheduler on a CPU, with an executor that plays the workers."""
 import json
-import os
 import queue
-import sys
 import time
 
 import numpy as np
-import pytest
 import torch
 
 from thermoe.plan_block import DevicePlan, StepState
@@ -25,16 +19,9 @@ FACTS = ModelFacts(name="Qwen3MoeForCausalLM", layers=4, experts=128, router=Rou
 def import_vllm():
     """vLLM's module of the engine core. Skips the test's module where there is none."""
     global ModelRunnerOutput, AsyncModelRunnerOutput
-    folders = [folder for folder in os.environ.get("THERMOE_VLLM", "").split(":") if folder]
-    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    try:
-        import vllm.v1.engine.core as core
-        from vllm.v1.outputs import AsyncModelRunnerOutput, ModelRunnerOutput
-    except ImportError as error:
-        pytest.skip(f"vLLM cannot be imported ({error}); THERMOE_VLLM is a colon list of the folders of an unpacked wheel and "
-                    "what it needs", allow_module_level=True)
+    import vllm_here  # noqa: F401  finds it, or skips
+    import vllm.v1.engine.core as core
+    from vllm.v1.outputs import AsyncModelRunnerOutput, ModelRunnerOutput
     from vllm.platforms import current_platform
     if not current_platform.device_type:
         type(current_platform).device_type = "cpu"  # a wheel without its libraries knows no device
