@@ -246,6 +246,18 @@ def test_models_of_other_routers_do_not_load_and_the_router_is_named(monkeypatch
         make_worker(monkeypatch, {"thermoe": settings}, make=lambda: Model(custom_routing_function=lambda **_: None))
 
 
+def test_a_router_that_does_other_than_its_attributes_say_does_not_load(monkeypatch, settings):
+    from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedTopKRouter
+    stock = FusedTopKRouter._compute_routing
+
+    def halved(self, *arguments, **keywords):
+        weights, ids = stock(self, *arguments, **keywords)
+        return weights / 2, ids
+    monkeypatch.setattr(FusedTopKRouter, "_compute_routing", halved)
+    with pytest.raises(UnsupportedEngineError, match="FusedTopKRouter does not route torch.float32 logits .* at layers.0"):
+        make_worker(monkeypatch, {"thermoe": settings})
+
+
 def test_models_without_moe_layers_do_not_load(monkeypatch, settings):
     with pytest.raises(UnsupportedEngineError, match="Linear has no MoE layer that thermoe knows"):
         make_worker(monkeypatch, {"thermoe": settings}, make=lambda: torch.nn.Linear(2, 2))

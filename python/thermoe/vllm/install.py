@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the plug-in into a process of vLLM's: wraps names of it, each once, and nothing else."""
+"""Puts the plug-in into a process of vLLM's: wraps names of it, and nothing else."""
 from __future__ import annotations
 
 import functools
@@ -37,10 +37,8 @@ def install() -> None:
 
 
 def wrap(owner: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replaces owner.name by around(it), once."""
+    """Replaces owner.name by around(it)."""
     stock = getattr(owner, name)
-    if hasattr(stock, _STOCK):
-        return
     wrapped = functools.wraps(stock)(around(stock))
     setattr(wrapped, _STOCK, stock)
     setattr(owner, name, wrapped)
