@@ -321,6 +321,29 @@ def test_without_settings_and_after_removal_engines_are_vllms_own(tmp_path):
     engine.shutdown()
 
 
+def test_orders_reports_and_the_question_for_facts_travel_as_vllm_sends_them():
+    import pickle
+
+    import cloudpickle
+    from thermoe.vllm.messages import StepOrder, StepReport, facts_of, give_order, give_reports, keep_facts, order_of, reports_of
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.outputs import EMPTY_MODEL_RUNNER_OUTPUT, ModelRunnerOutput
+    order = StepOrder(number=3, version=2, block=b"plan", valid_tokens=4, prefill=False, sample=True)
+    scheduled = SchedulerOutput.make_empty()
+    assert order_of(scheduled) is None
+    give_order(scheduled, order)
+    assert order_of(pickle.loads(pickle.dumps(scheduled, protocol=5))) == order
+    output = ModelRunnerOutput(req_ids=[], req_id_to_index={})
+    give_reports(output, [StepReport(number=3, version=2, tokens=4, rows=8, mixed=False, step_time_s=0.01, counts=None,
+                                     logits=None)])
+    assert reports_of(pickle.loads(pickle.dumps(output, protocol=5))) == reports_of(output)
+    assert reports_of(EMPTY_MODEL_RUNNER_OUTPUT) == []
+    worker = type("Worker", (), {})()
+    assert cloudpickle.loads(cloudpickle.dumps(facts_of))(worker) is None
+    keep_facts(worker, vllm_engine.FACTS)
+    assert cloudpickle.loads(cloudpickle.dumps(facts_of))(worker) == vllm_engine.FACTS
+
+
 def test_what_is_wrapped_has_the_parameters_that_are_relied_on():
     import importlib
     import inspect
