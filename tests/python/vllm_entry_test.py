@@ -90,7 +90,7 @@ Worker.execute_model = lambda self, scheduler_output, more: None
 """ + LOAD
     done = run(program, real, THERMOE_CONFIG=settings)
     assert done.returncode == 1
-    assert ("this vLLM is not as its version says: vllm.v1.worker.gpu_worker.Worker.execute_model takes (self, "
+    assert ("this vLLM is not as its version says: vllm.v1.worker.gpu_worker:Worker.execute_model takes (self, "
             "scheduler_output, more), expected (self, scheduler_output)") in done.stderr
 
 

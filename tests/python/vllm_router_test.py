@@ -8,7 +8,8 @@ from vllm.model_executor.layers.fused_moe.router import router_factory as factor
 from thermoe.plan import RoutingPlan
 from thermoe.routing import Router
 from thermoe.vllm.binding import weighed_by
-from thermoe.vllm.compatibility import UnsupportedEngineError
+from thermoe.vllm.compatibility import (ROUTER_PARAMETERS, WORKER_SIGNATURES, UnsupportedEngineError, check_signatures,
+                                        check_version)
 from thermoe.vllm.router import PricedRouter, prove, read_router, route_into
 from thermoe.vllm.step_buffers import StepBuffers
 
@@ -221,7 +222,18 @@ def test_a_router_that_cannot_be_told_how_to_route_is_refused_by_name(reason):
         PricedRouter(REFUSED[reason](), EXPERTS)
 
 
-def test_the_version_under_test_is_a_known_one():
-    from thermoe.vllm.compatibility import WORKER_SIDE, check_signatures, check_version
+def test_the_version_under_test_is_a_known_one_and_its_signatures_are_as_they_were():
     check_version(vllm_here.VERSION)
-    check_signatures(WORKER_SIDE)
+    check_signatures(WORKER_SIGNATURES)
+    check_signatures(ROUTER_PARAMETERS, others=True)
+
+
+@pytest.mark.parametrize("name, expected, others, message", [
+    ("vllm.v1.worker.gpu_worker:Worker.execute_model", ("self",), False, r"takes \(self, scheduler_output\), expected \(self\)"),
+    ("vllm.v1.worker.gpu_worker:Worker.execute_model", ("self", "more"), True, r"expected \(self, more\)"),
+    ("vllm.v1.worker.gpu_worker:Worker.gone", ("self",), False, "is not there"),
+    ("vllm.gone:Worker", ("self",), False, "is not there"),
+])
+def test_a_name_that_is_not_what_it_was_is_told(name, expected, others, message):
+    with pytest.raises(UnsupportedEngineError, match=f"{name} .*{message}"):
+        check_signatures({name: expected}, others=others)

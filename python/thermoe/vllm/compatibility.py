@@ -2,9 +2,9 @@
 """Which vLLM, and which engines of it, the plug-in serves: the rest is refused by name, and never served unnoticed."""
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 #: Versions that were looked at, and what is known of each.
@@ -16,47 +16,28 @@ class UnsupportedEngineError(RuntimeError):
     """A vLLM, an engine or a model that the plug-in cannot serve, naming what is in the way and what to do."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """A name of vLLM's that is not its public interface, and the parameters that the plug-in relies on."""
-    module: str
-    name: str  # in the module, dotted
-    parameters: tuple[str, ...]
-    whole: bool = True  # it has no others
-
-    def missing(self) -> str | None:
-        """What is other than expected; None: nothing."""
-        where = f"{self.module}.{self.name}"
-        try:
-            target: Any = importlib.import_module(self.module)
-            for part in self.name.split("."):
-                target = inspect.getattr_static(target, part)
-        except (ImportError, AttributeError) as error:
-            return f"{where} is not there ({error})"
-        has = tuple(inspect.signature(target).parameters)
-        fits = has == self.parameters if self.whole else set(self.parameters) <= set(has)
-        return None if fits else f"{where} takes ({', '.join(has)}), expected ({', '.join(self.parameters)})"
-
-
 _ROUTERS = "vllm.model_executor.layers.fused_moe.router"
-#: What the half of the plug-in in the workers wraps, subclasses or reads.
-WORKER_SIDE = (
-    Signature("vllm.model_executor.layers.fused_moe.layer", "create_fused_moe_router",
-              ("top_k", "global_num_experts", "eplb_state", "num_logical_experts"), whole=False),
-    Signature("vllm.v1.worker.gpu_worker", "Worker.load_model", ("self", "load_dummy_weights")),
-    Signature("vllm.v1.worker.gpu_worker", "Worker.execute_model", ("self", "scheduler_output")),
-    Signature("vllm.v1.worker.gpu_worker", "Worker.sample_tokens", ("self", "grammar_output")),
-    Signature(f"{_ROUTERS}.base_router", "BaseRouter.__init__", ("self", "top_k", "global_num_experts", "eplb_state")),
-    Signature(f"{_ROUTERS}.base_router", "BaseRouter._compute_routing",
-              ("self", "hidden_states", "router_logits", "indices_type", "input_ids")),
-    Signature(f"{_ROUTERS}.fused_topk_router", "FusedTopKRouter.__init__", ("scoring_func", "renormalize"), whole=False),
-    Signature(f"{_ROUTERS}.fused_topk_bias_router", "FusedTopKBiasRouter.__init__",
-              ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "hash_indices_table",
-               "num_fused_shared_experts"), whole=False),
-    Signature(f"{_ROUTERS}.grouped_topk_router", "GroupedTopKRouter.__init__",
-              ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "num_expert_group",
-               "topk_group", "num_fused_shared_experts"), whole=False),
-)
+#: Names that are not vLLM's public interface and that the workers' half wraps or calls, with their parameters.
+WORKER_SIGNATURES = {
+    "vllm.v1.worker.gpu_worker:Worker.load_model": ("self", "load_dummy_weights"),
+    "vllm.v1.worker.gpu_worker:Worker.execute_model": ("self", "scheduler_output"),
+    "vllm.v1.worker.gpu_worker:Worker.sample_tokens": ("self", "grammar_output"),
+    f"{_ROUTERS}.base_router:BaseRouter.__init__": ("self", "top_k", "global_num_experts", "eplb_state"),
+    f"{_ROUTERS}.base_router:BaseRouter._compute_routing":
+        ("self", "hidden_states", "router_logits", "indices_type", "input_ids"),
+}
+#: What is made with parameters that are read again as attributes; they have others besides.
+ROUTER_PARAMETERS = {
+    "vllm.model_executor.layers.fused_moe.layer:create_fused_moe_router":
+        ("top_k", "global_num_experts", "eplb_state", "num_logical_experts"),
+    f"{_ROUTERS}.fused_topk_router:FusedTopKRouter.__init__": ("scoring_func", "renormalize"),
+    f"{_ROUTERS}.fused_topk_bias_router:FusedTopKBiasRouter.__init__":
+        ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "hash_indices_table",
+         "num_fused_shared_experts"),
+    f"{_ROUTERS}.grouped_topk_router:GroupedTopKRouter.__init__":
+        ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "num_expert_group", "topk_group",
+         "num_fused_shared_experts"),
+}
 
 
 def check_version(version: str) -> str | None:
@@ -72,12 +53,26 @@ def check_version(version: str) -> str | None:
         "these, or take THERMOE_CONFIG and the key thermoe of --additional-config away to serve without it")
 
 
-def check_signatures(signatures: tuple[Signature, ...]) -> None:
-    """Raises UnsupportedEngineError where a name is not what it was in the versions that are known."""
-    wrong = [text for text in (signature.missing() for signature in signatures) if text]
+def check_signatures(signatures: Mapping[str, tuple[str, ...]], *, others: bool = False) -> None:
+    """Raises UnsupportedEngineError where a name ("module:Class.function") is not there or does not take these parameters.
+    `others`: it may take more besides."""
+    wrong = [text for name, expected in signatures.items() if (text := _difference(name, expected, others))]
     if wrong:
         raise UnsupportedEngineError(f"this vLLM is not as its version says: {'; '.join(wrong)}. A changed vLLM cannot be "
                                      "served; install a release that thermoe knows")
+
+
+def _difference(name: str, expected: tuple[str, ...], others: bool) -> str | None:
+    module, _, path = name.partition(":")
+    try:
+        target: Any = importlib.import_module(module)
+        for part in path.split("."):
+            target = inspect.getattr_static(target, part)
+    except (ImportError, AttributeError) as error:
+        return f"{name} is not there ({error})"
+    has = tuple(inspect.signature(target).parameters)
+    fits = set(expected) <= set(has) if others else has == expected
+    return None if fits else f"{name} takes ({', '.join(has)}), expected ({', '.join(expected)})"
 
 
 def check_engine(config: Any) -> list[str]:

@@ -22,7 +22,8 @@ def install() -> None:
     from vllm.v1.worker.gpu_worker import Worker
     if is_wrapped(layer, "create_fused_moe_router"):
         return
-    compatibility.check_signatures(compatibility.WORKER_SIDE)
+    compatibility.check_signatures(compatibility.WORKER_SIGNATURES)
+    compatibility.check_signatures(compatibility.ROUTER_PARAMETERS, others=True)
     if note is not None:
         init_logger("vllm.thermoe").warning("%s", note)
     wrap(layer, "create_fused_moe_router", _building_routers)

@@ -54,6 +54,12 @@ def settings_path(additional_config: Any) -> str | None:
     return path or os.environ.get(CONFIG) or None
 
 
+def settings_of(vllm_config: Any) -> Settings | None:
+    """What is asked of an engine; None: nothing. Raises SettingsError."""
+    path = settings_path(vllm_config.additional_config)
+    return None if path is None else read_settings(path)
+
+
 def read_settings(path: str | os.PathLike[str]) -> Settings:
     """Reads and checks a file. Raises SettingsError."""
     file = pathlib.Path(path).absolute()

@@ -16,7 +16,7 @@ from .compatibility import UnsupportedEngineError, check_engine
 from .messages import keep_facts, order_of
 from .rank import Rank
 from .router import PricedRouter, route_into
-from .settings import Settings, read_settings, settings_path
+from .settings import Settings, settings_of
 from .step_buffers import StepBuffers
 
 _log = init_logger("vllm.thermoe")
@@ -36,11 +36,11 @@ _loading: contextvars.ContextVar[Loading | None] = contextvars.ContextVar("therm
 @contextlib.contextmanager
 def loading(config: Any) -> Iterator[Loading | None]:
     """While a worker of this VllmConfig loads its model. None: nothing is asked of it. Raises what cannot be served."""
-    path = settings_path(config.additional_config)
-    if path is None:
+    settings = settings_of(config)
+    if settings is None:
         yield None
         return
-    now = Loading(read_settings(path))
+    now = Loading(settings)
     for warning in check_engine(config):
         _log.warning("%s", warning)
     before = _loading.set(now)
