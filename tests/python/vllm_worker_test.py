@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Worker of vLLM with MoE layers by its own factory: loaded for us, ordered about, and heard. No GPU, no weights."""
-import contextlib
 import json
 import pickle
 import types
@@ -9,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import vllm_here
-from vllm.config import set_current_vllm_config
-from vllm.forward_context import set_forward_context
+import vllm_worker
 from vllm.v1.core.sched.output import SchedulerOutput
-from vllm.v1.outputs import EMPTY_MODEL_RUNNER_OUTPUT, AsyncModelRunnerOutput, ModelRunnerOutput
+from vllm.v1.outputs import EMPTY_MODEL_RUNNER_OUTPUT, AsyncModelRunnerOutput
 from vllm.v1.worker import gpu_worker
 from vllm_here import moe_layer
+from vllm_worker import EXPERTS, K, LAYERS, ROWS, Model
 
 from thermoe.plan import RoutingPlan
 from thermoe.vllm.compatibility import UnsupportedEngineError
@@ -24,67 +23,7 @@ from thermoe.vllm.router import PricedRouter
 from thermoe.vllm.settings import SettingsError
 from thermoe.vllm.worker import rank_of
 
-LAYERS, EXPERTS, K, ROWS = 3, 32, 4, 16
-
 install()
-
-
-class Model(torch.nn.Module):
-    def __init__(self, **arguments):
-        super().__init__()
-        self.layers = torch.nn.ModuleList(moe_layer(f"model.layers.{n}.mlp.experts", **arguments) for n in range(LAYERS))
-
-
-class Async(AsyncModelRunnerOutput):
-    """An output that is made later, by another thread."""
-
-    def __init__(self, output):
-        self.output = output
-
-    def get_output(self):
-        return self.output
-
-    def get_kv_connector_output(self):
-        return None
-
-
-class Runner:
-    """In place of vLLM's model runner: real layers, and steps that route random logits by them."""
-    is_pooling_model = False
-
-    def __init__(self, config, make=Model, asynchronous=False, dtype=torch.bfloat16):
-        self.config, self.make, self.asynchronous, self.dtype = config, make, asynchronous, dtype
-        self.fails = False
-        self.steps = 0
-
-    def load_model(self, load_dummy_weights):
-        self.model = self.make()
-
-    def get_model(self):
-        return self.model
-
-    def logits(self, rows):
-        return torch.randn(rows, EXPERTS, generator=torch.Generator().manual_seed(self.steps)).to(self.dtype)
-
-    def execute_model(self, scheduler_output, intermediate_tensors):
-        tokens = scheduler_output.total_num_scheduled_tokens
-        if tokens == 0:
-            return EMPTY_MODEL_RUNNER_OUTPUT
-        if self.fails:
-            raise RuntimeError("the model fails")
-        self.steps += 1
-        self.run(tokens + 3)  # padded, as a captured graph's rows are
-        return None
-
-    def run(self, rows):
-        """As vLLM's warm-up does it, too, by the runner alone."""
-        with set_forward_context(None, self.config):
-            for layer in self.model.layers:
-                layer._apply_quant_method(torch.zeros(rows, 64), self.logits(rows), None)
-
-    def sample_tokens(self, grammar_output):
-        output = ModelRunnerOutput(req_ids=["a"], req_id_to_index={"a": 0})
-        return Async(output) if self.asynchronous else output
 
 
 @pytest.fixture
@@ -94,23 +33,19 @@ def settings(tmp_path):
     return str(path)
 
 
-@pytest.fixture
-def worker(settings, monkeypatch):
-    return make_worker(monkeypatch, {"thermoe": settings})
-
-
 def make_worker(monkeypatch, additional_config, change=lambda config: None, **runner):
     monkeypatch.setattr(gpu_worker, "get_pp_group", lambda: types.SimpleNamespace(is_first_rank=True, is_last_rank=True))
     config = vllm_here.engine_config(additional_config=additional_config)
     config.scheduler_config.max_num_seqs = ROWS
     change(config)
-    made = object.__new__(gpu_worker.Worker)
-    made.__dict__.update(
-        vllm_config=config, device=torch.device("cpu"), use_v2_model_runner=True, _pp_send_work=[],
-        annotate_profile=lambda _: contextlib.nullcontext(), _maybe_get_memory_pool_context=lambda tag: contextlib.nullcontext(),
-        _scoped_allocator_max_split=lambda max_split_size_mb: contextlib.nullcontext(), model_runner=Runner(config, **runner))
-    made.load_model()
-    return made
+    worker = vllm_worker.make_worker(config, **runner)
+    worker.load_model()
+    return worker
+
+
+@pytest.fixture
+def worker(settings, monkeypatch):
+    return make_worker(monkeypatch, {"thermoe": settings})
 
 
 def step(worker, order=None, tokens=8):

@@ -11,8 +11,8 @@ _STOCK = "thermoe_stock"  # of a wrapped function: vLLM's own
 
 
 def install() -> None:
-    """Wraps what a worker loads its model and runs its steps by. Nothing changes for engines that nothing is asked of. A
-    second call does nothing. Raises UnsupportedEngineError for a vLLM that is not known."""
+    """Wraps what a worker loads its model and runs its steps by, and what makes an engine core. Nothing changes for engines
+    that nothing is asked of. A second call does nothing. Raises UnsupportedEngineError for a vLLM that is not known."""
     import vllm
 
     from . import compatibility
@@ -20,9 +20,12 @@ def install() -> None:
     from vllm.logger import init_logger
     from vllm.model_executor.layers.fused_moe import layer
     from vllm.v1.worker.gpu_worker import Worker
+
+    from .core_hooks import CORE_SIGNATURES, install_core_hooks
+    from .settings import settings_of
     if is_wrapped(layer, "create_fused_moe_router"):
         return
-    compatibility.check_signatures(compatibility.WORKER_SIGNATURES)
+    compatibility.check_signatures({**compatibility.WORKER_SIGNATURES, **CORE_SIGNATURES})
     compatibility.check_signatures(compatibility.ROUTER_PARAMETERS, others=True)
     if note is not None:
         init_logger("vllm.thermoe").warning("%s", note)
@@ -30,6 +33,7 @@ def install() -> None:
     wrap(Worker, "load_model", _loading_a_model)
     wrap(Worker, "execute_model", _running_a_step)
     wrap(Worker, "sample_tokens", _ending_a_step)
+    install_core_hooks(settings_of)
 
 
 def wrap(owner: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
