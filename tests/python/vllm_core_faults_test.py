@@ -256,10 +256,10 @@ def test_changed_settings_hold_once_their_controller_has_seen_the_router(kept_up
         step = stepper(source)
         until(lambda: max(RoutingPlan.from_bytes(step().block).activation_price[0]) > 0)
         write(settings, power_w=2000)
-        until(lambda: any("the changed settings were read" in text for text in warned(caplog)), step)
+        until(lambda: "the changed settings were read" in caplog.text, step)
         held = until(lambda: step().settings.power_w == 2000 and step())
         until(lambda: max(RoutingPlan.from_bytes(step().block).activation_price[0]) == 0)
-    assert sum("the changed settings hold from now on" in text for text in warned(caplog)) == 1
+    assert caplog.text.count("the changed settings hold from now on") == 1 and warned(caplog) == []
     assert held.version > 1 and len(source.lives()) == 1
 
 
@@ -356,6 +356,14 @@ def test_two_engines_on_a_gpu_each_say_so_and_a_dead_one_leaves_nothing(tmp_path
     first.close()
     second.close()
     assert list(tmp_path.glob("*.claim")) == []
+
+
+def test_a_folder_without_room_for_claims_is_said_and_no_more(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "vllm.thermoe"):
+        claims = GpuClaims(("GPU-1",), folder=str(tmp_path / "nowhere"))
+    assert len(warned(caplog)) == 1 and "another engine on it goes unnoticed" in warned(caplog)[0]
+    claims.tell()
+    claims.close()
 
 
 def test_ranks_that_differ_are_refused_and_their_gpus_are_told_apart():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose plan holds: a controller, the one that is to follow it when settings change, or the last plan of one that fails."""
+"""Whose plan holds: a controller's, then that of the one that follows it when settings change; or the last one's of a
+controller that fails."""
 from __future__ import annotations
 
 import dataclasses
@@ -69,12 +70,13 @@ class LiveController:
             self._say("a step could not be told to the controller", error)
 
     def _without(self, error: ThermoeError) -> Decision:
-        self._say("the controller fails; its last plan stays until its time is over, then experts are picked as the model "
-                  "does and no power is held", error)
+        self._say("the controller fails; its last plan stays until its time is over, then experts are picked as the "
+                  "model does and no power is held", error)
         last = self._decision
         if last.valid_for_s is not None and self._clock() > self._acquired + last.valid_for_s:
-            self._decision = dataclasses.replace(last, version=last.version + 1, plan=self._baseline, step_period_s=0.0,
-                                                 valid_for_s=None, safe=True, sample_wanted=False)
+            self._decision = dataclasses.replace(
+                last, version=last.version + 1, plan=self._baseline, step_period_s=0.0, valid_for_s=None, safe=True,
+                sample_wanted=False)
         return self._decision
 
     def _say(self, what: str, error: ThermoeError) -> None:
@@ -84,8 +86,8 @@ class LiveController:
 
 
 class ControlSource:
-    """`acquire` and `observe` are the scheduling thread's and wait for nothing. `offer`, `lives` and `close_retired` are
-    another thread's, which alone closes controllers."""
+    """`acquire` and `observe` are the scheduling thread's and wait for nothing. `offer`, `lives` and `close_retired`
+    are another thread's, which alone closes controllers."""
 
     def __init__(self, live: LiveController) -> None:
         self._current = live
@@ -104,7 +106,7 @@ class ControlSource:
             if not following.calibrating:
                 self._retired.put(self._current)
                 self._current, self._candidate = self._candidate, None
-                _log.warning("the changed settings hold from now on: %s", self._current.settings)
+                _log.info("the changed settings hold from now on: %s", self._current.settings)
         live = self._current
         decision = live.acquire()
         if self._made_by.get(self._version) != (live, decision.version):

@@ -67,8 +67,8 @@ class Governor:
     def next_start(self, requests: Requests) -> float | None:
         """When, by `clock`, the next step may start; None: at once.
 
-        Only decode steps that follow decode steps are paced. A request that the next step may admit is not kept waiting,
-        and a period that steps fill by themselves costs no pause.
+        Only decode steps that follow decode steps are paced. A request that the next step may admit is not kept
+        waiting, and a period that steps fill by themselves costs no pause.
         """
         if not self._paces or self._started is None or self._mixed or not requests.running or self._may_admit(requests):
             return None
@@ -119,8 +119,8 @@ class Governor:
         self._reported = max(self._reported, report.number)
         if report.version != step.version:
             self._sent = None  # the rank has missed a plan: it gets the newest one again
-            self._say(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; plans "
-                      "are sent anew")
+            self._say(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
+                      "plans are sent anew")
         if not step.mixed and report.step_time_s is not None:
             self._decode_time_s = report.step_time_s
         after = step.after or requests
@@ -128,8 +128,8 @@ class Governor:
         self._source.observe(
             step.version, tokens=step.tokens, rows=max(report.rows, step.tokens), mixed=step.mixed,
             step_time_s=report.step_time_s or 0.0, step_period_s=step.period_s, counts=report.counts,
-            logits=None if sampled is None else _array(sampled, step.tokens), running=after.running, waiting=after.waiting,
-            arrived=step.arrived, finished=step.finished)
+            logits=None if sampled is None else _array(sampled, step.tokens), running=after.running,
+            waiting=after.waiting, arrived=step.arrived, finished=step.finished)
 
     def _forget(self) -> None:
         while len(self._steps) > _MOST_UNREPORTED:
@@ -137,8 +137,8 @@ class Governor:
             self._arrived += lost.arrived
             self._finished += lost.finished
             if self._number - self._reported > _MOST_UNREPORTED:
-                self._say(f"the ranks have not reported {_MOST_UNREPORTED} steps: the controller sees nothing of what runs and "
-                          "holds no target. Is the plug-in installed where the workers run?")
+                self._say(f"the ranks have not reported {_MOST_UNREPORTED} steps: the controller sees nothing of what "
+                          "runs and holds no target. Is the plug-in installed where the workers run?")
 
     def _say(self, what: str) -> None:
         kind = what.translate({ord(digit): None for digit in "0123456789"})

@@ -10,6 +10,7 @@ vLLM's loop, and where it is entered:
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import queue
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .control_source import ControlSource
 from .core import Governor, Requests
-from .engine_controller import EngineShape, agreed, open_controller, sensors
+from .engine_controller import HANDED_IN, EngineShape, agreed, open_controller, sensors
 from .gpu_claim import GpuClaims
 from .hottest_gpu import HottestGpu
 from .messages import facts_of, order_of
@@ -52,8 +53,8 @@ _KEPT = "_thermoe_stock"  # on a wrap: what it wraps
 
 
 def install_core_hooks(settings_source: SettingsSource) -> None:
-    """Has each engine that is made from now on run under the settings that it is given; None: it stays vLLM's own. A second
-    time it does nothing."""
+    """Has each engine that is made from now on run under the settings that it is given; None: it stays vLLM's own. A
+    second time it does nothing."""
     from vllm.v1.engine.core import EngineCore
     stock = EngineCore.__init__
     if hasattr(stock, _KEPT):
@@ -85,19 +86,20 @@ def govern(engine: Any, settings: Settings) -> None:
     """Opens an engine's controller and puts the engine under it. Raises what says that it cannot be."""
     facts, gpus = agreed(engine.model_executor.collective_rpc(facts_of))
     shape = _shape(engine.vllm_config)
-    live = open_controller(facts, gpus, settings, shape)
-    source = ControlSource(live)
-    telemetry = {} if settings.plan else sensors(settings, gpus)
-    real = telemetry.get("source") in ("nvml", "caller")
-    several = telemetry == {"source": "caller"} and len(gpus) > 1
-    upkeep = Upkeep(source, settings, read_settings=read_settings, claims=GpuClaims(gpus) if real and gpus else None,
-                    open_controller=lambda changed: open_controller(facts, gpus, changed, shape),
-                    hottest=HottestGpu(gpus, settings.config.get("telemetry", {}).get("library")) if several else None)
-    paces = engine.vllm_config.parallel_config.data_parallel_size == 1  # others would wait for us in each step
-    governor = Governor(facts, source, batch_limit=shape.batch_limit, paces=paces)
-    _hook(engine, governor, (upkeep.close, source.close))
-    _log.warning("%s runs under %s: %d MoE layers x %d experts, k %d; GPUs: %s", shape.model_name, settings, facts.layers,
-                 facts.experts, facts.router.k, ", ".join(gpus) or "none")
+    with contextlib.ExitStack() as ends:
+        source = ControlSource(open_controller(facts, gpus, settings, shape))
+        ends.callback(source.close)
+        telemetry = {"source": "none"} if settings.plan else sensors(settings, gpus)
+        library = settings.config.get("telemetry", {}).get("library")
+        upkeep = Upkeep(source, settings, read_settings=read_settings,
+                        open_controller=lambda changed: open_controller(facts, gpus, changed, shape),
+                        claims=GpuClaims(gpus) if telemetry.get("source", "nvml") in ("nvml", "caller") else None,
+                        hottest=HottestGpu(gpus, library) if telemetry == HANDED_IN else None)
+        ends.callback(upkeep.close)
+        paces = engine.vllm_config.parallel_config.data_parallel_size == 1  # others would wait for us in each step
+        _hook(engine, Governor(facts, source, batch_limit=shape.batch_limit, paces=paces), ends.pop_all().close)
+    _log.info("%s runs under %s: %d MoE layers x %d experts, k %d; GPUs: %s", shape.model_name, settings, facts.layers,
+              facts.experts, facts.router.k, ", ".join(gpus) or "none")
 
 
 def _shape(vllm_config: Any) -> EngineShape:
@@ -109,7 +111,7 @@ def _shape(vllm_config: Any) -> EngineShape:
                        model_name=names if isinstance(names, str) else names[0])
 
 
-def _hook(engine: Any, governor: Governor, ends: tuple[Callable[[], None], ...]) -> None:
+def _hook(engine: Any, governor: Governor, end: Callable[[], None]) -> None:
     """Replaces bound methods of this engine and its scheduler."""
     from vllm.v1.engine.core import EngineCoreProc
     scheduler = engine.scheduler
@@ -136,14 +138,12 @@ def _hook(engine: Any, governor: Governor, ends: tuple[Callable[[], None], ...])
         return add(*arguments, **keywords)
 
     def shut_down() -> None:
-        nonlocal ends
-        ended, ends = ends, ()
-        for end in ended:
-            with guard:
-                end()
+        with guard:
+            end()  # a second time there is nothing left to do
         shutdown()
 
-    scheduler.schedule, scheduler.update_from_output, scheduler.add_request = schedule_with_order, update_with_reports, add_counted
+    scheduler.schedule, scheduler.update_from_output = schedule_with_order, update_with_reports
+    scheduler.add_request = add_counted
     scheduler.has_requests = lambda: not loop.draining and has_requests()
     engine.shutdown = shut_down
     if isinstance(engine, EngineCoreProc):  # a process of its own

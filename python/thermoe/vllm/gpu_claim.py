@@ -9,6 +9,7 @@ import fcntl
 import glob
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,19 +18,26 @@ _log = logging.getLogger("vllm.thermoe")
 
 
 class GpuClaims:
-    """This engine's claims of its GPUs, for as long as it lives: a process that ends, however it does, unlocks its files."""
+    """This engine's claims of its GPUs, for as long as it lives: a process that ends in any way unlocks its files."""
 
     def __init__(self, gpus: Iterable[str], folder: str | None = None) -> None:
         self._folder = folder or tempfile.gettempdir()
         self._own: dict[str, int] = {}  # path to descriptor
         self._said: set[str] = set()
-        self._prefixes = {gpu: f"thermoe-{''.join(c if c.isalnum() or c == '-' else '_' for c in gpu)}-" for gpu in gpus}
-        for prefix in self._prefixes.values():
-            descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".claim", dir=self._folder)
-            self._own[path] = descriptor
-            os.fchmod(descriptor, 0o644)  # another user's engine is to see it
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._prefixes = {gpu: f"thermoe-{re.sub('[^0-9A-Za-z-]', '_', gpu)}-" for gpu in gpus}
+        try:
+            for prefix in self._prefixes.values():
+                self._claim(prefix)
+        except OSError as error:
+            _log.warning("%s: no claim of a GPU can be written there, so that another engine on it goes unnoticed: %s",
+                         self._folder, error)
+
+    def _claim(self, prefix: str) -> None:
+        descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".claim", dir=self._folder)
+        self._own[path] = descriptor
+        os.fchmod(descriptor, 0o644)  # another user's engine is to see it
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def tell(self) -> None:
         """Says once of each other engine that it is there."""
@@ -38,9 +46,9 @@ class GpuClaims:
                 if path in self._own or path in self._said or not _is_locked(path):
                     continue
                 self._said.add(path)
-                _log.error("%s: another engine (process %s) holds a target on this GPU, too. Both controllers see the watts of "
-                           "both and will throttle each other: give each engine a GPU of its own, or one of them no target",
-                           gpu, _owner(path))
+                _log.error("%s: another engine (process %s) holds a target on this GPU, too. Both controllers see the "
+                           "watts of both and will throttle each other: give each engine a GPU of its own, or one of "
+                           "them no target", gpu, _owner(path))
 
     def close(self) -> None:
         for path, descriptor in self._own.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several GPUs under one controller: the highest of each sensor governs, so that every GPU's watts and degrees are held."""
+"""Several GPUs under one controller: the highest of each sensor governs, so that the watts of all are held."""
 from __future__ import annotations
 
 import logging
@@ -29,7 +29,7 @@ class HottestGpu:
         self._silent = ""
 
     def read(self) -> dict[str, float | None] | None:
-        """What Controller.set_reading takes. None: a GPU tells nothing now, so that nobody can say who is the hottest."""
+        """What Controller.set_reading takes. None: a GPU tells nothing now, and might be the hottest."""
         snapshot = self._monitor.read()
         there = {gpu.uuid: gpu for gpu in snapshot.gpus if gpu.age_s <= _OLDEST_S and any(highest([gpu]).values())}
         self._tell([uuid for uuid in self._gpus if uuid not in there], snapshot)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an engine's control needs beside its steps, in a thread that no step waits for: sensors of several GPUs, settings
-that change, engines that share a GPU, and words for the log."""
+"""What an engine's control needs beside its steps, in a thread that no step waits for: sensors of several GPUs,
+settings that change, engines that share a GPU, and words for the log."""
 from __future__ import annotations
 
 import logging
@@ -58,7 +58,9 @@ class Upkeep:
                 part.close()
 
     def _run(self) -> None:
-        looks = [self._watch, self._source.close_retired, self._tell_state, *([self._claims.tell] if self._claims else [])]
+        looks = [self._watch, self._source.close_retired, self._tell_state]
+        if self._claims is not None:
+            looks.append(self._claims.tell)
         next_look = time.monotonic()
         while not self._stop.is_set():
             due = time.monotonic() >= next_look
@@ -105,7 +107,7 @@ class Upkeep:
             return
         self._settings = settings
         self._source.offer(live)
-        _log.warning("the changed settings were read; they hold as soon as their controller has seen the router")
+        _log.info("the changed settings were read; they hold as soon as their controller has seen the router")
 
     def _tell_state(self) -> None:
         live = self._source.lives()[0]
@@ -116,12 +118,12 @@ class Upkeep:
         kind = state.plan_kind + state.reason.translate({ord(digit): None for digit in "0123456789."})
         if kind != self._kind:
             level = logging.WARNING if state.reason and not live.calibrating else logging.INFO
-            _log.log(level, "%s", state.reason or f"in control{' of a simulated GPU' if state.simulated else ''}: {controller!r}")
+            _log.log(level, "%s", state.reason or f"in control: {controller!r}")
         self._kind = kind
         if live.calibrating and state.steps > _UNSAMPLED_STEPS and not self._said_unsampled:
             self._said_unsampled = True
-            _log.error("%d steps and still no control: %s. Were there decode steps of at most the sampled rows?", state.steps,
-                       state.reason)
+            _log.error("%d steps and still no control: %s. Were there decode steps of at most the sampled rows?",
+                       state.steps, state.reason)
         self._saturated = min(self._saturated + 1, _LASTING + 1) if state.saturated else 0
         if self._saturated == _LASTING:
             _log.warning("the targets are out of reach: %r", controller)
@@ -133,7 +135,8 @@ def _refuse_what_stays(before: Settings, after: Settings) -> None:
                "plan": (before.plan is None) != (after.plan is None)}
     for key, differs in changed.items():
         if differs:
-            raise ValueError(f"{after.path}: {key} cannot change while the engine serves; restart it, or leave it as it was")
+            raise ValueError(f"{after.path}: {key} cannot change while the engine serves; restart it, or leave it as "
+                             "it was")
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:
