@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes on vLLM, in lockstep and greedily: the time of a step, experts a layer, watts, and whether tokens are those of another run.
+"""Decodes on vLLM, greedily and in lockstep: time of a step, experts a layer, watts, and whether tokens are a run's.
 
     python3 examples/vllm_capped.py MODEL                                        stock, where THERMOE_CONFIG is not set
     THERMOE_CONFIG=cap.json python3 examples/vllm_capped.py MODEL                under what cap.json asks
     ... --json plain.json --against stock.json                                   where tokens first differ from a run's
     ... --then '{"plan": {"price": 0.3}}'                                        decodes again under these settings
 
-MODEL is a folder or a name; `qwen3-30b-a3b` stands for its shape with random weights (--layers of them). The settings that --then
-gives are written to the file that THERMOE_CONFIG names, while the engine serves: a changed plan needs no new engine or graph.
+MODEL is a folder or a name; `qwen3-30b-a3b` stands for its shape with random weights (--layers of them). The settings
+that --then gives are written to the file that THERMOE_CONFIG names, while the engine serves: a changed plan needs no
+new engine or graph.
 """
 import argparse
 import json
@@ -54,7 +55,9 @@ def randomise(model):
 def experts_of_the_step(worker):
     """Distinct experts a layer of the newest step, and the plan's version; None: the plug-in is not there."""
     rank = getattr(worker, "thermoe_rank", None)
-    return None if rank is None else {"experts": float((rank.buffers.counts > 0).sum(1).float().mean()), "version": rank.version}
+    if rank is None:
+        return None
+    return {"experts": float((rank.buffers.counts > 0).sum(1).float().mean()), "version": rank.version}
 
 
 def decode(llm, options):
@@ -66,7 +69,8 @@ def decode(llm, options):
                               output_kind=RequestOutputKind.DELTA)
     tokens = {}
     for stream in range(options.streams):
-        prompt = [1000 + (7919 * (stream + 1) * (place + 1)) % (options.vocabulary - 2000) for place in range(options.prompt)]
+        step = 7919 * (stream + 1)
+        prompt = [1000 + step * (place + 1) % (options.vocabulary - 2000) for place in range(options.prompt)]
         name = f"{time.monotonic_ns()}-{stream}"
         tokens[name] = []
         engine.add_request(name, {"prompt_token_ids": prompt}, sampling)
@@ -105,14 +109,14 @@ def graphs_captured():
 
 def first_difference(ours, theirs):
     """Of each request the place of the first token that differs; None: all are the same."""
-    return [next((place for place, pair in enumerate(zip(*rows)) if pair[0] != pair[1]), None) for rows in zip(ours, theirs)]
+    return [next((place for place, (a, b) in enumerate(zip(*rows)) if a != b), None) for rows in zip(ours, theirs)]
 
 
 def report(name, run):
-    print(f"{name}: {run['ms_a_step']:.2f} ms a step, {run['tokens_a_second']:.0f} tokens/s, "
-          f"{'watts unknown' if run['watts'] is None else format(run['watts'], '.0f') + ' W'}, "
-          f"{'stock routing' if run['experts_a_layer'] is None else format(run['experts_a_layer'], '.1f') + ' experts a layer'}, "
-          f"{run['graphs_captured']} graphs captured")
+    watts = "watts unknown" if run["watts"] is None else f"{run['watts']:.0f} W"
+    experts = "stock routing" if run["experts_a_layer"] is None else f"{run['experts_a_layer']:.1f} experts a layer"
+    print(f"{name}: {run['ms_a_step']:.2f} ms a step, {run['tokens_a_second']:.0f} tokens/s, {watts}, {experts}, "
+          f"{run['graphs_captured']} graphs captured", flush=True)
 
 
 def main():
@@ -122,10 +126,12 @@ def main():
     parser.add_argument("--streams", type=int, default=16, help="requests that decode together (16)")
     parser.add_argument("--prompt", type=int, default=32, help="tokens of a prompt (32)")
     parser.add_argument("--tokens", type=int, default=512, help="decoded a request (512)")
-    parser.add_argument("--then", type=json.loads, action="append", default=[], metavar="JSON", help="settings to decode under next")
+    parser.add_argument("--then", type=json.loads, action="append", default=[], metavar="JSON",
+                        help="settings to decode under next")
     parser.add_argument("--json", metavar="FILE", help="write tokens and numbers there")
     parser.add_argument("--against", metavar="FILE", help="a run's --json: where do tokens first differ?")
-    parser.add_argument("--engine", type=json.loads, default={}, metavar="JSON", help="arguments of LLM() to add or replace")
+    parser.add_argument("--engine", type=json.loads, default={}, metavar="JSON",
+                        help="arguments of LLM() to add or replace")
     options = parser.parse_args()
     settings = os.environ.get("THERMOE_CONFIG")
     if options.then and not settings:
@@ -150,7 +156,8 @@ def main():
         runs[json.dumps(changed)] = decode(llm, options)
         report(json.dumps(changed), runs[json.dumps(changed)])
     if options.against:
-        places = first_difference(runs["first"]["tokens"], json.loads(pathlib.Path(options.against).read_text())["first"]["tokens"])
+        theirs = json.loads(pathlib.Path(options.against).read_text())
+        places = first_difference(runs["first"]["tokens"], theirs["first"]["tokens"])
         differ = [place for place in places if place is not None]
         print(f"tokens differ from {options.against} in {len(differ)} of {len(places)} requests"
               f"{f', first at token {min(differ)}' if differ else ''}: {places}")

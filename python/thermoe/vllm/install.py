@@ -11,8 +11,9 @@ _STOCK = "thermoe_stock"  # of a wrapped function: vLLM's own
 
 
 def install() -> None:
-    """Wraps what a worker loads its model and runs its steps by, and what makes an engine core. Nothing changes for engines
-    that nothing is asked of. A second call does nothing. Raises UnsupportedEngineError for a vLLM that is not known."""
+    """Wraps what a worker loads its model and runs its steps by, and what makes an engine core. Nothing changes for
+    engines that nothing is asked of. A second call does nothing. Raises UnsupportedEngineError for a vLLM that is not
+    known."""
     import vllm
 
     from . import compatibility

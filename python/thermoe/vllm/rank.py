@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rank's steps: takes a step's order to the device before it, and reads back what it did. Nothing waits for the device."""
+"""One rank's steps: a step's order goes to the device before it, and what it did comes back. Nothing waits for that."""
 from __future__ import annotations
 
 import collections
@@ -54,8 +54,8 @@ class Flight:
 class Rank:
     """What a worker keeps: begin before a step, end after it, and reports of steps that the device has done.
 
-    `begin` and `end` are called by the thread that runs the model, in torch's current stream; `attach_reports` gives what is
-    ready to an output, by whichever thread makes it.
+    `begin` and `end` are called by the thread that runs the model, in torch's current stream; `attach_reports` gives
+    what is ready to an output, by whichever thread makes it.
     """
 
     def __init__(self, facts: ModelFacts, buffers: StepBuffers, graph_sizes: list[int]) -> None:
