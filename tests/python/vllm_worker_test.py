@@ -302,6 +302,25 @@ def test_a_scale_that_the_runner_applies_is_not_the_routers(monkeypatch, setting
     assert facts_of(worker).router.scale == 1.0
 
 
+def test_replicas_of_experts_are_no_experts_of_the_logits_and_their_map_is_applied_to_our_picks(monkeypatch, settings):
+    worker = make_worker(monkeypatch, {"thermoe": settings}, make=lambda: Model(enable_eplb=True, num_redundant_experts=4))
+    router = worker.model_runner.model.layers[0].router
+    assert (facts_of(worker).experts, router.global_num_experts) == (EXPERTS, EXPERTS + 4)
+    assert router.eplb_state is not None and router.eplb_state is router.inner.eplb_state
+    monkeypatch.setattr(router, "_validate_eplb_state", lambda: None)
+    mapped = []
+    monkeypatch.setattr(router, "_apply_eplb_mapping", lambda ids: mapped.append(ids) or ids + EXPERTS)
+    _, ids = router.select_experts(torch.zeros(5, 8), torch.randn(5, EXPERTS))
+    assert len(mapped) == 1 and int(ids.min()) >= EXPERTS
+
+
+def test_an_engine_with_eplb_is_warned_of(monkeypatch):
+    config = types.SimpleNamespace(parallel_config=types.SimpleNamespace(enable_eplb=True), model_config=None)
+    from thermoe.vllm import compatibility
+    monkeypatch.setattr(compatibility, "_refusals", lambda config: [])
+    assert compatibility.check_engine(config) == ["EPLB balances the load that prices leave; it was not run together with them"]
+
+
 def set_attribute(path, value):
     def change(config):
         *owners, name = path.split(".")
