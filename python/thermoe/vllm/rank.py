@@ -68,7 +68,7 @@ class Rank:
         self._current: Flight | None = None
         # Shared with the thread that makes outputs:
         self._lock = threading.Lock()
-        self._free = [Flight(buffers) for _ in range(4)]
+        self._free = [Flight(buffers) for _ in range(8)]  # as many as are under way: pinned memory is slow to make
         self._pending: collections.deque[Flight] = collections.deque()
         self._done: collections.deque[Flight] = collections.deque()
         self._slots = {0, 1}  # that no step's logits are in
