@@ -17,6 +17,7 @@ from vllm.v1.executor.uniproc_executor import UniProcExecutor  # noqa: E402
 from vllm.v1.worker import gpu_worker  # noqa: E402
 from vllm_worker import LAYERS  # noqa: E402
 
+from thermoe.vllm.core_hooks import remove_core_hooks  # noqa: E402
 from thermoe.vllm.install import install  # noqa: E402
 from thermoe.vllm.worker import rank_of  # noqa: E402
 
@@ -58,6 +59,7 @@ def engine(tmp_path, monkeypatch):
     yield make
     for one in engines:
         one.shutdown()
+    remove_core_hooks()
 
 
 def counts_after(engine, tokens=20, requests=8):

@@ -17,13 +17,19 @@ from vllm_worker import EXPERTS, K, LAYERS, ROWS, Model
 
 from thermoe.plan import RoutingPlan
 from thermoe.vllm.compatibility import UnsupportedEngineError
+from thermoe.vllm.core_hooks import remove_core_hooks
 from thermoe.vllm.install import install
 from thermoe.vllm.messages import StepOrder, facts_of, give_order, reports_of
 from thermoe.vllm.router import PricedRouter
 from thermoe.vllm.settings import SettingsError
 from thermoe.vllm.worker import rank_of
 
-install()
+
+@pytest.fixture(autouse=True, scope="module")
+def installed():
+    install()
+    yield
+    remove_core_hooks()
 
 
 @pytest.fixture

@@ -24,16 +24,15 @@ def install() -> None:
 
     from .core_hooks import CORE_SIGNATURES, install_core_hooks
     from .settings import settings_of
-    if is_wrapped(layer, "create_fused_moe_router"):
-        return
-    compatibility.check_signatures({**compatibility.WORKER_SIGNATURES, **CORE_SIGNATURES})
-    compatibility.check_signatures(compatibility.ROUTER_PARAMETERS, others=True)
-    if note is not None:
-        init_logger("vllm.thermoe").warning("%s", note)
-    wrap(layer, "create_fused_moe_router", _building_routers)
-    wrap(Worker, "load_model", _loading_a_model)
-    wrap(Worker, "execute_model", _running_a_step)
-    wrap(Worker, "sample_tokens", _ending_a_step)
+    if not is_wrapped(layer, "create_fused_moe_router"):
+        compatibility.check_signatures({**compatibility.WORKER_SIGNATURES, **CORE_SIGNATURES})
+        compatibility.check_signatures(compatibility.ROUTER_PARAMETERS, others=True)
+        if note is not None:
+            init_logger("vllm.thermoe").warning("%s", note)
+        wrap(layer, "create_fused_moe_router", _building_routers)
+        wrap(Worker, "load_model", _loading_a_model)
+        wrap(Worker, "execute_model", _running_a_step)
+        wrap(Worker, "sample_tokens", _ending_a_step)
     install_core_hooks(settings_of)
 
 
