@@ -34,9 +34,12 @@ class DevicePlan:
         self.k.fill_(k)
         self.k_min.fill_(k)
 
-    def update(self, plan: bytes | bytearray | memoryview) -> None:
+    def update(self, plan: bytes | bytearray | memoryview, *, staging: torch.Tensor | None = None) -> None:
         """Copies a plan of the same shape here, on a device in torch's current stream: between two steps, not in a
-        captured graph. What the stream was given before reads the old plan, what comes after the new one."""
+        captured graph. What the stream was given before reads the old plan, what comes after the new one.
+
+        staging: pinned uint8 of the block's size, by way of which nothing waits; the caller's, and not to be written
+        again before the stream has passed this."""
         source = torch.frombuffer(bytearray(plan), dtype=torch.uint8)
         if source.numel() != self.block.numel():
             raise ValueError(f"a plan of {source.numel()} bytes; {self.layers} layers of {self.experts} experts take "
@@ -47,7 +50,7 @@ class DevicePlan:
         if (layers, experts) != (self.layers, self.experts):
             raise ValueError(f"a plan of {layers} layers and {experts} experts; expected {self.layers} and "
                              f"{self.experts}")
-        self.block.copy_(source, non_blocking=True)
+        self.block.copy_(source if staging is None else staging.copy_(source), non_blocking=True)
 
 
 class StepState:
@@ -58,8 +61,11 @@ class StepState:
     """
     ALL_TOKENS = -1
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.tensor = torch.tensor([0, 0, self.ALL_TOKENS, 0], dtype=torch.int32, device=device)
+    def __init__(self, device: torch.device | str = "cpu", *, tensor: torch.Tensor | None = None) -> None:
+        """tensor: int32 [4] that holds it already, as part of a larger buffer that the caller writes at once."""
+        if tensor is None:
+            tensor = torch.tensor([0, 0, self.ALL_TOKENS, 0], dtype=torch.int32, device=device)
+        self.tensor = tensor
         self.valid = self.tensor[2:3]
         self.phase = self.tensor[3:4]
 

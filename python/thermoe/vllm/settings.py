@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of an engine: one JSON or YAML file, checked whole before anything is installed (docs/engines.md)."""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._vllm_entry import CONFIG, KEY
+
+if TYPE_CHECKING:
+    from ..routing import Denominator
+
+
+class SettingsError(ValueError):
+    """A settings file that cannot be used, naming the file, the key and what would be right."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanSettings:
+    """A plan that stays, instead of a controller."""
+    price: float  # what a decode batch would lose without an expert, below which it does not run
+    k_min: int = 1  # each token's k_min best run in any case
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The file's keys; what is absent is None, and the controller's default holds."""
+    path: str
+    power_w: float | None = None
+    temperature_c: float | None = None
+    time_per_token_ms: float | None = None
+    max_quality_loss: float | None = None
+    objective: Literal["energy", "throughput"] | None = None
+    step_period_ms: float | None = None  # at which decode steps start; None: the controller finds it
+    prefill_token_limit: int = 0  # steps that read prompts, of more tokens than this, are not priced
+    denominator: Denominator = "reference"  # of the weights of a token's picks where others were dropped
+    cost_model: str | None = None  # an absolute path; None: the package's own
+    costed_as: str | Mapping[str, Any] | None = None
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # further keys of the controller
+    plan: PlanSettings | None = None
+
+
+def settings_path(additional_config: Any) -> str | None:
+    """Of an engine: its additional_config's, else THERMOE_CONFIG's; None where neither is there."""
+    path = additional_config.get(KEY) if isinstance(additional_config, Mapping) else None
+    if path is not None and not isinstance(path, str):
+        raise SettingsError(f"additional_config[\"{KEY}\"] is {path!r}: expected the path of a JSON or YAML file")
+    return path or os.environ.get(CONFIG) or None
+
+
+def settings_of(vllm_config: Any) -> Settings | None:
+    """What is asked of an engine; None: nothing. Raises SettingsError."""
+    path = settings_path(vllm_config.additional_config)
+    return None if path is None else read_settings(path)
+
+
+def read_settings(path: str | os.PathLike[str]) -> Settings:
+    """Reads and checks a file. Raises SettingsError."""
+    file = pathlib.Path(path).absolute()
+    given = _load(file)
+    known = [field.name for field in dataclasses.fields(Settings) if field.name != "path"]
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise SettingsError(f"{file}: unknown key {key!r}{f', did you mean {near[0]!r}?' if near else ''} "
+                                f"Known are {', '.join(known)}")
+    keys = _Keys(file, given)
+    settings = Settings(
+        path=str(file), power_w=keys.positive("power_w"), temperature_c=keys.positive("temperature_c"),
+        time_per_token_ms=keys.positive("time_per_token_ms"), max_quality_loss=keys.positive("max_quality_loss"),
+        objective=keys.one_of("objective", ("energy", "throughput")), step_period_ms=keys.positive("step_period_ms"),
+        prefill_token_limit=keys.whole("prefill_token_limit", 0) or 0,
+        denominator=keys.one_of("denominator", ("picked", "reference")) or "reference",
+        cost_model=keys.existing_file("cost_model"), costed_as=keys.costed_as(), config=keys.mapping("config") or {},
+        plan=keys.plan())
+    _require_something(settings)
+    return settings
+
+
+def _load(file: pathlib.Path) -> Mapping[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}") from error
+    is_yaml = file.suffix in (".yaml", ".yml")
+    try:
+        if is_yaml:
+            import yaml  # vLLM needs it too
+            try:
+                given = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ValueError(str(error)) from error
+        else:
+            given = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{file} is no {'YAML' if is_yaml else 'JSON'}: {error}") from error
+    if not isinstance(given, dict):
+        raise SettingsError(f"{file}: expected keys, as {{\"power_w\": 350}}; it is {type(given).__name__}")
+    return given
+
+
+def _require_something(settings: Settings) -> None:
+    targets = {name: getattr(settings, name) for name in
+               ("power_w", "temperature_c", "time_per_token_ms", "max_quality_loss", "objective", "step_period_ms")}
+    asked = [name for name, value in targets.items() if value is not None] + (["config"] if settings.config else [])
+    if settings.plan is not None and asked:
+        raise SettingsError(f"{settings.path}: plan and {', '.join(asked)}: a plan that stays holds no target; leave "
+                            "one out")
+    if settings.plan is None and not settings.config and not any(
+            targets[name] is not None for name in ("power_w", "temperature_c", "time_per_token_ms")):
+        raise SettingsError(f"{settings.path}: nothing is asked for: give one of power_w, temperature_c, "
+                            "time_per_token_ms, or a plan")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Keys:
+    """The file's values by key; each raises where one is not what it must be."""
+    file: pathlib.Path
+    given: Mapping[str, Any]
+
+    def positive(self, key: str) -> float | None:
+        value = self.given.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+            raise self._wrong(key, "a positive number")
+        return float(value)
+
+    def whole(self, key: str, least: int) -> int | None:
+        value = self.given.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self._wrong(key, f"a whole number of {least} or more")
+        return value
+
+    def one_of(self, key: str, words: tuple[str, ...]) -> Any:
+        value = self.given.get(key)
+        if value is not None and value not in words:
+            raise self._wrong(key, " or ".join(map(repr, words)))
+        return value
+
+    def mapping(self, key: str) -> Mapping[str, Any] | None:
+        value = self.given.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self._wrong(key, "an object of keys")
+        return value
+
+    def existing_file(self, key: str) -> str | None:
+        value = self.given.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not (self.file.parent / value).is_file():
+            raise self._wrong(key, f"a file that exists, relative to {self.file.parent}")
+        return str((self.file.parent / value).resolve())
+
+    def costed_as(self) -> str | Mapping[str, Any] | None:
+        value = self.given.get("costed_as")
+        if value is not None and not isinstance(value, (str, dict)):
+            raise self._wrong("costed_as", "a model's name in the cost model, or {\"name\", \"layers\", \"shape\"}")
+        return value
+
+    def plan(self) -> PlanSettings | None:
+        given = self.mapping("plan")
+        if given is None:
+            return None
+        keys = _Keys(self.file, {f"plan.{name}": value for name, value in given.items()})
+        unknown = set(keys.given) - {"plan.price", "plan.k_min"}
+        if unknown:
+            raise SettingsError(f"{self.file}: unknown key {sorted(unknown)[0]!r}. Known are plan.price, plan.k_min")
+        price = given.get("price")
+        if isinstance(price, bool) or not isinstance(price, (int, float)) or not price >= 0:
+            raise keys._wrong("plan.price", "a number of 0 or more")
+        k_min = keys.whole("plan.k_min", 1)
+        return PlanSettings(price=float(price), k_min=1 if k_min is None else k_min)
+
+    def _wrong(self, key: str, right: str) -> SettingsError:
+        return SettingsError(f"{self.file}: {key} is {self.given.get(key)!r}; expected {right}")
