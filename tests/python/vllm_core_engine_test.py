@@ -36,7 +36,8 @@ def settings(tmp_path, source_dir):
     """On a simulated GPU."""
     data = source_dir / "data" / "h100"
     file = tmp_path / "thermoe.json"
-    file.write_text(json.dumps({"power_w": 250, "costed_as": "Qwen3-30B-A3B", "cost_model": str(data / "kernel_cost_model.json"),
+    file.write_text(json.dumps({"power_w": 250, "objective": "throughput",
+                                "costed_as": "Qwen3-30B-A3B", "cost_model": str(data / "kernel_cost_model.json"),
                                 "config": {"telemetry": {"source": "simulated", "plant": str(data / "plant.json"),
                                                          "cost_model": str(data / "plant_cost_model.json")}}}))
     return read_settings(file)
