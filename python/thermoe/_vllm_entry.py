@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry point of vLLM's plug-ins (`vllm.general_plugins`), called in each of vLLM's processes, before its engine.
 
-Only the standard library is imported above: vLLM logs an error of this module's import and goes on without the plug-in, while
-one that `register` raises ends the process.
+Only the standard library is imported above: vLLM logs an error of this module's import and goes on without the plug-in,
+while one that `register` raises ends the process.
 """
 import functools
 import os

@@ -38,8 +38,8 @@ class DevicePlan:
         """Copies a plan of the same shape here, on a device in torch's current stream: between two steps, not in a
         captured graph. What the stream was given before reads the old plan, what comes after the new one.
 
-        staging: pinned uint8 of the block's size, by way of which nothing waits; the caller's, and not to be written again
-        before the stream has passed this."""
+        staging: pinned uint8 of the block's size, by way of which nothing waits; the caller's, and not to be written
+        again before the stream has passed this."""
         source = torch.frombuffer(bytearray(plan), dtype=torch.uint8)
         if source.numel() != self.block.numel():
             raise ValueError(f"a plan of {source.numel()} bytes; {self.layers} layers of {self.experts} experts take "

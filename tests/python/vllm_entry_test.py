@@ -72,10 +72,11 @@ def test_an_unknown_version_is_refused_when_additional_config_asks(run, tmp_path
     program = """
         import thermoe._vllm_entry as entry; entry.register(); entry.register()
         from vllm.config import VllmConfig
+        print(hasattr(VllmConfig.__post_init__.thermoe_stock, "thermoe_stock"))
         VllmConfig({"other": 1}); print("unharmed"); VllmConfig({"thermoe": "a.json"})
         """
     done = run(program, fake_vllm(tmp_path, "9.9"))
-    assert done.stdout == "unharmed\n" and done.returncode == 1 and "vLLM 9.9 is not known to thermoe" in done.stderr
+    assert done.stdout == "False\nunharmed\n" and done.returncode == 1 and "vLLM 9.9 is not known to thermoe" in done.stderr
 
 
 def test_an_unknown_version_that_nothing_is_asked_of_is_left_alone(run, tmp_path):

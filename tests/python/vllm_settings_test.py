@@ -59,7 +59,7 @@ def test_a_plan_that_stays(tmp_path):
     ({"plan": {"price": 1}, "config": {"a": 1}}, "plan and config: a plan that stays"),
     ({}, "nothing is asked for: give one of power_w, temperature_c, time_per_token_ms, or a plan"),
     ({"max_quality_loss": 0.5}, "nothing is asked for"),
-    ([1], "expected an object of keys"),
+    ([1], "expected keys, as .*; it is list"),
     ("{", "is no JSON"),
 ])
 def test_what_is_wrong_is_told_with_file_and_key(tmp_path, keys, message):

@@ -34,8 +34,8 @@ class Runner:
     """In place of vLLM's model runner: real layers, and steps that route random logits by them."""
     is_pooling_model = False
 
-    def __init__(self, config, make=Model, asynchronous=False, dtype=torch.bfloat16):
-        self.config, self.make, self.asynchronous, self.dtype = config, make, asynchronous, dtype
+    def __init__(self, config, make=Model, experts=EXPERTS, asynchronous=False, dtype=torch.bfloat16):
+        self.config, self.make, self.experts, self.asynchronous, self.dtype = config, make, experts, asynchronous, dtype
         self.fails = False
         self.steps = 0
 
@@ -46,7 +46,7 @@ class Runner:
         return self.model
 
     def logits(self, rows):
-        return torch.randn(rows, EXPERTS, generator=torch.Generator().manual_seed(self.steps)).to(self.dtype)
+        return torch.randn(rows, self.experts, generator=torch.Generator().manual_seed(self.steps)).to(self.dtype)
 
     def execute_model(self, scheduler_output, intermediate_tensors):
         tokens = scheduler_output.total_num_scheduled_tokens

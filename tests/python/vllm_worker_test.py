@@ -246,6 +246,18 @@ def test_models_of_other_routers_do_not_load_and_the_router_is_named(monkeypatch
         make_worker(monkeypatch, {"thermoe": settings}, make=lambda: Model(custom_routing_function=lambda **_: None))
 
 
+def test_a_router_that_does_other_than_its_attributes_say_does_not_load(monkeypatch, settings):
+    from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedTopKRouter
+    stock = FusedTopKRouter._compute_routing
+
+    def halved(self, *arguments, **keywords):
+        weights, ids = stock(self, *arguments, **keywords)
+        return weights / 2, ids
+    monkeypatch.setattr(FusedTopKRouter, "_compute_routing", halved)
+    with pytest.raises(UnsupportedEngineError, match="FusedTopKRouter does not route torch.float32 logits .* at layers.0"):
+        make_worker(monkeypatch, {"thermoe": settings})
+
+
 def test_models_without_moe_layers_do_not_load(monkeypatch, settings):
     with pytest.raises(UnsupportedEngineError, match="Linear has no MoE layer that thermoe knows"):
         make_worker(monkeypatch, {"thermoe": settings}, make=lambda: torch.nn.Linear(2, 2))
@@ -288,6 +300,25 @@ def test_a_scale_that_the_runner_applies_is_not_the_routers(monkeypatch, setting
         scoring_func="sigmoid", routed_scaling_factor=2.5, e_score_correction_bias=torch.zeros(EXPERTS),
         apply_routed_scale_to_output=True))
     assert facts_of(worker).router.scale == 1.0
+
+
+def test_replicas_of_experts_are_no_experts_of_the_logits_and_their_map_is_applied_to_our_picks(monkeypatch, settings):
+    worker = make_worker(monkeypatch, {"thermoe": settings}, make=lambda: Model(enable_eplb=True, num_redundant_experts=4))
+    router = worker.model_runner.model.layers[0].router
+    assert (facts_of(worker).experts, router.global_num_experts) == (EXPERTS, EXPERTS + 4)
+    assert router.eplb_state is not None and router.eplb_state is router.inner.eplb_state
+    monkeypatch.setattr(router, "_validate_eplb_state", lambda: None)
+    mapped = []
+    monkeypatch.setattr(router, "_apply_eplb_mapping", lambda ids: mapped.append(ids) or ids + EXPERTS)
+    _, ids = router.select_experts(torch.zeros(5, 8), torch.randn(5, EXPERTS))
+    assert len(mapped) == 1 and int(ids.min()) >= EXPERTS
+
+
+def test_an_engine_with_eplb_is_warned_of(monkeypatch):
+    config = types.SimpleNamespace(parallel_config=types.SimpleNamespace(enable_eplb=True), model_config=None)
+    from thermoe.vllm import compatibility
+    monkeypatch.setattr(compatibility, "_refusals", lambda config: [])
+    assert compatibility.check_engine(config) == ["EPLB balances the load that prices leave; it was not run together with them"]
 
 
 def set_attribute(path, value):

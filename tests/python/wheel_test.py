@@ -49,6 +49,11 @@ def test_it_asks_for_nothing_but_python(wheel):
     assert needs and all("extra ==" in line for line in needs)
 
 
+def test_vllm_finds_its_plug_in(wheel):
+    points = zipfile.ZipFile(wheel).read(f"thermoe-{thermoe.__version__}.dist-info/entry_points.txt").decode().split("\n")
+    assert points[:2] == ["[vllm.general_plugins]", "thermoe = thermoe._vllm_entry:register"]
+
+
 def test_its_ops_run_where_it_is_installed(wheel, tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check",
                     "--root-user-action=ignore", "--target", tmp_path, wheel], check=True, timeout=200)

@@ -30,8 +30,8 @@ def find_layers(model: torch.nn.Module, refused: list[str]) -> list[Layer]:
     """
     runners = [(name, module) for name, module in model.named_modules() if isinstance(module, MoERunner)]
     if not runners:
-        raise UnsupportedEngineError(f"{type(model).__name__} has no MoE layer that thermoe knows (none is a MoERunner): take "
-                                     "its configuration away to serve this model")
+        raise UnsupportedEngineError(f"{type(model).__name__} has no MoE layer that thermoe knows (none is a MoERunner)"
+                                     ": take its configuration away to serve this model")
     layers = []
     for name, runner in runners:
         router: Any = runner.router
@@ -40,8 +40,8 @@ def find_layers(model: torch.nn.Module, refused: list[str]) -> list[Layer]:
             raise UnsupportedEngineError(f"{name} of {type(model).__name__} cannot be routed: {why}")
         if runner.is_monolithic:
             raise UnsupportedEngineError(
-                f"{name}: its experts' kernel ({type(runner.routed_experts.quant_method).__name__}) routes by itself and would "
-                "ignore a plan; choose another by --moe-backend")
+                f"{name}: its experts' kernel ({type(runner.routed_experts.quant_method).__name__}) routes by itself "
+                "and would ignore a plan; choose another by --moe-backend")
         layers.append(Layer(name, runner, router))
     _require_one_kind(layers)
     return layers
@@ -65,13 +65,13 @@ def model_facts(model: torch.nn.Module, layers: list[Layer], *, denominator: Den
     """What the scheduling process is to know of a model."""
     first = layers[0]
     config = first.runner.moe_config
-    biases = [layer.router.beta for layer in layers]
+    biases = [bias for layer in layers if (bias := layer.router.beta) is not None]  # of all or of none
     return ModelFacts(
         name=type(model).__name__, layers=len(layers), experts=first.router.experts,
         router=weighed_by(first.router.spec, denominator),
-        selection_bias=tuple(tuple(bias.tolist()) for bias in biases if bias is not None) if biases[0] is not None else None,
-        d_model=int(config.hidden_dim_unpadded), d_ff=int(config.intermediate_size), gated=bool(config.activation.is_gated),
-        most_rows=most_rows, gpu=gpu)
+        selection_bias=tuple(tuple(bias.tolist()) for bias in biases) or None,
+        d_model=int(config.hidden_dim_unpadded), d_ff=int(config.intermediate_size),
+        gated=bool(config.activation.is_gated), most_rows=most_rows, gpu=gpu)
 
 
 def _require_one_kind(layers: list[Layer]) -> None:
@@ -79,10 +79,11 @@ def _require_one_kind(layers: list[Layer]) -> None:
     for layer in layers:
         router = layer.router
         if getattr(router, "bias_vl", None) is not None:  # models set it on a router that is built, so on ours
-            raise UnsupportedEngineError(f"{layer.name}: its router has a second bias for image tokens, which the op does not "
-                                         "know; take thermoe's configuration away to serve this model")
+            raise UnsupportedEngineError(f"{layer.name}: its router has a second bias for image tokens, which the op "
+                                         "does not know; take thermoe's configuration away to serve this model")
         if (router.experts, router.spec, router.beta is None) != (first.router.experts, first.router.spec,
                                                                  first.router.beta is None):
             raise UnsupportedEngineError(
                 f"{layer.name} routes among {router.experts} experts as {router.spec}, {first.name} among "
-                f"{first.router.experts} as {first.router.spec}: all MoE layers of a model must have one shape and one kind")
+                f"{first.router.experts} as {first.router.spec}: all MoE layers of a model must have one shape and one "
+                "kind")

@@ -35,8 +35,8 @@ ROUTER_PARAMETERS = {
         ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "hash_indices_table",
          "num_fused_shared_experts"),
     f"{_ROUTERS}.grouped_topk_router:GroupedTopKRouter.__init__":
-        ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "num_expert_group", "topk_group",
-         "num_fused_shared_experts"),
+        ("scoring_func", "renormalize", "e_score_correction_bias", "routed_scaling_factor", "num_expert_group",
+         "topk_group", "num_fused_shared_experts"),
 }
 
 
@@ -46,20 +46,20 @@ def check_version(version: str) -> str | None:
     if release in RUN_ON_A_GPU:
         return None
     if release in SIGNATURES_CHECKED:
-        return (f"vLLM {version}: its signatures and routers were checked, but the plug-in was not run on a GPU with it; "
-                f"{' and '.join(RUN_ON_A_GPU)} was")
+        return (f"vLLM {version}: its signatures and routers were checked, but the plug-in was not run on a GPU with "
+                f"it; {' and '.join(RUN_ON_A_GPU)} was")
     raise UnsupportedEngineError(
-        f"vLLM {version} is not known to thermoe: known are {', '.join(RUN_ON_A_GPU + SIGNATURES_CHECKED)}. Install one of "
-        "these, or take THERMOE_CONFIG and the key thermoe of --additional-config away to serve without it")
+        f"vLLM {version} is not known to thermoe: known are {', '.join(RUN_ON_A_GPU + SIGNATURES_CHECKED)}. Install "
+        "one of these, or take THERMOE_CONFIG and the key thermoe of --additional-config away to serve without it")
 
 
 def check_signatures(signatures: Mapping[str, tuple[str, ...]], *, others: bool = False) -> None:
-    """Raises UnsupportedEngineError where a name ("module:Class.function") is not there or does not take these parameters.
-    `others`: it may take more besides."""
+    """Raises UnsupportedEngineError where a name ("module:Class.function") is not there or does not take these
+    parameters. `others`: it may take more besides."""
     wrong = [text for name, expected in signatures.items() if (text := _difference(name, expected, others))]
     if wrong:
-        raise UnsupportedEngineError(f"this vLLM is not as its version says: {'; '.join(wrong)}. A changed vLLM cannot be "
-                                     "served; install a release that thermoe knows")
+        raise UnsupportedEngineError(f"this vLLM is not as its version says: {'; '.join(wrong)}. A changed vLLM cannot "
+                                     "be served; install a release that thermoe knows")
 
 
 def _difference(name: str, expected: tuple[str, ...], others: bool) -> str | None:
@@ -76,7 +76,8 @@ def _difference(name: str, expected: tuple[str, ...], others: bool) -> str | Non
 
 
 def check_engine(config: Any) -> list[str]:
-    """What the log is to warn of in an engine of this VllmConfig. Raises UnsupportedEngineError, naming all that is in the way."""
+    """What the log is to warn of in an engine of this VllmConfig. Raises UnsupportedEngineError, naming all that is in
+    the way."""
     refused = [f"{what}: {remedy}" for holds, what, remedy in _refusals(config) if holds]
     if refused:
         raise UnsupportedEngineError("thermoe cannot serve this engine. " + ". ".join(refused))
@@ -92,20 +93,22 @@ def _refusals(config: Any) -> list[tuple[bool, str, str]]:
         (config.speculative_config is not None or getattr(config, "num_speculative_tokens", 0) > 0,
          "speculative decoding", "a priced model accepts fewer drafts, and rows of drafts are no tokens; leave "
          "--speculative-config out"),
-        (bool(envs.VLLM_BATCH_INVARIANT), "batch-invariant mode", "prices make a token's experts depend on its batch; unset "
-         "VLLM_BATCH_INVARIANT"),
+        (bool(envs.VLLM_BATCH_INVARIANT), "batch-invariant mode", "prices make a token's experts depend on its batch; "
+         "unset VLLM_BATCH_INVARIANT"),
         (returned, "routed experts are returned", "reinforcement learning replays a model's own routing; leave "
          "--enable-return-routed-experts out"),
-        (envs.VLLM_MOE_ROUTING_SIMULATION_STRATEGY != "", "simulated routing", "unset VLLM_MOE_ROUTING_SIMULATION_STRATEGY"),
-        (parallel.data_parallel_size > 1, f"data_parallel_size {parallel.data_parallel_size}", "routers see other ranks' "
-         "rows; serve each replica by an engine of its own"),
-        (parallel.pipeline_parallel_size > 1, f"pipeline_parallel_size {parallel.pipeline_parallel_size}", "a rank has some "
-         "of the layers only; use --tensor-parallel-size"),
+        (envs.VLLM_MOE_ROUTING_SIMULATION_STRATEGY != "", "simulated routing", "unset "
+         "VLLM_MOE_ROUTING_SIMULATION_STRATEGY"),
+        (parallel.data_parallel_size > 1, f"data_parallel_size {parallel.data_parallel_size}", "routers see other "
+         "ranks' rows; serve each replica by an engine of its own"),
+        (parallel.pipeline_parallel_size > 1, f"pipeline_parallel_size {parallel.pipeline_parallel_size}", "a rank has "
+         "some of the layers only; use --tensor-parallel-size"),
         (parallel.prefill_context_parallel_size > 1, "prefill context parallelism", "ranks have different rows; set "
          "--prefill-context-parallel-size 1"),
-        (bool(parallel.use_sequence_parallel_moe), "sequence-parallel MoE", "ranks route different rows; choose another "
-         "--all2all-backend, or serve without expert parallelism"),
-        (bool(parallel.use_ubatching), "dual batch overlap", "a step's rows are routed in two halves; leave --enable-dbo out"),
+        (bool(parallel.use_sequence_parallel_moe), "sequence-parallel MoE", "ranks route different rows; choose "
+         "another --all2all-backend, or serve without expert parallelism"),
+        (bool(parallel.use_ubatching), "dual batch overlap", "a step's rows are routed in two halves; leave "
+         "--enable-dbo out"),
         (bool(getattr(parallel, "enable_elastic_ep", False)), "elastic expert parallelism", "routers are rebuilt while "
          "serving; leave --enable-elastic-ep out"),
         (config.lora_config is not None, "LoRA", "adapters change the experts' kernels; leave --enable-lora out"),
@@ -115,7 +118,7 @@ def _refusals(config: Any) -> list[tuple[bool, str, str]]:
 def _warnings(config: Any) -> list[tuple[bool, str]]:
     model = config.model_config
     return [
-        (bool(config.parallel_config.enable_eplb), "EPLB balances the load that prices leave; it was not run together with "
-         "them"),
+        (bool(config.parallel_config.enable_eplb), "EPLB balances the load that prices leave; it was not run together "
+         "with them"),
         (bool(getattr(model, "enable_sleep_mode", False)), "sleep mode was not run together with thermoe"),
     ]

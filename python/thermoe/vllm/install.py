@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the plug-in into a process of vLLM's: wraps names of it, each once, and nothing else."""
+"""Puts the plug-in into a process of vLLM's: wraps names of it, and nothing else."""
 from __future__ import annotations
 
 import functools
@@ -11,8 +11,9 @@ _STOCK = "thermoe_stock"  # of a wrapped function: vLLM's own
 
 
 def install() -> None:
-    """Wraps what a worker loads its model and runs its steps by, and what makes an engine core. Nothing changes for engines
-    that nothing is asked of. A second call does nothing. Raises UnsupportedEngineError for a vLLM that is not known."""
+    """Wraps what a worker loads its model and runs its steps by, and what makes an engine core. Nothing changes for
+    engines that nothing is asked of. A second call does nothing. Raises UnsupportedEngineError for a vLLM that is not
+    known."""
     import vllm
 
     from . import compatibility
@@ -37,10 +38,8 @@ def install() -> None:
 
 
 def wrap(owner: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replaces owner.name by around(it), once."""
+    """Replaces owner.name by around(it)."""
     stock = getattr(owner, name)
-    if hasattr(stock, _STOCK):
-        return
     wrapped = functools.wraps(stock)(around(stock))
     setattr(wrapped, _STOCK, stock)
     setattr(owner, name, wrapped)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rank's steps: takes a step's order to the device before it, and reads back what it did. Nothing waits for the device."""
+"""One rank's steps: a step's order goes to the device before it, and what it did comes back. Nothing waits for that."""
 from __future__ import annotations
 
 import collections
@@ -54,8 +54,8 @@ class Flight:
 class Rank:
     """What a worker keeps: begin before a step, end after it, and reports of steps that the device has done.
 
-    `begin` and `end` are called by the thread that runs the model, in torch's current stream; `attach_reports` gives what is
-    ready to an output, by whichever thread makes it.
+    `begin` and `end` are called by the thread that runs the model, in torch's current stream; `attach_reports` gives
+    what is ready to an output, by whichever thread makes it.
     """
 
     def __init__(self, facts: ModelFacts, buffers: StepBuffers, graph_sizes: list[int]) -> None:
@@ -68,7 +68,7 @@ class Rank:
         self._current: Flight | None = None
         # Shared with the thread that makes outputs:
         self._lock = threading.Lock()
-        self._free = [Flight(buffers) for _ in range(4)]
+        self._free = [Flight(buffers) for _ in range(8)]  # as many as are under way: pinned memory is slow to make
         self._pending: collections.deque[Flight] = collections.deque()
         self._done: collections.deque[Flight] = collections.deque()
         self._slots = {0, 1}  # that no step's logits are in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vLLM's routers, and ours around them: what each does, how it is told to the op, and the proof that it was read right."""
+"""vLLM's routers, and ours around them: what each does, as the op is told it, and the proof that it was read right."""
 from __future__ import annotations
 
 import dataclasses
@@ -17,8 +17,8 @@ from ..routing import Router, route
 from .compatibility import UnsupportedEngineError
 from .step_buffers import StepBuffers
 
-_SUPPORTED = ("routers that pick by softmax, sigmoid or sqrt-softplus scores, with or without a selection bias and groups "
-              "(FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter)")
+_SUPPORTED = ("routers that pick by softmax, sigmoid or sqrt-softplus scores, with or without a selection bias and "
+              "groups (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter)")
 _SCORES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}
 
 
@@ -33,8 +33,9 @@ class RouteInto(Protocol):
 class PricedRouter(BaseRouter):
     """Around one of vLLM's routers: routes as that one does until it is bound, then under the plan.
 
-    It is there when the layer is built, as the layer's kernel is chosen then: one that takes what a router says. It holds
-    no parameter; the selection bias is read where the stock router has it, in each call, as that one does.
+    It is there when the layer is built, as the layer's kernel is chosen then: one that takes what a router says. It
+    holds no parameter; the selection bias is read where the stock router has it, in each call, as that one does: a
+    captured graph then has the address that one of the stock router would have, which loading weights keeps.
     """
 
     def __init__(self, inner: BaseRouter, experts: int) -> None:
@@ -92,16 +93,18 @@ def read_router(router: Any, experts: int) -> Router:
 
 
 def prove(router: PricedRouter, name: str, routes: RouteInto, device: torch.device) -> None:
-    """Routes random tokens by the stock router and by what was read of it. Raises UnsupportedEngineError where they differ."""
+    """Routes random tokens by the stock router and by what was read of it. Raises UnsupportedEngineError where the two
+    differ."""
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(32, router.experts, generator=generator).to(device)
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 2e-2)):
         given = logits.to(dtype)
         with torch.inference_mode():
             weights, ids = router.inner._compute_routing(torch.zeros(32, 8, device=device, dtype=dtype), given, None)
-            ours, picks = routes(given, router.spec, beta=router.beta, plan=DevicePlan(1, router.experts, router.spec.k, device),
-                                 layer=0, step=StepState(device), samples=None, slot=None,
-                                 counts=torch.zeros(router.experts, dtype=torch.int32, device=device))
+            ours, picks = routes(
+                given, router.spec, beta=router.beta, plan=DevicePlan(1, router.experts, router.spec.k, device),
+                layer=0, step=StepState(device), counts=torch.zeros(router.experts, dtype=torch.int32, device=device),
+                samples=None, slot=None)
         # Experts at which the two may differ are tied, and have one weight; without rounding there are none.
         alike = weights.shape == ours.shape and torch.allclose(
             weights.float().sort(dim=1).values, ours.sort(dim=1).values, rtol=tolerance, atol=1e-6)
@@ -120,8 +123,8 @@ def route_into(device: torch.device) -> RouteInto:
             return route_in_torch
         raise UnsupportedEngineError(f"thermoe's op is needed for {device}: {error}") from error
     if device.type not in (("cpu", "cuda") if ops.built_with_cuda else ("cpu",)):
-        raise UnsupportedEngineError(f"thermoe's op was built without {device.type}, and the model is on {device}: `pip install "
-                                     "./python` builds it with CUDA where there is an nvcc")
+        raise UnsupportedEngineError(f"thermoe's op was built without {device.type}, and the model is on {device}: "
+                                     "`pip install ./python` builds it with CUDA where there is an nvcc")
     return ops.topk_route_into  # type: ignore[no-any-return]
 
 

@@ -88,8 +88,9 @@ def _load(file: pathlib.Path) -> Mapping[str, Any]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} cannot be read: {error}") from error
+    is_yaml = file.suffix in (".yaml", ".yml")
     try:
-        if file.suffix in (".yaml", ".yml"):
+        if is_yaml:
             import yaml  # vLLM needs it too
             try:
                 given = yaml.safe_load(text)
@@ -98,9 +99,9 @@ def _load(file: pathlib.Path) -> Mapping[str, Any]:
         else:
             given = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{file} is no {'YAML' if file.suffix in ('.yaml', '.yml') else 'JSON'}: {error}") from error
+        raise SettingsError(f"{file} is no {'YAML' if is_yaml else 'JSON'}: {error}") from error
     if not isinstance(given, dict):
-        raise SettingsError(f"{file}: expected an object of keys, as {{\"power_w\": 350}}, and it is {type(given).__name__}")
+        raise SettingsError(f"{file}: expected keys, as {{\"power_w\": 350}}; it is {type(given).__name__}")
     return given
 
 
@@ -109,11 +110,12 @@ def _require_something(settings: Settings) -> None:
                ("power_w", "temperature_c", "time_per_token_ms", "max_quality_loss", "objective", "step_period_ms")}
     asked = [name for name, value in targets.items() if value is not None] + (["config"] if settings.config else [])
     if settings.plan is not None and asked:
-        raise SettingsError(f"{settings.path}: plan and {', '.join(asked)}: a plan that stays holds no target; leave one out")
+        raise SettingsError(f"{settings.path}: plan and {', '.join(asked)}: a plan that stays holds no target; leave "
+                            "one out")
     if settings.plan is None and not settings.config and not any(
             targets[name] is not None for name in ("power_w", "temperature_c", "time_per_token_ms")):
-        raise SettingsError(f"{settings.path}: nothing is asked for: give one of power_w, temperature_c, time_per_token_ms, "
-                            "or a plan")
+        raise SettingsError(f"{settings.path}: nothing is asked for: give one of power_w, temperature_c, "
+                            "time_per_token_ms, or a plan")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,9 @@ WORDS = 5
 class StepBuffers:
     """A plan, a step's state, the experts' counts and two slots for its gate logits, all on one device.
 
-    They are no parameters of the model, so that loading weights leaves them alone, and no inference tensors, so that they
-    may be written anywhere. At first all rows are tokens of a prompt, under the plan that changes nothing: warm-up and
-    capture route as the model does.
+    They are no parameters of the model, so that loading weights leaves them alone, and no inference tensors, so that
+    they may be written anywhere. At first all rows are tokens of a prompt, under the plan that changes nothing: warm-up
+    and capture route as the model does.
     """
 
     def __init__(self, layers: int, experts: int, k: int, rows: int, device: torch.device) -> None:
@@ -33,11 +33,12 @@ class StepBuffers:
         """A layer's two slots. The first call makes them all: the gates' type is not known earlier."""
         if self.samples is None:
             if logits.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-                raise RuntimeError("a router's first call is a graph's capture: vLLM runs the model once before, by which the "
-                                   "buffers of its logits are made")
+                raise RuntimeError("a router's first call is a graph's capture: vLLM runs the model once before, by "
+                                   "which the buffers of its logits are made")
             with torch.inference_mode(False):
-                self.samples = torch.zeros(2, self.layers, self.rows, self.experts, dtype=logits.dtype, device=self.device)
+                shape = (2, self.layers, self.rows, self.experts)
+                self.samples = torch.zeros(shape, dtype=logits.dtype, device=self.device)
         if logits.dtype != self.samples.dtype:
-            raise RuntimeError(f"layer {layer}'s gate gives {logits.dtype}, the first one's {self.samples.dtype}: all MoE "
-                               "layers must give one type of logits")
+            raise RuntimeError(f"layer {layer}'s gate gives {logits.dtype}, the first one's {self.samples.dtype}: all "
+                               "MoE layers must give one type of logits")
         return self.samples[:, layer]

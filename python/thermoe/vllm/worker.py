@@ -51,7 +51,8 @@ def loading(config: Any) -> Iterator[Loading | None]:
 
 
 def wrap_router(router: Any, logical_experts: int | None) -> Any:
-    """Ours around a router that a layer is built with, where its model is loaded for us and it can be told how to route."""
+    """Ours around a router that a layer is built with, where its model is loaded for us and it can be told how to
+    route."""
     now = _loading.get()
     if now is None:
         return router
@@ -73,8 +74,8 @@ def start(worker: Any, now: Loading) -> None:
     bind(layers, buffers, route_into(device), now.settings.denominator)
     setattr(worker, _RANK, Rank(facts, buffers, _graph_sizes(config)))
     keep_facts(worker, facts)
-    _log.info("%d MoE layers of %d experts, %d a token, of %s route under %s", facts.layers, facts.experts, facts.router.k,
-              facts.name, now.settings.path)
+    _log.info("%d MoE layers of %d experts, %d a token, of %s route under %s", facts.layers, facts.experts,
+              facts.router.k, facts.name, now.settings.path)
 
 
 def rank_of(worker: Any) -> Rank | None:
