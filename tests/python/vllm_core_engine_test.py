@@ -36,7 +36,8 @@ def settings(tmp_path, source_dir):
     """On a simulated GPU."""
     data = source_dir / "data" / "h100"
     file = tmp_path / "thermoe.json"
-    file.write_text(json.dumps({"power_w": 250, "costed_as": "Qwen3-30B-A3B", "cost_model": str(data / "kernel_cost_model.json"),
+    file.write_text(json.dumps({"power_w": 250, "objective": "throughput",
+                                "costed_as": "Qwen3-30B-A3B", "cost_model": str(data / "kernel_cost_model.json"),
                                 "config": {"telemetry": {"source": "simulated", "plant": str(data / "plant.json"),
                                                          "cost_model": str(data / "plant_cost_model.json")}}}))
     return read_settings(file)
@@ -326,10 +327,33 @@ def test_the_real_controller_prices_a_simulated_engine_and_ends_with_it(hooked):
     assert "thermoe" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_all_that_came_in_is_handled_before_the_step_that_an_arrival_starts(governed):
+    engine, held = governed(period_s=PERIOD_S, process=True)
+    for name in "ab":
+        engine.input_queue.put((EngineCoreRequestType.ADD,
+                                engine.preprocess_add_request(vllm_engine.request(name, tokens=20))))
+    turn(engine)
+    turn(engine)
+
+    def send():
+        with engine.input_queue.mutex:  # both at once
+            engine.input_queue.queue.extend([
+                (EngineCoreRequestType.ADD, engine.preprocess_add_request(vllm_engine.request("c"))),
+                (EngineCoreRequestType.ABORT, ["b"])])
+            engine.input_queue.not_empty.notify()
+
+    threading.Timer(0.05, send).start()
+    engine._process_input_queue()
+    assert engine.scheduler.get_request_counts() == (1, 1)
+
+
 def test_an_engine_whose_workers_have_no_plug_in_does_not_start(hooked, monkeypatch):
     monkeypatch.setattr(vllm_engine, "keep_facts", lambda worker, facts: None)
+    ended = []
+    monkeypatch.setattr(vllm_engine.PlayedWorker, "shutdown", lambda worker: ended.append(worker))
     with pytest.raises(RuntimeError, match="rank 0 of 1 has no priced routers.*Install the same thermoe there"):
         hooked()
+    assert len(ended) == 1  # no worker is left behind
 
 
 def test_without_settings_and_after_removal_engines_are_vllms_own(tmp_path):

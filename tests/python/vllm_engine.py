@@ -40,7 +40,7 @@ def _describe_without_importing():
     registry._LazyRegisteredModel.inspect_model_cls = lambda self: info
 
 
-def configuration(folder, *, async_scheduling=False, max_num_seqs=8):
+def configuration(folder, *, async_scheduling=False, max_num_seqs=8, additional_config=None):
     """Of a Qwen3-MoE of two layers, that is nowhere loaded."""
     from vllm.engine.arg_utils import EngineArgs
     _describe_without_importing()
@@ -51,7 +51,8 @@ def configuration(folder, *, async_scheduling=False, max_num_seqs=8):
         "vocab_size": 256, "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu",
         "tie_word_embeddings": False, "torch_dtype": "bfloat16"}))
     return EngineArgs(model=str(folder), skip_tokenizer_init=True, enforce_eager=True, max_num_seqs=max_num_seqs,
-                      max_model_len=256, async_scheduling=async_scheduling, enable_prefix_caching=False).create_engine_config()
+                      max_model_len=256, async_scheduling=async_scheduling,
+                      enable_prefix_caching=False, additional_config=additional_config or {}).create_engine_config()
 
 
 class PlayedRank:
@@ -80,23 +81,13 @@ class PlayedRank:
                           step_time_s=step_time_s, counts=counts.numpy(), logits=sampled)
 
 
-class PlayedWorker:
-    """What vLLM's executor calls of a worker. A step takes `step_s` of a device of its own, as a GPU's stream."""
-
-    def __init__(self, vllm_config):
-        self.vllm_config = vllm_config
-        self.asynchronous = vllm_config.scheduler_config.async_scheduling
-        self.step_s = 0.004
-        self.rank = None  # a PlayedRank; None: without the plug-in
-        self.fails = None  # the next step's error
-        self.starts = []  # of steps: when they were given to the device, and whether they read prompts
-        self._device_free_at = 0.0
-        self._scheduled = None
-        self._unreported = []
+class StartedWorker:
+    """What vLLM's engine core asks of a worker when it starts."""
 
     def get_kv_cache_spec(self):
         from vllm.v1.kv_cache_interface import FullAttentionSpec
-        return {"model.layers.0.self_attn.attn": FullAttentionSpec(block_size=16, num_kv_heads=2, head_size=16, dtype=torch.bfloat16)}
+        return {"model.layers.0.self_attn.attn": FullAttentionSpec(block_size=16, num_kv_heads=2, head_size=16,
+                                                                   dtype=torch.bfloat16)}
 
     def get_supported_kv_cache_layouts(self):
         return ["LBNHC"]
@@ -115,6 +106,21 @@ class PlayedWorker:
         pass
 
     initialize_from_config = set_kv_cache_layout = update_max_model_len = shutdown = _nothing
+
+
+class PlayedWorker(StartedWorker):
+    """A step takes `step_s` of a device of its own, as a GPU's stream."""
+
+    def __init__(self, vllm_config):
+        self.vllm_config = vllm_config
+        self.asynchronous = vllm_config.scheduler_config.async_scheduling
+        self.step_s = 0.004
+        self.rank = None  # a PlayedRank; None: without the plug-in
+        self.fails = None  # the next step's error
+        self.starts = []  # of steps: when they were given to the device, and whether they read prompts
+        self._device_free_at = 0.0
+        self._scheduled = None
+        self._unreported = []
 
     def execute_model(self, scheduler_output):
         if self.fails is not None:
@@ -154,13 +160,14 @@ class PlayedWorker:
         return output
 
 
-def make_engine(core, vllm_config, *, process=False, rank=None):
-    """An EngineCore with a real scheduler; `process`: an EngineCoreProc without sockets and loop."""
+def make_engine(core, vllm_config, *, process=False, rank=None, worker=None):
+    """An EngineCore with a real scheduler, over a PlayedWorker with a PlayedRank, or over a worker of the test's.
+    `process`: an EngineCoreProc without sockets and loop."""
     from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
     class Executor(UniProcExecutor):
         def _init_executor(self):
-            self.driver_worker = PlayedWorker(vllm_config)
+            self.driver_worker = worker or PlayedWorker(vllm_config)
             if rank is not None:
                 self.driver_worker.rank = rank
                 keep_facts(self.driver_worker, rank.facts)

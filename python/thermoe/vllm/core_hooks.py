@@ -117,7 +117,7 @@ def _hook(engine: Any, governor: Governor, end: Callable[[], None]) -> None:
     scheduler = engine.scheduler
     schedule, update, add = scheduler.schedule, scheduler.update_from_output, scheduler.add_request
     has_requests, shutdown = scheduler.has_requests, engine.shutdown
-    loop = _Loop(engine, governor, has_requests)
+    loop = _Loop(engine, governor)
     guard = _Guard()
 
     def schedule_with_order(*arguments: Any, **keywords: Any) -> Any:
@@ -180,10 +180,9 @@ class _Guard:
 class _Loop:
     """Waits before scheduling."""
 
-    def __init__(self, engine: Any, governor: Governor, has_requests: Callable[[], bool]) -> None:
+    def __init__(self, engine: Any, governor: Governor) -> None:
         self._engine = engine
         self._governor = governor
-        self._has_requests = has_requests
         self.draining = False  # the scheduler then says that it has nothing to schedule
 
     def requests(self) -> Requests:
@@ -198,7 +197,7 @@ class _Loop:
                 continue
             try:
                 request = engine.input_queue.get(timeout=left_s)
-                while True:
+                while True:  # all that has come, as vLLM's own
                     engine._handle_client_request(*request)
                     request = engine.input_queue.get_nowait()
             except queue.Empty:
@@ -213,8 +212,6 @@ class _Loop:
         return step()
 
     def _left(self, guard: _Guard) -> float:
-        if not self._has_requests():
-            return 0.0
         start = None
         with guard:
             start = self._governor.next_start(self.requests())
