@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings file of the vLLM plug-in: what it may say, and how it is told what is wrong."""
 import json
+import os
 import subprocess
 import sys
 
@@ -52,6 +53,18 @@ def test_a_plan_that_stays(tmp_path):
     ({"power_w": 300, "costed_as": 4}, "costed_as is 4; expected a model's name"),
     ({"power_w": 300, "config": []}, r"config is \[\]; expected an object"),
     ({"plan": {"price": -1}}, "plan.price is -1; expected a number of 0 or more"),
+    ({"plan": {"price": 1e39}}, r"plan.price is 1e\+39; expected a number of 0 or more, of 3.4e\+38 at most"),
+    ({"plan": {"price": 10**400}}, "plan.price is 10*; expected a number of 0 or more"),
+    ({"power_w": 10**400}, "power_w is 10*; expected a positive number"),
+    ({"power_w": 300, "cost_model": "x" * 5000}, "cost_model is 'x*'; expected a file that exists"),
+    ({"power_w": 300, "config": {"telemetry": 5}}, "config.telemetry is 5; expected an object of keys"),
+    ({"power_w": 300, "config": {"metrics": None}}, "config.metrics is None; expected an object of keys"),
+    ({"power_w": 300, "config": {"control": {"price": float("nan")}}}, "config: .*; expected what JSON can say"),
+    ('{"power_w": 300, "power_w": 500}', "is no JSON: key 'power_w' is there twice; leave one out"),
+    ('{"power_w": 3, "config": {"a": 1, "a": 1}}', "is no JSON: key 'a' is there twice"),
+    ("[" * 200000, "is no JSON: .*recursion"),
+    ("", "is no JSON"),
+    (" " * (16 << 20) + "{}", "cannot be read: it has 16777218 bytes; settings have 16777216 at most"),
     ({"plan": {}}, "plan.price is None; expected a number"),
     ({"plan": {"price": 1, "k_min": 0}}, "plan.k_min is 0; expected a whole number of 1 or more"),
     ({"plan": {"price": 1, "kmin": 1}}, "unknown key 'plan.kmin'"),
@@ -73,6 +86,32 @@ def test_yaml_that_is_none_is_told(tmp_path):
     pytest.importorskip("yaml")
     with pytest.raises(SettingsError, match="thermoe.yml is no YAML"):
         read_settings(write(tmp_path, "a: [", "thermoe.yml"))
+
+
+def test_what_yaml_alone_can_say_is_refused(tmp_path):
+    pytest.importorskip("yaml")
+    for text, message in (("power_w: 300\npower_w: 500\n", "is no YAML: key 'power_w' is there twice"),
+                          ("[" * 20000, "is no YAML: .*recursion"),
+                          ("power_w: 300\nconfig: {a: 2020-01-01}", "config: .*date.*; expected what JSON can say"),
+                          ("config: &a {a: *a}", "config: .*; expected what JSON can say")):
+        with pytest.raises(SettingsError, match=message):
+            read_settings(write(tmp_path, text, "thermoe.yaml"))
+    merged = "power_w: 300\nconfig:\n  control: &a {price: 0}\n  other: {<<: *a, price: 1}\n"
+    assert read_settings(write(tmp_path, merged, "thermoe.yaml")).config["other"] == {"price": 1}
+
+
+@pytest.mark.parametrize("name", ["thermoe.json", "thermoe.yaml"])
+def test_a_mark_of_the_byte_order_is_no_matter(tmp_path, name):
+    pytest.importorskip("yaml")
+    assert read_settings(write(tmp_path, "\ufeff{\"power_w\": 300}", name)).power_w == 300
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for path, message in ((tmp_path, "cannot be read: it is no file"), (tmp_path / "pipe.json", "cannot be read: it is no file"),
+                          (tmp_path / "none.json", "cannot be read: .*No such file"), ("a\0b", "cannot be read: .*null")):
+        with pytest.raises(SettingsError, match=message):
+            read_settings(path)
 
 
 def test_the_engines_path_comes_before_the_environments(monkeypatch):

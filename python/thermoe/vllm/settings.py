@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,9 @@ from .._vllm_entry import CONFIG, KEY
 
 if TYPE_CHECKING:
     from ..routing import Denominator
+
+_LARGEST_FILE = 16 << 20  # bytes: a model's selection bias is the most that a file may hold, and far smaller
+_LARGEST_PRICE = 3.4e38  # of a plan's float32
 
 
 class SettingsError(ValueError):
@@ -77,32 +81,56 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
         objective=keys.one_of("objective", ("energy", "throughput")), step_period_ms=keys.positive("step_period_ms"),
         prefill_token_limit=keys.whole("prefill_token_limit", 0) or 0,
         denominator=keys.one_of("denominator", ("picked", "reference")) or "reference",
-        cost_model=keys.existing_file("cost_model"), costed_as=keys.costed_as(), config=keys.mapping("config") or {},
-        plan=keys.plan())
+        cost_model=keys.existing_file("cost_model"), costed_as=keys.costed_as(), config=keys.config(), plan=keys.plan())
     _require_something(settings)
     return settings
 
 
 def _load(file: pathlib.Path) -> Mapping[str, Any]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read: {error}") from error
     is_yaml = file.suffix in (".yaml", ".yml")
     try:
-        if is_yaml:
-            import yaml  # vLLM needs it too
-            try:
-                given = yaml.safe_load(text)
-            except yaml.YAMLError as error:
-                raise ValueError(str(error)) from error
-        else:
-            given = json.loads(text)
-    except ValueError as error:
+        text = _text(file)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}") from error
+    try:
+        given = _from_yaml(text) if is_yaml else json.loads(text, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is no {'YAML' if is_yaml else 'JSON'}: {error}") from error
     if not isinstance(given, dict):
         raise SettingsError(f"{file}: expected keys, as {{\"power_w\": 350}}; it is {type(given).__name__}")
     return given
+
+
+def _text(file: pathlib.Path) -> str:
+    if file.exists() and not file.is_file():  # a pipe would keep its reader waiting
+        raise ValueError("it is no file")
+    if (size := file.stat().st_size) > _LARGEST_FILE:
+        raise ValueError(f"it has {size} bytes; settings have {_LARGEST_FILE} at most")
+    return file.read_text(encoding="utf-8-sig")  # with or without the mark that some editors write first
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in keys:
+            raise ValueError(f"key {key!r} is there twice; leave one out")
+        keys[key] = value
+    return keys
+
+
+def _from_yaml(text: str) -> Any:
+    import yaml  # vLLM needs it too
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            _once_each([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            return node
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 def _require_something(settings: Settings) -> None:
@@ -128,7 +156,7 @@ class _Keys:
         value = self.given.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
             raise self._wrong(key, "a positive number")
         return float(value)
 
@@ -156,7 +184,7 @@ class _Keys:
         value = self.given.get(key)
         if value is None:
             return None
-        if not isinstance(value, str) or not (self.file.parent / value).is_file():
+        if not isinstance(value, str) or not _is_file(self.file.parent / value):
             raise self._wrong(key, f"a file that exists, relative to {self.file.parent}")
         return str((self.file.parent / value).resolve())
 
@@ -165,6 +193,18 @@ class _Keys:
         if value is not None and not isinstance(value, (str, dict)):
             raise self._wrong("costed_as", "a model's name in the cost model, or {\"name\", \"layers\", \"shape\"}")
         return value
+
+    def config(self) -> Mapping[str, Any]:
+        config = self.mapping("config") or {}
+        inner = _Keys(self.file, {f"config.{name}": config[name] for name in ("telemetry", "metrics") if name in config})
+        for key, value in inner.given.items():
+            if not isinstance(value, dict):
+                raise inner._wrong(key, "an object of keys")
+        try:
+            json.dumps(config, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:  # YAML knows dates, NaN and loops
+            raise SettingsError(f"{self.file}: config: {error}; expected what JSON can say") from error
+        return config
 
     def plan(self) -> PlanSettings | None:
         given = self.mapping("plan")
@@ -175,10 +215,18 @@ class _Keys:
         if unknown:
             raise SettingsError(f"{self.file}: unknown key {sorted(unknown)[0]!r}. Known are plan.price, plan.k_min")
         price = given.get("price")
-        if isinstance(price, bool) or not isinstance(price, (int, float)) or not price >= 0:
-            raise keys._wrong("plan.price", "a number of 0 or more")
+        if isinstance(price, bool) or not isinstance(price, (int, float)) or not (
+                0 <= price <= _LARGEST_PRICE or price == math.inf):
+            raise keys._wrong("plan.price", f"a number of 0 or more, of {_LARGEST_PRICE} at most or Infinity")
         k_min = keys.whole("plan.k_min", 1)
         return PlanSettings(price=float(price), k_min=1 if k_min is None else k_min)
 
     def _wrong(self, key: str, right: str) -> SettingsError:
         return SettingsError(f"{self.file}: {key} is {self.given.get(key)!r}; expected {right}")
+
+
+def _is_file(path: pathlib.Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
