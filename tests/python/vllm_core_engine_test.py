@@ -257,6 +257,29 @@ def test_a_pause_handles_what_comes_in_and_ends_for_an_arrival_and_at_the_end(go
     assert engine.scheduler.get_request_counts()[0] == {"abort": 1, "abort of the last": 0}.get(comes, len(names))
 
 
+@BOTH
+@pytest.mark.parametrize("period_s", [float("nan"), float("inf"), 1e9, -1.0])
+def test_a_period_that_no_controller_may_ask_for_stops_no_engine(governed, async_scheduling, period_s, caplog):
+    engine, held = governed(async_scheduling=async_scheduling, period_s=period_s, process=True)
+    engine.input_queue.put((EngineCoreRequestType.ADD, engine.preprocess_add_request(vllm_engine.request("a", tokens=6))))
+    with caplog.at_level(logging.ERROR, "vllm.thermoe"):
+        while not held.told or engine.scheduler.has_requests():
+            turn(engine)
+    assert len(held.told) == 6
+    assert ["s apart; expected 100 at most" in record.message for record in caplog.records] == [True] * (period_s != -1.0)
+
+
+def test_a_pause_ends_when_a_new_decision_asks_for_none(governed):
+    engine, held = governed(period_s=60.0, process=True)
+    engine.input_queue.put((EngineCoreRequestType.ADD, engine.preprocess_add_request(vllm_engine.request("a", tokens=20))))
+    for _ in range(2):
+        turn(engine)
+    began = time.monotonic()
+    threading.Timer(0.05, lambda: setattr(held, "step_period_s", 0.0)).start()
+    engine._process_input_queue()
+    assert 0.05 <= time.monotonic() - began < 30
+
+
 def test_a_full_batch_is_paced_though_requests_wait_and_room_is_taken_at_once(governed, pauses):
     engine, held = governed(max_num_seqs=2, period_s=PERIOD_S)
     paused = pauses(engine)

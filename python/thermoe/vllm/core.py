@@ -17,6 +17,7 @@ from .control_source import ControlSource
 from .messages import ModelFacts, SampledLogits, StepOrder, StepReport, give_order, reports_of
 
 _log = logging.getLogger("vllm.thermoe")
+_LONGEST_PERIOD_S = 100.0  # that a controller may ask for (docs/engines.md)
 _MOST_UNREPORTED = 1024  # steps that are remembered for a report, and without any after which that is said
 
 
@@ -73,7 +74,10 @@ class Governor:
         if not self._paces or self._started is None or self._mixed or not requests.running or self._may_admit(requests):
             return None
         period_s = self._source.acquire().step_period_s
-        if period_s <= (self._decode_time_s or 0.0):
+        if not (self._decode_time_s or 0.0) < period_s <= _LONGEST_PERIOD_S:
+            if not period_s <= _LONGEST_PERIOD_S:
+                self._say(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at most: "
+                          "they are not paced")
             return None
         return self._started + period_s
 

@@ -49,6 +49,7 @@ CORE_SIGNATURES: dict[str, tuple[str, ...]] = {
 }
 
 _log = logging.getLogger("vllm.thermoe")
+_RENEWED_S = 0.1  # into a pause: what was decided meanwhile may end it
 _KEPT = "_thermoe_stock"  # on a wrap: what it wraps
 
 
@@ -196,7 +197,7 @@ class _Loop:
                 self._drain(engine._process_engine_step)  # finished tokens are not to wait with us
                 continue
             try:
-                request = engine.input_queue.get(timeout=left_s)
+                request = engine.input_queue.get(timeout=min(left_s, _RENEWED_S))
                 while True:  # all that has come, as vLLM's own
                     engine._handle_client_request(*request)
                     request = engine.input_queue.get_nowait()
