@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from thermoe.vllm.control_source import ControlSource, LiveController
 from thermoe.vllm.engine_controller import EngineShape, agreed, configuration, open_controller, sensors
 from thermoe.vllm.gpu_claim import GpuClaims
 from thermoe.vllm.hottest_gpu import HottestGpu
+from thermoe.vllm.settings import PlanSettings
 from thermoe.vllm.upkeep import Upkeep
 
 FACTS = vllm_engine.FACTS
@@ -275,6 +277,30 @@ def test_settings_that_cannot_be_used_are_refused_whole(kept_up, settings, caplo
         time.sleep(0.2)
     assert sum("refused" in text for text in warned(caplog)) == 1
     assert source.acquire().settings is settings and len(source.lives()) == 1
+
+
+def test_a_port_of_metrics_that_the_controller_in_force_has_is_not_said_to_be_another_programs(kept_up, settings, caplog):
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    given = dataclasses.replace(settings, config={**settings.config, "metrics": {"port": port}})
+    with caplog.at_level(logging.WARNING, "vllm.thermoe"):
+        kept_up(given)
+        time.sleep(0.1)  # it has looked
+        write(settings, power_w=200)
+        until(lambda: any(f"config.metrics.port is {port}, where the controller in force listens" in text for text in warned(caplog)))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"power_w": -5.0}, "/targets/power_w: is -5"), ({"config": {"telemetry": {"source": "simulated"}}}, "/telemetry/plant"),
+    ({"config": {"telemetry": {"source": "caller"}, "control": {"kmin": 1}}}, "/control/kmin: is not a known field"),
+    ({"power_w": None, "plan": PlanSettings(price=0.1, k_min=9)}, "plan.k_min is 9; expected at most the 8 experts")],
+    ids=["target", "telemetry", "nested key", "plan"])
+def test_what_a_controller_refuses_is_told_with_the_settings_file(settings, changes, message):
+    given = dataclasses.replace(settings, **changes)
+    with pytest.raises(ValueError, match=message) as error:
+        open_controller(FACTS, (), given, SHAPE)
+    assert str(error.value).startswith(f"{settings.path}: ")
 
 
 def test_a_settings_file_that_goes_is_said_and_its_settings_stay(kept_up, settings, caplog):

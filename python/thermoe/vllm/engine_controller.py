@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._c_abi import ThermoeError
 from ..control import Controller, Decision
 from ..controller_configuration import controller_configuration
 from ..plan import RoutingPlan
@@ -81,10 +82,16 @@ def open_controller(facts: ModelFacts, gpus: Sequence[str], settings: Settings, 
     """Raises ThermoeError or ValueError, naming what is wrong."""
     baseline = RoutingPlan.baseline(facts.layers, facts.experts, facts.router.k).to_bytes()
     if settings.plan is not None:
+        if settings.plan.k_min > facts.router.k:
+            raise ValueError(f"{settings.path}: plan.k_min is {settings.plan.k_min}; expected at most the "
+                             f"{facts.router.k} experts that a token of this model takes")
         plan = RoutingPlan.priced(facts.layers, facts.experts, facts.router.k, price=settings.plan.price,
                                   k_min=settings.plan.k_min)
         return LiveController(FixedPlan(plan), settings, baseline)
-    controller = Controller(configuration(facts, gpus, settings, shape))
+    try:
+        controller = Controller(configuration(facts, gpus, settings, shape))
+    except ThermoeError as error:  # it knows the keys as the controller has them, and no file
+        raise type(error)(f"{settings.path}: {error}") from error
     if (controller.layers, controller.experts) != (facts.layers, facts.experts):
         controller.close()
         raise ValueError(f"{settings.path}: config.model is of {controller.layers} layers x {controller.experts} "

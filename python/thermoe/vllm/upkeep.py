@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._c_abi import ThermoeError
 from ..control import Controller
@@ -137,6 +137,16 @@ def _refuse_what_stays(before: Settings, after: Settings) -> None:
         if differs:
             raise ValueError(f"{after.path}: {key} cannot change while the engine serves; restart it, or leave it as "
                              "it was")
+    port, address = _listens_at(after)
+    if port and (port, address) == _listens_at(before):
+        raise ValueError(f"{after.path}: config.metrics.port is {port}, where the controller in force listens until "
+                         "another follows it: to change settings while the engine serves, give another port, or 0 for "
+                         "any that is free; or restart it")
+
+
+def _listens_at(settings: Settings) -> tuple[Any, Any]:
+    metrics = settings.config.get("metrics", {})
+    return metrics.get("port"), metrics.get("address")
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:
