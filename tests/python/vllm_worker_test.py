@@ -227,6 +227,14 @@ def test_a_step_that_fails_leaves_nothing_behind(worker):
     assert report.number == 4 and report.logits is not None
 
 
+def test_orders_of_another_models_plan_take_no_slot_away(worker):
+    for number in range(1, 4):
+        with pytest.raises(ValueError, match="a plan of .* bytes"):
+            step(worker, StepOrder(number=number, version=number, block=bytes(64), valid_tokens=8, prefill=False, sample=True))
+    report, = reports_of(step(worker, order(4, sample=True)))
+    assert report.number == 4 and report.logits is not None
+
+
 def test_rows_are_those_of_the_captured_graph(worker):
     rank = rank_of(worker)
     rank._graph_sizes = [4, 16]

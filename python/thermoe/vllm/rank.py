@@ -79,6 +79,7 @@ class Rank:
             order = StepOrder(number=0, version=0, block=self._baseline if self.version else None, valid_tokens=tokens,
                               prefill=True, sample=False)
         flight = self._next(sampled=order.sample and order.valid_tokens <= self.buffers.rows)
+        self._current = flight  # its slot is free again where what follows raises
         flight.mark(0)
         if order.block is not None and order.version != self.version:
             self.buffers.plan.update(order.block, staging=flight.block)
@@ -88,7 +89,6 @@ class Rank:
         flight.number_value[0] = order.number
         flight.values[2:] = (order.valid_tokens, int(order.prefill), flight.slot)
         self.buffers.words.copy_(flight.words, non_blocking=True)
-        self._current = flight
 
     def end(self) -> None:
         """Enqueues the read-back of what the step that began did."""
