@@ -266,7 +266,7 @@ def test_a_period_that_no_controller_may_ask_for_stops_no_engine(governed, async
         while not held.told or engine.scheduler.has_requests():
             turn(engine)
     assert len(held.told) == 6
-    assert ["s apart; expected 100 at most" in record.message for record in caplog.records] == [True] * (period_s != -1.0)
+    assert ["s apart; expected 100 at most: they" in record.message for record in caplog.records] == [True] * (period_s != -1.0)
 
 
 def test_a_pause_ends_when_a_new_decision_asks_for_none(governed):

@@ -76,8 +76,8 @@ class Governor:
         period_s = self._source.acquire().step_period_s
         if not (self._decode_time_s or 0.0) < period_s <= _LONGEST_PERIOD_S:
             if not period_s <= _LONGEST_PERIOD_S:
-                self._say(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at most: "
-                          "they are not paced")
+                self._say(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
+                          "most: they are not paced")
             return None
         return self._started + period_s
 
