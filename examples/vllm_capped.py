@@ -114,7 +114,8 @@ def first_difference(ours, theirs):
 
 def report(name, run):
     watts = "watts unknown" if run["watts"] is None else f"{run['watts']:.0f} W"
-    experts = "stock routing" if run["experts_a_layer"] is None else f"{run['experts_a_layer']:.1f} experts a layer"
+    experts = ("experts not counted" if run["experts_a_layer"] is None else
+               f"{run['experts_a_layer']:.1f} experts a layer under plan {run['plan_version']}")
     print(f"{name}: {run['ms_a_step']:.2f} ms a step, {run['tokens_a_second']:.0f} tokens/s, {watts}, {experts}, "
           f"{run['graphs_captured']} graphs captured", flush=True)
 
@@ -149,7 +150,7 @@ def main():
         llm.apply_model(randomise)
     decode(llm, argparse.Namespace(**{**vars(options), "tokens": 64}))  # what is compiled at first use
     runs = {"first": decode(llm, options)}
-    report("stock" if settings is None else json.loads(pathlib.Path(settings).read_text()), runs["first"])
+    report("stock" if settings is None else pathlib.Path(settings).read_text().strip(), runs["first"])
     for changed in options.then:
         pathlib.Path(settings).write_text(json.dumps(changed))
         time.sleep(2.5)  # it is looked at once a second
