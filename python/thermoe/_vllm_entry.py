@@ -18,7 +18,8 @@ KEY = "thermoe"
 def register() -> None:
     """Installs the plug-in where a configuration asks for it: now, or once an engine's additional_config does.
 
-    Raises what is wrong with the settings or with this version of vLLM. A second call does nothing.
+    Raises what is wrong with this version of vLLM; settings are read when an engine is made. A second call does
+    nothing.
     """
     if os.environ.get(CONFIG) or os.environ.get(ASKED):
         _install()

@@ -122,6 +122,8 @@ def test_the_engines_path_comes_before_the_environments(monkeypatch):
     assert settings_path({}) == "b.json" and settings_path({"thermoe": "a.json"}) == "a.json"
     with pytest.raises(SettingsError, match="additional_config.* is {'power_w': 300}: expected the path of"):
         settings_path({"thermoe": {"power_w": 300}})
+    with pytest.raises(SettingsError, match="additional_config.* is '': expected the path of"):
+        settings_path({"thermoe": ""})
 
 
 def test_reading_settings_imports_neither_torch_nor_vllm():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of an engine: one JSON or YAML file, checked whole before anything is installed (docs/engines.md)."""
+"""What is asked of an engine: one JSON or YAML file, checked whole before its model is loaded (docs/engines.md)."""
 from __future__ import annotations
 
 import dataclasses
@@ -53,9 +53,9 @@ class Settings:
 def settings_path(additional_config: Any) -> str | None:
     """Of an engine: its additional_config's, else THERMOE_CONFIG's; None where neither is there."""
     path = additional_config.get(KEY) if isinstance(additional_config, Mapping) else None
-    if path is not None and not isinstance(path, str):
+    if path is not None and (not isinstance(path, str) or not path):  # "" is an unset variable of a shell's
         raise SettingsError(f"additional_config[\"{KEY}\"] is {path!r}: expected the path of a JSON or YAML file")
-    return path or os.environ.get(CONFIG) or None
+    return os.environ.get(CONFIG) or None if path is None else path
 
 
 def settings_of(vllm_config: Any) -> Settings | None:
@@ -196,7 +196,7 @@ class _Keys:
 
     def config(self) -> Mapping[str, Any]:
         config = self.mapping("config") or {}
-        inner = _Keys(self.file, {f"config.{name}": config[name] for name in ("telemetry", "metrics") if name in config})
+        inner = _Keys(self.file, {f"config.{key}": config[key] for key in ("telemetry", "metrics") if key in config})
         for key, value in inner.given.items():
             if not isinstance(value, dict):
                 raise inner._wrong(key, "an object of keys")
