@@ -265,6 +265,14 @@ def test_changed_settings_hold_once_their_controller_has_seen_the_router(kept_up
     assert held.version > 1 and len(source.lives()) == 1
 
 
+def test_a_change_made_while_the_first_controller_was_opened_is_not_missed(kept_up, settings, caplog):
+    write(settings, power_w=2000)
+    with caplog.at_level(logging.INFO, "vllm.thermoe"):
+        kept_up()  # under what the file said before
+        until(lambda: "the changed settings were read" in caplog.text)
+    assert caplog.text.count("the changed settings were read") == 1
+
+
 @pytest.mark.parametrize("keys, problem", [
     ({"powr_w": 1}, "unknown key"), ({"power_w": -5}, "targets/power_w"), ({"denominator": "picked"}, "denominator cannot change")],
     ids=["key", "value", "built in"])

@@ -39,7 +39,7 @@ class Upkeep:
         self._claims = claims
         self._hottest = hottest
         self._look_s = look_s
-        self._file = _stamp(settings.path)
+        self._file: tuple[int, ...] = ()  # as it was last read; at first unknown: it may have changed since
         self._missing = 0
         self._kind = ""
         self._saturated = 0
