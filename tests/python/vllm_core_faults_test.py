@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -263,6 +264,16 @@ def test_changed_settings_hold_once_their_controller_has_seen_the_router(kept_up
         until(lambda: max(RoutingPlan.from_bytes(step().block).activation_price[0]) == 0)
     assert caplog.text.count("the changed settings hold from now on") == 1 and warned(caplog) == []
     assert held.version > 1 and len(source.lives()) == 1
+
+
+def test_a_pipe_that_is_named_as_a_claim_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "thermoe-GPU-a-x.claim")
+    claims = GpuClaims(["GPU-a"], str(tmp_path))
+    looking = threading.Thread(target=claims.tell, daemon=True)
+    looking.start()
+    looking.join(10)
+    assert not looking.is_alive()
+    claims.close()
 
 
 def test_a_change_made_while_the_first_controller_was_opened_is_not_missed(kept_up, settings, caplog):

@@ -10,6 +10,7 @@ import glob
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -60,10 +61,12 @@ class GpuClaims:
 def _is_locked(path: str) -> bool:
     """Removes what a dead engine left."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe's reader would wait
     except OSError:
         return False  # gone meanwhile
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False  # no engine's
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         Path(path).unlink(missing_ok=True)
         return False
