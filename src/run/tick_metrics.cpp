@@ -17,6 +17,7 @@ void TickMetrics::add(const MetricsRow& row) {
   std::optional<Seconds> taken;  // absent where no step ended
   if (row.step.step_time > Seconds(0)) taken = row.step.step_time;
   std::vector<int> active;
+  active.reserve(static_cast<std::size_t>(row.stats.layers));
   for (int layer = 0; layer < row.stats.layers; ++layer) active.push_back(row.stats.active(layer));
   board_.publish(ControlValues{.labels = {{"experiment", experiment_}},
                                .strategy = std::string(row.strategy),
