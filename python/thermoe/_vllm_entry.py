@@ -4,8 +4,8 @@
 Only the standard library is imported above: vLLM logs an error of this module's import and goes on without the plug-in,
 while one that `register` raises ends the process.
 """
-import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 #: The settings' path, or the like key `thermoe` of vLLM's --additional-config.
@@ -35,17 +35,16 @@ def _install() -> None:
 def _watch_additional_config() -> None:
     """The one thing that is touched where nothing has asked yet: what an engine's configuration is made by."""
     from vllm.config import VllmConfig
-    stock = VllmConfig.__post_init__
-    if hasattr(stock, "thermoe_stock"):
-        return
 
-    @functools.wraps(stock)
-    def made(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        result = stock(self, *arguments, **keywords)
-        if isinstance(self.additional_config, dict) and KEY in self.additional_config:
-            os.environ[ASKED] = "1"
-            _install()
-        return result
+    from .vllm.wrapping import wrap
 
-    made.thermoe_stock = stock  # type: ignore[attr-defined]
-    VllmConfig.__post_init__ = made
+    def watched(stock: Callable[..., Any]) -> Callable[..., Any]:
+        def made(self: Any, *arguments: Any, **keywords: Any) -> Any:
+            result = stock(self, *arguments, **keywords)
+            if isinstance(self.additional_config, dict) and KEY in self.additional_config:
+                os.environ[ASKED] = "1"
+                _install()
+            return result
+        return made
+
+    wrap(VllmConfig, "__post_init__", watched)

@@ -26,6 +26,10 @@ class Router:
     scale: float = 1.0  # factor on every weight
     loss_scores: Literal["unbiased", "biased"] = "unbiased"
 
+    def weighed_by(self, denominator: Denominator) -> "Router":
+        """With other weights where a plan drops picks; a router that does not renormalise keeps its own."""
+        return self if self.denominator == "none" else dataclasses.replace(self, denominator=denominator)
+
 
 class Routing(NamedTuple):
     weights: torch.Tensor  # [tokens, k] f32; 0 in a slot without a pick of its own

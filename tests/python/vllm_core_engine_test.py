@@ -56,7 +56,7 @@ def hooked(settings, tmp_path):
         return engines[-1]
 
     yield make
-    core_hooks.remove_core_hooks()
+    vllm_engine.remove_core_hooks()
     for engine in engines:
         engine.shutdown()
 
@@ -384,7 +384,7 @@ def test_without_settings_and_after_removal_engines_are_vllms_own(tmp_path):
     core_hooks.install_core_hooks(lambda vllm_config: 1 / 0)  # a second time does nothing
     rank = vllm_engine.PlayedRank(vllm_engine.FACTS)
     engine = vllm_engine.make_engine(core, vllm_engine.configuration(tmp_path), rank=rank)
-    core_hooks.remove_core_hooks()
+    vllm_engine.remove_core_hooks()
     assert core.EngineCore.__init__.__qualname__ == "EngineCore.__init__" and not hasattr(core.EngineCore.__init__, "__wrapped__")
     for name in ("schedule", "update_from_output", "add_request", "has_requests"):
         assert name not in vars(engine.scheduler)

@@ -10,10 +10,17 @@ import torch
 from thermoe.plan_block import DevicePlan, StepState
 from thermoe.routing import Router, route
 from thermoe.vllm.messages import ModelFacts, SampledLogits, StepReport, give_reports, keep_facts, order_of
+from thermoe.vllm.wrapping import STOCK
 
 
 FACTS = ModelFacts(name="Qwen3MoeForCausalLM", layers=4, experts=128, router=Router(k=8, denominator="reference"),
                    selection_bias=None, d_model=2048, d_ff=768, gated=True, most_rows=8, gpu=None)
+
+
+def remove_core_hooks():
+    """Engines that are made from now on are vLLM's own."""
+    from vllm.v1.engine.core import EngineCore
+    EngineCore.__init__ = getattr(EngineCore.__init__, STOCK, EngineCore.__init__)
 
 
 def import_vllm():

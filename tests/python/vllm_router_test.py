@@ -7,7 +7,6 @@ from vllm.model_executor.layers.fused_moe.router import router_factory as factor
 
 from thermoe.plan import RoutingPlan
 from thermoe.routing import Router
-from thermoe.vllm.binding import weighed_by
 from thermoe.vllm.compatibility import (ROUTER_PARAMETERS, WORKER_SIGNATURES, UnsupportedEngineError, check_signatures,
                                         check_version)
 from thermoe.vllm.router import PricedRouter, prove, read_router, route_into
@@ -58,7 +57,7 @@ def bound(name, *, valid=-1, price=None):
     if price is not None:
         buffers.plan.update(RoutingPlan.priced(2, EXPERTS, K, price=price).to_bytes())
     buffers.step.set(5, valid=valid)
-    router.bind(route_into(DEVICE), buffers, 1, weighed_by(router.spec, "reference"))
+    router.bind(route_into(DEVICE), buffers, 1, router.spec.weighed_by("reference"))
     return router, buffers
 
 

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import torch
+import vllm_engine
 import vllm_here
 import vllm_worker
 from vllm.v1.core.sched.output import SchedulerOutput
@@ -17,7 +18,6 @@ from vllm_worker import EXPERTS, K, LAYERS, ROWS, Model
 
 from thermoe.plan import RoutingPlan
 from thermoe.vllm.compatibility import UnsupportedEngineError
-from thermoe.vllm.core_hooks import remove_core_hooks
 from thermoe.vllm.install import install
 from thermoe.vllm.messages import StepOrder, facts_of, give_order, reports_of
 from thermoe.vllm.router import PricedRouter
@@ -29,7 +29,7 @@ from thermoe.vllm.worker import rank_of
 def installed():
     install()
     yield
-    remove_core_hooks()
+    vllm_engine.remove_core_hooks()
 
 
 @pytest.fixture

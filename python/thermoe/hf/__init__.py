@@ -10,11 +10,12 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("thermoe.hf needs torch 2.10 or later: pip install torch transformers", name="torch") from error
 
 from ..control import Controller
+from ..fixed_plan import FixedPlan
 from ..plan import RoutingPlan
 from ..routing import Denominator
-from .attachment import Attachment, FixedPlan, PlanSource, RouterHook
+from .attachment import Attachment, PlanSource, RouterHook
 from .configuration import controller_configuration
-from .routers import RouterModule, UnsupportedModelError, find_routers, with_denominator
+from .routers import RouterModule, UnsupportedModelError, find_routers
 
 __all__ = ["Attachment", "UnsupportedModelError", "attach", "detach"]
 
@@ -47,7 +48,7 @@ def attach(model: torch.nn.Module, *, power_w: Optional[float] = None, temperatu
         raise ValueError(f"{type(model).__name__} is attached already; thermoe.detach(model) first")
     _refuse_compiled(model)
     routers = find_routers(model)
-    specs = [with_denominator(router.spec, denominator) for router in routers]
+    specs = [router.spec.weighed_by(denominator) for router in routers]
     if plan is not None:
         others = {"power_w": power_w, "temperature_c": temperature_c, "time_per_token_ms": time_per_token_ms,
                   "max_quality_loss": max_quality_loss, "step_period_ms": step_period_ms, "objective": objective,

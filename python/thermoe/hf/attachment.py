@@ -45,29 +45,6 @@ class Route(Protocol):
                  beta: Optional[torch.Tensor]) -> Routing: ...
 
 
-class FixedPlan:
-    """A plan that stays, and nobody who is told what it did."""
-
-    def __init__(self, plan: RoutingPlan) -> None:
-        self.version = plan.version
-        self.plan = memoryview(plan.to_bytes())
-        self.step_period_s = 0.0
-        self.sample_wanted = False
-        self._plan = plan
-
-    def acquire(self) -> Decision:
-        return self
-
-    def observe(self, **_: Any) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def __repr__(self) -> str:
-        return repr(self._plan)
-
-
 class RouterHook:
     """On one router: gives the experts what the plan says instead of what the router said."""
 

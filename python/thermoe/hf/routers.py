@@ -7,7 +7,7 @@ from typing import Any, Optional
 import torch
 
 from ..plan_block import DevicePlan, StepState
-from ..routing import Denominator, Router, route
+from ..routing import Router, route
 
 _SUPPORTED = ("routers of transformers v5 that return (logits, weights, indices): softmax or top-k-then-softmax, as "
               "Mixtral, Qwen2-MoE, Qwen3-MoE, Qwen3-Next, OLMoE, FlexOlmo and gpt-oss have, and sigmoid with a selection "
@@ -52,11 +52,6 @@ def find_routers(model: torch.nn.Module) -> list[RouterModule]:
                 f"{first.spec.k} of {first.experts}: all MoE layers of a model must have one shape")
         _prove(router)
     return routers
-
-
-def with_denominator(spec: Router, denominator: Denominator) -> Router:
-    """The router with other weights where a plan drops picks; one that does not renormalise keeps its own."""
-    return spec if spec.denominator == "none" else dataclasses.replace(spec, denominator=denominator)
 
 
 def _looks_like_a_router(module: torch.nn.Module) -> bool:

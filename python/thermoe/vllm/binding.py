@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from vllm.model_executor.layers.fused_moe.runner.moe_runner import MoERunner
 
-from ..routing import Denominator, Router
+from ..routing import Denominator
 from .compatibility import UnsupportedEngineError
 from .messages import ModelFacts
 from .router import PricedRouter, RouteInto, prove
@@ -52,12 +52,7 @@ def bind(layers: list[Layer], buffers: StepBuffers, routes: RouteInto, denominat
     for layer in layers:
         prove(layer.router, layer.name, routes, buffers.device)
     for index, layer in enumerate(layers):
-        layer.router.bind(routes, buffers, index, weighed_by(layer.router.spec, denominator))
-
-
-def weighed_by(spec: Router, denominator: Denominator) -> Router:
-    """The router with other weights where a plan drops picks; one that does not renormalise keeps its own."""
-    return spec if spec.denominator == "none" else dataclasses.replace(spec, denominator=denominator)
+        layer.router.bind(routes, buffers, index, layer.router.spec.weighed_by(denominator))
 
 
 def model_facts(model: torch.nn.Module, layers: list[Layer], *, denominator: Denominator, most_rows: int,
@@ -68,7 +63,7 @@ def model_facts(model: torch.nn.Module, layers: list[Layer], *, denominator: Den
     biases = [bias for layer in layers if (bias := layer.router.beta) is not None]  # of all or of none
     return ModelFacts(
         name=type(model).__name__, layers=len(layers), experts=first.router.experts,
-        router=weighed_by(first.router.spec, denominator),
+        router=first.router.spec.weighed_by(denominator),
         selection_bias=tuple(tuple(bias.tolist()) for bias in biases) or None,
         d_model=int(config.hidden_dim_unpadded), d_ff=int(config.intermediate_size),
         gated=bool(config.activation.is_gated), most_rows=most_rows, gpu=gpu)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._c_abi import ThermoeError
 from ..control import Controller, Decision
+from .said import SaidOnce
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -43,7 +44,7 @@ class LiveController:
         self._clock = clock
         self._decision = controller.acquire()
         self._acquired = clock()
-        self._failures: set[str] = set()  # those that were said
+        self._said = SaidOnce(_log)
         self._said_safe: float | None = None
 
     @property
@@ -67,22 +68,17 @@ class LiveController:
         try:
             self.controller.observe(version=self._decision.version if version is None else version, **step)
         except ThermoeError as error:
-            self._say("a step could not be told to the controller", error)
+            self._said.error(f"a step could not be told to the controller: {error}")
 
     def _without(self, error: ThermoeError) -> Decision:
-        self._say("the controller fails; its last plan stays until its time is over, then experts are picked as the "
-                  "model does and no power is held", error)
+        self._said.error("the controller fails; its last plan stays until its time is over, then experts are picked as "
+                         f"the model does and no power is held: {error}")
         last = self._decision
         if last.valid_for_s is not None and self._clock() > self._acquired + last.valid_for_s:
             self._decision = dataclasses.replace(
                 last, version=last.version + 1, plan=self._baseline, step_period_s=0.0, valid_for_s=None, safe=True,
                 sample_wanted=False)
         return self._decision
-
-    def _say(self, what: str, error: ThermoeError) -> None:
-        if (said := f"{what}: {error}") not in self._failures and len(self._failures) < 8:
-            self._failures.add(said)
-            _log.error("%s", said)
 
 
 class ControlSource:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .control_source import ControlSource
 from .messages import ModelFacts, SampledLogits, StepOrder, StepReport, give_order, reports_of
+from .said import SaidOnce
 
 _log = logging.getLogger("vllm.thermoe")
 _LONGEST_PERIOD_S = 100.0  # that a controller may ask for (docs/engines.md)
@@ -59,7 +60,7 @@ class Governor:
         self._steps: dict[int, _Step] = {}
         self._reported = 0  # number of the newest step that was reported
         self._decode_time_s: float | None = None  # the device's, of the newest decode step that was reported
-        self._said: set[str] = set()
+        self._said = SaidOnce(_log)
 
     def arrive(self) -> None:
         """A request has come."""
@@ -76,7 +77,7 @@ class Governor:
         period_s = self._source.acquire().step_period_s
         if not (self._decode_time_s or 0.0) < period_s <= _LONGEST_PERIOD_S:
             if not period_s <= _LONGEST_PERIOD_S:
-                self._say(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
+                self._said.error(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
                           "most: they are not paced")
             return None
         return self._started + period_s
@@ -92,7 +93,7 @@ class Governor:
         self._number += 1
         give_order(scheduler_output, StepOrder(
             number=self._number, version=held.version, block=None if held.version == self._sent else bytes(held.block),
-            valid_tokens=tokens, prefill=mixed and tokens > (held.settings.prefill_token_limit or 0),
+            valid_tokens=tokens, prefill=mixed and tokens > (held.settings.prefill_token_limit),
             sample=held.sample_wanted and not mixed and tokens <= min(self._facts.most_rows, self._batch_limit)))
         self._sent = held.version
         self._steps[self._number] = _Step(
@@ -123,7 +124,7 @@ class Governor:
         self._reported = max(self._reported, report.number)
         if report.version != step.version:
             self._sent = None  # the rank has missed a plan: it gets the newest one again
-            self._say(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
+            self._said.error(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
                       "plans are sent anew")
         if not step.mixed and report.step_time_s is not None:
             self._decode_time_s = report.step_time_s
@@ -141,14 +142,8 @@ class Governor:
             self._arrived += lost.arrived
             self._finished += lost.finished
             if self._number - self._reported > _MOST_UNREPORTED:
-                self._say(f"the ranks have not reported {_MOST_UNREPORTED} steps: the controller sees nothing of what "
+                self._said.error(f"the ranks have not reported {_MOST_UNREPORTED} steps: the controller sees nothing of what "
                           "runs and holds no target. Is the plug-in installed where the workers run?")
-
-    def _say(self, what: str) -> None:
-        kind = what.translate({ord(digit): None for digit in "0123456789"})
-        if kind not in self._said:
-            self._said.add(kind)
-            _log.error("%s", what)
 
 
 def _array(logits: SampledLogits, tokens: int) -> Any:

@@ -11,7 +11,6 @@ vLLM's loop, and where it is entered:
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import queue
 import time
@@ -24,8 +23,10 @@ from .engine_controller import HANDED_IN, EngineShape, agreed, open_controller, 
 from .gpu_claim import GpuClaims
 from .hottest_gpu import HottestGpu
 from .messages import facts_of, order_of
+from .said import SaidOnce
 from .settings import Settings, read_settings
 from .upkeep import Upkeep
+from .wrapping import wrap
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -50,37 +51,27 @@ CORE_SIGNATURES: dict[str, tuple[str, ...]] = {
 
 _log = logging.getLogger("vllm.thermoe")
 _RENEWED_S = 0.1  # into a pause: what was decided meanwhile may end it
-_KEPT = "_thermoe_stock"  # on a wrap: what it wraps
 
 
 def install_core_hooks(settings_source: SettingsSource) -> None:
     """Has each engine that is made from now on run under the settings that it is given; None: it stays vLLM's own. A
     second time it does nothing."""
     from vllm.v1.engine.core import EngineCore
-    stock = EngineCore.__init__
-    if hasattr(stock, _KEPT):
-        return
 
-    @functools.wraps(stock)
-    def __init__(self: Any, *arguments: Any, **keywords: Any) -> None:
-        stock(self, *arguments, **keywords)
-        settings = settings_source(self.vllm_config)
-        if settings is None:
-            return
-        try:
-            govern(self, settings)
-        except BaseException:
-            self.shutdown()  # its workers would outlive the error
-            raise
+    def governed(stock: Callable[..., None]) -> Callable[..., None]:
+        def __init__(self: Any, *arguments: Any, **keywords: Any) -> None:
+            stock(self, *arguments, **keywords)
+            settings = settings_source(self.vllm_config)
+            if settings is None:
+                return
+            try:
+                govern(self, settings)
+            except BaseException:
+                self.shutdown()  # its workers would outlive the error
+                raise
+        return __init__
 
-    setattr(__init__, _KEPT, stock)
-    EngineCore.__init__ = __init__
-
-
-def remove_core_hooks() -> None:
-    """Engines that are made from now on are vLLM's own."""
-    from vllm.v1.engine.core import EngineCore
-    EngineCore.__init__ = getattr(EngineCore.__init__, _KEPT, EngineCore.__init__)
+    wrap(EngineCore, "__init__", governed)
 
 
 def govern(engine: Any, settings: Settings) -> None:
@@ -164,7 +155,7 @@ class _Guard:
     """A fault of ours is said, once, and the engine goes on: a step without an order is vLLM's own."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._said = SaidOnce(_log)
 
     def __enter__(self) -> None:
         pass
@@ -172,9 +163,7 @@ class _Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
         if not isinstance(error, Exception):
             return False
-        if (text := repr(error)) not in self._said and len(self._said) < 8:
-            self._said.add(text)
-            _log.error("a fault of the plug-in's; the engine goes on: %s", text, exc_info=error)
+        self._said.error(f"a fault of the plug-in's; the engine goes on: {error!r}", error)
         return True
 
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._c_abi import ThermoeError
-from ..control import Controller, Decision
+from ..control import Controller
 from ..controller_configuration import controller_configuration
+from ..fixed_plan import FixedPlan
 from ..plan import RoutingPlan
 from .control_source import LiveController
 from .messages import ModelFacts
@@ -29,23 +30,6 @@ class EngineShape:
     batch_limit: int  # most sequences that are decoded together
     graph_sizes: tuple[int, ...]  # rows of its captured graphs, ascending
     model_name: str  # as it is served
-
-
-class FixedPlan:
-    """A plan that stays, as a controller that is told nothing."""
-
-    def __init__(self, plan: RoutingPlan) -> None:
-        self._decision = Decision(version=1, plan=memoryview(plan.to_bytes()), active=None, step_period_s=0.0,
-                                  valid_for_s=None, safe=False, sample_wanted=False, calibrating=False)
-
-    def acquire(self) -> Decision:
-        return self._decision
-
-    def observe(self, **_: Any) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def agreed(facts: Sequence[ModelFacts | None]) -> tuple[ModelFacts, tuple[str, ...]]:

@@ -2,12 +2,11 @@
 """Puts the plug-in into a process of vLLM's: wraps names of it, and nothing else."""
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-_STOCK = "thermoe_stock"  # of a wrapped function: vLLM's own
+from .wrapping import is_wrapped, wrap
 
 
 def install() -> None:
@@ -34,18 +33,6 @@ def install() -> None:
         wrap(Worker, "execute_model", _running_a_step)
         wrap(Worker, "sample_tokens", _ending_a_step)
     install_core_hooks(settings_of)
-
-
-def wrap(owner: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replaces owner.name by around(it)."""
-    stock = getattr(owner, name)
-    wrapped = functools.wraps(stock)(around(stock))
-    setattr(wrapped, _STOCK, stock)
-    setattr(owner, name, wrapped)
-
-
-def is_wrapped(owner: Any, name: str) -> bool:
-    return hasattr(getattr(owner, name), _STOCK)
 
 
 def _building_routers(stock: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from ..control import Controller
 from .control_source import ControlSource, LiveController
 from .gpu_claim import GpuClaims
 from .hottest_gpu import HottestGpu
+from .said import SaidOnce, without_numbers
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -44,7 +45,7 @@ class Upkeep:
         self._kind = ""
         self._saturated = 0
         self._said_unsampled = False
-        self._failures: set[str] = set()  # those that were said
+        self._said = SaidOnce(_log)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="thermoe", daemon=True)
         self._thread.start()
@@ -68,15 +69,10 @@ class Upkeep:
                 try:
                     part()
                 except Exception as error:  # a thread's root: the other parts go on
-                    self._say_once(error)
+                    self._said.error(f"beside the steps something failed: {error}", error)
             if due:
                 next_look = time.monotonic() + self._look_s
             self._stop.wait(_READ_S if self._hottest else self._look_s)
-
-    def _say_once(self, error: Exception) -> None:
-        if str(error) not in self._failures and len(self._failures) < _LASTING:
-            self._failures.add(str(error))
-            _log.error("beside the steps something failed, and is tried again: %s", error, exc_info=error)
 
     def _feed(self) -> None:
         assert self._hottest is not None
@@ -115,7 +111,7 @@ class Upkeep:
         if not isinstance(controller, Controller):
             return  # a plan that stays
         state = controller.state()
-        kind = state.plan_kind + state.reason.translate({ord(digit): None for digit in "0123456789."})
+        kind = state.plan_kind + without_numbers(state.reason)
         if kind != self._kind:
             level = logging.WARNING if state.reason and not live.calibrating else logging.INFO
             _log.log(level, "%s", state.reason or f"in control: {controller!r}")
@@ -127,6 +123,7 @@ class Upkeep:
         self._saturated = min(self._saturated + 1, _LASTING + 1) if state.saturated else 0
         if self._saturated == _LASTING:
             _log.warning("the targets are out of reach: %r", controller)
+
 
 def _refuse_what_stays(before: Settings, after: Settings) -> None:
     """Raises ValueError for what was built into the ranks, or what sensors are read."""
