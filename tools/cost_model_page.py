@@ -37,7 +37,7 @@ def head(result):
         yield (f"{kept}{model['rows']} rows, {model['expert_rows']} of them expert layers ({', '.join(model['models']) or 'of no known model'}); "
                f"{model['energies_measured']} energies measured, {model['energies_fitted']} fitted, "
                f"{model['rows'] - model['energies_measured'] - model['energies_fitted']} absent. Idle between windows "
-               f"{model['idle_active_w']:.1f} W (median; the least {model['idle_cold_w']:.1f} W). {thermal_words(model['thermal'])}")
+               f"{model['idle_active_w']:.1f} W (median; the least {model['idle_cold_w']:.1f} W). {thermal_words(model['thermal'])} {perturbation_words(model)}")
     yield ""
 
 
@@ -52,6 +52,19 @@ def thermal_words(thermal):
         return "No step response of the temperature was fitted."
     return (f"Step response: {thermal['ambient_c']:.1f} °C + {thermal['resistance_k_per_w']:.4f} K/W in "
             f"{thermal['time_constant_s']:.1f} s.")
+
+
+def perturbation_words(model):
+    state, sensors = model["perturbation"], model["sensors"]
+    heat, limit = state.get("thermal"), state.get("power")
+    period = f", new each {1000 * sensors['period_s']:.0f} ms" if sensors and "period_s" in sensors else ""
+    return " ".join((
+        f"Energy {100 * heat['energy_per_c']:+.2f} % a degree above {heat['reference_c']:.0f} °C." if heat else
+        "How energy grows with the temperature was not fitted.",
+        f"Latency +{limit['slope']:.2g} % for each % of power beyond {100 * limit['knee']:g} % of {limit['limit_w']:.0f} W." if limit else
+        "What the power limit costs was not fitted.",
+        f"Power sensor: {1000 * sensors['delay_s']:.0f} ms late, mean of {1000 * sensors['window_s']:.0f} ms{period}." if sensors else
+        "How the power sensor lags was not fitted."))
 
 
 def asked_table(result):

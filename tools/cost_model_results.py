@@ -251,6 +251,7 @@ def model_facts(model):
         return None
     rows = [(entry["op"].startswith("moe_experts"), row) for entry in model["entries"] for row in entry["rows"]]
     return {"idle_active_w": model["idle_active_w"], "idle_cold_w": model["idle_cold_w"], "thermal": model.get("thermal"),
+            "perturbation": model["perturbation"], "sensors": model.get("sensors"),
             "clocks": model.get("clocks"), "models": [m["name"] for m in model.get("models", [])],
             "rows": len(rows), "expert_rows": sum(expert for expert, _ in rows),
             "energies_measured": sum(row.get("energy_uj") is not None and not row.get("energy_fitted", False) for _, row in rows),

@@ -20,7 +20,7 @@ class Run(typing.NamedTuple):
     flags: str = ""
     variant: str = ""    # ends the name of an experiment with changes
     changes: dict = {}   # fields of the experiment in place of the file's; None removes one
-    costs: str | None = None  # run whose calibration serves, or one naming the same, if made on this card; else, as for "", a new one
+    costs: str | None = None  # PROFILED: this card's profile; run whose calibration serves, or one naming the same, if made on this card; else, as for "", a new one
     cap: Cap | None = None
 
 
@@ -33,6 +33,7 @@ class Step(typing.NamedTuple):
     profiles: tuple[str, ...] = ()  # arguments of `thermoe profile`
 
 
+PROFILED = "profiled"
 STILL = {"disturbances": [], "targets": {}}
 GPT_OSS = {"description": "On a real GPU: gpt-oss-20b's recorded router under a power cap; another tenant from 20 s to 40 s.",
            "trace": {"file": "data/traces/gpt-oss-20b-b16.safetensors"},  # pack --trace
@@ -103,8 +104,11 @@ STEPS = (
     Step("batches", 340, (workload("small_batch", "experiments/gpu_small_batch.json", ""),
                           workload("large_batch", "experiments/gpu_large_batch.json", ""))),
     Step("profile-1", 180, profiles=(f"{QWEN} {GPT} {grid(f'{TOKENS} {OUT_TOKENS}', f'{ACTIVE} {OUT_ACTIVE}')} --repeat 10",)),
-    Step("profile-2", 430, profiles=(f"{QWEN} {grid(TOKENS, ACTIVE)} {LAYERS} 30 --thermal",)),
+    Step("profile-2", 455, profiles=(f"{QWEN} {grid(TOKENS, ACTIVE)} {LAYERS} 30 --thermal --strain",)),
     Step("profile-3", 330, profiles=(f"{GPT} {grid(TOKENS, ACTIVE)} {LAYERS} 30",)),
     Step("profile-4", 360, profiles=(f"{QWEN} {GPT} {grid(OUT_TOKENS, f'{ACTIVE} {OUT_ACTIVE}')} {LAYERS} 16",
                                      f"{QWEN} {GPT} {grid('8 16 64 256', OUT_ACTIVE)} {LAYERS} 16")),
+    # What the profile says of five minutes that it did not see, and what the card's degrees are fitted to.
+    one("replay-heat", 150, "experiments/gpu_cap.json", "--strategy BASELINE --strategy KERNEL_AWARE_TTHA --round 1", costs=PROFILED),
+    one("replay", 370, "experiments/gpu_cap.json", "--round 2", costs=PROFILED),
 )

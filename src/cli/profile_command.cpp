@@ -34,6 +34,7 @@ constexpr int kMostTokens = 1 << 16;
 constexpr int kMostSize = 1 << 20;
 constexpr const char* kDefaultModel = "Qwen3-30B-A3B";
 constexpr double kThermalSeconds = 90.0;
+constexpr double kStrainSeconds = 25.0;
 
 struct Flags {
   std::vector<std::string> models{}, sweeps{};
@@ -44,8 +45,8 @@ struct Flags {
   int anchors = 60;
   double repeat_percent = 0.0;
   std::int64_t seed = 1;
-  bool energy = false, thermal = false, list = false, child = false, files_only = false,
-       step = false;
+  bool energy = false, thermal = false, strain = false, list = false, child = false,
+       files_only = false, step = false;
   UnderFlags under{};
 };
 
@@ -139,6 +140,7 @@ ProfileRequest request_of(const Flags& flags, Backend backend) {
   request.repeated_share = flags.repeat_percent / 100.0;
   if (flags.energy) request.anchors = flags.anchors;
   if (flags.thermal) request.timing.thermal = Seconds(kThermalSeconds);
+  if (flags.strain) request.timing.strain = Seconds(kStrainSeconds);
   return request;
 }
 
@@ -294,6 +296,10 @@ void add_measurement(CLI::App& command, Flags& flags) {
       ->capture_default_str();
   command.add_flag("--thermal", flags.thermal,
                    "Also measure a step response of the temperature, 90 s, and fit it");
+  command.add_flag(
+      "--strain", flags.strain,
+      "Also work at 4096 tokens in bursts and without a pause, 25 s, and fit the power "
+      "sensor's lag and what the power limit costs");
   command.add_option("--seed", flags.seed, "Of data, picks and the order of windows")
       ->check(whole_number(0, 1 << 30))
       ->capture_default_str();
@@ -308,9 +314,10 @@ void add_measurement(CLI::App& command, Flags& flags) {
 /// What whole steps have no use for is refused, and they have a batch of their own by default.
 void settle_step(const CLI::App& command, Flags& flags) {
   if (!flags.step) return;
-  for (const char* other : {"--sweep", "--shape", "--op", "--active", "--context", "--kernels",
-                            "--executions", "--energy", "--anchors", "--repeat", "--thermal",
-                            "--child", "--with", "--budget", "--list", "--files-only"}) {
+  for (const char* other :
+       {"--sweep", "--shape", "--op", "--active", "--context", "--kernels", "--executions",
+        "--energy", "--anchors", "--repeat", "--thermal", "--strain", "--child", "--with",
+        "--budget", "--list", "--files-only"}) {
     if (command.count(other) == 0) continue;
     throw UsageError(fmt::format("--step: measures whole steps; {} goes without it", other));
   }

@@ -112,7 +112,8 @@ std::vector<std::string> child_arguments(const std::vector<std::string>& argumen
   constexpr std::string_view kWithValue[] = {"--with",   "--nsys-path",    "--ncu-path",
                                              "--replay", "--out",          "--cost-model",
                                              "--cupti",  "--nvml-library", "--anchors"};
-  constexpr std::string_view kAlone[] = {"--no-gpu-metrics", "--dry-run", "--energy", "--thermal"};
+  constexpr std::string_view kAlone[] = {"--no-gpu-metrics", "--dry-run", "--energy", "--thermal",
+                                         "--strain"};
   std::vector<std::string> kept;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];

@@ -87,6 +87,9 @@ SensorLag read_sensors(JsonObject object) {
   SensorLag lag;
   lag.delay = Seconds(object.number("delay_s", 0.0, 1.0));
   lag.window = Seconds(object.number("window_s", 1e-3, 1.0));
+  if (const auto period = object.optional_number("period_s", 1e-4, 10.0)) {
+    lag.period = Seconds(*period);
+  }
   object.ignore("method");
   object.finish();
   return lag;

@@ -85,8 +85,11 @@ void add_header(const KernelCostModel& model, std::string& text) {
     fmt::format_to(out, "  thermal   absent: temperatures cannot be predicted from this file\n");
   }
   if (h.sensors) {
-    fmt::format_to(out, "  sensors   power {:g} s late, mean of {:g} s\n", h.sensors->delay.value,
-                   h.sensors->window.value);
+    fmt::format_to(out, "  sensors   power {:g} s late, mean of {:g} s{}\n", h.sensors->delay.value,
+                   h.sensors->window.value,
+                   h.sensors->period
+                       ? fmt::format(", a new reading each {:g} s", h.sensors->period->value)
+                       : "");
   }
   for (const ExpertShape& s : h.models) {
     fmt::format_to(out, "  model     {}: {} layers of {} experts of {} x {}, top-{}\n", s.name,

@@ -65,6 +65,7 @@ Json header_json(const CostModelHeader& h) {
   out["perturbation"] = perturbation_json(h.perturbation);
   if (h.sensors) {
     out["sensors"] = {{"delay_s", h.sensors->delay.value}, {"window_s", h.sensors->window.value}};
+    if (h.sensors->period) out["sensors"]["period_s"] = h.sensors->period->value;
   }
   for (const ExpertShape& shape : h.models) out["models"].push_back(to_json(shape));
   return out;

@@ -33,11 +33,11 @@ TEST(CostReport, ChecksAlongBothVariablesOfAnExpertLayer) {
 
 TEST(CostReport, ShowsTheModelsAndTheSensorsOfTheFile) {
   auto json = testing::sound_model();
-  json["sensors"] = {{"delay_s", 0.2}, {"window_s", 0.05}};
+  json["sensors"] = {{"delay_s", 0.2}, {"window_s", 0.05}, {"period_s", 0.02}};
   json["models"] = {{{"name", "A"}, {"layers", 3}, {"shape", {128, 8, 2048, 768}}}};
   const std::string text = show_text(KernelCostModel::from_json(json, "m.json"), false);
   EXPECT_THAT(text, HasSubstr("A: 3 layers of 128 experts of 2048 x 768, top-8"));
-  EXPECT_THAT(text, HasSubstr("power 0.2 s late, mean of 0.05 s"));
+  EXPECT_THAT(text, HasSubstr("power 0.2 s late, mean of 0.05 s, a new reading each 0.02 s\n"));
 }
 
 TEST(CostReport, NamesTheRowsThatFall) {

@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Shipped, CostWriter,
 TEST(CostWriterOfLiterals, EveryFieldThatAFileMayHaveSurvives) {
   auto json = testing::sound_model();
   json["purpose"] = "a test";
-  json["sensors"] = {{"delay_s", 0.2}, {"window_s", 0.05}};
+  json["sensors"] = {{"delay_s", 0.2}, {"window_s", 0.05}, {"period_s", 0.02}};
   json["models"] = {{{"name", "Plain"},
                      {"layers", 3},
                      {"shape", {4, 2, 64, 32}},

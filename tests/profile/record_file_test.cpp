@@ -53,6 +53,11 @@ TEST(RecordFile, WhatIsAddedIsThereForTheNextRun) {
                              .state = {.memory_clock = Megahertz(2619)}});
     records.add(ThermalRecord{.point = *read_op_point(kPoint),
                               .samples = {{Seconds(0.1), Watts(300), Celsius(40)}}});
+    records.add(StrainRecord{
+        .point = *read_op_point(kPoint),
+        .limit = Watts(700),
+        .samples = {{Seconds(0.1), Watts(650), Megahertz(1500)}, {Seconds(0.2), Watts(120), {}}},
+        .batches = {{.from = Seconds(0.05), .to = Seconds(0.15), .executions = 50}}});
   }
   const RecordFile again(path, kFacts);
   const ProfileRecords& records = again.records();
@@ -71,6 +76,12 @@ TEST(RecordFile, WhatIsAddedIsThereForTheNextRun) {
   EXPECT_EQ(records.energies[0].above_idle(), Joules((2000 - 5 * 120) / 1e4));
   ASSERT_TRUE(records.thermal);
   EXPECT_EQ(records.thermal->samples.at(0).power, Watts(300));
+  ASSERT_TRUE(records.strain);
+  EXPECT_EQ(records.strain->limit, Watts(700));
+  EXPECT_EQ(records.strain->samples.at(0).sm_clock, Megahertz(1500));
+  EXPECT_FALSE(records.strain->samples.at(1).sm_clock);
+  EXPECT_EQ(records.strain->batches.at(0).to, Seconds(0.15));
+  EXPECT_EQ(records.strain->batches.at(0).executions, 50);
 }
 
 TEST(RecordFile, ALineThatWasCutOffIsWrittenAnew) {

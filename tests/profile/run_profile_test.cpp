@@ -47,6 +47,7 @@ class World {
   std::vector<std::string> timed{};
   std::vector<int> calls{};  ///< of all points, as they were executed
   bool sensed = true;        ///< has an energy counter
+  bool limited = false;      ///< says its power limit
   Backend backend = Backend::kCpu;
   std::function<void()> on_make{};
 
@@ -69,6 +70,7 @@ class World {
       GpuReading gpu;
       if (sensed) gpu.energy.value = energy_;
       gpu.power_instant.value = Watts(300);
+      if (limited) gpu.power_limit.value = Watts(700);
       gpu.temperature.value = Celsius(50);
       return Snapshot{.gpus = {gpu}};
     });
@@ -150,6 +152,23 @@ TEST_F(RunProfile, AStepResponseWithoutEnergiesWorksAtAPointThatTheBackendHas) {
   EXPECT_EQ(to_string(result.records.thermal->point),
             "moe_experts [8, 2, 64, 32] bf16 tokens 8 active 8")
       << "the one that moves most";
+}
+
+TEST_F(RunProfile, StrainWorksAtAPromptsBatchAndOnlyOnce) {
+  request.timing.strain = Seconds(25);
+  ProfileResult result = world.run(request);
+  EXPECT_FALSE(result.records.strain);
+  EXPECT_THAT(result.notes, Contains(HasSubstr("no strain: the device says no power or no power "
+                                               "limit")));
+  world.limited = true;
+  result = world.run(request);
+  ASSERT_TRUE(result.records.strain);
+  EXPECT_EQ(to_string(result.records.strain->point),
+            "moe_experts [8, 2, 64, 32] f32 tokens 4096 active 8");
+  EXPECT_THAT(to_text(result), HasSubstr("came to 300 W of 700 W; that is not near enough"));
+  const Seconds before = world.clock.now();
+  EXPECT_TRUE(world.run(request).records.strain);
+  EXPECT_LT((world.clock.now() - before).value, 1.0) << "it is there already";
 }
 
 TEST_F(RunProfile, ARepeatIsHeldAgainstTheFirstTimeAndMadeOnce) {

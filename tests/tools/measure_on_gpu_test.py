@@ -261,6 +261,16 @@ class Running(Folder):
         self.assertNotEqual(first, second)
         self.assertEqual(len(self.profiled(first)[0]), len(self.profiled(second)[0]))
 
+    def test_a_run_by_the_cards_profile_needs_one_of_this_card(self):
+        self.run_tool("--only", "replay")
+        self.assertEqual((self.calls(), self.step("replay")["passed"]), ([], False))
+        self.assertIn("the profile steps, on this card, write it", (self.out / "steps/replay.log").read_text())
+        self.run_tool("--only", "profile-2", "replay")
+        folder = self.out.resolve() / "profiles" / self.step("profile-2")["card"]
+        (folder / "kernel_cost_model.json").write_text("{}")
+        self.assertEqual(self.run_tool("--only", "replay").returncode, 0)
+        self.assertIn(f"--cost-model {folder}/kernel_cost_model.json", self.calls()[-1])
+
     def test_a_profile_without_the_energies_that_it_was_asked_for_has_failed(self):
         program(self.pack / "bin/thermoe", THERMOE.replace('"kind":"energy"', '"kind":"time"'))
         self.assertEqual(self.run_tool("--only", "profile-1", "profile-4").returncode, 1)

@@ -133,6 +133,18 @@ void add_energies(const PlanRequest& request, const std::vector<ProfilePoint>& p
       beyond_budget(fmt::format("energy of {} anchor{}", left, left == 1 ? "" : "s"), needed));
 }
 
+/// Whether what is measured once runs now: it was asked for, is not there yet, and fits.
+bool takes_part(const char* what, Seconds time, bool done, Budget& budget, ProfilePlan& plan) {
+  if (time.value <= 0.0) return false;
+  if (done) {
+    ++plan.done;
+    return false;
+  }
+  if (budget.take(time)) return true;
+  plan.left_out.push_back(beyond_budget(what, time));
+  return false;
+}
+
 /// Of one execution: the slower of memory and arithmetic.
 Seconds expected_execution(Backend backend, const OpPoint& point) {
   const Speed speed = speed_of(backend);
@@ -160,15 +172,10 @@ ProfilePlan plan_profile(const PlanRequest& request) {
   add_times(request, spread_out(points, static_cast<int>(std::ceil(repeated))), request.repeated,
             plan.repeat, budget, plan);
   add_energies(request, points, budget, plan);
-  if (request.timing.thermal.value > 0.0) {
-    if (request.thermal_done) {
-      ++plan.done;
-    } else if (budget.take(request.timing.thermal)) {
-      plan.thermal = true;
-    } else {
-      plan.left_out.push_back(beyond_budget("the thermal step response", request.timing.thermal));
-    }
-  }
+  plan.thermal = takes_part("the thermal step response", request.timing.thermal,
+                            request.thermal_done, budget, plan);
+  plan.strain = takes_part("the work at the power limit", request.timing.strain,
+                           request.strain_done, budget, plan);
   plan.expected = budget.used;
   return plan;
 }
@@ -188,6 +195,8 @@ std::string to_text(const ProfilePlan& plan, Backend backend, const ProfileTimin
   list("energy", plan.energy, expected_energy);
   if (plan.thermal)
     fmt::format_to(out, "thermal {:>8.2f} s  step response\n", timing.thermal.value);
+  if (plan.strain)
+    fmt::format_to(out, "strain  {:>8.2f} s  work at the power limit\n", timing.strain.value);
   fmt::format_to(
       out,
       "{} point{} to time, {} again, {} to measure energy of, {} there already: about {:.0f} s\n",

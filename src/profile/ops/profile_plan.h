@@ -22,6 +22,7 @@ struct ProfileTiming {
   Seconds idle{2.5};     ///< before each window and after the last
   Seconds prepare{0.4};  ///< expected for an anchor, beside the making of its weights
   Seconds thermal{};     ///< of the step response, all of it; 0: none
+  Seconds strain{};      ///< of the work at the limit, all of it; 0: none
 
   /// Of an anchor, the idle window before it included.
   Seconds anchor() const { return prepare + idle + window; }
@@ -40,6 +41,7 @@ struct PlanRequest {
   std::vector<std::string> repeated{};
   std::vector<std::string> with_energy{};
   bool thermal_done = false;
+  bool strain_done = false;
 };
 
 /// A point, or a group of them, that is not run, and why.
@@ -53,6 +55,7 @@ struct ProfilePlan {
   std::vector<ProfilePoint> repeat{};  ///< to be timed again, behind all others
   std::vector<ProfilePoint> energy{};  ///< anchors still to be measured, in an order by seed
   bool thermal = false;
+  bool strain = false;
   int done = 0;  ///< points and anchors that are there already
   Seconds expected{};
   std::vector<LeftOut> left_out{};
@@ -65,7 +68,8 @@ Seconds expected_energy(Backend backend, const OpPoint& point, const ProfileTimi
 
 /// What runs, what is there already, and what is left out: points that the backend lacks or whose
 /// weights are too large; then, where there is a budget, what does not fit behind what does. Times
-/// come first, then energies, then the step response. Pure: the same for the same request.
+/// come first, then energies, then the step response, then the strain. Pure: the same for the same
+/// request.
 ProfilePlan plan_profile(const PlanRequest& request);
 
 /// For --list.

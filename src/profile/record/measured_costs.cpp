@@ -10,6 +10,7 @@
 
 #include "profile/execution_row.h"
 #include "profile/parse_options.h"
+#include "profile/record/perturbation_fit.h"
 #include "profile/record/step_response_fit.h"
 
 namespace thermoe {
@@ -122,6 +123,23 @@ std::optional<Q> median_state(const ProfileRecords& records,
   return median(std::move(values));
 }
 
+/// How costs follow the device's state, and how its sensors do, as far as that was measured.
+void add_perturbation(const ProfileRecords& records, CostModelHeader& header) {
+  const std::optional<StrainRecord>& strain = records.strain;
+  std::vector<Celsius> warm;
+  for (const EnergyRecord& energy : records.energies) {
+    if (energy.state.temperature) warm.push_back(*energy.state.temperature);
+  }
+  const std::optional<Celsius> reference = median(std::move(warm));
+  if (records.thermal && reference) {
+    header.perturbation.thermal = fit_leakage(*records.thermal, *reference, header.active_idle,
+                                              strain ? std::optional(strain->limit) : std::nullopt);
+  }
+  if (!strain) return;
+  header.perturbation.power = fit_slowdown(*strain);
+  if (const auto fit = fit_sensor_lag(*strain)) header.sensors = fit->lag;
+}
+
 }  // namespace
 
 MeasuredCosts measured_costs(const ProfileRecords& records, LayersWithoutEnergy layers) {
@@ -191,6 +209,7 @@ std::optional<KernelCostModel> cost_model_of(const ProfileRecords& records,
                         .time_constant = pole.time_constant};
     }
   }
+  add_perturbation(records, header);
   for (const ExpertShape& model : models) {
     const std::vector<int> shape{model.experts, model.top_k, model.d_model, model.d_ff};
     const bool there = std::ranges::any_of(costs.tables, [&](const CostTable& table) {

@@ -67,6 +67,28 @@ struct ThermalRecord {
   std::vector<ThermalSample> samples{};
 };
 
+/// A reading of the power sensor, at work or at rest.
+struct StrainSample {
+  Seconds at{};
+  Watts power{};
+  std::optional<Megahertz> sm_clock{};
+};
+
+/// Executions that followed each other without a pause.
+struct WorkBatch {
+  Seconds from{};
+  Seconds to{};
+  std::int64_t executions = 0;
+};
+
+/// Heavy work in bursts, and then without a pause: see measure_strain.
+struct StrainRecord {
+  OpPoint point{};
+  Watts limit{};  ///< of the board's power, as its driver enforces it
+  std::vector<StrainSample> samples{};
+  std::vector<WorkBatch> batches{};
+};
+
 /// All that a folder holds.
 struct ProfileRecords {
   ProfileFacts facts{};
@@ -74,6 +96,7 @@ struct ProfileRecords {
   std::vector<TimeRecord> repeats{};  ///< of points in `times`, timed a second time
   std::vector<EnergyRecord> energies{};
   std::optional<ThermalRecord> thermal{};
+  std::optional<StrainRecord> strain{};
 };
 
 }  // namespace thermoe

@@ -7,6 +7,7 @@
 
 #include "profile/execution_row.h"
 #include "profile/ops/op_traffic.h"
+#include "profile/record/perturbation_fit.h"
 #include "profile/record/run_profile.h"
 #include "profile/record/step_response_fit.h"
 
@@ -30,6 +31,37 @@ void add_thermal(const ThermalRecord& record, std::string& text) {
                      1e3 * pole.resistance.value / pole.time_constant.value);
     }
     fmt::format_to(out, "; leaves {:.2f} C rms\n", fit->rms);
+  }
+}
+
+std::string clock_words(const StrainRecord& record) {
+  std::optional<Megahertz> low, high;
+  for (const StrainSample& sample : record.samples) {
+    if (!sample.sm_clock) continue;
+    low = std::min(low.value_or(*sample.sm_clock), *sample.sm_clock);
+    high = std::max(high.value_or(*sample.sm_clock), *sample.sm_clock);
+  }
+  return low ? fmt::format(", SM {:.0f} to {:.0f} MHz", low->value, high->value) : "";
+}
+
+void add_strain(const StrainRecord& record, std::string& text) {
+  auto out = std::back_inserter(text);
+  fmt::format_to(out, "strain: {} came to {:.0f} W of {:.0f} W{}; ", to_string(record.point),
+                 highest_power(record).value, record.limit.value, clock_words(record));
+  if (const auto slowdown = fit_slowdown(record)) {
+    fmt::format_to(out, "latency +{:.3g} % for each % beyond {:g} % of the limit\n",
+                   slowdown->slope, 100.0 * slowdown->knee);
+  } else {
+    text += "that is not near enough to tell what the limit costs\n";
+  }
+  if (const auto fit = fit_sensor_lag(record)) {
+    fmt::format_to(out,
+                   "power sensor: {:.0f} ms late, mean of {:.0f} ms, new each {:.0f} ms; the fit "
+                   "leaves {:.0f} % of the step\n",
+                   1e3 * fit->lag.delay.value, 1e3 * fit->lag.window.value,
+                   1e3 * fit->lag.period->value, 100.0 * fit->residual);
+  } else {
+    text += "power sensor: follows the bursts too little to tell its lag\n";
   }
 }
 
@@ -80,6 +112,7 @@ std::string to_text(const ProfileResult& result) {
   if (!records.energies.empty()) text += "W: whole device; mJ: above the idle beside its window\n";
   add_repeats(records, text);
   if (records.thermal) add_thermal(*records.thermal, text);
+  if (records.strain) add_strain(*records.strain, text);
   text += '\n';
   for (const std::string& note : result.notes) fmt::format_to(out, "{}\n", note);
   if (result.cost_model) fmt::format_to(out, "cost model: {}\n", *result.cost_model);

@@ -136,4 +136,9 @@ void RecordFile::add(ThermalRecord record) {
   records_.thermal = std::move(record);
 }
 
+void RecordFile::add(StrainRecord record) {
+  write(to_json(record));
+  records_.strain = std::move(record);
+}
+
 }  // namespace thermoe

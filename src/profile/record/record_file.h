@@ -26,6 +26,7 @@ class RecordFile {
   void add_repeat(TimeRecord record);
   void add(EnergyRecord record);
   void add(ThermalRecord record);
+  void add(StrainRecord record);
 
  private:
   void begin(const ProfileFacts& facts);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/record/record_json.h"
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
@@ -113,16 +114,52 @@ void read_energy(JsonObject& line, ProfileRecords& records) {
   records.energies.push_back(std::move(record));
 }
 
+/// Rows of three numbers; the last of them may be null where `optional`.
+std::vector<std::array<std::optional<double>, 3>> read_rows(JsonObject& line, const char* name,
+                                                            const char* what, bool optional) {
+  std::vector<std::array<std::optional<double>, 3>> rows;
+  for (const nlohmann::json& row : line.array(name)) {
+    std::array<std::optional<double>, 3> numbers;
+    bool sound = row.is_array() && row.size() == numbers.size();
+    for (std::size_t i = 0; sound && i < numbers.size(); ++i) {
+      if (optional && i + 1 == numbers.size() && row[i].is_null()) continue;
+      sound = row[i].is_number();
+      if (sound) numbers[i] = row[i].get<double>();
+    }
+    if (!sound)
+      throw FormatError(line.path(), line.key(name), fmt::format("must be {} each", what));
+    rows.push_back(numbers);
+  }
+  return rows;
+}
+
 void read_thermal(JsonObject& line, ProfileRecords& records) {
   ThermalRecord record{.point = read_point(line)};
-  for (const nlohmann::json& row : line.array("samples")) {
-    const bool sound = row.is_array() && row.size() == 3 && row[0].is_number() &&
-                       row[1].is_number() && row[2].is_number();
-    if (!sound) throw FormatError(line.path(), line.key("samples"), "must be [s, W, C] each");
-    record.samples.push_back({Seconds(row[0].get<double>()), Watts(row[1].get<double>()),
-                              Celsius(row[2].get<double>())});
+  for (const auto& [at, power, temperature] : read_rows(line, "samples", "[s, W, C]", false)) {
+    record.samples.push_back({Seconds(*at), Watts(*power), Celsius(*temperature)});
   }
   records.thermal = std::move(record);
+}
+
+void read_strain(JsonObject& line, ProfileRecords& records) {
+  StrainRecord record{.point = read_point(line)};
+  record.limit = Watts(line.number("limit_w", 1.0, 1e5));
+  for (const auto& [at, power, clock] : read_rows(line, "samples", "[s, W, MHz or null]", true)) {
+    StrainSample sample{.at = Seconds(*at), .power = Watts(*power)};
+    if (clock) sample.sm_clock = Megahertz(*clock);
+    record.samples.push_back(sample);
+  }
+  for (const auto& [from, to, executions] :
+       read_rows(line, "batches", "[from s, to s, executions]", false)) {
+    if (!(*from < *to && *executions >= 1 && *executions <= kMost)) {
+      throw FormatError(line.path(), line.key("batches"),
+                        "must end behind where they begin, with at least one execution each");
+    }
+    record.batches.push_back({.from = Seconds(*from),
+                              .to = Seconds(*to),
+                              .executions = static_cast<std::int64_t>(*executions)});
+  }
+  records.strain = std::move(record);
 }
 
 }  // namespace
@@ -168,8 +205,25 @@ Json to_json(const ThermalRecord& record) {
   return line;
 }
 
+Json to_json(const StrainRecord& record) {
+  Json line = {{"kind", "strain"},
+               {"point", to_string(record.point)},
+               {"limit_w", record.limit.value},
+               {"samples", Json::array()},
+               {"batches", Json::array()}};
+  for (const StrainSample& s : record.samples) {
+    line["samples"].push_back(
+        {s.at.value, s.power.value, s.sm_clock ? Json(s.sm_clock->value) : Json()});
+  }
+  for (const WorkBatch& b : record.batches) {
+    line["batches"].push_back({b.from.value, b.to.value, b.executions});
+  }
+  return line;
+}
+
 void read_record(JsonObject line, ProfileRecords& records) {
-  const std::string kind = line.choice("kind", {"profile", "time", "repeat", "energy", "thermal"});
+  const std::string kind =
+      line.choice("kind", {"profile", "time", "repeat", "energy", "thermal", "strain"});
   if (kind == "profile") {
     if (const auto format = line.integer("format", 0, INT64_MAX); format != 1) {
       throw FormatError(
@@ -186,8 +240,10 @@ void read_record(JsonObject line, ProfileRecords& records) {
     records.repeats.push_back(read_time(line));
   } else if (kind == "energy") {
     read_energy(line, records);
-  } else {
+  } else if (kind == "thermal") {
     read_thermal(line, records);
+  } else {
+    read_strain(line, records);
   }
   line.finish();
 }

@@ -15,6 +15,7 @@ nlohmann::ordered_json to_json(const ProfileFacts& facts);
 nlohmann::ordered_json to_json(const TimeRecord& record);
 nlohmann::ordered_json to_json(const EnergyRecord& record);
 nlohmann::ordered_json to_json(const ThermalRecord& record);
+nlohmann::ordered_json to_json(const StrainRecord& record);
 /// Adds the record that the line is.
 void read_record(JsonObject line, ProfileRecords& records);
 

@@ -15,6 +15,7 @@
 #include "profile/parse_report.h"
 #include "profile/record/record_file.h"
 #include "profile/record/sensed_device.h"
+#include "profile/record/strain_run.h"
 
 namespace thermoe {
 namespace {
@@ -34,7 +35,8 @@ ProfilePlan plan_with(const ProfileRequest& request, const ProfileRecords& recor
                    .repeated_share = request.repeated_share,
                    .seed = records.facts.seed,
                    .budget = request.budget,
-                   .thermal_done = records.thermal.has_value()};
+                   .thermal_done = records.thermal.has_value(),
+                   .strain_done = records.strain.has_value()};
   for (const TimeRecord& time : records.times) plan.timed.push_back(to_string(time.point));
   for (const TimeRecord& time : records.repeats) plan.repeated.push_back(to_string(time.point));
   for (const EnergyRecord& energy : records.energies) {
@@ -100,6 +102,20 @@ std::optional<OpPoint> hottest_point(const ProfileRecords& records) {
   return largest != records.times.end() ? std::optional(largest->point) : std::nullopt;
 }
 
+/// The heaviest that a layer can be asked for: all of its experts, and a prompt's tokens. In bf16
+/// where there is one, whose products draw the most power.
+std::optional<OpPoint> straining_point(const std::vector<ProfilePoint>& points) {
+  constexpr double kPromptTokens = 4096;
+  std::optional<OpPoint> found;
+  for (const ProfilePoint& point : points) {
+    const OpKey& key = point.point.key;
+    if (!key.op.starts_with("moe_experts") || (found && key.dtype != "bf16")) continue;
+    found = {.key = key, .tokens = kPromptTokens, .active_experts = key.shape.front()};
+    if (key.dtype == "bf16") break;
+  }
+  return found;
+}
+
 /// One run, from its plan to its files.
 class ProfileRun {
  public:
@@ -117,7 +133,7 @@ class ProfileRun {
 
   ProfileResult run() {
     // Asked before the minutes that times take: whoever wants joules may stop here.
-    const bool joules = (!plan_.energy.empty() || plan_.thermal) && has_energy();
+    const bool joules = (!plan_.energy.empty() || plan_.thermal || plan_.strain) && has_energy();
     time_points(plan_.time, "", [&](TimeRecord record) { file_.add(std::move(record)); });
     time_points(plan_.repeat, ", again",
                 [&](TimeRecord record) { file_.add_repeat(std::move(record)); });
@@ -125,6 +141,7 @@ class ProfileRun {
     if (joules) {
       measure_energy();
       measure_thermal();
+      measure_strained();
     }
     result_.complete = !bench_.stop && !out_of_time_;
     result_.records = file_.records();
@@ -227,6 +244,23 @@ class ProfileRun {
     }
     say("step response of " + to_string(*point), expected_done_);
     auto record = measure_step_response(*point, request_.timing.thermal, energy_bench());
+    if (record) file_.add(std::move(*record));
+  }
+
+  void measure_strained() {
+    if (!plan_.strain || bench_.stop || !fits(request_.timing.strain)) return;
+    const SensedDevice now = sensed_device(bench_.machine.sensors->read(bench_.clock.now()));
+    if (!now.power || !now.power_limit) {
+      result_.notes.emplace_back("no strain: the device says no power or no power limit");
+      return;
+    }
+    const auto point = straining_point(request_.points);
+    if (!point) {
+      result_.notes.emplace_back("no strain: it works at an expert layer, and --op leaves none");
+      return;
+    }
+    say("strain of " + to_string(*point), expected_done_);
+    auto record = measure_strain(*point, request_.timing.strain, energy_bench());
     if (record) file_.add(std::move(*record));
   }
 

@@ -8,6 +8,7 @@ SensedDevice sensed_gpu(const GpuReading& gpu) {
   return {.energy = gpu.energy.value,
           .energy_gaps = gpu.energy_gaps,
           .power = gpu.power_instant.value ? gpu.power_instant.value : gpu.power_average.value,
+          .power_limit = gpu.power_limit.value,
           .state = {.temperature = gpu.temperature.value,
                     .sm_clock = gpu.sm_clock.value,
                     .memory_clock = gpu.memory_clock.value}};

@@ -15,6 +15,7 @@ struct SensedDevice {
   std::optional<Joules> energy{};
   std::uint64_t energy_gaps = 0;
   std::optional<Watts> power{};
+  std::optional<Watts> power_limit{};
   DeviceState state{};
 };
 SensedDevice sensed_device(const Snapshot& snapshot);

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/record/perturbation_fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+namespace thermoe {
+namespace {
+
+constexpr double kKnee = 0.95;       // share of the limit at which clocks begin to fall
+constexpr double kLeastRange = 5.0;  // degrees
+constexpr std::size_t kFewest = 20;  // readings or batches
+constexpr Seconds kSettle{2.0};      // of work: sensors lag, and the die's hot spot is not its mean
+constexpr Seconds kEnding{0.5};
+constexpr Seconds kPause{0.3};  // longer than between two batches of one burst
+
+/// The samples at work: power near its highest, without the ends.
+std::span<const ThermalSample> at_work(const ThermalRecord& record) {
+  const std::span<const ThermalSample> all = record.samples;
+  if (all.empty()) return {};
+  const auto [low, high] = std::ranges::minmax_element(all, {}, &ThermalSample::power);
+  const Watts working = low->power + 0.7 * (high->power - low->power);
+  const auto works = [&](const ThermalSample& sample) { return sample.power >= working; };
+  const auto first = std::ranges::find_if(all, works);
+  const auto last = std::find_if(all.rbegin(), all.rend(), works);
+  const Seconds from = first->at + kSettle, to = last->at - kEnding;
+  const auto begin = std::ranges::lower_bound(all, from, {}, &ThermalSample::at);
+  const auto end = std::ranges::upper_bound(all, to, {}, &ThermalSample::at);
+  if (begin >= end) return {};
+  return {begin, end};
+}
+
+/// Batches without a pause between them.
+std::vector<LoadBurst> bursts_of(const StrainRecord& record) {
+  std::vector<LoadBurst> bursts;
+  for (const WorkBatch& batch : record.batches) {
+    if (bursts.empty() || batch.from - bursts.back().to > kPause) {
+      bursts.push_back({.from = batch.from, .to = batch.to});
+    } else {
+      bursts.back().to = batch.to;
+    }
+  }
+  return bursts;
+}
+
+Seconds execution_of(const WorkBatch& batch) {
+  return (batch.to - batch.from) / static_cast<double>(batch.executions);
+}
+
+/// As a sensor reads what it shows: what is alike twice was not read anew.
+std::vector<PowerSample> news_of(const StrainRecord& record, Seconds to) {
+  std::vector<PowerSample> news;
+  for (const StrainSample& sample : record.samples) {
+    if (sample.at > to) break;
+    if (!news.empty() && news.back().power == sample.power) continue;
+    news.push_back({.read_at = sample.at, .power = sample.power});
+  }
+  return news;
+}
+
+}  // namespace
+
+std::optional<ThermalPerturbation> fit_leakage(const ThermalRecord& record, Celsius reference,
+                                               Watts idle, std::optional<Watts> limit) {
+  const std::span<const ThermalSample> work = at_work(record);
+  if (work.size() < kFewest) return std::nullopt;
+  const auto [cold, hot] = std::ranges::minmax_element(work, {}, &ThermalSample::temperature);
+  if ((hot->temperature - cold->temperature).value < kLeastRange) return std::nullopt;
+  double n = 0, t = 0, p = 0, tt = 0, tp = 0;
+  for (const ThermalSample& sample : work) {
+    if (limit && sample.power > kKnee * *limit) return std::nullopt;
+    const double above = (sample.temperature - reference).value, watts = sample.power.value;
+    n += 1, t += above, p += watts, tt += above * above, tp += above * watts;
+  }
+  const double slope = (n * tp - t * p) / (n * tt - t * t);
+  const double above_idle = (p - slope * t) / n - idle.value;
+  if (slope <= 0.0 || above_idle <= 0.0) return std::nullopt;
+  return ThermalPerturbation{.reference = reference, .energy_per_c = slope / above_idle};
+}
+
+std::optional<PowerPerturbation> fit_slowdown(const StrainRecord& record) {
+  const std::vector<LoadBurst> bursts = bursts_of(record);
+  if (bursts.size() < 2) return std::nullopt;
+  const Seconds held = bursts.back().from;
+  Seconds spared{1e9};  // an execution's time with power to spare
+  for (const WorkBatch& batch : record.batches) {
+    if (batch.from < held) spared = std::min(spared, execution_of(batch));
+  }
+  double xx = 0, xy = 0;
+  std::size_t count = 0;
+  for (const WorkBatch& batch : record.batches) {
+    if (batch.from < held + kSettle) continue;
+    // The reading that came with the batch.
+    const auto sample = std::ranges::lower_bound(record.samples, batch.from, {}, &StrainSample::at);
+    if (sample == record.samples.end()) break;
+    const double beyond = sample->power / record.limit - kKnee;
+    if (beyond <= 0.0) continue;
+    xx += beyond * beyond, xy += beyond * (execution_of(batch) / spared - 1.0);
+    ++count;
+  }
+  if (count < kFewest) return std::nullopt;
+  return PowerPerturbation{.limit = record.limit, .knee = kKnee, .slope = std::max(0.0, xy / xx)};
+}
+
+Watts highest_power(const StrainRecord& record) {
+  const auto highest = std::ranges::max_element(record.samples, {}, &StrainSample::power);
+  return highest == record.samples.end() ? Watts(0) : highest->power;
+}
+
+std::optional<SensorLagFit> fit_sensor_lag(const StrainRecord& record) {
+  std::vector<LoadBurst> bursts = bursts_of(record);
+  if (bursts.size() < 2) return std::nullopt;
+  const Seconds held = bursts.back().from;
+  bursts.pop_back();
+  const std::vector<PowerSample> news = news_of(record, held);
+  auto fit = fit_sensor_lag(bursts, news);
+  if (!fit) return std::nullopt;
+  std::vector<Seconds> between;
+  for (std::size_t i = 1; i < news.size(); ++i) {
+    between.push_back(news[i].read_at - news[i - 1].read_at);
+  }
+  const auto middle = between.begin() + static_cast<std::ptrdiff_t>(between.size() / 2);
+  std::ranges::nth_element(between, middle);
+  fit->lag.period = *middle;
+  return fit;
+}
+
+}  // namespace thermoe
