@@ -13,6 +13,7 @@
 #include "core/say.h"
 #include "core/terminal_text.h"
 #include "cost/other_fit.h"
+#include "cost/whole_step.h"
 #include "kernels/backend.h"
 #include "kernels/device_description.h"
 #include "machine/gpu/load_proxy.h"
@@ -105,7 +106,7 @@ bool profile_step(const StepTask& task, const std::atomic<bool>& stop) {
   const OtherFit fit = fit_other_costs(read_step_rows(path), costs,
                                        {.rows_file = path,
                                         .model = task.model.experts.name,
-                                        .engine = "thermoe load proxy",
+                                        .engine = kLoadProxyEngine,
                                         .dtype = task.dtype});
   write_other_costs(fit.other, task.cost_model, task.cost_model);
   fmt::print("{}Measured steps: {}\nWritten to {}.\n", printable_lines(fit_text(fit)),

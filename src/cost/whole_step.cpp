@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -76,6 +77,12 @@ WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& q) {
   OpCost cost = other.at(q.batch, context);
   if (cost.energy && costs.has_thermal()) cost.heat = costs.thermal().heat(*cost.energy);
   return {.other = cost, .name = other.name(), .context = context};
+}
+
+WholeStep load_proxy_step(const KernelCostModel& costs, const ExpertShape& shape, double batch) {
+  const auto of_proxy = [](const OtherCosts* other) { return other->engine() == kLoadProxyEngine; };
+  if (std::ranges::none_of(others_of(costs, shape), of_proxy)) return {};
+  return whole_step(costs, {.shape = shape, .batch = batch, .engine = kLoadProxyEngine});
 }
 
 bool knows_others(const KernelCostModel& costs, const ExpertShape& shape) {

@@ -41,6 +41,12 @@ struct WholeStep {
 /// costs of a model of this shape.
 WholeStep whole_step(const KernelCostModel& costs, const WholeStepQuestion& question);
 
+/// The engine that `thermoe run` on a real GPU and `thermoe profile --step` are: expert layers,
+/// their routing and the gaps between.
+inline constexpr const char* kLoadProxyEngine = "thermoe load proxy";
+/// Of that one, where the cost model has it for these layers; else nothing beside them.
+WholeStep load_proxy_step(const KernelCostModel& costs, const ExpertShape& shape, double batch);
+
 /// Whether the file has such costs of a model of this shape, of whatever engine.
 bool knows_others(const KernelCostModel& costs, const ExpertShape& shape);
 

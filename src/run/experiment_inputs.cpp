@@ -109,10 +109,13 @@ WholeStep plant_step(const ExperimentInputs& inputs, const WholeStepQuestion& qu
 void fill_in_other(ExperimentInputs& inputs) {
   const Experiment& e = inputs.experiment;
   if (e.machine == MachineKind::kGpu) {
-    if (!e.engine.name && !e.engine.context) return;
-    throw FormatError(e.path, "/engine",
-                      "has no meaning on a real GPU, whose load is expert layers only; remove it, "
-                      "or run on the simulated machine");
+    if (e.engine.name || e.engine.context) {
+      throw FormatError(e.path, "/engine",
+                        "has no meaning on a real GPU, whose load is expert layers only; remove "
+                        "it, or run on the simulated machine");
+    }
+    inputs.other = load_proxy_step(inputs.costs, inputs.shape, e.batch);
+    return;
   }
   const WholeStepQuestion question = step_question(e, inputs.shape);
   if (knows_others(inputs.costs, inputs.shape)) inputs.other = whole_step(inputs.costs, question);

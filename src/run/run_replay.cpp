@@ -167,8 +167,8 @@ RunReplay replay(const RecordedRun& run, const KernelCostModel& costs, Simulated
         "active; replay one of a single precision",
         run.folder, dtypes.size()));
   }
-  // A real GPU's load is expert layers only.
-  const WholeStep other = run.simulated ? whole_step(costs, step_question(e, shape)) : WholeStep{};
+  const WholeStep other = run.simulated ? whole_step(costs, step_question(e, shape))
+                                        : load_proxy_step(costs, shape, e.batch);
   gpu.idle_active = costs.active_idle();
   gpu.thermal = heat.parameters;
   RunReplay result{.folder = run.folder,

@@ -30,6 +30,13 @@ KernelCostModel costs_of(const std::vector<std::string>& engines, bool joules = 
 
 const WholeStepQuestion kOf{.shape = testing::kShape, .batch = 16};
 
+TEST(WholeStepCosts, OfARealRunAreThoseOfTheLoadProxyAndOfNoOtherEngine) {
+  const WholeStep proxy = load_proxy_step(costs_of({"A", kLoadProxyEngine}), testing::kShape, 16);
+  EXPECT_NEAR(proxy.cost().latency.value, 5e-3, 1e-12);
+  EXPECT_FALSE(load_proxy_step(costs_of({"A"}), testing::kShape, 16).other);
+  EXPECT_FALSE(load_proxy_step(costs_of({}), testing::kShape, 16).other);
+}
+
 TEST(WholeStepCosts, AreThoseOfTheOnlyEngineOrOfTheOneThatIsAskedFor) {
   const WholeStep only = whole_step(costs_of({"A"}), kOf);
   EXPECT_NEAR(only.cost().latency.value, 4e-3, 1e-12);

@@ -61,6 +61,24 @@ TEST(EnergyFit, TooFewSamplesAreRefused) {
   EXPECT_TRUE(fit_energy(samples_of(kTruth, kFewestEnergySamples, 0.0)));
 }
 
+TEST(EnergyAnchors, ARowIsCorrectedByItsNeighboursMostOfAll) {
+  const std::vector<EnergyAnchor> anchors{{1, 8, 0.8}, {16, 64, 1.0}, {256, 128, 1.25}};
+  EXPECT_EQ(neighbouring_ratio({1, 8}, {}), 1.0);
+  EXPECT_NEAR(neighbouring_ratio({1, 8}, anchors), 0.8, 0.005);
+  EXPECT_NEAR(neighbouring_ratio({200, 128}, anchors), 1.25, 0.01);
+  const double between = neighbouring_ratio({4, 24}, anchors);
+  EXPECT_GT(between, 0.8);
+  EXPECT_LT(between, 1.0);
+}
+
+TEST(EnergyAnchors, WhatIsLeftIsThatOfEachByTheOthers) {
+  EXPECT_EQ(left_by_neighbours({}), 0.0);
+  const std::vector<EnergyAnchor> alike{{1, 8, 0.9}, {16, 64, 0.9}, {256, 128, 0.9}};
+  EXPECT_NEAR(left_by_neighbours(alike), 0.0, 1e-12);
+  const std::vector<EnergyAnchor> two{{1, 8, 1.0}, {16, 64, 1.1}};
+  EXPECT_NEAR(left_by_neighbours(two), std::sqrt((0.1 * 0.1 + 1 / 121.0) / 2), 1e-9);
+}
+
 /// A step response of a device of two parts, in whole degrees as sensors show them.
 std::vector<ThermalSample> step_response(double watts,
                                          std::optional<Celsius> start = std::nullopt) {

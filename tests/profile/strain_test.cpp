@@ -127,31 +127,33 @@ TEST(Strain, EndsWhenStoppedAndSaysWhatTheDeviceDoesNotSay) {
   }
 }
 
-/// Rest, work of 500 W at 50 C that takes `rise` watts more a degree, and rest.
-ThermalRecord warming(double rise, double warmth) {
+/// Rest, work of 500 W, and rest in which the die cools by `warmth` from 60 C and the board's power
+/// loses `rise` watts a degree.
+ThermalRecord cooling(double rise, double warmth) {
   ThermalRecord record{.point = kPoint};
   for (int i = 0; i < 900; ++i) {
     const bool works = i >= 135 && i < 675;
-    const double degrees = works ? 50.0 + warmth * (1.0 - std::exp(-(i - 135) / 150.0)) : 45.0;
+    double degrees = 60.0;
+    if (i < 135) degrees = 60.0 - warmth;
+    if (i >= 675) degrees = 60.0 - warmth * (1.0 - std::exp(-(i - 675) / 60.0));
     record.samples.push_back({.at = Seconds(0.1 * i),
-                              .power = Watts(works ? 500.0 + rise * (degrees - 50.0) : 120.0),
+                              .power = Watts(works ? 500.0 : 120.0 + rise * (degrees - 50.0)),
                               .temperature = Celsius(std::round(degrees))});
   }
   return record;
 }
 
-TEST(Leakage, IsWhatTheSameWorkTakesMoreOnAWarmerDie) {
-  const auto fit = fit_leakage(warming(1.2, 15.0), Celsius(55), Watts(120), Watts(700));
+TEST(Leakage, IsWhatTheBoardDrawsLessAsItsDieCools) {
+  const auto fit = fit_leakage(cooling(0.8, 15.0), Celsius(55), Watts(120));
   ASSERT_TRUE(fit);
   EXPECT_EQ(fit->reference, Celsius(55));
-  EXPECT_NEAR(fit->energy_per_c, 1.2 / (500.0 + 1.2 * 5.0 - 120.0), 1e-4);
+  EXPECT_NEAR(fit->energy_per_c, 0.8 / (500.0 - 120.0), 1e-4);
 }
 
-TEST(Leakage, IsNotReadWhereTheDieHardlyWarmsOrTheLimitHoldsThePower) {
-  EXPECT_FALSE(fit_leakage(warming(1.2, 3.0), Celsius(55), Watts(120), Watts(700)));
-  EXPECT_FALSE(fit_leakage(warming(1.2, 15.0), Celsius(55), Watts(120), Watts(520)));
-  EXPECT_FALSE(fit_leakage(warming(-0.5, 15.0), Celsius(55), Watts(120), std::nullopt));
-  EXPECT_FALSE(fit_leakage({.point = kPoint}, Celsius(55), Watts(120), std::nullopt));
+TEST(Leakage, IsNotReadWhereTheDieHardlyCoolsOrThePowerDoesNotFallWithIt) {
+  EXPECT_FALSE(fit_leakage(cooling(0.8, 2.0), Celsius(55), Watts(120)));
+  EXPECT_FALSE(fit_leakage(cooling(-0.5, 15.0), Celsius(55), Watts(120)));
+  EXPECT_FALSE(fit_leakage({.point = kPoint}, Celsius(55), Watts(120)));
 }
 
 }  // namespace

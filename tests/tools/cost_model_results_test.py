@@ -116,6 +116,29 @@ class CostModelResults(unittest.TestCase):
             self.assertIn(f"({plot})", page)
             self.assertTrue((self.out.parent / plot).read_text().startswith("<svg"))
 
+    def test_the_shipped_cost_model_is_made_of_the_shipped_records(self):
+        records, shipped = ROOT / "data/h100/profile", ROOT / "costs/h100-80gb-hbm3.json"
+        self.made(records, "--costs", self.costs)
+        done = subprocess.run([THERMOE, "cost", "fit-step", records / "steps.csv", "--cost-model", self.costs, "--out", self.costs,
+                               "--model", "Qwen3-30B-A3B", "--engine", "thermoe load proxy"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertAlike(json.loads(self.costs.read_text()), json.loads(shipped.read_text()), "")
+
+    def assertAlike(self, made, shipped, key):
+        """The same but for the last digits of figures, which are the processor's."""
+        if isinstance(made, dict):
+            self.assertEqual(list(made), list(shipped), key)
+            for name, value in made.items():
+                self.assertAlike(value, shipped[name], f"{key}/{name}")
+        elif isinstance(made, list):
+            self.assertEqual(len(made), len(shipped), key)
+            for place, value in enumerate(made):
+                self.assertAlike(value, shipped[place], f"{key}/{place}")
+        elif isinstance(made, float):
+            self.assertAlmostEqual(made, shipped, delta=1e-6 * abs(shipped) + 1e-9, msg=key)
+        elif not key.endswith("/method"):
+            self.assertEqual(made, shipped, key)
+
     def test_a_bend_at_held_out_points_is_an_error_of_that_size_and_a_target_missed(self):
         result, page = self.made(self.profile(
             latency=lambda *p: latency_ns(*p) * (1.25 if p[2] == 12 or p[1] == 24 else 1),

@@ -39,6 +39,31 @@ EnergyModel model_of(const std::vector<double>& c, std::span<const EnergySample>
 
 }  // namespace
 
+double neighbouring_ratio(const EnergyAnchor& at, std::span<const EnergyAnchor> anchors) {
+  constexpr double kNear = 0.25;  // half a doubling, squared: what is nearer hardly counts more
+  double sum = 0.0, weights = 0.0;
+  for (const EnergyAnchor& anchor : anchors) {
+    const double tokens = std::log2(anchor.tokens / at.tokens);
+    const double active = std::log2(anchor.active_experts / at.active_experts);
+    const double distance = tokens * tokens + active * active + kNear;
+    const double weight = 1.0 / (distance * distance);
+    sum += weight * std::log(anchor.ratio), weights += weight;
+  }
+  return weights > 0.0 ? std::exp(sum / weights) : 1.0;
+}
+
+double left_by_neighbours(std::span<const EnergyAnchor> anchors) {
+  if (anchors.size() < 2) return 0.0;
+  std::vector<EnergyAnchor> others(anchors.begin() + 1, anchors.end());
+  double squares = 0.0;
+  for (std::size_t i = 0; i < anchors.size(); ++i) {
+    const double left = neighbouring_ratio(anchors[i], others) / anchors[i].ratio - 1.0;
+    squares += left * left;
+    if (i < others.size()) others[i] = anchors[i];
+  }
+  return std::sqrt(squares / static_cast<double>(anchors.size()));
+}
+
 std::optional<EnergyModel> fit_energy(std::span<const EnergySample> samples) {
   if (samples.size() < kFewestEnergySamples) return std::nullopt;
   std::vector<LinearEquation> equations;

@@ -32,6 +32,21 @@ struct EnergyModel {
   }
 };
 
+/// An anchor of one table: where it lies, and what was measured there over what the model says.
+struct EnergyAnchor {
+  double tokens = 1.0;
+  double active_experts = 1.0;  ///< 1 where an op has none
+  double ratio = 1.0;
+};
+
+/// What the model leaves at a point, as its table's anchors show it: the geometric mean of their
+/// ratios, weighted by 1/(d^2 + 1/4)^2 at d doublings of tokens and active experts (inverse
+/// distance weighting, D. Shepard 1968). 1 without anchors.
+double neighbouring_ratio(const EnergyAnchor& at, std::span<const EnergyAnchor> anchors);
+/// Root mean square of what is left where each anchor is predicted by the others; 0 of fewer than
+/// two.
+double left_by_neighbours(std::span<const EnergyAnchor> anchors);
+
 /// Fewer samples say too little of three coefficients and of what they leave.
 inline constexpr int kFewestEnergySamples = 8;
 

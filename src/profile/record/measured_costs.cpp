@@ -25,6 +25,11 @@ const EnergyRecord* energy_of(const ProfileRecords& records, const OpPoint& poin
   return found != records.energies.end() && found->above_idle().value > 0.0 ? &*found : nullptr;
 }
 
+EnergyAnchor place_of(const OpPoint& point) {
+  return {.tokens = point.tokens,
+          .active_experts = std::max(1.0, point.active_experts.value_or(1))};
+}
+
 std::map<Kind, EnergyModel> energy_models(const ProfileRecords& records,
                                           std::vector<std::string>& left_out) {
   std::map<Kind, std::vector<EnergySample>> samples;
@@ -53,44 +58,73 @@ std::map<Kind, EnergyModel> energy_models(const ProfileRecords& records,
   return models;
 }
 
-std::string method_of(CostSource source, const std::string& backend, int measured,
-                      const EnergyModel* model) {
-  std::string text = fmt::format(
-      "thermoe profile, {} backend: each execution alone, weights out of cache; {}", backend,
-      source == CostSource::kCupti ? "first kernel's start to last kernel's end"
-      : backend == "cpu"           ? "the host's steady clock"
-                                   : "CUDA events around it, launches included");
-  if (measured > 0) text += fmt::format("; energy of {} rows from windows back to back", measured);
-  if (model != nullptr) {
-    text += fmt::format(
-        "; others fitted: {:.4g} W + {:.4g} pJ/B + {:.4g} pJ/FLOP, which leaves {:.1f} % rms, "
-        "{:.1f} "
-        "% at most, of {} measured",
-        model->static_power.value, 1e12 * model->per_byte.value, 1e12 * model->per_flop.value,
-        100.0 * model->residual_rms, 100.0 * model->residual_max, model->samples);
+/// What the model leaves at the anchors of one table.
+std::vector<EnergyAnchor> anchors_of(const ProfileRecords& records, const OpKey& key,
+                                     const EnergyModel& model) {
+  std::vector<EnergyAnchor> anchors;
+  for (const TimeRecord& time : records.times) {
+    if (time.point.key != key) continue;
+    const EnergyRecord* energy = energy_of(records, time.point);
+    if (energy == nullptr) continue;
+    const Seconds latency = row_of(time.point, time.timing.spans_ns).latency;
+    EnergyAnchor anchor = place_of(time.point);
+    anchor.ratio = energy->above_idle() / model.at(latency, traffic_of(time.point));
+    anchors.push_back(anchor);
   }
-  return text;
+  return anchors;
 }
 
 /// One table in the making.
 struct Rows {
   OpKey key{};
   CostSource source{};
+  const EnergyModel* model = nullptr;  ///< of energies that nobody measured
+  std::vector<EnergyAnchor> anchors{};
   std::vector<CostRow> rows{};
   int measured = 0;
   bool fitted = false;
 };
 
-void add_row(const TimeRecord& time, const ProfileRecords& records, const EnergyModel* model,
-             LayersWithoutEnergy layers, Rows& table, int& without_energy) {
+std::string method_of(const Rows& table, const std::string& backend) {
+  std::string text = fmt::format(
+      "thermoe profile, {} backend: each execution alone, weights out of cache; {}", backend,
+      table.source == CostSource::kCupti ? "first kernel's start to last kernel's end"
+      : backend == "cpu"                 ? "the host's steady clock"
+                                         : "CUDA events around it, launches included");
+  if (table.measured > 0) {
+    text += fmt::format("; energy of {} rows from windows back to back", table.measured);
+  }
+  if (table.fitted) {
+    const EnergyModel* model = table.model;
+    text += fmt::format(
+        "; others fitted: {:.4g} W + {:.4g} pJ/B + {:.4g} pJ/FLOP, which leaves {:.1f} % rms, "
+        "{:.1f} "
+        "% at most, of {} measured",
+        model->static_power.value, 1e12 * model->per_byte.value, 1e12 * model->per_flop.value,
+        100.0 * model->residual_rms, 100.0 * model->residual_max, model->samples);
+    if (table.anchors.size() > 1) {
+      text += fmt::format(
+          "; times what it leaves at the {} of this table, by their distance: each by the others "
+          "within {:.1f} % rms",
+          table.anchors.size(), 100.0 * left_by_neighbours(table.anchors));
+    }
+  }
+  return text;
+}
+
+void add_row(const TimeRecord& time, const ProfileRecords& records, LayersWithoutEnergy layers,
+             Rows& table, int& without_energy) {
   CostRow row = row_of(time.point, time.timing.spans_ns);
   if (const EnergyRecord* energy = energy_of(records, time.point)) {
     row.energy = energy->above_idle();
     row.energy_spread = std::min(energy->idle_change, 10.0);
     ++table.measured;
-  } else if (model != nullptr) {
-    row.energy = model->at(row.latency, traffic_of(time.point));
-    row.energy_spread = std::min(model->residual_rms, 10.0);
+  } else if (table.model != nullptr) {
+    row.energy = neighbouring_ratio(place_of(time.point), table.anchors) *
+                 table.model->at(row.latency, traffic_of(time.point));
+    row.energy_spread = std::min(
+        table.anchors.size() > 1 ? left_by_neighbours(table.anchors) : table.model->residual_rms,
+        10.0);
     row.energy_fitted = true;
     table.fitted = true;
   } else if (layers == LayersWithoutEnergy::kLeftOut &&
@@ -132,8 +166,7 @@ void add_perturbation(const ProfileRecords& records, CostModelHeader& header) {
   }
   const std::optional<Celsius> reference = median(std::move(warm));
   if (records.thermal && reference) {
-    header.perturbation.thermal = fit_leakage(*records.thermal, *reference, header.active_idle,
-                                              strain ? std::optional(strain->limit) : std::nullopt);
+    header.perturbation.thermal = fit_leakage(*records.thermal, *reference, header.active_idle);
   }
   if (!strain) return;
   header.perturbation.power = fit_slowdown(*strain);
@@ -154,20 +187,24 @@ MeasuredCosts measured_costs(const ProfileRecords& records, LayersWithoutEnergy 
   for (const TimeRecord& time : records.times) {
     auto table = std::ranges::find(tables, time.point.key, &Rows::key);
     if (table == tables.end()) {
-      table = tables.insert(table, {.key = time.point.key, .source = time.timing.source});
+      const EnergyModel* model = model_of(time.point);
+      table = tables.insert(
+          table, {.key = time.point.key,
+                  .source = time.timing.source,
+                  .model = model,
+                  .anchors = model == nullptr ? std::vector<EnergyAnchor>()
+                                              : anchors_of(records, time.point.key, *model)});
     }
     if (table->source != time.timing.source) {
       ++mixed;
       continue;
     }
-    add_row(time, records, model_of(time.point), layers, *table, without_energy);
+    add_row(time, records, layers, *table, without_energy);
   }
   for (Rows& table : tables) {
     if (table.rows.empty()) continue;
     std::ranges::sort(table.rows, row_before);
-    const EnergyModel* model = table.fitted ? model_of({.key = table.key}) : nullptr;
-    costs.tables.emplace_back(table.key, table.source,
-                              method_of(table.source, records.facts.backend, table.measured, model),
+    costs.tables.emplace_back(table.key, table.source, method_of(table, records.facts.backend),
                               table.rows);
   }
   if (without_energy > 0) {

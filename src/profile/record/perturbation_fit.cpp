@@ -10,26 +10,33 @@ namespace thermoe {
 namespace {
 
 constexpr double kKnee = 0.95;       // share of the limit at which clocks begin to fall
-constexpr double kLeastRange = 5.0;  // degrees
+constexpr double kLeastRange = 3.0;  // degrees
 constexpr std::size_t kFewest = 20;  // readings or batches
-constexpr Seconds kSettle{2.0};      // of work: sensors lag, and the die's hot spot is not its mean
-constexpr Seconds kEnding{0.5};
-constexpr Seconds kPause{0.3};  // longer than between two batches of one burst
+constexpr Seconds kSettle{2.0};      // of work and of rest: sensors lag
+constexpr Seconds kPause{0.3};       // longer than between two batches of one burst
 
-/// The samples at work: power near its highest, without the ends.
-std::span<const ThermalSample> at_work(const ThermalRecord& record) {
+/// A step response's samples at work, power near its highest, and those at rest behind it.
+struct WorkAndRest {
+  std::span<const ThermalSample> work{};
+  std::span<const ThermalSample> rest{};
+};
+
+WorkAndRest parts_of(const ThermalRecord& record) {
   const std::span<const ThermalSample> all = record.samples;
   if (all.empty()) return {};
   const auto [low, high] = std::ranges::minmax_element(all, {}, &ThermalSample::power);
   const Watts working = low->power + 0.7 * (high->power - low->power);
   const auto works = [&](const ThermalSample& sample) { return sample.power >= working; };
   const auto first = std::ranges::find_if(all, works);
-  const auto last = std::find_if(all.rbegin(), all.rend(), works);
-  const Seconds from = first->at + kSettle, to = last->at - kEnding;
-  const auto begin = std::ranges::lower_bound(all, from, {}, &ThermalSample::at);
-  const auto end = std::ranges::upper_bound(all, to, {}, &ThermalSample::at);
-  if (begin >= end) return {};
-  return {begin, end};
+  const auto end = std::find_if(all.rbegin(), all.rend(), works).base();
+  const auto settled = [&](auto begin) {
+    return std::ranges::lower_bound(begin, all.end(), begin->at + kSettle, {}, &ThermalSample::at);
+  };
+  const auto begin = settled(first);
+  WorkAndRest parts;
+  if (begin < end) parts.work = {begin, end};
+  if (end != all.end()) parts.rest = {settled(end), all.end()};
+  return parts;
 }
 
 /// Batches without a pause between them.
@@ -63,21 +70,22 @@ std::vector<PowerSample> news_of(const StrainRecord& record, Seconds to) {
 }  // namespace
 
 std::optional<ThermalPerturbation> fit_leakage(const ThermalRecord& record, Celsius reference,
-                                               Watts idle, std::optional<Watts> limit) {
-  const std::span<const ThermalSample> work = at_work(record);
-  if (work.size() < kFewest) return std::nullopt;
-  const auto [cold, hot] = std::ranges::minmax_element(work, {}, &ThermalSample::temperature);
+                                               Watts idle) {
+  const auto [work, rest] = parts_of(record);
+  if (work.size() < kFewest || rest.size() < kFewest) return std::nullopt;
+  const auto [cold, hot] = std::ranges::minmax_element(rest, {}, &ThermalSample::temperature);
   if ((hot->temperature - cold->temperature).value < kLeastRange) return std::nullopt;
   double n = 0, t = 0, p = 0, tt = 0, tp = 0;
-  for (const ThermalSample& sample : work) {
-    if (limit && sample.power > kKnee * *limit) return std::nullopt;
+  for (const ThermalSample& sample : rest) {
     const double above = (sample.temperature - reference).value, watts = sample.power.value;
     n += 1, t += above, p += watts, tt += above * above, tp += above * watts;
   }
   const double slope = (n * tp - t * p) / (n * tt - t * t);
-  const double above_idle = (p - slope * t) / n - idle.value;
-  if (slope <= 0.0 || above_idle <= 0.0) return std::nullopt;
-  return ThermalPerturbation{.reference = reference, .energy_per_c = slope / above_idle};
+  Watts working{};
+  for (const ThermalSample& sample : work) working += sample.power;
+  const Watts above_idle = working / static_cast<double>(work.size()) - idle;
+  if (slope <= 0.0 || above_idle.value <= 0.0) return std::nullopt;
+  return ThermalPerturbation{.reference = reference, .energy_per_c = slope / above_idle.value};
 }
 
 std::optional<PowerPerturbation> fit_slowdown(const StrainRecord& record) {

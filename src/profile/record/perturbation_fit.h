@@ -9,13 +9,13 @@
 
 namespace thermoe {
 
-/// How energy grows as the die warms under the same work: power by temperature over the work of a
-/// step response, least squares, as a share of the power above `idle` at `reference`, the
-/// temperature at which the tables' energies were measured. Idle's own leakage is in it, as costs
-/// are above one idle. Nothing where the work spans less than 5 C, its power falls as it warms or
-/// comes near `limit`, at which power says nothing of leakage.
+/// How energy grows with the die's temperature: what the board's power loses a degree while the
+/// die cools behind the work of a step response, least squares, as a share of the work's power
+/// above `idle`. At rest, as a board at its limit draws the same at any temperature. `reference` is
+/// the temperature at which the tables' energies were measured. Nothing where the die cools by less
+/// than 3 C or the power does not fall with it.
 std::optional<ThermalPerturbation> fit_leakage(const ThermalRecord& record, Celsius reference,
-                                               Watts idle, std::optional<Watts> limit);
+                                               Watts idle);
 
 /// How executions slow down beyond 95 % of the power limit: their time over that in short bursts,
 /// by measured power, least squares through 1 at the knee. Nothing where the power did not come
