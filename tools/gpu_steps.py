@@ -103,7 +103,7 @@ STEPS = (
                             workload("high_complexity", "experiments/gpu_high_complexity.json", "cap-1"))),
     Step("batches", 340, (workload("small_batch", "experiments/gpu_small_batch.json", ""),
                           workload("large_batch", "experiments/gpu_large_batch.json", ""))),
-    Step("profile-1", 40, profiles=(f"{QWEN} {GPT} {grid(f'{TOKENS} {OUT_TOKENS}', f'{ACTIVE} {OUT_ACTIVE}')} --repeat 10",)),
+    Step("profile-1", 120, profiles=(f"{QWEN} {GPT} {grid(f'{TOKENS} {OUT_TOKENS}', f'{ACTIVE} {OUT_ACTIVE}')} --repeat 10",)),
     Step("profile-2", 455, profiles=(f"{QWEN} {grid(TOKENS, ACTIVE)} {LAYERS} 30 --thermal --strain",)),
     Step("profile-3", 330, profiles=(f"{GPT} {grid(TOKENS, ACTIVE)} {LAYERS} 30",)),
     Step("profile-4", 360, profiles=(f"{QWEN} {GPT} {grid(OUT_TOKENS, f'{ACTIVE} {OUT_ACTIVE}')} {LAYERS} 16",
