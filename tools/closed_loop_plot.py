@@ -6,7 +6,7 @@ from svg_panels import LEFT, TOP, Panel, document
 
 # Strategies as the report colours them, each between its light and its dark tone.
 COLOURS = {"BASELINE": "#7d848c", "STATIC_OPTIMAL": "#d08400", "KERNEL_AWARE_TTHA": "#2b8fd0", "REDUCED_K": "#c964a0",
-           "OPPORTUNISTIC": "#12a27a", "round 1": "#2b8fd0", "round 2": "#d08400", "round 3": "#12a27a"}
+           "OPPORTUNISTIC": "#12a27a", "PACING_ALONE": "#8a6fd1", "round 1": "#2b8fd0", "round 2": "#d08400", "round 3": "#12a27a"}
 OURS = "KERNEL_AWARE_TTHA"  # drawn last and broadest
 OTHER = "#9a7b5a"
 STEP_S, WINDOW_S = 0.5, 1.0

@@ -112,7 +112,7 @@ class StartedWorker:
     def _nothing(self, *_, **__):
         pass
 
-    initialize_from_config = set_kv_cache_layout = update_max_model_len = shutdown = _nothing
+    initialize_from_config = set_kv_cache_layout = update_max_model_len = reset_mm_cache = shutdown = _nothing
 
 
 class PlayedWorker(StartedWorker):

@@ -245,7 +245,8 @@ class Turns:
             return
         path, turn, requests, window, asked, mass = self.pending
         self.pending = None
-        turn["requests"] = figures.requests(requests, window, asked.between_tokens_ms)
+        limit = asked.between_tokens_ms or turn["between_tokens"]["decode_p99_ms"]  # of stock its own, which is the round's
+        turn["requests"] = figures.requests(requests, window, limit)
         turn["kept"] = mass.result() if mass else None
         turn["complete"] = True
         path.parent.mkdir(parents=True, exist_ok=True)
