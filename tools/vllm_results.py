@@ -63,11 +63,11 @@ def read_turns(folders):
 
 
 def refuse_differences(turns):
-    (first, one), *others = turns.items()
+    (first, one), *others = sorted(turns.items(), key=lambda item: item[1]["strategy"] == STOCK)
     for path, other in others:
         for keys in SAME:
             a, b = inside(one, keys), inside(other, keys)
-            if a != b:
+            if a != b and None not in (a, b):  # stock has no aims
                 raise BadInput(f"{path}: /{'/'.join(keys)} is {b}, but {a} in {first}; these are different experiments")
     requests = {}
     for path, turn in turns.items():
@@ -157,7 +157,9 @@ def result_of(turns, folders, command):
             "torch": ", ".join(said("torch")), "commits": said("commit"), "cards": said("card"), "commands": said("command"),
             "command": command, "words": WORDS, "loads": {part: next(turn["engine"]["load"] for key, turn in turns.items() if key[0] == part)
                                                           for part in parts},
-            "aims": engines[0]["aims"], "parts": [of_part(turns, part, folders) for part in parts]}
+            "aims": {part: next((turn["engine"]["aims"] for key, turn in turns.items() if key[0] == part and turn["engine"]["aims"]), None)
+                     for part in parts},
+            "parts": [of_part(turns, part, folders) for part in parts]}
 
 
 def as_ticks(turn):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Markdown page of tools/vllm_results.py."""
+import json
+
 from closed_loop_page import INTERVALS, number, spread
 from result_page import table, write_page
 
@@ -30,7 +32,7 @@ def page(result, drawn):
 
 
 def method(result):
-    load, aims = next(iter(result["loads"].values())), result["aims"]
+    load = next(iter(result["loads"].values()))
     yield (f"{load['rate_per_s']:g} requests/s (Poisson), {load['prompt']} tokens in, {load['length']} out, at most {load['batch_limit']} at a time, bf16. "
            "Stock is vLLM without the package, in a process of its own; the others are one engine, whose settings file changes from turn to turn. "
            f"A turn is {load['warm_s']:g} s after the change, then {load['seconds']:g} s that are measured, "
@@ -38,9 +40,8 @@ def method(result):
               if load["tenant_share"] else "without a tenant.")
            + " All strategies of a round meet the same requests.")
     yield ""
-    yield (f"The cap is {aims['cap_share']:g} × the watts of the round's stock turn without the tenant; the limit on the time between tokens is that turn's 99th "
-           "percentile over decode steps, tenant included. "
-           f"What is asked of the plug-in: `power_w` {aims['power']:g} × the cap, `time_per_token_ms` {aims['latency']:g} × the limit (one is a mean, the other a percentile).")
+    yield ("The limit on the time between tokens is the 99th percentile of the round's stock turn over decode steps, tenant included; its watts without the "
+           "tenant give the cap.")
     yield ""
     yield ("W: slope of NVML's energy counter. Violation: a mean of a second (each 0.1 s) above 1.05 × the cap; one that overlaps the tenant's time counts as with it. "
            "Settling: from the change of settings until that mean stays within 5 % of the cap for 5 s. Time between tokens: as the client sees it, over the tokens of "
@@ -53,13 +54,19 @@ def method(result):
 
 def of_part(part, result, plot):
     trace = "trace" in part["part"]
-    rounds = len(part["rounds"])
+    rounds, aims = len(part["rounds"]), result["aims"][part["part"]]
     yield f"## {TITLES.get(part['part'], part['part'])}"
     yield ""
     yield (f"{rounds} round{'s' if rounds > 1 else ''}."
            + (" Each token's gate logits are those of a recorded token, row = hash(request, position): D is a real router's, and kept mass a bound, as the logits "
               "of experts that were not chosen are not known." if trace else " Routing of random weights is nearly uniform: D is larger than a trained model's, and its kept mass says nothing of quality."))
     yield ""
+    if aims:
+        more = [f"`prefill_token_limit` {aims['prefill_token_limit']}"] if aims["prefill_token_limit"] else []
+        more += [f"`config.control` {json.dumps(aims['control'])}"] if aims["control"] else []
+        yield (f"The cap is {aims['cap_share']:g} × stock's watts. Asked of the plug-in: `power_w` {aims['power']:g} × the cap, `time_per_token_ms` "
+               f"{aims['latency']:g} × the limit (one is a mean, the other a percentile){''.join(', ' + one for one in more)}; of λ = 0 nothing.")
+        yield ""
     if part["stock_on_another_card"]:
         yield f"Cap and limit are from a stock turn on another card: {', '.join(part['stock_on_another_card'])}."
         yield ""

@@ -19,7 +19,8 @@ def turn(strategy, round_, *, watts, cap=None, **more):
     """What serve.py writes of one."""
     engine = {"device": "NVIDIA H100 80GB HBM3", "driver": "580", "card": "aaaa0000", "vllm": "0.25.1", "torch": "2.11.0", "commit": "c0ffee1",
               "command": f"serve.py --side {'stock' if strategy == 'stock' else 'plugin'}", "load": LOAD, "graph_sizes": [1, 2, 4, 8],
-              "aims": {"cap_share": 0.75, "power": 1.0, "latency": 0.95}}
+              "aims": None if strategy == "stock" else {"cap_share": 0.75, "power": 0.985, "latency": 0.95, "prefill_token_limit": 64,
+                                                        "control": {"tick_s": 0.05}}}
     held = {"cap_w": cap, "mean_over_cap": watts / cap, "violations_without_tenant": 0.04, "violations_with_tenant": 0.08,
             "settling_s": 3.2, "settling_with_tenant_s": 2.0} if cap else {}
     plugin = strategy != "stock"
@@ -77,6 +78,8 @@ class VllmResults(unittest.TestCase):
         self.assertIn("| ours | 333.0 | 0.994 | 4 % | 8 % | 3.2 | 17.5 / 18.6 | 19 | 40 / 60 |", page)
         self.assertIn("| 540/540 | 14.2 | 49 | 0.93 | 80 |", page)
         self.assertIn("cards (a hash each): aaaa0000", page)
+        self.assertIn('`power_w` 0.985 × the cap, `time_per_token_ms` 0.95 × the limit (one is a mean, the other a percentile), '
+                      '`prefill_token_limit` 64, `config.control` {"tick_s": 0.05}', page)
         self.assertIn("serve.py --side stock\nserve.py --side plugin\ntools/vllm_results.py out", page)
 
     def test_one_round_that_misses_a_target_misses_it(self):
@@ -129,6 +132,9 @@ class VllmResults(unittest.TestCase):
         rounds = self.rounds(1)
         rounds[-1]["engine"] = {**rounds[-1]["engine"], "load": {**LOAD, "seconds": 30.0}}
         self.assertRegex(self.refused(self.put(*rounds)), r"/engine/load is .*'seconds': 30.0.*these are different experiments")
+        rounds = self.rounds(2)
+        rounds[-1]["engine"]["aims"]["power"] = 1.0
+        self.assertRegex(self.refused(self.put(*rounds, folder="aims")), r"/engine/aims is .*'power': 1.0")
         rounds = self.rounds(1)
         rounds[-1]["requests"]["asked"] = 170
         self.assertIn("/requests/asked is 170, but 180", self.refused(self.put(*rounds)))

@@ -107,14 +107,14 @@ def read_csv(path):
 class Meter:
     """The process, and what it has written."""
 
-    def __init__(self, path, every_s=0.02):
+    def __init__(self, path, gpu=0, every_s=0.02):
         self.path = pathlib.Path(path)
-        self._process = subprocess.Popen([sys.executable, __file__, str(path), "--every", str(every_s)],
+        self._process = subprocess.Popen([sys.executable, __file__, str(path), "--every", str(every_s), "--gpu", str(gpu)],
                                          stdin=subprocess.PIPE, start_new_session=True)
         ends = time.monotonic() + _STARTS_WITHIN_S
         while not self.path.exists() or self.path.stat().st_size < 200:
             if self._process.poll() is not None or time.monotonic() > ends:
-                raise OSError("the meter reads nothing: is there an NVML, and a GPU 0?")
+                raise OSError(f"the meter reads nothing: is there an NVML, and a GPU {gpu}?")
             time.sleep(0.05)
 
     def readings(self):

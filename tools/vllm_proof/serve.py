@@ -276,6 +276,9 @@ def facts_of_engine(options, llm, gpu, ready_s):
     import vllm
     said_of = gpu.facts()
     uuid = said_of.pop("uuid")
+    in_use = str(torch.cuda.get_device_properties(0).uuid)
+    if uuid and in_use.removeprefix("GPU-") not in uuid:
+        raise BadInput(f"--gpu {options.gpu}: the engine is on another GPU than the meter reads; give NVML's index of the engine's")
     config = llm.llm_engine.vllm_config
     return {**said_of, "card": card_id(uuid) if uuid else None, "vllm": vllm.__version__, "torch": torch.__version__,
             "python": platform.python_version(), "side": options.side, "thermoe": thermoe_there(), "commit": options.commit,
@@ -284,7 +287,9 @@ def facts_of_engine(options, llm, gpu, ready_s):
             "cudagraph_mode": str(config.compilation_config.cudagraph_mode), "async_scheduling": config.scheduler_config.async_scheduling,
             "load": {"rate_per_s": options.rate, "prompt": PROMPT, "length": LENGTH, "batch_limit": BATCH_LIMIT, "seed": options.seed,
                      "warm_s": options.warm, "seconds": options.seconds, "tenant_share": options.tenant_share},
-            "aims": {"cap_share": options.cap_share, "power": options.power_aim, "latency": options.latency_aim}}
+            "aims": None if options.side != "plugin" else {
+                "cap_share": options.cap_share, "power": options.power_aim, "latency": options.latency_aim,
+                "prefill_token_limit": options.prefill_limit, "control": options.control}}
 
 
 def shown(argument):
@@ -305,7 +310,12 @@ def run(options):
     elif os.environ.pop("THERMOE_CONFIG", None):
         print(f"vllm_proof: THERMOE_CONFIG is taken away for --side {options.side}", file=sys.stderr)
     options.out.mkdir(parents=True, exist_ok=True)
-    gpu = NvmlGpu()
+    if options.gpu is not None:  # before CUDA is looked at; the tenant has it from here, too
+        os.environ["CUDA_DEVICE_ORDER"], os.environ["CUDA_VISIBLE_DEVICES"] = "PCI_BUS_ID", str(options.gpu)
+    try:
+        gpu = NvmlGpu(options.gpu or 0)
+    except OSError as error:
+        raise BadInput(f"watts cannot be read: {error}") from error
     with tempfile.TemporaryDirectory() as scratch:
         tenant = Tenant(options.tenant_share) if options.side != "free" and options.tenant_share else None
         llm = make_engine(options, model)
@@ -347,7 +357,7 @@ def run_turns(options, model, plan, llm, tenant, facts, scratch):
         from watch import Watch
         watch = Watch(llm, time.monotonic)
         pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-    meter = Meter(scratch / "meter.csv")
+    meter = Meter(scratch / "meter.csv", options.gpu or 0)
     turns = Turns(options, model, plan, Server(engine, add, time.monotonic, time.sleep), meter, tenant, watch, pool, facts)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(turns, "stop", True))
@@ -385,6 +395,7 @@ def arguments(given):
     parser.add_argument("--prefill-limit", type=int, default=0, metavar="TOKENS", help="prefill_token_limit of the settings (%(default)s)")
     parser.add_argument("--control", type=json.loads, default={}, metavar="JSON", help="further keys of the controller's `control`")
     parser.add_argument("--tenant-share", type=float, default=0.1, help="of the time that the tenant fills alone; 0: none (%(default)s)")
+    parser.add_argument("--gpu", type=int, metavar="INDEX", help="of several, as NVML counts them: others may serve on the rest")
     parser.add_argument("--engine", type=json.loads, default={}, metavar="JSON", help="arguments of LLM() to add or replace")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--commit", help="of the package, for the record")
