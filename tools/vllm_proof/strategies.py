@@ -12,7 +12,7 @@ PLUGIN = {
     "keep_fill": ("keep k0, fill from the union", "OPPORTUNISTIC", True),
 }
 WORDS = {STOCK: "stock vLLM", **{name: words for name, (words, _, _) in PLUGIN.items()}}
-STATIC_SAMPLES = 32  # sampled steps that the static plan is calibrated on: 3.2 s of the load, not its first eight
+STATIC_SAMPLES = 96  # sampled steps that the static plan is calibrated on: seconds of the load, not its first eight
 
 
 def settings(strategy, *, power_w, between_tokens_ms, cost_model, costed_as, prefill_token_limit=0, control=None):
