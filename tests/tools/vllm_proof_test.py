@@ -4,6 +4,7 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
 import random
 import subprocess
@@ -19,6 +20,7 @@ sys.path[0:0] = [str(ROOT / "tools/vllm_proof"), str(ROOT / "tools")]
 import figures  # noqa: E402
 import serve  # noqa: E402
 import trace_costs  # noqa: E402
+import turns as proof  # noqa: E402
 from arrivals import Server, number_of, poisson, prompt  # noqa: E402
 from meter import Readings, read_csv  # noqa: E402
 from run_folders import BadInput  # noqa: E402
@@ -286,13 +288,18 @@ class TurnsTest(unittest.TestCase):
         self.tenant = Tenant(self.clock)
 
     def turns(self, chosen, watts=lambda at: 400.0):
-        plan = serve.Plan(chosen, "qwen3-30b-a3b")
+        plan = proof.Plan(chosen, "qwen3-30b-a3b")
         server = Server(self.engine, self.engine.add, self.clock, self.clock.sleep)
         facts = {"card": "abcd1234", "device": "played"}
-        return serve.Turns(chosen, serve.QWEN, plan, server, Counter(self.clock, watts), self.tenant, None, None, facts)
+        return proof.Turns(chosen, serve.engine.QWEN, plan, server, Counter(self.clock, watts), self.tenant, None, None, facts)
+
+    @contextlib.contextmanager
+    def quiet(self):
+        with contextlib.redirect_stderr(io.StringIO()), unittest.mock.patch.dict(os.environ, THERMOE_CONFIG=str(self.settings)):
+            yield
 
     def run_all(self, turns):
-        with contextlib.redirect_stderr(io.StringIO()), unittest.mock.patch.dict(serve.os.environ, {"THERMOE_CONFIG": str(self.settings)}):
+        with self.quiet():
             for turn in turns.plan.turns:
                 turns.run(*turn)
             turns.end()
@@ -341,12 +348,12 @@ class TurnsTest(unittest.TestCase):
         self.assertEqual(again.plan.turns, [(1, "pacing")])
         path = self.folder / "turns/qwen3-30b-a3b-1-ours.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "complete": False}))
-        self.assertEqual(serve.Plan(options(self.folder, "--strategies", "lambda0", "ours"), "qwen3-30b-a3b").turns, [(1, "ours")])
+        self.assertEqual(proof.Plan(options(self.folder, "--strategies", "lambda0", "ours"), "qwen3-30b-a3b").turns, [(1, "ours")])
 
     def test_a_turn_whose_requests_are_still_under_way_has_no_file(self):
         self.stock()
         turns = self.turns(options(self.folder, "--strategies", "lambda0"))
-        with contextlib.redirect_stderr(io.StringIO()), unittest.mock.patch.dict(serve.os.environ, {"THERMOE_CONFIG": str(self.settings)}):
+        with self.quiet():
             turns.run(1, "lambda0")
             turns.finish_pending()
             self.assertFalse((self.folder / "turns/qwen3-30b-a3b-1-lambda0.json").exists())
@@ -356,7 +363,7 @@ class TurnsTest(unittest.TestCase):
     def test_an_end_that_is_asked_for_keeps_what_is_finished(self):
         self.stock()
         turns = self.turns(options(self.folder, "--strategies", "lambda0", "ours"))
-        with contextlib.redirect_stderr(io.StringIO()), unittest.mock.patch.dict(serve.os.environ, {"THERMOE_CONFIG": str(self.settings)}):
+        with self.quiet():
             turns.run(1, "lambda0")
             counted = []
 
@@ -364,23 +371,28 @@ class TurnsTest(unittest.TestCase):
                 counted.append(1)
                 turns.stop = len(counted) > 1000
             between, turns.between_steps = turns.between_steps, lambda window: (sometime(), between(window))
-            with self.assertRaises(serve.Ended):
+            with self.assertRaises(proof.Ended):
                 turns.run(1, "ours")
         self.assertTrue((self.folder / "turns/qwen3-30b-a3b-1-lambda0.json").exists())
         self.assertFalse((self.folder / "turns/qwen3-30b-a3b-1-ours.json").exists())
 
-    def test_a_turn_that_would_not_end_within_the_budget_is_not_begun(self):
-        plan = serve.Plan(options(self.folder, "--budget", 200), "qwen3-30b-a3b")
-        self.assertTrue(plan.fits(serve.STARTED + 200 - 35 - serve.TAIL_S - 1))
-        self.assertFalse(plan.fits(serve.STARTED + 200 - 35 - serve.TAIL_S + 1))
+    def test_a_turn_that_would_not_end_in_time_is_not_begun(self):
+        plan = proof.Plan(options(self.folder, "--until", 2000), "qwen3-30b-a3b")
+        self.assertTrue(plan.fits(2000 - 35 - proof.TAIL_S - 1))
+        self.assertFalse(plan.fits(2000 - 35 - proof.TAIL_S + 1))
+        self.assertTrue(proof.Plan(options(self.folder), "qwen3-30b-a3b").fits(1e12))
+
+    def test_the_record_of_a_command_has_no_folders_of_the_machine(self):
+        self.assertEqual(serve.shown(["--side", "stock", "--out", "/tmp/x/out", "--until", "17e8", "--gpu", "1"]),
+                         ["--side", "stock", "--out", "out", "--gpu", "1"])
 
     def test_further_rounds_have_an_order_of_their_own(self):
         names = list(PLUGIN)
-        self.assertEqual(serve.order_of_round(names, 1, 1), names)
-        second = serve.order_of_round(names, 2, 1)
+        self.assertEqual(proof.order_of_round(names, 1, 1), names)
+        second = proof.order_of_round(names, 2, 1)
         self.assertEqual(sorted(second), sorted(names))
-        self.assertEqual(second, serve.order_of_round(names, 2, 1))
-        self.assertNotEqual(second, serve.order_of_round(names, 3, 1))
+        self.assertEqual(second, proof.order_of_round(names, 2, 1))
+        self.assertNotEqual(second, proof.order_of_round(names, 3, 1))
 
 
 class CommandTest(unittest.TestCase):
@@ -419,7 +431,7 @@ class CommandTest(unittest.TestCase):
             (folder / "code").write_text("1")
             done = subprocess.run([*words, "--only", "stock", "--budget", "95"], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 1)
-            self.assertIn("--budget 9", (folder / "calls").read_text().splitlines()[-1])
+            self.assertRegex((folder / "calls").read_text().splitlines()[-1], r"--until [0-9]{10}$")
             done = subprocess.run([*words, "--budget", "80"], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 1)
             self.assertIn("the budget ends before stock", done.stderr)

@@ -12,7 +12,7 @@ PLUGIN = {
     "keep_fill": ("keep k0, fill from the union", "OPPORTUNISTIC", True),
 }
 WORDS = {STOCK: "stock vLLM", **{name: words for name, (words, _, _) in PLUGIN.items()}}
-STATIC_SAMPLES = 96  # sampled steps that the static plan is calibrated on: seconds of the load, not its first eight
+STATIC_SAMPLES = 160  # sampled steps that the static plan is calibrated on: 8 s of the load at 20 a second, not its first eight
 
 
 def settings(strategy, *, power_w, between_tokens_ms, cost_model, costed_as, prefill_token_limit=0, control=None):

@@ -6,6 +6,7 @@ import numpy as np
 from figures import Report
 from thermoe.vllm.messages import facts_of, order_of, reports_of
 
+_REMEMBERED = 64  # steps and plans: of those that are under way
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
@@ -26,7 +27,8 @@ class Watch:
         if self.facts is None:
             raise RuntimeError("the engine does not run under the plug-in: is its package on PLUGIN_PATH, and THERMOE_CONFIG set?")
         self._clock, self._sample_s = clock, sample_s
-        self._block, self._blocks = b"", {}  # by version, of the newest
+        self._blocks = {}  # of the newest plans, by version
+        self._mixed = {}  # whether a step reads prompts, by number: a rank calls one that is priced no mixed one
         self._reports, self._samples, self._next_sample = [], [], 0.0
         scheduler = llm.llm_engine.engine_core.engine_core.scheduler
         self._around(scheduler)
@@ -43,9 +45,12 @@ class Watch:
         def watched_schedule(*arguments, **keywords):
             output = schedule(*arguments, **keywords)
             order = order_of(output)
-            if order is not None and order.block is not None:
-                self._blocks[order.version] = order.block
-                self._blocks.pop(order.version - 64, None)
+            if order is not None:
+                self._mixed[order.number] = max(output.num_scheduled_tokens.values()) > 1
+                self._mixed.pop(order.number - _REMEMBERED, None)
+                if order.block is not None:
+                    self._blocks[order.version] = order.block
+                    self._blocks.pop(order.version - _REMEMBERED, None)
             return output
 
         def watched_update(scheduler_output, model_runner_output):
@@ -61,7 +66,8 @@ class Watch:
         active = float((report.counts > 0).sum(axis=1).mean()) if report.counts is not None else None
         if active is not None:
             self._reports.append(Report(
-                at=now, tokens=report.tokens, rows=report.rows, mixed=report.mixed, active_experts=active,
+                at=now, tokens=report.tokens, rows=report.rows, mixed=self._mixed.get(report.number, report.mixed),
+                active_experts=active,
                 step_ms=None if report.step_time_s is None else 1e3 * report.step_time_s))
         block = self._blocks.get(report.version)
         if report.logits is not None and block is not None and now >= self._next_sample:
