@@ -19,23 +19,28 @@ import vllm_results_page
 from closed_loop_results import interval
 from run_folders import BadInput, member, read_json, write_json
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parent / "vllm_proof"))
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT / "tools/vllm_proof"), str(ROOT / "examples")]
 from strategies import OURS, PLUGIN, STOCK, WORDS  # noqa: E402
+from vllm_capped import first_difference  # noqa: E402
 
 ORDER = [STOCK, *PLUGIN]
 #: What was asked of ours: (what, figure of a turn, least, most).
 ASKED = [
     ("mean W / cap", lambda t: t["power"]["mean_over_cap"], 0.97, 1.01),
-    ("violations without the tenant, share of the means of a second", lambda t: t["power"]["violations_without_tenant"], None, 0.05),
+    ("violations without the tenant, share of the means of a second",
+     lambda t: t["power"]["violations_without_tenant"], None, 0.05),
     ("violations with the tenant, likewise", lambda t: t["power"]["violations_with_tenant"], None, 0.10),
     ("p99 of the time between tokens / limit, decode steps",
      lambda t: t["between_tokens"]["decode_p99_ms"] / t["asked"]["between_tokens_ms"], None, 1.0),
     ("requests finished / asked", lambda t: t["requests"]["finished"] / t["requests"]["asked"], 1.0, None),
 ]
 GAINS = (("W", lambda t: t["power"]["mean_w"]), ("J/token", lambda t: t["joules_per_token"]),
-         ("J/request", lambda t: t["joules_per_request"]), ("requests in time, /s", lambda t: t["requests"]["goodput_requests_per_s"]))
+         ("J/request", lambda t: t["joules_per_request"]),
+         ("requests in time, /s", lambda t: t["requests"]["goodput_requests_per_s"]))
 #: In which the turns of a part must not differ.
 SAME = (("engine", "device"), ("engine", "vllm"), ("engine", "load"), ("engine", "aims"), ("engine", "graph_sizes"), ("seconds",))
+NOT_KEPT = ("series", "engine", "schema", "part", "complete")  # of a turn, in the result
 NAMES = {STOCK: "stock", **{name: strategy for name, (_, strategy, _) in PLUGIN.items()}}  # in plots
 
 
@@ -73,8 +78,8 @@ def refuse_differences(turns):
     for path, turn in turns.items():
         seen = requests.setdefault(turn["round"], (path, turn["requests"]["asked"]))
         if seen[1] != turn["requests"]["asked"]:
-            raise BadInput(f"{path}: /requests/asked is {turn['requests']['asked']}, but {seen[1]} in {seen[0]}; strategies of a round "
-                           "meet the same requests")
+            raise BadInput(f"{path}: /requests/asked is {turn['requests']['asked']}, but {seen[1]} in {seen[0]}; strategies of a "
+                           "round meet the same requests")
 
 
 def inside(value, keys):
@@ -107,7 +112,8 @@ def gains(turns, part, against):
         values = [known(lambda pair: figure(pair[0]) / figure(pair[1]) - 1, pair) for pair in pairs if None not in pair]
         values = [value for value in values if value is not None]
         if values:
-            yield {"figure": what, "against": against, "rounds": values, "mean": statistics.fmean(values), "interval": interval(values)}
+            yield {"figure": what, "against": against, "rounds": values, "mean": statistics.fmean(values),
+                   "interval": interval(values)}
 
 
 def probes(folders, part):
@@ -125,7 +131,7 @@ def probes(folders, part):
     for side, one in found.items():
         tokens = one.pop("tokens") if side != "stock" else one["tokens"]
         if side != "stock" and stock:
-            places = [next((i for i, pair in enumerate(zip(a, b)) if pair[0] != pair[1]), None) for a, b in zip(tokens, stock["tokens"])]
+            places = first_difference(tokens, stock["tokens"])
             differ = [place for place in places if place is not None]
             one["requests_that_differ"], one["first_difference"] = len(differ), min(differ, default=None)
         one["requests"], one["length"] = len(tokens), len(tokens[0])
@@ -143,8 +149,8 @@ def of_part(turns, part, folders):
     return {"part": part, "rounds": rounds, "stock_on_another_card": apart, "asked": list(verdicts(table.get(OURS, []))),
             "gains": [gain for against in (STOCK, "lambda0") for gain in gains(turns, part, against)],
             "probes": probes(folders, part),
-            "strategies": {name: [{key: value for key, value in turn.items() if key not in ("series", "engine", "schema", "part", "complete")}
-                                  | {"card": turn["engine"]["card"]} for turn in table[name]] for name in names}}
+            "strategies": {name: [{**{key: value for key, value in turn.items() if key not in NOT_KEPT},
+                                   "card": turn["engine"]["card"]} for turn in table[name]] for name in names}}
 
 
 def result_of(turns, folders, command):
@@ -152,14 +158,14 @@ def result_of(turns, folders, command):
 
     def said(key):
         return list(dict.fromkeys(str(engine[key]) for engine in engines if engine.get(key)))
+
+    def of(part, key):
+        return next((turn["engine"][key] for (name, _, _), turn in turns.items() if name == part and turn["engine"][key]), None)
     parts = sorted({part for part, _, _ in turns}, key=lambda part: ("trace" in part, part))
-    return {"schema": 1, "device": ", ".join(said("device")), "driver": ", ".join(said("driver")), "vllm": ", ".join(said("vllm")),
-            "torch": ", ".join(said("torch")), "commits": said("commit"), "cards": said("card"), "commands": said("command"),
-            "command": command, "words": WORDS, "loads": {part: next(turn["engine"]["load"] for key, turn in turns.items() if key[0] == part)
-                                                          for part in parts},
-            "aims": {part: next((turn["engine"]["aims"] for key, turn in turns.items() if key[0] == part and turn["engine"]["aims"]), None)
-                     for part in parts},
-            "parts": [of_part(turns, part, folders) for part in parts]}
+    return {"schema": 1, "device": ", ".join(said("device")), "driver": ", ".join(said("driver")),
+            "vllm": ", ".join(said("vllm")), "torch": ", ".join(said("torch")), "commits": said("commit"), "cards": said("card"),
+            "commands": said("command"), "command": command, "words": WORDS, "loads": {part: of(part, "load") for part in parts},
+            "aims": {part: of(part, "aims") for part in parts}, "parts": [of_part(turns, part, folders) for part in parts]}
 
 
 def as_ticks(turn):
@@ -179,10 +185,12 @@ def plots(turns, result, out):
         number = next((n for n in part["rounds"] if (part["part"], n, OURS) in turns), None)
         if number is None:
             continue
-        lines = {NAMES[name]: as_ticks(turns[part["part"], number, name]) for name in ORDER if (part["part"], number, name) in turns}
+        there = [name for name in ORDER if (part["part"], number, name) in turns]
+        lines = {NAMES[name]: as_ticks(turns[part["part"], number, name]) for name in there}
         cap = turns[part["part"], number, OURS]["asked"]["power_w"]
         path = out.with_name(f"{out.name}-{re.sub('[^a-z0-9-]', '-', part['part'])}.svg")
-        path.write_text(closed_loop_plot.svg(f"{part['part']}, round {number}", lines, {"power_w": cap}, False), encoding="utf-8")
+        title = f"{part['part']}, round {number}"
+        path.write_text(closed_loop_plot.svg(title, lines, {"power_w": cap}, False), encoding="utf-8")
         drawn[part["part"]] = path.name
     return drawn
 

@@ -5,6 +5,9 @@ import json
 from closed_loop_page import INTERVALS, number, spread
 from result_page import table, write_page
 
+TRACE = ("Each token's gate logits are those of a recorded token, row = hash(request, position): D is a real router's, and kept mass a "
+         "bound, as the logits of experts that were not chosen are not known.")
+RANDOM = ("Routing of random weights is nearly uniform: D is larger than a trained model's, and its kept mass says nothing of quality.")
 TITLES = {"qwen3-30b-a3b": "Qwen3-30B-A3B's shape, random weights", "gpt-oss-20b-trace": "gpt-oss-20b's recorded router"}
 
 
@@ -15,11 +18,11 @@ def write(path, result, drawn):
 def page(result, drawn):
     yield f"# A watt cap on vLLM {result['vllm']}, {result['device']}"
     yield ""
-    commits = ", ".join(result["commits"]) or "unknown"
-    yield (f"Driver {result['driver']}, PyTorch {result['torch']}, commit {commits}, cards (a hash each): {', '.join(result['cards']) or 'unknown'}. "
+    commits, cards = (", ".join(result[key]) or "unknown" for key in ("commits", "cards"))
+    yield (f"Driver {result['driver']}, PyTorch {result['torch']}, commit {commits}, cards (a hash each): {cards}. "
            "Made by tools/vllm_results.py of what tools/vllm_proof/prove measured.")
     yield ""
-    yield from method(result)
+    yield from method(next(iter(result["loads"].values())))
     for part in result["parts"]:
         yield from of_part(part, result, drawn.get(part["part"]))
     yield "## Commands"
@@ -31,41 +34,40 @@ def page(result, drawn):
     yield ""
 
 
-def method(result):
-    load = next(iter(result["loads"].values()))
-    yield (f"{load['rate_per_s']:g} requests/s (Poisson), {load['prompt']} tokens in, {load['length']} out, at most {load['batch_limit']} at a time, bf16. "
-           "Stock is vLLM without the package, in a process of its own; the others are one engine, whose settings file changes from turn to turn. "
-           f"A turn is {load['warm_s']:g} s after the change, then {load['seconds']:g} s that are measured, "
-           + (f"in whose middle third another process works on the GPU (matrix products that fill {100 * load['tenant_share']:g} % of the time of an idle one)."
-              if load["tenant_share"] else "without a tenant.")
-           + " All strategies of a round meet the same requests.")
+def method(load):
+    tenant = (f"in whose middle third another process works on the GPU (matrix products that fill {100 * load['tenant_share']:g} % "
+              "of the time of an idle one)." if load["tenant_share"] else "without a tenant.")
+    yield (f"{load['rate_per_s']:g} requests/s (Poisson), {load['prompt']} tokens in, {load['length']} out, at most "
+           f"{load['batch_limit']} at a time, bf16. Stock is vLLM without the package, in a process of its own; the others are one "
+           f"engine, whose settings file changes from turn to turn. A turn is {load['warm_s']:g} s after the change, then "
+           f"{load['seconds']:g} s that are measured, {tenant} All strategies of a round meet the same requests.")
     yield ""
-    yield ("The limit on the time between tokens is the 99th percentile of the round's stock turn over decode steps, tenant included; its watts without the "
-           "tenant give the cap.")
+    yield ("The limit on the time between tokens is the 99th percentile of the round's stock turn over decode steps, tenant included; "
+           "its watts without the tenant give the cap.")
     yield ""
-    yield ("W: slope of NVML's energy counter. Violation: a mean of a second (each 0.1 s) above 1.05 × the cap; one that overlaps the tenant's time counts as with it. "
-           "Settling: from the change of settings until that mean stays within 5 % of the cap for 5 s. Time between tokens: as the client sees it, over the tokens of "
-           "steps that read no prompt. First token: from when the request was due; the engine runs in the script's process, where a request that comes in a pause "
-           "waits for its end, as one of a server does not. Goodput: requests that finished in the window, their mean time between tokens within the limit. "
-           "D: distinct experts a layer, decode steps. J: the whole board, idle and tenant included. Kept mass: worked out again from sampled logits and the plans that ran. "
-           "A cell is the median over rounds, in parentheses their range. The requests that are under way at a turn's end finish under the next strategy.")
+    yield ("W: slope of NVML's energy counter. Violation: a mean of a second (each 0.1 s) above 1.05 × the cap; one that overlaps the "
+           "tenant's time counts as with it. Settling: from the change of settings until that mean stays within 5 % of the cap for 5 s. "
+           "Time between tokens: as the client sees it, over the tokens of steps that read no prompt. First token: from when the "
+           "request was due; the engine runs in the script's process, where a request that comes in a pause waits for its end, as one "
+           "of a server does not. Goodput: requests that finished in the window, their mean time between tokens within the limit. "
+           "D: distinct experts a layer, decode steps. J: the whole board, idle and tenant included. Kept mass: worked out again from "
+           "sampled logits and the plans that ran. A cell is the median over rounds, in parentheses their range. The requests that "
+           "are under way at a turn's end finish under the next strategy.")
     yield ""
 
 
 def of_part(part, result, plot):
-    trace = "trace" in part["part"]
     rounds, aims = len(part["rounds"]), result["aims"][part["part"]]
     yield f"## {TITLES.get(part['part'], part['part'])}"
     yield ""
-    yield (f"{rounds} round{'s' if rounds > 1 else ''}."
-           + (" Each token's gate logits are those of a recorded token, row = hash(request, position): D is a real router's, and kept mass a bound, as the logits "
-              "of experts that were not chosen are not known." if trace else " Routing of random weights is nearly uniform: D is larger than a trained model's, and its kept mass says nothing of quality."))
+    yield f"{rounds} round{'s' if rounds > 1 else ''}. {TRACE if 'trace' in part['part'] else RANDOM}"
     yield ""
     if aims:
         more = [f"`prefill_token_limit` {aims['prefill_token_limit']}"] if aims["prefill_token_limit"] else []
         more += [f"`config.control` {json.dumps(aims['control'])}"] if aims["control"] else []
-        yield (f"The cap is {aims['cap_share']:g} × stock's watts. Asked of the plug-in: `power_w` {aims['power']:g} × the cap, `time_per_token_ms` "
-               f"{aims['latency']:g} × the limit (one is a mean, the other a percentile){''.join(', ' + one for one in more)}; of λ = 0 nothing.")
+        yield (f"The cap is {aims['cap_share']:g} × stock's watts. Asked of the plug-in: `power_w` {aims['power']:g} × the cap, "
+               f"`time_per_token_ms` {aims['latency']:g} × the limit (one is a mean, the other a percentile)"
+               f"{''.join(', ' + one for one in more)}; of λ = 0 no target.")
         yield ""
     if part["stock_on_another_card"]:
         yield f"Cap and limit are from a stock turn on another card: {', '.join(part['stock_on_another_card'])}."
@@ -84,8 +86,9 @@ def asked(part):
     for one in part["asked"]:
         least, most = one["least"], one["most"]
         wanted = f"≥ {least:g}" if most is None else f"≤ {most:g}" if least is None else f"{least:g}..{most:g}"
-        lines.append([one["asked"], wanted, ", ".join("–" if v is None else number(float(v), 4) for v in one["rounds"]) or "not run",
-                      "met" if one["met"] else "**missed**" if one["rounds"] else "not run"])
+        rounds = ", ".join("–" if v is None else number(float(v), 4) for v in one["rounds"])
+        verdict = "not run" if not one["rounds"] else "met" if one["met"] else "**missed**"
+        lines.append([one["asked"], wanted, rounds or "not run", verdict])
     yield "Of ours, met where every round meets it:"
     yield ""
     yield from table(["asked", "target", "rounds", ""], lines)
@@ -97,20 +100,28 @@ def strategies(part, words):
     for name, turns in part["strategies"].items():
         def of(*keys, turns=turns, scale=1.0, digits=3, unit=""):
             return spread([inside(turn, keys) for turn in turns], scale=scale, digits=digits, unit=unit)
-        settled = [inside(turn, ("power", "settling_s")) for turn in turns if turn["asked"]["power_w"]]
-        never = settled.count(None)
         finished, came = (sum(turn["requests"][key] for turn in turns) for key in ("finished", "asked"))
         lines.append([
             words[name], of("power", "mean_w", digits=4), of("power", "mean_over_cap"),
-            of("power", "violations_without_tenant", scale=100.0, unit=" %"), of("power", "violations_with_tenant", scale=100.0, unit=" %"),
-            spread(settled) + (f", never in {never}" if never and never < len(settled) else "") if any(s is not None for s in settled) else "never" if settled else "–",
+            of("power", "violations_without_tenant", scale=100.0, unit=" %"),
+            of("power", "violations_with_tenant", scale=100.0, unit=" %"),
+            settling([inside(turn, ("power", "settling_s")) for turn in turns if turn["asked"]["power_w"]]),
             f"{of('between_tokens', 'decode_p50_ms')} / {of('between_tokens', 'decode_p99_ms')}", of("asked", "between_tokens_ms"),
             f"{of('requests', 'first_token_p50_ms')} / {of('requests', 'first_token_p99_ms')}", of("joules_per_token"),
             of("joules_per_request"), of("requests", "goodput_requests_per_s"), f"{finished}/{came}", of("between_tokens", "batch"),
             of("experts", "active_experts"), of("kept", "kept_mass", digits=4), of("kept", "loss_nats", scale=1000.0)])
-    yield from table(["strategy", "W", "× cap", "violation", "with tenant", "settling s", "ms between tokens p50 / p99", "limit", "ms to first token p50 / p99", "J/token",
-                      "J/request", "goodput /s", "finished", "batch", "D", "kept mass", "loss, mnats"], lines)
+    yield from table(["strategy", "W", "× cap", "violation", "with tenant", "settling s", "ms between tokens p50 / p99", "limit",
+                      "ms to first token p50 / p99", "J/token", "J/request", "goodput /s", "finished", "batch", "D", "kept mass",
+                      "loss, mnats"], lines)
     yield ""
+
+
+def settling(rounds):
+    """–: there was no cap."""
+    never = rounds.count(None)
+    if not rounds or never == len(rounds):
+        return "never" if rounds else "–"
+    return spread(rounds) + (f", never in {never}" if never else "")
 
 
 def gained(part, words):
@@ -132,12 +143,14 @@ def probed(part):
         differs = one.get("requests_that_differ")
         same = ("–" if differs is None else "all the same" if differs == 0 else
                 f"{differs} of {one['requests']} requests differ, first at token {one['first_difference']}")
-        lines.append([sides[side], one["thermoe"] or "–", number(one["ms_a_step"]), same, str(one["graphs_captured"]), number(one["ready_s"])])
+        lines.append([sides[side], one["thermoe"] or "–", number(one["ms_a_step"]), same, str(one["graphs_captured"]),
+                      number(one["ready_s"])])
     if lines:
         first = next(iter(part["probes"].values()))
         yield f"Greedy decoding of {first['requests']} requests in lockstep, {first['length']} tokens each, once an engine:"
         yield ""
-        yield from table(["engine", "thermoe in it", "ms a step, median", "tokens against the engine without", "graphs", "ready after s"], lines)
+        yield from table(["engine", "thermoe in it", "ms a step, median", "tokens against the engine without", "graphs",
+                          "ready after s"], lines)
         yield ""
 
 

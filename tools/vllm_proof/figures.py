@@ -164,7 +164,7 @@ def turn(all_requests, steps, readings, reports, window, asked):
 
 
 def series(readings, steps, reports, window):
-    """For plots: of each second from `begun` on (time 0 is the window's start) watts, tokens a decode step, D, ms between tokens."""
+    """For plots: watts, tokens a decode step, D, ms between tokens of each second from `begun` on; time 0 is the window's start."""
     rows = []
     for i in range(int(window.end - window.begun + 1e-6)):
         start, end = window.begun + i, window.begun + i + 1

@@ -25,7 +25,8 @@ def cost_model(base):
                 "energy_uj": round(1e6 * energy.slope * d / LAYERS, 1)} for d in (4, 8, 12, 16, 20, 24, 28, 32)]
     return {**base, "purpose": f"whole steps of vLLM 0.25.1, {NAME}'s shape in bf16",
             "models": [{"name": NAME, "layers": LAYERS, "shape": SHAPE}],
-            "entries": [{"op": "moe_experts", "shape": SHAPE, "dtype": "bf16", "source": "derived", "method": method, "rows": experts}],
+            "entries": [{"op": "moe_experts", "shape": SHAPE, "dtype": "bf16", "source": "derived", "method": method,
+                         "rows": experts}],
             "other": [{"model": NAME, "engine": "vLLM 0.25.1", "source": "derived", "method": method,
                        "rows": [{"batch": row["batch"], "latency_us": round(1e3 * time.intercept + row["latency_us"] - at_16, 1),
                                  "energy_uj": round(1e6 * energy.intercept, 1)} for row in rows]}]}
