@@ -72,15 +72,18 @@ def test_what_is_no_such_file_is_refused_by_name(tmp_path, spoil):
 
 
 def test_rows_follow_from_request_and_position_and_spread_over_all():
-    from recorded_gate import row_of, rows_of_step
-    assert np.array_equal(row_of("1.7", np.arange(300), 1024), row_of("1.7", np.arange(300), 1024))
-    assert row_of("1.7", 299, 1024) == row_of("1.7", np.arange(300), 1024)[299]
-    assert not np.array_equal(row_of("1.7", np.arange(300), 1024), row_of("1.8", np.arange(300), 1024))
-    drawn = np.concatenate([row_of(f"1.{i}", np.arange(288), 1024) for i in range(200)])
+    from recorded_gate import rows_of
+    whole = rows_of(["1.7"], [0], [300], 1024)
+    assert np.array_equal(whole, rows_of(["1.7"], [0], [300], 1024))
+    assert np.array_equal(whole[250:252], rows_of(["1.7"], [250], [2], 1024))
+    assert not np.array_equal(whole, rows_of(["1.8"], [0], [300], 1024))
+    assert np.array_equal(rows_of(["a", "b", "1.7"], [40, 0, 299], [1, 3, 1], 1024),
+                          np.concatenate([rows_of(["a"], [40], [1], 1024), rows_of(["b"], [0], [3], 1024), whole[299:]]))
+    drawn = rows_of([f"1.{i}" for i in range(200)], [0] * 200, [288] * 200, 1024)
     counts = np.bincount(drawn, minlength=1024)
     assert counts.min() > 20 and counts.max() < 100  # 56 on average
-    assert np.array_equal(rows_of_step([("a", 40, 1), ("b", 0, 3)], 64),
-                          np.concatenate([row_of("a", np.array([40]), 64), row_of("b", np.arange(3), 64)]))
+    pairs = set(zip(drawn[:-1].tolist(), drawn[1:].tolist()))
+    assert len(pairs) > 0.9 * len(drawn)  # what follows a row is another one each time
 
 
 @pytest.fixture
@@ -109,11 +112,11 @@ def loaded(monkeypatch, **more):
 
 
 def test_stock_routers_route_by_the_recorded_logits_of_a_steps_tokens(installed, monkeypatch):
-    from recorded_gate import row_of
+    from recorded_gate import rows_of
     runner = loaded(monkeypatch).model_runner
     runner.input_batch = types.SimpleNamespace(req_ids=["4/1.3-0a0b0c0d", "4/1.9-00000000"], num_computed_tokens_cpu=np.array([17, 0]))
     assert GPUModelRunner._prepare_inputs(runner, None, np.array([1, 3])) == "prepared"
-    rows = np.concatenate([row_of("1.3", np.array([17]), 8), row_of("1.9", np.arange(3), 8)])
+    rows = rows_of(["1.3", "1.9"], [17, 0], [1, 3], 8)
     runner.run(4)
     for layer, module in enumerate(runner.model.layers):
         weights, ids = module.routed_experts.seen

@@ -39,18 +39,22 @@ def read_logits(path):
     return k, np.ascontiguousarray(values.transpose(1, 0, 2, 3)).reshape(layers, samples * tokens, experts)
 
 
-def row_of(name, positions, rows):
-    """Of one request's tokens: which recorded token each is. `positions` may be an array."""
+@functools.lru_cache(maxsize=4096)
+def _seed(name):
+    return zlib.crc32(name.encode())
+
+
+def rows_of(names, firsts, counts, rows):
+    """Of a step's tokens in their order, which recorded token each is: by request its name, its first position, its tokens."""
+    counts = np.asarray(counts)
+    before = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    positions = np.repeat(np.asarray(firsts) - before, counts) + np.arange(counts.sum())
+    seeds = np.repeat(np.fromiter(map(_seed, names), np.uint64, len(names)), counts)
     with np.errstate(over="ignore"):  # splitmix64
-        mixed = np.asarray(positions, np.uint64) + np.uint64(zlib.crc32(name.encode())) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = positions.astype(np.uint64) + seeds * np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(rows)).astype(np.int64)
-
-
-def rows_of_step(batch, rows):
-    """Of a step's tokens in their order. batch: (request's name, first position, tokens) of each of its requests."""
-    return np.concatenate([row_of(name, first + np.arange(tokens), rows) for name, first, tokens in batch])
 
 
 class RecordedGate:
@@ -107,9 +111,9 @@ def install(path, name_of):
             result = stock(self, scheduler_output, num_scheduled_tokens)
             gate = getattr(self, "recorded_gate", None)
             if gate is not None:
-                batch = self.input_batch
-                gate.set(rows_of_step([(name_of(batch.req_ids[i]), int(batch.num_computed_tokens_cpu[i]), int(tokens))
-                                       for i, tokens in enumerate(num_scheduled_tokens)], gate.recorded))
+                batch, requests = self.input_batch, len(num_scheduled_tokens)
+                names = [name_of(request) for request in batch.req_ids[:requests]]
+                gate.set(rows_of(names, batch.num_computed_tokens_cpu[:requests], num_scheduled_tokens, gate.recorded))
             return result
         return _prepare_inputs
 
