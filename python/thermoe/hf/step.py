@@ -34,7 +34,8 @@ class StepPlan:
 
     def at(self, device: torch.device) -> tuple[DevicePlan, StepState]:
         if device not in self._on:
-            plan, state = DevicePlan(self.layers, self.experts, self.k, device), StepState(device)
+            with torch.inference_mode(False):  # they are written outside of it, too
+                plan, state = DevicePlan(self.layers, self.experts, self.k, device), StepState(device)
             plan.update(self.block)
             state.set(self._number, prefill=self._prefill)
             self._on[device] = (plan, state)
