@@ -6,6 +6,7 @@
 #include "cli/cost_command.h"
 #include "cli/doctor_command.h"
 #include "cli/eval_command.h"
+#include "cli/eval_engine_command.h"
 #include "cli/load_command.h"
 #include "cli/logits_command.h"
 #include "cli/measure_command.h"
@@ -22,7 +23,8 @@
 namespace thermoe {
 
 void add_commands(CLI::App& app, const std::atomic<bool>& stop,
-                  std::optional<std::vector<std::string>> measured) {
+                  std::optional<std::vector<std::string>> measured,
+                  std::vector<std::string> engine_words) {
   add_run_command(app, stop);
   add_report_command(app);
   add_cost_command(app);
@@ -34,6 +36,7 @@ void add_commands(CLI::App& app, const std::atomic<bool>& stop,
   add_logits_command(app, stop);
   add_train_command(app, stop);
   add_eval_command(app, stop);
+  add_eval_engine_command(app, std::move(engine_words));
   add_doctor_command(app);
   add_monitor_command(app);
   add_measure_command(app, std::move(measured));

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/eval_engine_command.h"
 #include "cli/interrupt_watch.h"
 #include "cli/measure_command.h"
 #include "cli/run_commands.h"
@@ -41,6 +42,8 @@ void describe(CLI::App& app) {
       "  thermoe profile --list                 what each op costs here: the plan of measuring it\n"
       "  thermoe cost show data/h100/kernel_cost_model.json\n"
       "  thermoe eval --help                    bits/byte of a checkpoint\n"
+      "  thermoe eval-engine --help             what prices cost a model in the engine that serves "
+      "it\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");
   app.set_version_flag("--version", std::string("thermoe ") + thermoe::kVersion);
   app.require_subcommand(1);
@@ -58,9 +61,10 @@ int main(int argc, char** argv) {
   std::atomic<bool> stop{false};
   std::optional<thermoe::InterruptWatch> interrupts;
   const auto measured = thermoe::cut_measured_command(argc, argv);
+  const auto engine_words = thermoe::cut_engine_words(argc, argv);
   return thermoe::run_commands(argc, argv, [&](CLI::App& app) {
     describe(app);
-    thermoe::add_commands(app, stop, measured);
+    thermoe::add_commands(app, stop, measured, engine_words);
     // Only these end cleanly on Ctrl-C; the others just end.
     for (const char* name : {"run", "train", "logits", "eval", "load"}) {
       app.get_subcommand(name)->preparse_callback([&](std::size_t) { interrupts.emplace(stop); });

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import torch
 import transformers
+from decode_windows import first_decode_batch
 from safetensors.torch import save_file
 
 import thermoe
@@ -39,29 +40,6 @@ def ours(checkpoint, thermoe_program, source_dir, tmp_path_factory):
     return {"baseline": baseline, "priced": priced}
 
 
-def first_decode_batch(source_dir):
-    """The windows of `thermoe eval --batches 1` (src/moe/decode_batches.h): bytes, and which of them count."""
-    index = json.loads((source_dir / "data/text/heldout.json").read_text())
-    text = (source_dir / "data/text/heldout.bin").read_bytes()
-    domains = {}
-    for document in index["documents"]:
-        domains.setdefault(document["domain"], []).append(text[document["offset"]:][:document["length"]])
-    windows = []
-    for document in (document for documents in domains.values() for document in documents):
-        data = b"\0" + document
-        end = len(data)
-        while len(data) < LENGTH:
-            data += data[len(data) - end:][:1]
-        scored = 1
-        while scored < end:
-            begin = min(scored - 1, len(data) - LENGTH)
-            last = min(begin + LENGTH, end)
-            windows.append((list(data[begin:begin + LENGTH]), scored - begin, last - begin))
-            scored = last
-    batches = -(-len(windows) // ROWS)
-    return [windows[row * batches % len(windows)] for row in range(ROWS)]
-
-
 @torch.no_grad()
 def bits_per_byte(model, batch):
     """Decoded a byte a step, all rows together: a decode batch is what is priced together."""
@@ -78,12 +56,12 @@ def bits_per_byte(model, batch):
 
 
 def test_bits_a_byte_are_our_decoders(model, ours, source_dir):
-    batch = first_decode_batch(source_dir)
+    batch = first_decode_batch(source_dir, ROWS, LENGTH)
     assert bits_per_byte(model, batch) == pytest.approx(ours["baseline"]["bits_per_byte"], abs=1e-4)
 
 
 def test_bits_a_byte_under_prices_are_our_decoders(model, ours, source_dir):
-    batch, price = first_decode_batch(source_dir), ours["priced"]["knob"]
+    batch, price = first_decode_batch(source_dir, ROWS, LENGTH), ours["priced"]["knob"]
     with thermoe.attach(model, plan=thermoe.RoutingPlan.priced(4, 128, 8, price=price)):
         priced = bits_per_byte(model, batch)
     assert priced == pytest.approx(ours["priced"]["bits_per_byte"], abs=1e-3)
@@ -91,7 +69,7 @@ def test_bits_a_byte_under_prices_are_our_decoders(model, ours, source_dir):
 
 
 def test_what_is_dropped_is_missing_or_made_up_for(model, ours, source_dir):
-    batch, price = first_decode_batch(source_dir), ours["priced"]["knob"]
+    batch, price = first_decode_batch(source_dir, ROWS, LENGTH), ours["priced"]["knob"]
     plan = thermoe.RoutingPlan.priced(4, 128, 8, price=price)
     with thermoe.attach(model, plan=plan, denominator="picked"):
         assert abs(bits_per_byte(model, batch) - ours["priced"]["bits_per_byte"]) > 1e-4

@@ -47,7 +47,7 @@ def _describe_without_importing():
     registry._LazyRegisteredModel.inspect_model_cls = lambda self: info
 
 
-def configuration(folder, *, async_scheduling=False, max_num_seqs=8, additional_config=None):
+def configuration(folder, *, async_scheduling=False, max_num_seqs=8, additional_config=None, **more):
     """Of a Qwen3-MoE of two layers, that is nowhere loaded."""
     from vllm.engine.arg_utils import EngineArgs
     _describe_without_importing()
@@ -59,7 +59,7 @@ def configuration(folder, *, async_scheduling=False, max_num_seqs=8, additional_
         "tie_word_embeddings": False, "torch_dtype": "bfloat16"}))
     return EngineArgs(model=str(folder), skip_tokenizer_init=True, enforce_eager=True, max_num_seqs=max_num_seqs,
                       max_model_len=256, async_scheduling=async_scheduling,
-                      enable_prefix_caching=False, additional_config=additional_config or {}).create_engine_config()
+                      enable_prefix_caching=False, additional_config=additional_config or {}, **more).create_engine_config()
 
 
 class PlayedRank:
