@@ -16,13 +16,13 @@ import torch
 import vllm_engine
 
 from thermoe.control import Decision
+from thermoe.engine.control_source import ControlSource, LiveController
+from thermoe.engine.step_buffers import StepBuffers
 from thermoe.plan import RoutingPlan
 from thermoe.routing import route
-from thermoe.vllm.control_source import ControlSource, LiveController
 from thermoe.vllm.core import Governor, Requests
 from thermoe.vllm.messages import order_of
 from thermoe.vllm.rank import Rank
-from thermoe.vllm.step_buffers import StepBuffers
 
 FACTS = dataclasses.replace(vllm_engine.FACTS, experts=32)
 TOKENS = 8
@@ -127,7 +127,7 @@ def run_two(tmp_path, lags, seconds=SECONDS):
     while time.monotonic() - began < seconds or len(given) < 50:
         output = SimpleNamespace(total_num_scheduled_tokens=TOKENS, num_scheduled_tokens=dict.fromkeys("abcdefgh", 1),
                                  finished_req_ids=set())
-        governor.begin(output, governor.clock(), requests)
+        governor.schedule(output, governor.clock(), requests)
         given.append(order_of(output))
         sent = pickle.dumps(output, protocol=5)
         for one in inputs:
@@ -136,7 +136,7 @@ def run_two(tmp_path, lags, seconds=SECONDS):
         if isinstance(said, (int, str)):
             ends[index] = said
             break
-        governor.end(given[-1], said, requests, idle=False)
+        governor.update(given[-1], said, requests, idle=False)
     for one in inputs:
         one.put(None)
     try:

@@ -5,12 +5,13 @@ import torch
 import vllm_here
 from vllm.model_executor.layers.fused_moe.router import router_factory as factory
 
+from thermoe.engine.route_into import route_into
+from thermoe.engine.step_buffers import StepBuffers
 from thermoe.plan import RoutingPlan
 from thermoe.routing import Router
 from thermoe.vllm.compatibility import (ROUTER_PARAMETERS, WORKER_SIGNATURES, UnsupportedEngineError, check_signatures,
                                         check_version)
-from thermoe.vllm.router import PricedRouter, prove, read_router, route_into
-from thermoe.vllm.step_buffers import StepBuffers
+from thermoe.vllm.router import PricedRouter, prove, read_router
 
 EXPERTS, K, TOKENS = 32, 4, 24
 BIAS = torch.randn(EXPERTS, generator=torch.Generator().manual_seed(3)) * 0.3

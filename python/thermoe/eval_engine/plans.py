@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..plan import RoutingPlan
 from ..routing import Denominator
-from ..vllm.settings import SettingsError, read_settings
+from ..engine.settings import SettingsError, read_settings
 from .bad_input import BadInput
 
 

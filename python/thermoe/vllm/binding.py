@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from vllm.model_executor.layers.fused_moe.runner.moe_runner import MoERunner
 
+from ..engine.known import UnsupportedEngineError
+from ..engine.route_into import RouteInto
+from ..engine.step_buffers import StepBuffers
+from ..engine.steps import ModelFacts
 from ..routing import Denominator
-from .compatibility import UnsupportedEngineError
-from .messages import ModelFacts
-from .router import PricedRouter, RouteInto, prove
-from .step_buffers import StepBuffers
+from .router import PricedRouter, prove
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,18 +2,15 @@
 """Which vLLM, and which engines of it, the plug-in serves: the rest is refused by name, and never served unnoticed."""
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Mapping
 from typing import Any
+
+from ..engine import known
+from ..engine.known import UnsupportedEngineError
 
 #: Versions that were looked at, and what is known of each.
 RUN_ON_A_GPU = ("0.25.1",)
 SIGNATURES_CHECKED = ("0.33.0",)
-
-
-class UnsupportedEngineError(RuntimeError):
-    """A vLLM, an engine or a model that the plug-in cannot serve, naming what is in the way and what to do."""
 
 
 _ROUTERS = "vllm.model_executor.layers.fused_moe.router"
@@ -42,37 +39,13 @@ ROUTER_PARAMETERS = {
 
 def check_version(version: str) -> str | None:
     """What the log is to say of a known version; None: nothing. Raises UnsupportedEngineError for any other."""
-    release = version.split("+")[0]
-    if release in RUN_ON_A_GPU:
-        return None
-    if release in SIGNATURES_CHECKED:
-        return (f"vLLM {version}: its signatures and routers were checked, but the plug-in was not run on a GPU with "
-                f"it; {' and '.join(RUN_ON_A_GPU)} was")
-    raise UnsupportedEngineError(
-        f"vLLM {version} is not known to thermoe: known are {', '.join(RUN_ON_A_GPU + SIGNATURES_CHECKED)}. Install "
-        "one of these, or take THERMOE_CONFIG and the key thermoe of --additional-config away to serve without it")
+    return known.check_version("vLLM", version, run=RUN_ON_A_GPU, checked=SIGNATURES_CHECKED, without=(
+        "take THERMOE_CONFIG and the key thermoe of --additional-config away"))
 
 
 def check_signatures(signatures: Mapping[str, tuple[str, ...]], *, others: bool = False) -> None:
-    """Raises UnsupportedEngineError where a name ("module:Class.function") is not there or does not take these
-    parameters. `others`: it may take more besides."""
-    wrong = [text for name, expected in signatures.items() if (text := _difference(name, expected, others))]
-    if wrong:
-        raise UnsupportedEngineError(f"this vLLM is not as its version says: {'; '.join(wrong)}. A changed vLLM cannot "
-                                     "be served; install a release that thermoe knows")
-
-
-def _difference(name: str, expected: tuple[str, ...], others: bool) -> str | None:
-    module, _, path = name.partition(":")
-    try:
-        target: Any = importlib.import_module(module)
-        for part in path.split("."):
-            target = inspect.getattr_static(target, part)
-    except (ImportError, AttributeError) as error:
-        return f"{name} is not there ({error})"
-    has = tuple(inspect.signature(target).parameters)
-    fits = set(expected) <= set(has) if others else has == expected
-    return None if fits else f"{name} takes ({', '.join(has)}), expected ({', '.join(expected)})"
+    """Raises UnsupportedEngineError where a name of vLLM's is not what it was."""
+    known.check_signatures("vLLM", signatures, others=others)
 
 
 def check_engine(config: Any) -> list[str]:

@@ -1,155 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The governor of an engine, in the process that schedules: what each step is ordered, when it may start, what it was.
+"""The governor of an engine of vLLM's: orders go with its SchedulerOutput, reports come with its ModelRunnerOutput.
 
-It knows no vLLM beyond the values that it is given; core_hooks.py calls it.
+It knows no more of vLLM than that; core_hooks.py calls it.
 """
 from __future__ import annotations
 
-import dataclasses
-import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from ..engine import governor
+from ..engine.governor import Requests
+from ..engine.steps import StepOrder
+from .messages import give_order, reports_of
 
-from .control_source import ControlSource
-from .messages import ModelFacts, SampledLogits, StepOrder, StepReport, give_order, reports_of
-from .said import SaidOnce
-
-_log = logging.getLogger("vllm.thermoe")
-_LONGEST_PERIOD_S = 100.0  # that a controller may ask for (docs/engines.md)
-_MOST_UNREPORTED = 1024  # steps that are remembered for a report, and without any after which that is said
+__all__ = ["Governor", "Requests"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Requests:
-    """Of the scheduler."""
-    running: int
-    waiting: int
-
-
-@dataclasses.dataclass
-class _Step:
-    """What the core knows of a step until its report comes."""
-    version: int
-    tokens: int
-    mixed: bool
-    period_s: float  # from the start of the step before; 0: none
-    arrived: int
-    finished: int
-    after: Requests | None = None  # once the scheduler has taken its output
-
-
-class Governor:
+class Governor(governor.Governor):
     """All methods are the scheduling thread's."""
 
-    def __init__(self, facts: ModelFacts, source: ControlSource, *, batch_limit: int, paces: bool,
-                 clock: Callable[[], float] = time.monotonic) -> None:
-        self._facts = facts
-        self._source = source
-        self._batch_limit = batch_limit
-        self._paces = paces
-        self.clock = clock
-        self._number = 0
-        self._sent: int | None = None  # version of the plan that the ranks have
-        self._started: float | None = None  # of the newest step; None: of none, or the engine was idle since
-        self._mixed = False  # the newest step read prompts
-        self._left = Requests(0, 0)  # by the newest step's schedule
-        self._arrived = self._finished = 0
-        self._steps: dict[int, _Step] = {}
-        self._reported = 0  # number of the newest step that was reported
-        self._decode_time_s: float | None = None  # the device's, of the newest decode step that was reported
-        self._said = SaidOnce(_log)
-
-    def arrive(self) -> None:
-        """A request has come."""
-        self._arrived += 1
-
-    def next_start(self, requests: Requests) -> float | None:
-        """When, by `clock`, the next step may start; None: at once.
-
-        Only decode steps that follow decode steps are paced. A request that the next step may admit is not kept
-        waiting, and a period that steps fill by themselves costs no pause.
-        """
-        if not self._paces or self._started is None or self._mixed or not requests.running or self._may_admit(requests):
-            return None
-        period_s = self._source.acquire().step_period_s
-        if not (self._decode_time_s or 0.0) < period_s <= _LONGEST_PERIOD_S:
-            if not period_s <= _LONGEST_PERIOD_S:
-                self._said.error(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
-                          "most: they are not paced")
-            return None
-        return self._started + period_s
-
-    def begin(self, scheduler_output: Any, started: float, requests: Requests) -> None:
+    def schedule(self, scheduler_output: Any, started: float, requests: Requests) -> None:
         """A step was scheduled, from `started` on: puts its order on it."""
         tokens = scheduler_output.total_num_scheduled_tokens
-        self._finished += len(scheduler_output.finished_req_ids)
+        self.finish(len(scheduler_output.finished_req_ids))
         if tokens == 0:
             return  # nothing runs
         mixed = max(scheduler_output.num_scheduled_tokens.values()) > 1
-        held = self._source.acquire()
-        self._number += 1
-        give_order(scheduler_output, StepOrder(
-            number=self._number, version=held.version, block=None if held.version == self._sent else bytes(held.block),
-            valid_tokens=tokens, prefill=mixed and tokens > (held.settings.prefill_token_limit),
-            sample=held.sample_wanted and not mixed and tokens <= min(self._facts.most_rows, self._batch_limit)))
-        self._sent = held.version
-        self._steps[self._number] = _Step(
-            version=held.version, tokens=tokens, mixed=mixed, arrived=self._arrived, finished=self._finished,
-            period_s=0.0 if self._started is None else started - self._started)
-        self._started, self._mixed, self._left = started, mixed, requests
-        self._arrived = self._finished = 0
-        self._forget()
+        give_order(scheduler_output, self.begin(tokens=tokens, mixed=mixed, started=started, requests=requests))
 
-    def end(self, order: StepOrder | None, model_runner_output: Any, requests: Requests, *, idle: bool) -> None:
-        """The scheduler has taken a step's output. `idle`: nothing is left to run."""
-        if order is not None and (step := self._steps.get(order.number)) is not None:
-            step.after = requests
-        for report in reports_of(model_runner_output):
-            self._observe(report, requests)
-        if idle:
-            self._started = None
-
-    def _may_admit(self, requests: Requests) -> bool:
-        """Whether a request waits that the newest step could not have taken."""
-        came = requests.waiting > self._left.waiting or (requests.waiting > 0 and requests.running < self._left.running)
-        return came and requests.running < self._batch_limit
-
-    def _observe(self, report: StepReport, requests: Requests) -> None:
-        step = self._steps.pop(report.number, None)
-        if step is None:
-            return  # reported already, or too late
-        self._reported = max(self._reported, report.number)
-        if report.version != step.version:
-            self._sent = None  # the rank has missed a plan: it gets the newest one again
-            self._said.error(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
-                      "plans are sent anew")
-        if not step.mixed and report.step_time_s is not None:
-            self._decode_time_s = report.step_time_s
-        after = step.after or requests
-        sampled = report.logits if report.counts is not None else None
-        self._source.observe(
-            step.version, tokens=step.tokens, rows=max(report.rows, step.tokens), mixed=step.mixed,
-            step_time_s=report.step_time_s or 0.0, step_period_s=step.period_s, counts=report.counts,
-            logits=None if sampled is None else _array(sampled, step.tokens), running=after.running,
-            waiting=after.waiting, arrived=step.arrived, finished=step.finished)
-
-    def _forget(self) -> None:
-        while len(self._steps) > _MOST_UNREPORTED:
-            lost = self._steps.pop(next(iter(self._steps)))
-            self._arrived += lost.arrived
-            self._finished += lost.finished
-            if self._number - self._reported > _MOST_UNREPORTED:
-                self._said.error(f"the ranks have not reported {_MOST_UNREPORTED} steps: the controller sees nothing of what "
-                          "runs and holds no target. Is the plug-in installed where the workers run?")
-
-
-def _array(logits: SampledLogits, tokens: int) -> Any:
-    """What Controller.observe reads: of bfloat16 a torch tensor, as numpy has none."""
-    values = np.ascontiguousarray(logits.values[:, :tokens])
-    if logits.dtype != "bfloat16":
-        return values
-    import torch
-    return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    def update(self, order: StepOrder | None, model_runner_output: Any, requests: Requests, *, idle: bool) -> None:
+        """The scheduler has taken a step's output."""
+        self.end(order, reports_of(model_runner_output), requests, idle=idle)

@@ -10,22 +10,18 @@ vLLM's loop, and where it is entered:
 """
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .control_source import ControlSource
+from ..engine.engine_controller import EngineShape, agreed
+from ..engine.said import Guard
+from ..engine.settings import Settings
+from ..engine.start_control import start_control
 from .core import Governor, Requests
-from .engine_controller import HANDED_IN, EngineShape, agreed, open_controller, sensors
-from .gpu_claim import GpuClaims
-from .hottest_gpu import HottestGpu
 from .messages import facts_of, order_of
-from .said import SaidOnce
-from .settings import Settings, read_settings
-from .upkeep import Upkeep
 from .wrapping import wrap
 
 if TYPE_CHECKING:
@@ -78,20 +74,13 @@ def govern(engine: Any, settings: Settings) -> None:
     """Opens an engine's controller and puts the engine under it. Raises what says that it cannot be."""
     facts, gpus = agreed(engine.model_executor.collective_rpc(facts_of))
     shape = _shape(engine.vllm_config)
-    with contextlib.ExitStack() as ends:
-        source = ControlSource(open_controller(facts, gpus, settings, shape))
-        ends.callback(source.close)
-        telemetry = {"source": "none"} if settings.plan else sensors(settings, gpus)
-        library = settings.config.get("telemetry", {}).get("library")
-        upkeep = Upkeep(source, settings, read_settings=read_settings,
-                        open_controller=lambda changed: open_controller(facts, gpus, changed, shape),
-                        claims=GpuClaims(gpus) if telemetry.get("source", "nvml") in ("nvml", "caller") else None,
-                        hottest=HottestGpu(gpus, library) if telemetry == HANDED_IN else None)
-        ends.callback(upkeep.close)
+    source, end = start_control(facts, gpus, settings, shape)
+    try:
         paces = engine.vllm_config.parallel_config.data_parallel_size == 1  # others would wait for us in each step
-        _hook(engine, Governor(facts, source, batch_limit=shape.batch_limit, paces=paces), ends.pop_all().close)
-    _log.info("%s runs under %s: %d MoE layers x %d experts, k %d; GPUs: %s", shape.model_name, settings, facts.layers,
-              facts.experts, facts.router.k, ", ".join(gpus) or "none")
+        _hook(engine, Governor(facts, source, batch_limit=shape.batch_limit, paces=paces), end)
+    except BaseException:
+        end()
+        raise
 
 
 def _shape(vllm_config: Any) -> EngineShape:
@@ -110,19 +99,19 @@ def _hook(engine: Any, governor: Governor, end: Callable[[], None]) -> None:
     schedule, update, add = scheduler.schedule, scheduler.update_from_output, scheduler.add_request
     has_requests, shutdown = scheduler.has_requests, engine.shutdown
     loop = _Loop(engine, governor)
-    guard = _Guard()
+    guard = Guard(_log)
 
     def schedule_with_order(*arguments: Any, **keywords: Any) -> Any:
         started = governor.clock()
         output = schedule(*arguments, **keywords)
         with guard:
-            governor.begin(output, started, loop.requests())
+            governor.schedule(output, started, loop.requests())
         return output
 
     def update_with_reports(scheduler_output: Any, model_runner_output: Any) -> Any:
         outputs = update(scheduler_output, model_runner_output)
         with guard:
-            governor.end(order_of(scheduler_output), model_runner_output, loop.requests(), idle=not has_requests())
+            governor.update(order_of(scheduler_output), model_runner_output, loop.requests(), idle=not has_requests())
         return outputs
 
     def add_counted(*arguments: Any, **keywords: Any) -> Any:
@@ -151,22 +140,6 @@ def _hook(engine: Any, governor: Governor, end: Callable[[], None]) -> None:
         engine.step_fn = lambda: loop.step_after_pause(step, guard)
 
 
-class _Guard:
-    """A fault of ours is said, once, and the engine goes on: a step without an order is vLLM's own."""
-
-    def __init__(self) -> None:
-        self._said = SaidOnce(_log)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._said.error(f"a fault of the plug-in's; the engine goes on: {error!r}", error)
-        return True
-
-
 class _Loop:
     """Waits before scheduling."""
 
@@ -178,7 +151,7 @@ class _Loop:
     def requests(self) -> Requests:
         return Requests(*self._engine.scheduler.get_request_counts())
 
-    def pause(self, guard: _Guard) -> None:
+    def pause(self, guard: Guard) -> None:
         """Handles what comes in meanwhile. An arrival that may be admitted ends the pause, as shutdown does."""
         engine = self._engine
         while engine.is_running() and (left_s := self._left(guard)) > 0:
@@ -193,7 +166,7 @@ class _Loop:
             except queue.Empty:
                 pass
 
-    def step_after_pause(self, step: Callable[[], Any], guard: _Guard) -> Any:
+    def step_after_pause(self, step: Callable[[], Any], guard: Guard) -> Any:
         """In process nothing can come in meanwhile."""
         if (left_s := self._left(guard)) > 0:
             if self._engine.batch_queue:
@@ -201,7 +174,7 @@ class _Loop:
             time.sleep(left_s)
         return step()
 
-    def _left(self, guard: _Guard) -> float:
+    def _left(self, guard: Guard) -> float:
         start = None
         with guard:
             start = self._governor.next_start(self.requests())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from vllm.model_executor.layers.fused_moe.config import RoutingMethodType
@@ -12,22 +12,14 @@ from vllm.model_executor.layers.fused_moe.router.fused_topk_bias_router import F
 from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedTopKRouter
 from vllm.model_executor.layers.fused_moe.router.grouped_topk_router import GroupedTopKRouter
 
-from ..plan_block import DevicePlan, StepState
-from ..routing import Router, route
-from .compatibility import UnsupportedEngineError
-from .step_buffers import StepBuffers
+from ..engine.known import UnsupportedEngineError
+from ..engine.route_into import RouteInto, first_difference
+from ..engine.step_buffers import StepBuffers
+from ..routing import Router
 
 _SUPPORTED = ("routers that pick by softmax, sigmoid or sqrt-softplus scores, with or without a selection bias and "
               "groups (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter)")
 _SCORES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}
-
-
-class RouteInto(Protocol):
-    """Routes a layer's tokens and leaves counts and, where the slot says so, logits where they are read from."""
-
-    def __call__(self, logits: torch.Tensor, router: Router, *, beta: torch.Tensor | None, plan: DevicePlan, layer: int,
-                 step: StepState, counts: torch.Tensor, samples: torch.Tensor | None,
-                 slot: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 class PricedRouter(BaseRouter):
@@ -95,54 +87,12 @@ def read_router(router: Any, experts: int) -> Router:
 def prove(router: PricedRouter, name: str, routes: RouteInto, device: torch.device) -> None:
     """Routes random tokens by the stock router and by what was read of it. Raises UnsupportedEngineError where the two
     differ."""
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(32, router.experts, generator=generator).to(device)
-    for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 2e-2)):
-        given = logits.to(dtype)
-        with torch.inference_mode():
-            weights, ids = router.inner._compute_routing(torch.zeros(32, 8, device=device, dtype=dtype), given, None)
-            ours, picks = routes(
-                given, router.spec, beta=router.beta, plan=DevicePlan(1, router.experts, router.spec.k, device),
-                layer=0, step=StepState(device), counts=torch.zeros(router.experts, dtype=torch.int32, device=device),
-                samples=None, slot=None)
-        # Experts at which the two may differ are tied, and have one weight; without rounding there are none.
-        alike = weights.shape == ours.shape and torch.allclose(
-            weights.float().sort(dim=1).values, ours.sort(dim=1).values, rtol=tolerance, atol=1e-6)
-        if alike and dtype == torch.float32:
-            alike = torch.equal(ids.long().sort(dim=1).values, picks.long().sort(dim=1).values)
-        if not alike:
-            raise _unsupported(router.inner, f"does not route {dtype} logits as {router.spec} would, at {name}")
+    def stock(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = torch.zeros(len(logits), 8, device=device, dtype=logits.dtype)
+        return router.inner._compute_routing(hidden, logits, None)
 
-
-def route_into(device: torch.device) -> RouteInto:
-    """The compiled op; on the CPU, where the package is without it, the same rule in PyTorch."""
-    try:
-        from .. import ops
-    except ImportError as error:
-        if device.type == "cpu":
-            return route_in_torch
-        raise UnsupportedEngineError(f"thermoe's op is needed for {device}: {error}") from error
-    if device.type not in (("cpu", "cuda") if ops.built_with_cuda else ("cpu",)):
-        raise UnsupportedEngineError(f"thermoe's op was built without {device.type}, and the model is on {device}: "
-                                     "`pip install ./python` builds it with CUDA where there is an nvcc")
-    return ops.topk_route_into  # type: ignore[no-any-return]
-
-
-def route_in_torch(logits: torch.Tensor, router: Router, *, beta: torch.Tensor | None, plan: DevicePlan, layer: int,
-                   step: StepState, counts: torch.Tensor, samples: torch.Tensor | None,
-                   slot: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """`route_into` on the CPU, by thermoe.routing: it reads the step's state on the host."""
-    rows, valid = len(logits), int(step.valid)
-    tokens = rows if valid < 0 else min(valid, rows)
-    routing = route(logits[:tokens], router, plan=plan, layer=layer, step=step, beta=beta)
-    weights = torch.zeros(rows, router.k)
-    ids = torch.full((rows, router.k), int(routing.ids[0, 0]) if tokens else 0, dtype=torch.int32)
-    weights[:tokens], ids[:tokens] = routing.weights, routing.ids
-    counts.copy_(routing.counts)
-    if samples is not None and slot is not None and int(slot) in (0, 1):
-        kept = min(tokens, samples.shape[1])
-        samples[int(slot), :kept].copy_(logits[:kept])
-    return weights, ids
+    if (dtype := first_difference(stock, router.spec, router.experts, routes, device, beta=router.beta)) is not None:
+        raise _unsupported(router.inner, f"does not route {dtype} logits as {router.spec} would, at {name}")
 
 
 def _with_groups(router: Any, spec: Router, experts: int) -> Router:

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from vllm.logger import init_logger
 
+from ..engine.known import UnsupportedEngineError
+from ..engine.route_into import route_into
+from ..engine.settings import Settings
+from ..engine.step_buffers import StepBuffers
 from .binding import bind, find_layers, model_facts
-from .compatibility import UnsupportedEngineError, check_engine
+from .compatibility import check_engine
 from .messages import keep_facts, order_of
 from .rank import Rank
-from .router import PricedRouter, route_into
-from .settings import Settings, settings_of
-from .step_buffers import StepBuffers
+from .router import PricedRouter
+from .settings import settings_of
 
 _log = init_logger("vllm.thermoe")
 _RANK = "thermoe_rank"  # of a worker

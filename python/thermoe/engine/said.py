@@ -25,3 +25,19 @@ class SaidOnce:
         if kind not in self._kinds and len(self._kinds) < _MOST:
             self._kinds.add(kind)
             self._log.error("%s", text, exc_info=cause)
+
+
+class Guard:
+    """A fault of ours is said, once, and the engine goes on: a step without an order is the engine's own."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._said = SaidOnce(log)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._said.error(f"a fault of the plug-in's; the engine goes on: {error!r}", error)
+        return True

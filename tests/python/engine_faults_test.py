@@ -22,13 +22,13 @@ import vllm_engine
 
 import thermoe
 from thermoe.control import Decision
+from thermoe.engine.control_source import ControlSource, LiveController
+from thermoe.engine.engine_controller import EngineShape, agreed, configuration, open_controller, sensors
+from thermoe.engine.gpu_claim import GpuClaims
+from thermoe.engine.hottest_gpu import HottestGpu
+from thermoe.engine.settings import PlanSettings
+from thermoe.engine.upkeep import Upkeep
 from thermoe.plan import RoutingPlan
-from thermoe.vllm.control_source import ControlSource, LiveController
-from thermoe.vllm.engine_controller import EngineShape, agreed, configuration, open_controller, sensors
-from thermoe.vllm.gpu_claim import GpuClaims
-from thermoe.vllm.hottest_gpu import HottestGpu
-from thermoe.vllm.settings import PlanSettings
-from thermoe.vllm.upkeep import Upkeep
 
 FACTS = vllm_engine.FACTS
 SHAPE = EngineShape(batch_limit=8, graph_sizes=(), model_name="a-model")
@@ -358,7 +358,7 @@ def test_the_hottest_of_several_gpus_governs_and_a_silent_one_silences_all(fake_
 
 
 def test_a_sensor_that_one_gpu_lacks_is_absent():
-    from thermoe.vllm.hottest_gpu import highest
+    from thermoe.engine.hottest_gpu import highest
     one = SimpleNamespace(power_instant_w=300.0, power_w=290.0, temp_gpu_c=60.0, temp_mem_c=None)
     other = SimpleNamespace(power_instant_w=200.0, power_w=390.0, temp_gpu_c=61.0, temp_mem_c=80.0)
     assert highest([one, other]) == {"power_w": 300.0, "power_average_w": 390.0, "temperature_c": 61.0,
@@ -379,7 +379,7 @@ def test_two_engines_on_a_gpu_each_say_so_and_a_dead_one_leaves_nothing(tmp_path
     with caplog.at_level(logging.ERROR, "vllm.thermoe"):
         first.tell()
     assert warned(caplog) == []
-    code = ("import sys, time, logging; from thermoe.vllm.gpu_claim import GpuClaims; logging.basicConfig(stream=sys.stdout, "
+    code = ("import sys, time, logging; from thermoe.engine.gpu_claim import GpuClaims; logging.basicConfig(stream=sys.stdout, "
             f"format='%(message)s'); claims = GpuClaims(('GPU-2',), folder={str(tmp_path)!r}); claims.tell(); "
             "print('ready', flush=True); time.sleep(600)")
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -14,7 +14,7 @@ from ..controller_configuration import controller_configuration
 from ..fixed_plan import FixedPlan
 from ..plan import RoutingPlan
 from .control_source import LiveController
-from .messages import ModelFacts
+from .steps import ModelFacts
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -26,7 +26,7 @@ HANDED_IN = {"source": "caller"}
 
 @dataclasses.dataclass(frozen=True)
 class EngineShape:
-    """What vLLM was configured to."""
+    """What the engine was configured to."""
     batch_limit: int  # most sequences that are decoded together
     graph_sizes: tuple[int, ...]  # rows of its captured graphs, ascending
     model_name: str  # as it is served

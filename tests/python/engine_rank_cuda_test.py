@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from thermoe import ops
+from thermoe.engine.rank import Rank
+from thermoe.engine.step_buffers import StepBuffers
+from thermoe.engine.steps import ModelFacts, StepOrder
 from thermoe.plan import RoutingPlan
 from thermoe.plan_block import DevicePlan, StepState
 from thermoe.routing import Router
-from thermoe.vllm.messages import ModelFacts, StepOrder
-from thermoe.vllm.rank import Rank
-from thermoe.vllm.step_buffers import StepBuffers
 
 pytestmark = pytest.mark.skipif(not (torch.cuda.is_available() and ops.built_with_cuda),
                                 reason="needs a CUDA device and the ops built with CUDA")

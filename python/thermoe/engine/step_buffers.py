@@ -33,8 +33,8 @@ class StepBuffers:
         """A layer's two slots. The first call makes them all: the gates' type is not known earlier."""
         if self.samples is None:
             if logits.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-                raise RuntimeError("a router's first call is a graph's capture: vLLM runs the model once before, by "
-                                   "which the buffers of its logits are made")
+                raise RuntimeError("a router's first call is a graph's capture: an engine runs the model once before, "
+                                   "by which the buffers of its logits are made")
             with torch.inference_mode(False):
                 shape = (2, self.layers, self.rows, self.experts)
                 self.samples = torch.zeros(shape, dtype=logits.dtype, device=self.device)
