@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/engines.md: what a newcomer copies from "From Python" and "Hugging Face" runs as printed."""
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -7,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+
+from thermoe.eval_engine.figures import table
 
 
 def section(source_dir, title):
@@ -42,3 +46,16 @@ def test_the_pages_commands_run_as_printed(source_dir, tmp_path):
         said.append(run([sys.executable, *words[1:]], source_dir))
     assert "a MixtralForCausalLM of 10,225,344 parameters" in said[0]
     assert "simulated: " in said[1] and "distinct experts a layer" in said[1] and "Measurement(" in said[1]
+
+
+def test_the_pages_quality_table_is_the_kept_runs(source_dir):
+    text = section(source_dir, "What prices cost your model")
+    told = json.loads((source_dir / "docs/results/eval_engine_e128.json").read_text())
+    assert told["complete"] and told["text_sha256"] == hashlib.sha256((source_dir / told["text"]).read_bytes()).hexdigest()
+    command, shown = blocks(text, "")
+    assert shown == table(told["plans"]) + "\n"
+    words = shlex.split(command)
+    assert words[:2] == ["thermoe", "eval-engine"]
+    assert [float(price) for price in words[words.index("--price") + 1:]] == [plan["price"] for plan in told["plans"][1:]]
+    quick = run([sys.executable, "-m", "thermoe.eval_engine", *words[2:], "--context", "8", "--max-tokens", "1"], source_dir)
+    assert quick.splitlines()[0].split() == shown.splitlines()[0].split()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -144,5 +143,4 @@ def _decode(model: Any, batch: Batch, source: OneOfPlans, figures: Sequence[Plan
 def about(model: Any) -> dict[str, Any]:
     """What the figures hold for."""
     return {"class": type(model).__name__, "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device),
-            "transformers": transformers.__version__, "torch": torch.__version__,
-            "model_folder": str(pathlib.Path(model.name_or_path)) if model.name_or_path else None}
+            "transformers": transformers.__version__, "torch": torch.__version__}
