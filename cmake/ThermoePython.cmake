@@ -4,7 +4,8 @@
 #
 #   thermoe_pytests()   every tests/python/*_test.py as one ctest test, python.<name>
 #
-# THERMOE_VLLM in the environment of ctest names folders of a vLLM, which vllm_*_test.py skip without.
+# THERMOE_VLLM and THERMOE_SGLANG in the environment of ctest name folders of a vLLM and an SGLang, which vllm_*_test.py and
+# sglang_*_test.py skip without.
 # torch 2.10, where `tools/setup --second-torch` has been, is the other torch that library_test.py tests with.
 #
 # By hand: build/<preset>/python/python3 -m pytest -c python/pyproject.toml tests/python/ops_route_test.py

@@ -107,7 +107,11 @@ class Governor:
         for report in reports:
             self._observe(report, requests)
         if idle:
-            self._started = None
+            self.idle()
+
+    def idle(self) -> None:
+        """Nothing is left to run: the next step follows none."""
+        self._started = None
 
     def _may_admit(self, requests: Requests) -> bool:
         """Whether a request waits that the newest step could not have taken."""

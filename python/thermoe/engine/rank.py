@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
+from collections.abc import Sequence
 import numpy as np
 import torch
 
@@ -68,6 +69,10 @@ class Rank:
         self._pending: collections.deque[Flight] = collections.deque()
         self._done: collections.deque[Flight] = collections.deque()
         self._slots = {0, 1}  # that no step's logits are in
+
+    def set_graph_sizes(self, sizes: Sequence[int]) -> None:
+        """Rows of captured graphs, where they are known only once these are captured."""
+        self._graph_sizes = sorted(sizes)
 
     def begin(self, order: StepOrder | None, tokens: int) -> None:
         """Enqueues what holds for a step of so many tokens."""
@@ -161,3 +166,11 @@ class Rank:
     def _rows(self, tokens: int) -> int:
         """Rows that run: a captured graph's, where one is large enough."""
         return next((size for size in self._graph_sizes if size >= tokens), tokens)
+
+
+def gpu_of(device: torch.device) -> str | None:
+    """Its UUID as NVML names it; None: it is no GPU."""
+    if device.type != "cuda":
+        return None
+    uuid = str(torch.cuda.get_device_properties(device).uuid)
+    return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"

@@ -12,6 +12,7 @@ import torch
 from vllm.logger import init_logger
 
 from ..engine.known import UnsupportedEngineError
+from ..engine.rank import gpu_of
 from ..engine.route_into import route_into
 from ..engine.settings import Settings
 from ..engine.step_buffers import StepBuffers
@@ -72,7 +73,7 @@ def start(worker: Any, now: Loading) -> None:
     device = torch.device(worker.device)
     layers = find_layers(model, now.refused)
     facts = model_facts(model, layers, denominator=now.settings.denominator,
-                        most_rows=config.scheduler_config.max_num_seqs, gpu=_gpu(device))
+                        most_rows=config.scheduler_config.max_num_seqs, gpu=gpu_of(device))
     buffers = StepBuffers(facts.layers, facts.experts, facts.router.k, facts.most_rows, device)
     bind(layers, buffers, route_into(device), now.settings.denominator)
     setattr(worker, _RANK, Rank(facts, buffers, _graph_sizes(config)))
@@ -99,13 +100,6 @@ def after_step(worker: Any, output: Any) -> Any:
         return output
     rank.end()
     return rank.attach_reports(output)
-
-
-def _gpu(device: torch.device) -> str | None:
-    if device.type != "cuda":
-        return None
-    uuid = str(torch.cuda.get_device_properties(device).uuid)
-    return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
 
 
 def _graph_sizes(config: Any) -> list[int]:
