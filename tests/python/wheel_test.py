@@ -49,9 +49,10 @@ def test_it_asks_for_nothing_but_python(wheel):
     assert needs and all("extra ==" in line for line in needs)
 
 
-def test_vllm_finds_its_plug_in(wheel):
-    points = zipfile.ZipFile(wheel).read(f"thermoe-{thermoe.__version__}.dist-info/entry_points.txt").decode().split("\n")
-    assert points[:2] == ["[vllm.general_plugins]", "thermoe = thermoe._vllm_entry:register"]
+@pytest.mark.parametrize("group, entry", [("vllm.general_plugins", "_vllm_entry"), ("sglang.srt.plugins", "_sglang_entry")])
+def test_engines_find_their_plug_ins(wheel, group, entry):
+    points = zipfile.ZipFile(wheel).read(f"thermoe-{thermoe.__version__}.dist-info/entry_points.txt").decode()
+    assert f"[{group}]\nthermoe = thermoe.{entry}:register\n" in points
 
 
 def test_its_ops_run_where_it_is_installed(wheel, tmp_path):
