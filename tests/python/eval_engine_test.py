@@ -203,7 +203,8 @@ def test_bad_input_is_refused_by_name_before_anything_is_written(arguments, said
 
 def test_a_model_without_experts_is_refused_by_name(tmp_path, capsys):
     import transformers
-    config = transformers.LlamaConfig(vocab_size=256, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2)
+    config = transformers.LlamaConfig(vocab_size=256, hidden_size=32, intermediate_size=48, num_hidden_layers=1,
+                                      num_attention_heads=2)
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "dense")
     (tmp_path / "text").write_bytes(b"0123456789" * 100)
     asked = ["--model", str(tmp_path / "dense"), "--text", str(tmp_path / "text"), "--price", "0.1", "--context", "20"]

@@ -64,7 +64,8 @@ class LLM:
 def run(tmp_path, source_dir):
     """The command, in a Python with the played vLLM and thermoe's entry points."""
     folder = tmp_path / "packages"
-    entry = re.search(r'entry-points\."(vllm\.general_plugins)"\]\n(\w+) = "(.*)"', (source_dir / "python/pyproject.toml").read_text())
+    project = (source_dir / "python/pyproject.toml").read_text()
+    entry = re.search(r'entry-points\."(vllm\.general_plugins)"\]\n(\w+) = "(.*)"', project)
     for name in ("thermoe", "vllm"):
         metadata = folder / f"{name}-0.25.1.dist-info"
         metadata.mkdir(parents=True)
@@ -79,8 +80,8 @@ def run(tmp_path, source_dir):
             (folder / f"{name}-0.25.1.dist-info" / "METADATA").unlink()
             (folder / f"{name}-0.25.1.dist-info").rename(tmp_path / name)
         return subprocess.run(
-            [sys.executable, "-m", "thermoe.eval_engine", "--engine", "vllm", "--model", "anything", "--tokenizer", "bytes", "--text",
-             str(tmp_path / "text"), "--engine-args", '{"tensor_parallel_size": 2}', *map(str, arguments)],
+            [sys.executable, "-m", "thermoe.eval_engine", "--engine", "vllm", "--model", "anything", "--tokenizer", "bytes",
+             "--text", str(tmp_path / "text"), "--engine-args", '{"tensor_parallel_size": 2}', *map(str, arguments)],
             capture_output=True, text=True, timeout=250,
             env={**os.environ, "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}", **environment})
     return start

@@ -69,7 +69,8 @@ def test_an_unknown_version_ends_the_process_where_something_is_asked_of_it(run,
         """
     done = run(program, fake_sglang(tmp_path, version), THERMOE_CONFIG=settings)
     assert done.returncode == 2 and "serving" not in done.stdout
-    assert f"thermoe: SGLang {version} is not known to thermoe: known are 0.5.23. Install one of these, or unset THERMOE_CONFIG" in done.stderr
+    assert (f"thermoe: SGLang {version} is not known to thermoe: known are 0.5.23. Install one of these, or unset "
+            "THERMOE_CONFIG") in done.stderr
 
 
 def test_settings_that_cannot_be_used_end_the_process(run, tmp_path):
@@ -117,4 +118,5 @@ HookRegistry._patched.discard("sglang.srt.model_executor.model_runner.ModelRunne
 Scheduler(None, None)
 """
     done = run(program, real, THERMOE_CONFIG=settings)
-    assert done.returncode == 1 and "SGLang has not applied the hooks on sglang.srt.model_executor.model_runner.ModelRunner.forward" in done.stderr
+    assert done.returncode == 1
+    assert "SGLang has not applied the hooks on sglang.srt.model_executor.model_runner.ModelRunner.forward" in done.stderr

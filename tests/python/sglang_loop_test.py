@@ -72,7 +72,8 @@ class Played(Scheduler):
         self.server_args = runner.server_args
         self.tp_worker = SimpleNamespace(model_runner=runner)
         self.enable_overlap, self.device, self.max_running_requests = overlap, "cpu", 8
-        self.schedule_stream, self.device_module = SimpleNamespace(), SimpleNamespace(StreamContext=lambda _: contextlib.nullcontext())
+        self.schedule_stream = SimpleNamespace()
+        self.device_module = SimpleNamespace(StreamContext=lambda _: contextlib.nullcontext())
         self.disaggregation_mode, self.enable_pdmux, self.enable_overlap_mlx = DisaggregationMode.NULL, False, False
         self.metrics_reporter, self.request_receiver = Reporter(), self
         self.gracefully_exit = self._engine_paused = self.require_mlp_sync = self.enable_unified_memory = False

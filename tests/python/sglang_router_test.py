@@ -191,7 +191,8 @@ class Arguments:
 REFUSED = {
     "tp_size": (2, "tp_size 2: .*serve on one GPU"), "dp_size": (4, "dp_size 4"), "pp_size": (2, "pp_size 2"),
     "speculative_algorithm": ("EAGLE", "speculative decoding"), "enable_deterministic_inference": (True, "deterministic inference"),
-    "rl_on_policy_target": ("fsdp", "deterministic inference"), "enable_return_routed_experts": (True, "routed experts are returned"),
+    "rl_on_policy_target": ("fsdp", "deterministic inference"),
+    "enable_return_routed_experts": (True, "routed experts are returned"),
     "disaggregation_mode": ("decode", "disaggregation"), "enable_pdmux": (True, "prefill and decode in one step"),
     "dllm_algorithm": ("x", "a diffusion model"), "enable_two_batch_overlap": (True, "two-batch overlap"),
     "moe_a2a_backend": ("deepep", "moe_a2a_backend deepep"), "enable_waterfill": (True, "waterfill"),

@@ -11,7 +11,6 @@ import vllm_engine
 
 core = vllm_engine.import_vllm()
 
-import vllm  # noqa: E402
 from thermoe.eval_engine import vllm_child, vllm_engine as ours  # noqa: E402
 from thermoe.vllm import core_hooks  # noqa: E402
 from thermoe.vllm.settings import read_settings  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 _MOST = 8  # kinds; whatever fails in more ways is known to fail
 

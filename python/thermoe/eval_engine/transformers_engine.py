@@ -9,8 +9,9 @@ from typing import Any
 import torch
 import transformers
 
-from .. import hf
 from ..control import Decision
+from ..hf.attachment import Attachment
+from ..hf.routers import UnsupportedModelError, find_routers
 from ..plan import RoutingPlan
 from .bad_input import BadInput
 from .figures import PlanFigures, WindowSums
@@ -22,7 +23,7 @@ KL_OF = "whole distributions"
 
 
 class OneOfPlans:
-    """hf.PlanSource: the plan that `current` says, unpaced; what each ran is added to `figures`. The first is the model's
+    """An Attachment's PlanSource: the plan that `current` says, unpaced; what each ran is added to `figures`. The first is the model's
     own routing, under which prompts are read too."""
 
     def __init__(self, plans: Sequence[RoutingPlan], figures: Sequence[PlanFigures]) -> None:
@@ -50,6 +51,7 @@ class OneOfPlans:
 
 def load(model: str, device: str | None, arguments: dict[str, Any]) -> Any:
     """A folder or name that transformers knows, or a .safetensors of `thermoe train`. Raises BadInput."""
+    loaded: Any
     try:
         if model.endswith(".safetensors"):
             from ..hf.convert import convert_checkpoint
@@ -89,8 +91,8 @@ def compare(model: Any, batches: Sequence[Batch], plans: Sequence[PricedPlan], f
             progress: Progress, *, prompt: int) -> None:
     """Adds to `figures` (unpriced, then the plans') what each batch's tokens are under each. Raises BadInput."""
     try:
-        routers = hf.find_routers(model)
-    except hf.UnsupportedModelError as error:
+        routers = find_routers(model)
+    except UnsupportedModelError as error:
         raise BadInput(f"--model: {error}") from error
     shape = (len(routers), routers[0].experts, routers[0].spec.k)
     source = OneOfPlans([RoutingPlan.baseline(*shape), *(plan.routing_plan(*shape) for plan in plans)], figures)
@@ -99,7 +101,7 @@ def compare(model: Any, batches: Sequence[Batch], plans: Sequence[PricedPlan], f
     if most >= vocabulary:
         raise BadInput(f"--tokenizer: gives token {most}, where the model knows {vocabulary}; it is another model's")
     specs = [router.spec.weighed_by(plans[0].denominator) for router in routers]
-    with hf.Attachment(model, routers, specs, source, pace=False):
+    with Attachment(model, routers, specs, source, pace=False):
         for number, batch in enumerate(batches):
             _decode(model, batch, source, figures, prompt, lambda part: progress.update(
                 f"batch {number + 1} of {len(batches)}", (number + part) / len(batches)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from sglang.srt.layers.moe.topk import TopKConfig, TopKOutputFormat, select_experts

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..engine.steps import ModelFacts, SampledLogits, StepOrder, StepReport
 
-__all__ = ["ModelFacts", "SampledLogits", "StepOrder", "StepReport", "facts_of", "give_order", "give_reports", "keep_facts", "order_of",
-           "reports_of"]
+__all__ = ["ModelFacts", "SampledLogits", "StepOrder", "StepReport", "facts_of", "give_order", "give_reports", "keep_facts",
+           "order_of", "reports_of"]
 
 _ATTRIBUTE = "thermoe"  # of a worker, and of vLLM's two dataclasses, which have no slots and are pickled whole
 

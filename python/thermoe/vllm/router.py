@@ -89,7 +89,8 @@ def prove(router: PricedRouter, name: str, routes: RouteInto, device: torch.devi
     differ."""
     def stock(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hidden = torch.zeros(len(logits), 8, device=device, dtype=logits.dtype)
-        return router.inner._compute_routing(hidden, logits, None)
+        weights, ids = router.inner._compute_routing(hidden, logits, None)
+        return weights, ids
 
     if (dtype := first_difference(stock, router.spec, router.experts, routes, device, beta=router.beta)) is not None:
         raise _unsupported(router.inner, f"does not route {dtype} logits as {router.spec} would, at {name}")
