@@ -2,6 +2,8 @@
 """The two buffers that the ops read in each step, at addresses that never change: captured graphs hold them."""
 from __future__ import annotations
 
+import ctypes
+
 import torch
 
 from .plan import HEADER, LAYER, LAYOUT_VERSION, MAGIC, byte_size
@@ -40,9 +42,8 @@ class DevicePlan:
 
         staging: pinned uint8 of the block's size, by way of which nothing waits; the caller's, and not to be written
         again before the stream has passed this."""
-        source = torch.frombuffer(bytearray(plan), dtype=torch.uint8)
-        if source.numel() != self.block.numel():
-            raise ValueError(f"a plan of {source.numel()} bytes; {self.layers} layers of {self.experts} experts take "
+        if len(plan) != self.block.numel():
+            raise ValueError(f"a plan of {len(plan)} bytes; {self.layers} layers of {self.experts} experts take "
                              f"{self.block.numel()}")
         magic, layout, _, layers, experts = HEADER.unpack_from(plan)
         if magic != MAGIC or layout != LAYOUT_VERSION:
@@ -50,7 +51,14 @@ class DevicePlan:
         if (layers, experts) != (self.layers, self.experts):
             raise ValueError(f"a plan of {layers} layers and {experts} experts; expected {self.layers} and "
                              f"{self.experts}")
-        self.block.copy_(source if staging is None else staging.copy_(source), non_blocking=True)
+        if staging is None:
+            self.block.copy_(torch.frombuffer(bytearray(plan), dtype=torch.uint8), non_blocking=True)
+            return
+        if staging.numel() != len(plan) or not staging.is_contiguous():
+            raise ValueError(f"staging of {staging.numel()} bytes; the block takes {len(plan)}, contiguous")
+        # By this thread alone: Tensor.copy_ would share a block of this size out among OpenMP's, and wait for them.
+        ctypes.memmove(staging.data_ptr(), bytes(plan), len(plan))
+        self.block.copy_(staging, non_blocking=True)
 
 
 class StepState:

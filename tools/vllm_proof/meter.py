@@ -122,6 +122,7 @@ class Meter:
 
     def close(self):
         self._process.stdin.close()
+        self._process.terminate()
         self._process.wait(10)
 
 

@@ -97,8 +97,14 @@ def run_turns(options, model, plan, llm, tenant, facts):
     except Ended:
         turns.finish_pending()
         print("vllm_proof: ended; the turn under way is not kept", file=sys.stderr)
-    if pool:
-        pool.shutdown(wait=False, cancel_futures=True)
+    finally:  # whoever waits for this process's output waits for its children's ends of it, too
+        for helper in (meter, tenant):
+            if helper:
+                helper.close()
+        if pool:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
     if left:
         print(f"vllm_proof: left: {', '.join(f'round {r} {name}' for r, name in left)}", file=sys.stderr)
     return 1 if left else 0

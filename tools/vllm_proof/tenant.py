@@ -37,7 +37,9 @@ class Tenant:
             self._process.stdin.flush()
 
     def close(self):
+        """Does not rely on its input's end: whatever the engine has forked may hold the other side."""
         self._process.stdin.close()
+        self._process.terminate()
         self._process.wait(10)
 
 

@@ -2,8 +2,10 @@
 """The governor of an engine, in the process that schedules: what each step is ordered, when it may start, what it was."""
 from __future__ import annotations
 
+import collections
 import dataclasses
 import logging
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +18,7 @@ from .steps import ModelFacts, SampledLogits, StepOrder, StepReport
 
 _log = logging.getLogger("vllm.thermoe")
 _LONGEST_PERIOD_S = 100.0  # that a controller may ask for (docs/engines.md)
+_RECENT = 5  # decode steps whose median is what a step takes by itself: one slow step changes nothing
 _MOST_UNREPORTED = 1024  # steps that are remembered for a report, and without any after which that is said
 
 
@@ -56,7 +59,7 @@ class Governor:
         self._arrived = self._finished = 0
         self._steps: dict[int, _Step] = {}
         self._reported = 0  # number of the newest step that was reported
-        self._decode_time_s: float | None = None  # the device's, of the newest decode step that was reported
+        self._decode_times_s: collections.deque[float] = collections.deque(maxlen=_RECENT)  # the device's, as reported
         self._said = SaidOnce(_log)
 
     def arrive(self) -> None:
@@ -72,7 +75,8 @@ class Governor:
         if not self._paces or self._started is None or self._mixed or not requests.running or self._may_admit(requests):
             return None
         period_s = self._source.acquire().step_period_s
-        if not (self._decode_time_s or 0.0) < period_s <= _LONGEST_PERIOD_S:
+        own_s = statistics.median(self._decode_times_s) if self._decode_times_s else 0.0
+        if not own_s < period_s <= _LONGEST_PERIOD_S:
             if not period_s <= _LONGEST_PERIOD_S:
                 self._said.error(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
                           "most: they are not paced")
@@ -128,7 +132,7 @@ class Governor:
             self._said.error(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
                       "plans are sent anew")
         if not step.mixed and report.step_time_s is not None:
-            self._decode_time_s = report.step_time_s
+            self._decode_times_s.append(report.step_time_s)
         after = step.after or requests
         sampled = report.logits if report.counts is not None else None
         self._source.observe(

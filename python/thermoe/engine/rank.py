@@ -81,10 +81,10 @@ class Rank:
                               prefill=True, sample=False)
         flight = self._next(sampled=order.sample and order.valid_tokens <= self.buffers.rows)
         self._current = flight  # its slot is free again where what follows raises
-        flight.mark(0)
         if order.block is not None and order.version != self.version:
             self.buffers.plan.update(order.block, staging=flight.block)
             self.version = order.version
+        flight.mark(0)
         flight.number, flight.version, flight.mixed = order.number, self.version, order.prefill
         flight.tokens, flight.rows = order.valid_tokens, self._rows(order.valid_tokens)
         flight.number_value[0] = order.number

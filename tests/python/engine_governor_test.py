@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When an engine's next step may start. Needs no vLLM."""
+from types import SimpleNamespace
+
+import pytest
+import vllm_engine
+
+from thermoe.engine.governor import Governor, Requests
+from thermoe.engine.steps import StepReport
+
+PERIOD_S = 0.020
+RUNNING = Requests(running=4, waiting=0)
+
+
+class Held:
+    """A source whose decision stays."""
+
+    def acquire(self):
+        return SimpleNamespace(version=1, block=b"", step_period_s=PERIOD_S, sample_wanted=False,
+                               settings=SimpleNamespace(prefill_token_limit=0))
+
+    def observe(self, *_, **__):
+        pass
+
+
+@pytest.fixture
+def governor():
+    return Governor(vllm_engine.FACTS, Held(), batch_limit=8, paces=True, clock=lambda: 0.0)
+
+
+def decode(governor, started, took_s):
+    """A decode step that started then, and its report. When the next may start."""
+    order = governor.begin(tokens=4, mixed=False, started=started, requests=RUNNING)
+    report = StepReport(number=order.number, version=order.version, tokens=4, rows=4, mixed=False, step_time_s=took_s, counts=None,
+                        logits=None)
+    governor.end(order, [report], RUNNING, idle=False)
+    return governor.next_start(RUNNING)
+
+
+def test_a_step_starts_a_period_after_the_one_before(governor):
+    assert governor.next_start(RUNNING) is None  # there is none before
+    assert decode(governor, 1.0, 0.015) == pytest.approx(1.0 + PERIOD_S)
+
+
+def test_one_slow_step_leaves_the_steps_behind_it_paced(governor):
+    started = 1.0
+    for took in (0.015, 0.015, 0.030, 0.015, 0.030):
+        assert decode(governor, started, took) == pytest.approx(started + PERIOD_S), took
+        started += PERIOD_S
+
+
+def test_steps_that_fill_the_period_by_themselves_are_not_paced(governor):
+    starts = [decode(governor, float(n), 0.025) for n in range(1, 4)]
+    assert starts == [None, None, None]
