@@ -111,8 +111,8 @@ void fill_in_other(ExperimentInputs& inputs) {
   if (e.machine == MachineKind::kGpu) {
     if (e.engine.name || e.engine.context) {
       throw FormatError(e.path, "/engine",
-                        "has no meaning on a real GPU, whose load is expert layers only; remove "
-                        "it, or run on the simulated machine");
+                        "has no meaning on a real GPU, whose load is expert layers and their "
+                        "routing; remove it, or run on the simulated machine");
     }
     inputs.other = load_proxy_step(inputs.costs, inputs.shape, e.batch);
     return;
@@ -166,6 +166,7 @@ ExperimentInputs load_inputs(const Experiment& e) {
 void use_costs(ExperimentInputs& inputs, KernelCostModel costs) {
   inputs.costs = std::move(costs);
   fill_in_lag(inputs);
+  fill_in_other(inputs);  // a calibration's layers have routing and gaps in them already
 }
 
 WholeStepQuestion step_question(const Experiment& e, const ExpertShape& shape) {

@@ -44,7 +44,8 @@ struct ExperimentInputs {
 /// Throws FormatError or UsageError.
 ExperimentInputs load_inputs(const Experiment& experiment);
 
-/// Puts others in the place of the controller's costs, with the sensor lag that they tell.
+/// Puts others in the place of the controller's costs, with the sensor lag and the costs beside the
+/// expert layers that they tell.
 void use_costs(ExperimentInputs& inputs, KernelCostModel costs);
 
 /// Whose whole steps an experiment charges beside experts of this shape, in the words of its file.

@@ -19,14 +19,14 @@ class WholeStepRun : public RunExperiment {
  protected:
   /// A shipped cost model with 3 ms and 0.5 J of an engine's step beside its experts.
   std::string with_other(const std::string& name, const std::string& model = "Qwen3-30B-A3B",
-                         double milliseconds = 3.0) const {
+                         double milliseconds = 3.0, const char* engine = "engine 1") const {
     nlohmann::json costs =
         read_json_file(std::string(THERMOE_SOURCE_DIR) + "/data/h100/" + name + ".json");
     costs["schema"] = 2;
     costs["models"].push_back({{"name", "Other"}, {"layers", 2}, {"shape", {64, 4, 512, 256}}});
     costs["other"] = {
         {{"model", model},
-         {"engine", "engine 1"},
+         {"engine", engine},
          {"source", "derived"},
          {"rows", {{{"batch", 16}, {"latency_us", 1e3 * milliseconds}, {"energy_uj", 500000.0}}}}}};
     const std::string path = folder_ + "/" + name + "_" + model + ".json";
@@ -117,6 +117,16 @@ TEST_F(WholeStepRun, ThePlantIsChargedByTheControllersFileWhereItsOwnKnowsNoEngi
   EXPECT_FALSE(inputs(other, kPlant, R"(, "machine": "gpu")").other.other);
   EXPECT_THAT(costs_line(inputs(other, kPlant)),
               HasSubstr("; the controller believes " + other + " (derived), sensors 0.1 s late"));
+}
+
+TEST_F(WholeStepRun, ARealGpusControllersKnowItsGapsOnceTheyAreCalibratedFromThatAlone) {
+  const std::string proxy = with_other("kernel_cost_model", "Qwen3-30B-A3B", 3.0, kLoadProxyEngine);
+  ExperimentInputs inputs =
+      load_inputs(experiment(changes(proxy, kPlant, R"(, "machine": "gpu")")));
+  EXPECT_NEAR(inputs.other.cost().latency.value, 3e-3, 1e-12);
+  // As a calibration's: its layers were measured with what lies between them.
+  use_costs(inputs, KernelCostModel::load(std::string(THERMOE_SOURCE_DIR) + "/" + kCosts));
+  EXPECT_FALSE(inputs.other.other);
 }
 
 TEST_F(WholeStepRun, CostsOfAnotherModelsStepsChangeNothingToTheLastBit) {
