@@ -38,14 +38,16 @@ def read_lines(folder):
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; thermoe profile --out {folder} writes it") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is no UTF-8: {error.reason} at byte {error.start}") from error
     lines = []
-    for number, line in enumerate(text[:text.rfind("\n") + 1].splitlines(), 1):
+    for number, line in enumerate(text.split("\n")[:-1], 1):
         try:
             lines.append(json.loads(line))
         except ValueError as error:
             raise BadInput(f"{path}:{number}: is no JSON: {error}") from error
-        if not isinstance(lines[-1], dict) or "kind" not in lines[-1] or (number > 1 and lines[-1]["kind"] != "thermal" and
-                                                                          not isinstance(lines[-1].get("point"), str)):
+        if not isinstance(lines[-1], dict) or not isinstance(lines[-1].get("kind"), str) or (
+                number > 1 and lines[-1]["kind"] != "thermal" and not isinstance(lines[-1].get("point"), str)):
             raise BadInput(f"{path}:{number}: is no record of a profile")
     if not lines or lines[0]["kind"] != "profile":
         raise BadInput(f"{path}: does not begin with a line of kind \"profile\"")

@@ -124,6 +124,9 @@ TEST(StepResponseFit, AResponseOfTwoDegreesIsRefused) {
   EXPECT_FALSE(fit_step_response(step_response(130), 2));
   const auto samples = step_response(600);
   EXPECT_FALSE(fit_step_response(std::span(samples).first(20), 1));
+  std::vector<ThermalSample> at_once = samples;
+  for (ThermalSample& sample : at_once) sample.at = 1e-6 * sample.at;
+  EXPECT_FALSE(fit_step_response(at_once, 1)) << "a time constant of nanoseconds is none";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/record/record_file.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -144,6 +145,9 @@ TEST(RecordFile, WhatIsNoRecordIsRefusedWithItsLine) {
            {head + "{\"kind\":\"tim\"}\n", "jsonl:2: /kind"},
            {head + "not json\n", "jsonl:2"},
            {head + "{\"kind\":\"time\",\"part\":\"a\",\"point\":\"x\"}\n", "jsonl:2: /point"},
+           {head + "{\"kind\":[\"time\"]}\n", "jsonl:2: /kind"},
+           {"{\"kind\":5}\n", "jsonl:1: /kind"},
+           {whole + whole.substr(head.size()), "jsonl:3: /point: " + std::string(kPoint) + " was"},
            {head + head, "jsonl:2: /kind"}}) {
     write(path, text);
     try {
@@ -153,6 +157,81 @@ TEST(RecordFile, WhatIsNoRecordIsRefusedWithItsLine) {
       EXPECT_THAT(error.what(), HasSubstr(expected));
     }
     EXPECT_EQ(bytes_of(path), text) << "a refused file stays as it is";
+  }
+}
+
+TEST(RecordFile, APointThatCanBeNoRowIsRefused) {
+  const ScratchFolder folder;
+  const std::string path = folder / "records.jsonl";
+  const std::string head = R"({"kind":"profile","format":1,"backend":"cpu","device":"A CPU",)"
+                           R"("driver":"","seed":3})"
+                           "\n";
+  const auto line = [](const std::string& point, const char* ns) {
+    return fmt::format(
+        R"({{"kind":"time","part":"a","point":"{}","source":"timed","spans_ns":[{}],"kernels":[]}})",
+        point, ns);
+  };
+  write(path, head + line(kPoint, "5") + "\n");
+  EXPECT_EQ(read_records(path).times.size(), 1U);
+  for (const auto& [record, expected] : std::vector<std::pair<std::string, const char*>>{
+           {line(kPoint, "0"), "/spans_ns: must be"},
+           {line("moe_experts [8] bf16 tokens 4 active 3", "5"), "/point: is"},
+           {line("moe_experts [8, 2, 64, 32] bf16 tokens 4", "5"), "/point: is"},
+           {line("moe_experts [8, 2, 64, 32] bf16 tokens 4 active 9", "5"), "/point: is"},
+           {line("moe_experts [8, 2, 64, 32] bf16 tokens 0 active 3", "5"), "/point: is"},
+           {line("moe_experts [8, 2, 64, 32] bf16 tokens 1e300 active 3", "5"), "/point: is"},
+           {line("linear [8, -2] f32 tokens 4", "5"), "/point: is"},
+           {line("linear [8, 2] f32 group 0 tokens 4", "5"), "/point: is"},
+           {line("topk_route [8] f32 tokens 4", "5"), "/point: is"},
+           {line("sort [8] f32 tokens 4", "5"), "/point: is"}}) {
+    write(path, head + record + "\n");
+    try {
+      (void)read_records(path);
+      ADD_FAILURE() << record;
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(expected)) << record;
+    }
+  }
+}
+
+TEST(RecordFile, ReadingsThatNoDeviceSaysAreRefused) {
+  const ScratchFolder folder;
+  const std::string path = folder / "records.jsonl";
+  { const RecordFile records(path, kFacts); }
+  const std::string head = bytes_of(path);
+  const auto strain = [](const char* samples, const char* batches, const char* limit = "700") {
+    return fmt::format(
+        R"({{"kind":"strain","point":"{}","limit_w":{},"samples":[{}],"batches":[{}]}})", kPoint,
+        limit, samples, batches);
+  };
+  const auto thermal = [](const char* samples) {
+    return fmt::format(R"({{"kind":"thermal","point":"{}","samples":[{}]}})", kPoint, samples);
+  };
+  constexpr const char* kSamples = "[0.1,300,1980],[0.2,310,null]";
+  constexpr const char* kBatches = "[0,0.1,5],[0.1,0.2,5]";
+  write(path, head + strain(kSamples, kBatches) + "\n" + thermal("[0,300,40],[1,300,41]") + "\n");
+  EXPECT_EQ(read_records(path).strain->batches.size(), 2U);
+  for (const auto& [record, expected] : std::vector<std::pair<std::string, const char*>>{
+           {strain(kSamples, kBatches, "0"), "/limit_w"},
+           {strain("[0.1,1e308,1980]", kBatches), "/samples/0: must be"},
+           {strain("[0.1,-1,1980]", kBatches), "/samples/0: must be"},
+           {strain("[0.1,300,-1]", kBatches), "/samples/0: must be"},
+           {strain("[0.2,300,1980],[0.1,300,1980]", kBatches), "/samples/1: is earlier"},
+           {strain(kSamples, "[0.1,0.1,5]"), "/batches: must"},
+           {strain(kSamples, "[0,0.1,5.5]"), "/batches: must"},
+           {strain(kSamples, "[0,0.1,0]"), "/batches/0: must"},
+           {strain(kSamples, "[0,0.2,5],[0.1,0.3,5]"), "/batches: must"},
+           {thermal("[0,300,40],[-1,300,41]"), "/samples/1: must be"},
+           {thermal("[1,300,40],[0,300,41]"), "/samples/1: is earlier"},
+           {thermal("[0,300,1e300]"), "/samples/0: must be"},
+           {thermal("[0,300,null]"), "/samples/0: must be"}}) {
+    write(path, head + record + "\n");
+    try {
+      (void)read_records(path);
+      ADD_FAILURE() << record;
+    } catch (const FormatError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(expected)) << record;
+    }
   }
 }
 

@@ -233,6 +233,9 @@ class CostModelResults(unittest.TestCase):
         self.made(self.profile(tail='{"kind": "time", "poi'))
         self.out = self.folder / "results/other"
         self.assertIn("records.jsonl:122: is no JSON", self.refused(self.profile(tail="{,}\n", name="bad")))
+        self.assertIn("records.jsonl:122: is no record", self.refused(self.profile(tail='{"kind": ["time"], "point": "x"}\n', name="list")))
+        (self.profile(name="latin") / "records.jsonl").write_bytes(b"\xff\n")
+        self.assertIn("records.jsonl: is no UTF-8", self.refused(self.folder / "latin"))
         self.assertIn("names no point", self.refused(self.profile(more=[{**time_line(POINTS[0], 1), "point": "x [y] z"}], name="odd")))
         self.assertIn("records.jsonl: No such file", self.refused(self.folder / "none"))
 

@@ -46,6 +46,17 @@ OpTraffic matrix_traffic(const OpPoint& point) {
 
 }  // namespace
 
+std::optional<std::size_t> sizes_of(std::string_view op) {
+  if (op.starts_with("moe_experts")) return 4;
+  if (op == "decode_attention") return 3;
+  if (op == "linear" || op == "fused_dequant_linear" || op == "dequant_unpack" ||
+      op == "topk_route") {
+    return 2;
+  }
+  if (op.starts_with("activation_")) return 1;
+  return std::nullopt;
+}
+
 OpTraffic traffic_of(const OpPoint& point) {
   const std::string_view op = point.key.op;
   const double element = bytes_of(point.key.dtype);
@@ -61,7 +72,7 @@ OpTraffic traffic_of(const OpPoint& point) {
     const double cells = point.tokens * size(point, 0) * size(point, 1) * size(point, 2);
     return {.bytes = 2.0 * cells * element, .flops = 4.0 * cells};
   }
-  THERMOE_EXPECT(op.starts_with("activation_"), "{} is no op that is profiled", op);
+  THERMOE_EXPECT(sizes_of(op) == 1, "{} is no op that is profiled", op);
   const double cells = point.tokens * size(point, 0);
   return {.bytes = (op == "activation_silu_mul" ? 3.0 : 2.0) * cells * element, .flops = cells};
 }

@@ -81,6 +81,9 @@ struct WorkBatch {
   std::int64_t executions = 0;
 };
 
+/// A limit of less is none.
+inline constexpr Watts kLeastPowerLimit{1.0};
+
 /// Heavy work in bursts, and then without a pause: see measure_strain.
 struct StrainRecord {
   OpPoint point{};

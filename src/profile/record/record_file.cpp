@@ -39,7 +39,7 @@ ProfileRecords records_of(const std::string& lines, const std::string& path) {
   for (int number = 1; std::getline(in, line); ++number) {
     const std::string place = fmt::format("{}:{}", path, number);
     const nlohmann::json json = parse_json(line, place);
-    const bool head = json.is_object() && json.value("kind", "") == "profile";
+    const bool head = json.is_object() && json.contains("kind") && json["kind"] == "profile";
     if (head != (number == 1)) {
       throw FormatError(place, "/kind", "the first line, and no other, is of kind \"profile\"");
     }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/record/record_json.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "profile/ops/op_traffic.h"
 
 namespace thermoe {
 namespace {
@@ -12,6 +15,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double kMost = 1e15;
+constexpr double kMostSeconds = 1e6;  // of a step response or of strain
+constexpr double kMostWatts = 1e5;
+constexpr double kMostMegahertz = 1e6;
+constexpr double kLeastCelsius = -100, kMostCelsius = 300;
+constexpr double kMostTokens = 1e9;
 constexpr std::int64_t kMostNs = std::int64_t{1} << 60;
 
 template <class Q>
@@ -27,10 +35,12 @@ void set_state(Json& object, const DeviceState& state) {
 
 DeviceState read_state(JsonObject& line) {
   DeviceState state;
-  if (const auto c = line.optional_number("temperature_c", -100, 300))
+  if (const auto c = line.optional_number("temperature_c", kLeastCelsius, kMostCelsius))
     state.temperature = Celsius(*c);
-  if (const auto mhz = line.optional_number("sm_mhz", 0, 1e6)) state.sm_clock = Megahertz(*mhz);
-  if (const auto mhz = line.optional_number("memory_mhz", 0, 1e6)) {
+  if (const auto mhz = line.optional_number("sm_mhz", 0, kMostMegahertz)) {
+    state.sm_clock = Megahertz(*mhz);
+  }
+  if (const auto mhz = line.optional_number("memory_mhz", 0, kMostMegahertz)) {
     state.memory_clock = Megahertz(*mhz);
   }
   return state;
@@ -68,15 +78,27 @@ KernelRecord read_kernel(JsonObject object, const std::string& op) {
   return kernel;
 }
 
+/// Whether it is a point as `profile_points` makes them, of which a cost table can have a row.
+bool is_profiled(const OpPoint& point) {
+  const OpKey& key = point.key;
+  const bool layer = key.op.starts_with("moe_experts");
+  const auto positive = [](int size) { return size >= 1; };
+  return sizes_of(key.op) == key.shape.size() && std::ranges::all_of(key.shape, positive) &&
+         positive(key.group_size.value_or(1)) && point.tokens >= 1.0 &&
+         point.tokens <= kMostTokens && point.active_experts.has_value() == layer &&
+         (!layer || *point.active_experts <= key.shape.front());
+}
+
 OpPoint read_point(JsonObject& line) {
   const std::string name = line.string("point");
-  const auto point = read_op_point(name);
-  if (!point) {
+  auto point = read_op_point(name);
+  if (!point || !is_profiled(*point)) {
     throw FormatError(line.path(), line.key("point"),
-                      fmt::format("is \"{}\", which names no op with shape, dtype and tokens",
+                      fmt::format("is \"{}\", which names no op with shape, dtype and tokens that "
+                                  "thermoe profile knows",
                                   name.substr(0, 100)));
   }
-  return *point;
+  return *std::move(point);
 }
 
 TimeRecord read_time(JsonObject& line) {
@@ -84,8 +106,9 @@ TimeRecord read_time(JsonObject& line) {
   record.timing.source = line.choice("source", {"cupti", "timed"}) == "cupti" ? CostSource::kCupti
                                                                               : CostSource::kTimed;
   for (const nlohmann::json& ns : line.array("spans_ns")) {
-    if (!ns.is_number_integer() || ns < 0) {
-      throw FormatError(line.path(), line.key("spans_ns"), "must be whole numbers of nanoseconds");
+    if (!ns.is_number_integer() || ns < 1) {
+      throw FormatError(line.path(), line.key("spans_ns"),
+                        "must be whole numbers of nanoseconds, 1 or more");
     }
     record.timing.spans_ns.push_back(ns.get<std::int64_t>());
   }
@@ -114,28 +137,45 @@ void read_energy(JsonObject& line, ProfileRecords& records) {
   records.energies.push_back(std::move(record));
 }
 
-/// Rows of three numbers; the last of them may be null where `optional`.
-std::vector<std::array<std::optional<double>, 3>> read_rows(JsonObject& line, const char* name,
-                                                            const char* what, bool optional) {
-  std::vector<std::array<std::optional<double>, 3>> rows;
+/// What a number of a row may be.
+struct Bounds {
+  double low = 0.0;
+  double high = 0.0;
+  bool optional = false;  ///< may be null
+};
+
+using Row = std::array<std::optional<double>, 3>;
+
+/// Rows of three numbers, by the first of them in order.
+std::vector<Row> read_rows(JsonObject& line, const char* name, const char* what,
+                           const std::array<Bounds, 3>& bounds) {
+  std::vector<Row> rows;
   for (const nlohmann::json& row : line.array(name)) {
-    std::array<std::optional<double>, 3> numbers;
+    Row numbers;
     bool sound = row.is_array() && row.size() == numbers.size();
     for (std::size_t i = 0; sound && i < numbers.size(); ++i) {
-      if (optional && i + 1 == numbers.size() && row[i].is_null()) continue;
-      sound = row[i].is_number();
-      if (sound) numbers[i] = row[i].get<double>();
+      const auto& [low, high, optional] = bounds[i];
+      if (optional && row[i].is_null()) continue;
+      if ((sound = row[i].is_number())) numbers[i] = row[i].get<double>();
+      sound = sound && *numbers[i] >= low && *numbers[i] <= high;
     }
-    if (!sound)
-      throw FormatError(line.path(), line.key(name), fmt::format("must be {} each", what));
+    const std::string key = fmt::format("{}/{}", line.key(name), rows.size());
+    if (!sound) throw FormatError(line.path(), key, fmt::format("must be {}", what));
+    if (!rows.empty() && *numbers[0] < *rows.back()[0]) {
+      throw FormatError(line.path(), key, "is earlier than the one before it; sort them by time");
+    }
     rows.push_back(numbers);
   }
   return rows;
 }
 
+constexpr Bounds kTime{0.0, kMostSeconds};
+constexpr Bounds kPower{0.0, kMostWatts};
+
 void read_thermal(JsonObject& line, ProfileRecords& records) {
   ThermalRecord record{.point = read_point(line)};
-  for (const auto& [at, power, temperature] : read_rows(line, "samples", "[s, W, C]", false)) {
+  for (const auto& [at, power, temperature] :
+       read_rows(line, "samples", "[s, W, C]", {kTime, kPower, {kLeastCelsius, kMostCelsius}})) {
     record.samples.push_back({Seconds(*at), Watts(*power), Celsius(*temperature)});
   }
   records.thermal = std::move(record);
@@ -143,17 +183,20 @@ void read_thermal(JsonObject& line, ProfileRecords& records) {
 
 void read_strain(JsonObject& line, ProfileRecords& records) {
   StrainRecord record{.point = read_point(line)};
-  record.limit = Watts(line.number("limit_w", 1.0, 1e5));
-  for (const auto& [at, power, clock] : read_rows(line, "samples", "[s, W, MHz or null]", true)) {
+  record.limit = Watts(line.number("limit_w", kLeastPowerLimit.value, kMostWatts));
+  for (const auto& [at, power, clock] : read_rows(line, "samples", "[s, W, MHz or null]",
+                                                  {kTime, kPower, {0.0, kMostMegahertz, true}})) {
     StrainSample sample{.at = Seconds(*at), .power = Watts(*power)};
     if (clock) sample.sm_clock = Megahertz(*clock);
     record.samples.push_back(sample);
   }
-  for (const auto& [from, to, executions] :
-       read_rows(line, "batches", "[from s, to s, executions]", false)) {
-    if (!(*from < *to && *executions >= 1 && *executions <= kMost)) {
+  for (const auto& [from, to, executions] : read_rows(
+           line, "batches", "[from s, to s, executions, 1 or more]", {kTime, kTime, {1, kMost}})) {
+    const bool overlaps = !record.batches.empty() && *from < record.batches.back().to.value;
+    if (*from >= *to || overlaps || *executions != std::floor(*executions)) {
       throw FormatError(line.path(), line.key("batches"),
-                        "must end behind where they begin, with at least one execution each");
+                        "must end behind where they begin, one behind the other, with a whole "
+                        "number of executions each");
     }
     record.batches.push_back({.from = Seconds(*from),
                               .to = Seconds(*to),
@@ -235,7 +278,13 @@ void read_record(JsonObject line, ProfileRecords& records) {
                      .driver = line.string("driver"),
                      .seed = static_cast<std::uint64_t>(line.integer("seed", 0, INT64_MAX))};
   } else if (kind == "time") {
-    records.times.push_back(read_time(line));
+    TimeRecord record = read_time(line);
+    if (std::ranges::find(records.times, record.point, &TimeRecord::point) != records.times.end()) {
+      throw FormatError(
+          line.path(), line.key("point"),
+          fmt::format("{} was timed in a line before; keep one of them", to_string(record.point)));
+    }
+    records.times.push_back(std::move(record));
   } else if (kind == "repeat") {
     records.repeats.push_back(read_time(line));
   } else if (kind == "energy") {

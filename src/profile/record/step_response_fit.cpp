@@ -28,7 +28,9 @@ HeatTrace trace_of(std::span<const ThermalSample> samples) {
 }  // namespace
 
 std::optional<PoleFit> fit_step_response(std::span<const ThermalSample> samples, int poles) {
-  if (samples.size() < kFewest) return std::nullopt;
+  if (samples.size() < kFewest || samples.back().at - samples.front().at <= Seconds(kFastest)) {
+    return std::nullopt;
+  }
   const auto [low, high] = std::ranges::minmax_element(samples, {}, &ThermalSample::temperature);
   if ((high->temperature - low->temperature).value < kLeastChange) return std::nullopt;
   const std::vector<HeatTrace> traces{trace_of(samples)};
