@@ -71,6 +71,10 @@ PointCost cost_at(const std::vector<CostTable>& tables, const std::string& name,
                                  point->active_experts ? "only expert layers have active experts"
                                                        : "an expert layer needs \"active N\""));
   }
+  if (point->active_experts && *point->active_experts > table->key().shape.front()) {
+    throw UsageError(fmt::format("\"{}\": {} experts cannot be active of {}", name,
+                                 *point->active_experts, table->key().shape.front()));
+  }
   return {to_string(*point), table->at(point->tokens, point->active_experts.value_or(0.0))};
 }
 

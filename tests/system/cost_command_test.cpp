@@ -163,6 +163,8 @@ TEST_F(CostCommand, AtRefusesWhatNamesNoPointOfTheFile) {
               HasSubstr("needs \"active N\""));
   EXPECT_THAT(refused("topk_route [128, 8] f32 tokens 16 active 4"),
               HasSubstr("only expert layers"));
+  EXPECT_THAT(refused("moe_experts [128, 8, 2048, 768] bf16 tokens 16 active 129"),
+              HasSubstr("129 experts cannot be active of 128"));
 }
 
 TEST_F(CostCommand, ReplayPredictsARunFromItsFolder) {
