@@ -171,6 +171,18 @@ TEST_F(RunProfile, StrainWorksAtAPromptsBatchAndOnlyOnce) {
   EXPECT_LT((world.clock.now() - before).value, 1.0) << "it is there already";
 }
 
+TEST_F(RunProfile, StrainNeverWorksAtALayerThatIsLeftOut) {
+  world.limited = true;
+  request.timing.strain = Seconds(25);
+  const OpPoint large =
+      read_op_point("moe_experts [512, 8, 8192, 4096] bf16 tokens 1 active 1").value();
+  request.points.insert(request.points.begin(),
+                        ProfilePoint{.part = "expert_layer", .point = large});
+  EXPECT_EQ(to_string(world.run(request).records.strain.value().point),
+            "moe_experts [8, 2, 64, 32] f32 tokens 4096 active 8")
+      << "its weights take 103 GB";
+}
+
 TEST_F(RunProfile, ARepeatIsHeldAgainstTheFirstTimeAndMadeOnce) {
   request.repeated_share = 0.2;
   const std::size_t repeats = (request.points.size() + 4) / 5;

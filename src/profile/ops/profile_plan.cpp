@@ -57,13 +57,10 @@ std::vector<ProfilePoint> possible(const PlanRequest& request, ProfilePlan& plan
   std::vector<ProfilePoint> points;
   std::map<std::pair<std::string, std::string>, int> reasons;  // what is left out, and why
   for (const ProfilePoint& point : request.points) {
-    const double bytes = traffic_of(point.point).weight_bytes;
     if (const auto problem = op_problem(request.backend, point.point)) {
       ++reasons[{point.part, *problem}];
-    } else if (bytes > kMostWeightBytes) {
-      ++reasons[{to_string(point.point.key),
-                 fmt::format("its weights take {:.0f} GB; the most is {:.0f}", bytes * 1e-9,
-                             kMostWeightBytes * 1e-9)}];
+    } else if (const auto why = size_problem(point.point)) {
+      ++reasons[{to_string(point.point.key), *why}];
     } else {
       points.push_back(point);
     }
@@ -153,6 +150,13 @@ Seconds expected_execution(Backend backend, const OpPoint& point) {
 }
 
 }  // namespace
+
+std::optional<std::string> size_problem(const OpPoint& point) {
+  const double bytes = traffic_of(point).weight_bytes;
+  if (bytes <= kMostWeightBytes) return std::nullopt;
+  return fmt::format("its weights take {:.0f} GB; the most is {:.0f}", bytes * 1e-9,
+                     kMostWeightBytes * 1e-9);
+}
 
 Seconds expected_time(Backend backend, const OpPoint& point, const ProfileTiming& timing) {
   return speed_of(backend).point + making_weights(backend, point) +

@@ -66,6 +66,9 @@ Seconds expected_time(Backend backend, const OpPoint& point, const ProfileTiming
 /// Of an anchor: its weights are made anew, as anchors come in an order of their own.
 Seconds expected_energy(Backend backend, const OpPoint& point, const ProfileTiming& timing);
 
+/// Why a point's weights are too large to be profiled; nothing where they are not.
+std::optional<std::string> size_problem(const OpPoint& point);
+
 /// What runs, what is there already, and what is left out: points that the backend lacks or whose
 /// weights are too large; then, where there is a budget, what does not fit behind what does. Times
 /// come first, then energies, then the step response, then the strain. Pure: the same for the same

@@ -103,14 +103,17 @@ std::optional<OpPoint> hottest_point(const ProfileRecords& records) {
 }
 
 /// The heaviest that a layer can be asked for: all of its experts, and a prompt's tokens. In bf16
-/// where there is one, whose products draw the most power.
-std::optional<OpPoint> straining_point(const std::vector<ProfilePoint>& points) {
+/// where there is one, whose products draw the most power. Of those that can run at all.
+std::optional<OpPoint> straining_point(const std::vector<ProfilePoint>& points, Backend backend) {
   constexpr double kPromptTokens = 4096;
   std::optional<OpPoint> found;
   for (const ProfilePoint& point : points) {
     const OpKey& key = point.point.key;
     if (!key.op.starts_with("moe_experts") || (found && key.dtype != "bf16")) continue;
-    found = {.key = key, .tokens = kPromptTokens, .active_experts = key.shape.front()};
+    const OpPoint heaviest{
+        .key = key, .tokens = kPromptTokens, .active_experts = key.shape.front()};
+    if (op_problem(backend, heaviest) || size_problem(heaviest)) continue;
+    found = heaviest;
     if (key.dtype == "bf16") break;
   }
   return found;
@@ -254,9 +257,10 @@ class ProfileRun {
       result_.notes.emplace_back("no strain: the device says no power or no power limit");
       return;
     }
-    const auto point = straining_point(request_.points);
+    const auto point = straining_point(request_.points, bench_.machine.backend);
     if (!point) {
-      result_.notes.emplace_back("no strain: it works at an expert layer, and --op leaves none");
+      result_.notes.emplace_back(
+          "no strain: it works at an expert layer, and none is left that can run here");
       return;
     }
     say("strain of " + to_string(*point), expected_done_);
