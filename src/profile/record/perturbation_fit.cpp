@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace thermoe {
@@ -56,6 +57,26 @@ Seconds execution_of(const WorkBatch& batch) {
   return (batch.to - batch.from) / static_cast<double>(batch.executions);
 }
 
+Seconds median(std::vector<Seconds> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+/// An execution's time while the board has power to spare: of each burst the first batch, as no
+/// limit has acted yet, and of those the median, as the least would take the times' own scatter for
+/// what the limit costs.
+Seconds spared_execution(const StrainRecord& record, Seconds held) {
+  std::vector<Seconds> firsts;
+  std::optional<Seconds> before;
+  for (const WorkBatch& batch : record.batches) {
+    if (batch.from >= held) break;
+    if (!before || batch.from - *before > kPause) firsts.push_back(execution_of(batch));
+    before = batch.to;
+  }
+  return median(std::move(firsts));
+}
+
 /// As a sensor reads what it shows: what is alike twice was not read anew.
 std::vector<PowerSample> news_of(const StrainRecord& record, Seconds to) {
   std::vector<PowerSample> news;
@@ -92,10 +113,7 @@ std::optional<PowerPerturbation> fit_slowdown(const StrainRecord& record) {
   const std::vector<LoadBurst> bursts = bursts_of(record);
   if (bursts.size() < 2) return std::nullopt;
   const Seconds held = bursts.back().from;
-  Seconds spared{1e9};  // an execution's time with power to spare
-  for (const WorkBatch& batch : record.batches) {
-    if (batch.from < held) spared = std::min(spared, execution_of(batch));
-  }
+  const Seconds spared = spared_execution(record, held);
   double xx = 0, xy = 0;
   std::size_t count = 0;
   for (const WorkBatch& batch : record.batches) {
@@ -129,9 +147,7 @@ std::optional<SensorLagFit> fit_sensor_lag(const StrainRecord& record) {
   for (std::size_t i = 1; i < news.size(); ++i) {
     between.push_back(news[i].read_at - news[i - 1].read_at);
   }
-  const auto middle = between.begin() + static_cast<std::ptrdiff_t>(between.size() / 2);
-  std::ranges::nth_element(between, middle);
-  fit->lag.period = *middle;
+  fit->lag.period = median(std::move(between));
   return fit;
 }
 

@@ -17,9 +17,9 @@ namespace thermoe {
 std::optional<ThermalPerturbation> fit_leakage(const ThermalRecord& record, Celsius reference,
                                                Watts idle);
 
-/// How executions slow down beyond 95 % of the power limit: their time over that in short bursts,
-/// by measured power, least squares through 1 at the knee. Nothing where the power did not come
-/// there.
+/// How executions slow down beyond 95 % of the power limit: their time over that at the beginning
+/// of short bursts (median), by measured power, least squares through 1 at the knee. Nothing where
+/// the power did not come there.
 std::optional<PowerPerturbation> fit_slowdown(const StrainRecord& record);
 
 /// The highest power that its work reached.

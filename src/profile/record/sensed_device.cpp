@@ -4,11 +4,16 @@
 namespace thermoe {
 namespace {
 
+/// A limit of 0 W, as some boards say that have none, is none.
+std::optional<Watts> real_limit(const std::optional<Watts>& said) {
+  return said && *said >= kLeastPowerLimit ? said : std::nullopt;
+}
+
 SensedDevice sensed_gpu(const GpuReading& gpu) {
   return {.energy = gpu.energy.value,
           .energy_gaps = gpu.energy_gaps,
           .power = gpu.power_instant.value ? gpu.power_instant.value : gpu.power_average.value,
-          .power_limit = gpu.power_limit.value,
+          .power_limit = real_limit(gpu.power_limit.value),
           .state = {.temperature = gpu.temperature.value,
                     .sm_clock = gpu.sm_clock.value,
                     .memory_clock = gpu.memory_clock.value}};
