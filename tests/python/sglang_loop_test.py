@@ -291,7 +291,8 @@ def test_the_controller_sees_each_step_once_with_its_rows_requests_and_logits(ma
     assert (shape.batch_limit, shape.graph_sizes, shape.model_name) == (8, (4, 8, 16), "a-model") and made[-1] == "ended"
     assert [step["mixed"] for step in source.seen] == [True] + [False] * 5
     decode = source.seen[1:]
-    assert all((step["tokens"], step["rows"], step["running"]) == (3, 4, 3) for step in decode)  # rows: a captured graph's
+    assert all((step["tokens"], step["rows"]) == (3, 4) for step in decode)  # rows: a captured graph's
+    assert [step["running"] for step in decode] == [3, 3, 3, 3, 0]  # once the step's output was taken
     assert all(step["counts"].sum(axis=1).tolist() == [3 * K] * LAYERS for step in decode)
     assert decode[-1]["logits"].shape == (LAYERS, 3, EXPERTS)
     assert sum(step["arrived"] for step in source.seen) == 3 and source.seen[0]["tokens"] == 33
@@ -306,6 +307,22 @@ def test_decode_steps_start_a_period_apart_and_an_arrival_ends_the_pause(make, s
     gaps = [b[0] - a[0] for a, b in zip(scheduler.steps, scheduler.steps[1:]) if a[1] and b[1]]
     assert len(gaps) >= 5 and min(gaps) >= 0.149  # prompts, and what follows them, are not paced
     assert late <= scheduler.admitted[1] < late + 0.1
+
+
+def test_a_request_that_ends_frees_its_place_in_a_full_engine_before_the_pause(make, settings, recorded):
+    made = recorded(0.5)  # SGLang keeps a request that has ended in its running batch until it makes the next one
+    scheduler = make(settings(power_w=300))
+    limit = scheduler.max_running_requests
+    scheduler.incoming = [(0.0, [*(Request(8) for _ in range(limit - 1)), Request(3), Request(2)])]
+    ended = []
+
+    def done():
+        ended.extend([time.monotonic()] if not ended and scheduler.results == 3 else [])
+        return len(scheduler.admitted) == 2
+
+    serve(scheduler, done, requests=0)
+    assert scheduler.admitted[1] - ended[0] < 0.1
+    assert [step["running"] for step in made[0][0].seen][2] == limit - 1
 
 
 def test_an_idle_engine_starts_at_once(make, settings, recorded):

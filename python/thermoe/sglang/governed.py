@@ -93,7 +93,8 @@ class Governed:
 
     def _requests(self) -> Requests:
         scheduler = self._scheduler
-        return Requests(running=scheduler.running_batch.batch_size(), waiting=len(scheduler.waiting_queue))
+        running = sum(not request.finished() for request in scheduler.running_batch.reqs)  # those that have ended leave it later
+        return Requests(running=running, waiting=len(scheduler.waiting_queue))
 
 
 def tokens_of(forward_batch: Any) -> tuple[int, bool]:
