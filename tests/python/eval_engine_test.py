@@ -19,6 +19,7 @@ from thermoe.eval_engine import __main__ as command
 from thermoe.eval_engine import text, transformers_engine
 from thermoe.eval_engine.bad_input import BadInput
 from thermoe.eval_engine.figures import PlanFigures, WindowSums
+from thermoe.eval_engine.out_file import OutFile
 from thermoe.eval_engine.plans import PricedPlan
 from thermoe.eval_engine.progress import Progress
 from thermoe.eval_engine.score_command import ScoreError, read_score
@@ -135,9 +136,10 @@ def test_the_interval_is_that_of_windows_as_independent_draws():
     assert PlanFigures(0.1, 1, [WindowSums(1, 1.0)] * 7).to_json(own)["loss_nats_95"] is None
 
 
-def run(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "thermoe.eval_engine", *map(str, arguments)], capture_output=True, text=True,
-                          timeout=250, env={**os.environ, "OMP_NUM_THREADS": "1"}, **more)
+def run(*arguments, environment=(), **more):
+    return subprocess.run([sys.executable, "-m", "thermoe.eval_engine", *map(str, arguments)], timeout=250, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **dict(environment)}, **{
+                              "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
 
 
 def test_the_command_tells_a_table_and_writes_all_figures(shipped, source_dir, tmp_path):
@@ -164,8 +166,42 @@ def test_json_alone_is_on_standard_output(shipped, source_dir):
     assert len(json.loads(done.stdout)["plans"]) == 2 and "perplexity" in done.stderr
 
 
+def test_output_that_cannot_be_shown_costs_no_figures(shipped, source_dir, tmp_path):
+    asked = ["--model", shipped, "--text", source_dir / "data/text/heldout.bin", "--price", "0.1", "--context", "8", "--max-tokens",
+             "1", "--out"]
+    done = run(*asked, tmp_path / "ascii.json", environment={"PYTHONIOENCODING": "ascii"})  # the table has a dash
+    assert done.returncode == 0 and "unpriced" in done.stdout and json.loads((tmp_path / "ascii.json").read_text())["complete"]
+    read, write = os.pipe()
+    os.close(read)
+    done = run(*asked, tmp_path / "unread.json", stdout=write)
+    os.close(write)
+    assert done.returncode == 1 and done.stderr.endswith("error: [Errno 32] Broken pipe\n")
+    assert json.loads((tmp_path / "unread.json").read_text())["plans"][1]["tokens"] > 0
+    limited = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
+               "from thermoe.eval_engine.__main__ import main; sys.exit(main(sys.argv[1:]))")
+    full = subprocess.run([sys.executable, "-c", limited, *map(str, asked), tmp_path / "full.json"], capture_output=True, text=True,
+                          timeout=250)
+    assert full.returncode == 1 and full.stderr.endswith("error: [Errno 27] File too large\n") and "unpriced" in full.stdout
+    assert {file.name for file in tmp_path.iterdir()} == {"ascii.json", "unread.json"}
+
+
+def test_a_link_is_followed_and_what_is_no_file_is_left_alone(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    OutFile(str(tmp_path / "link")).write("1")
+    OutFile(str(tmp_path / "link")).write("2")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "2"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="pipe: is no file; --json prints"):
+        OutFile(str(tmp_path / "pipe"))
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["--text", "{text}", "--model", "{shipped}"], "--price or --settings"),
+    (["--price", "1e39", "--text", "{text}", "--model", "{shipped}"], "--price 1e+39: expected a finite number"),
+    (["--settings", "{endless}", "--text", "{text}", "--model", "{shipped}"], "endless.json: plan.price is inf: expected a finite"),
+    (["--price", "1", "--text", "{text}", "--model", "{shipped}", "--engine-args", '{{"dtype": "float99"}}'],
+     "no attribute 'float99'"),
+    (["--price", "1", "--text", "{text}", "--model", "{torn}"], "--model {torn}: Error while deserializing header"),
     (["--price", "0.1"], "--text or --score: what is to be measured?"),
     (["--price", "-1", "--text", "{text}", "--model", "{shipped}"], "--price -1: expected a finite number of 0 or more"),
     (["--price", "nan", "--text", "{text}", "--model", "{shipped}"], "--price nan: expected"),
@@ -189,16 +225,72 @@ def test_json_alone_is_on_standard_output(shipped, source_dir):
 ])
 def test_bad_input_is_refused_by_name_before_anything_is_written(arguments, said, shipped, tmp_path, capsys):
     places = {"text": tmp_path / "text.txt", "folder": tmp_path, "shipped": shipped, "target": tmp_path / "target.json",
-              "plan": tmp_path / "plan.json"}
+              "plan": tmp_path / "plan.json", "endless": tmp_path / "endless.json", "torn": tmp_path / "torn"}
     places["text"].write_bytes(b"0123456789" * 100)
+    places["endless"].write_text('{"plan": {"price": Infinity}}')
+    make("Mixtral").config.save_pretrained(places["torn"])
+    (places["torn"] / "model.safetensors").write_bytes(b"\0" * 500)
+    asked = [*arguments, *([] if "{torn}" not in arguments else ["--tokenizer", "bytes"])]
     places["target"].write_text('{"power_w": 300}')
     places["plan"].write_text('{"plan": {"price": 1}, "denominator": "picked"}')
     out = tmp_path / "out.json"
-    asked = [one.format(**places) for one in arguments]
+    asked = [one.format(**places) for one in asked]
     assert command.main(["--out", str(out), *asked]) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1].startswith("error: ") or "\nerror: " in captured.err
     assert said.format(**places) in captured.err and captured.out == "" and not out.exists()
+
+
+def test_arguments_that_are_no_object_are_refused_with_one_as_an_example(capsys):
+    for wrong in ("[1]", "{", "dtype=float16"):
+        with pytest.raises(SystemExit, match="2"):
+            command.main(["--engine-args", wrong, "--price", "1"])
+        assert f"--engine-args: {wrong}: expected a JSON object, as '{{\"dtype\": \"bfloat16\"}}'" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_thermoe_train_has_the_type_that_is_asked_for(shipped):
+    assert transformers_engine.load(shipped, "cpu", {"dtype": "bfloat16"}).dtype == torch.bfloat16
+
+
+def test_a_model_that_says_nan_is_no_figure(tmp_path, capsys):
+    model = make("Mixtral")
+    with torch.no_grad():
+        model.lm_head.weight[0].fill_(math.nan)
+    model.save_pretrained(tmp_path / "nan")
+    (tmp_path / "text").write_bytes(bytes(range(3, 13)) * 40)
+    (tmp_path / "out").write_text("of an earlier run")
+    assert command.main(["--model", str(tmp_path / "nan"), "--tokenizer", "bytes", "--text", str(tmp_path / "text"), "--price", "1",
+                         "--context", "8", "--device", "cpu", "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr()
+    assert "error: the model gives log probabilities that are no finite numbers" in told.err and told.out == ""
+    assert (tmp_path / "out").read_text() == "of an earlier run"
+
+
+@pytest.mark.parametrize("moment", ["_check", "Evaluation.run"])
+def test_an_interrupt_before_anything_is_scored_leaves_an_earlier_runs_figures(moment, shipped, source_dir, tmp_path, monkeypatch,
+                                                                              capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+    owner, _, name = moment.rpartition(".")
+    monkeypatch.setattr(getattr(command, owner) if owner else command, name, interrupted)
+    out = tmp_path / "out"
+    out.write_text("of an earlier run")
+    assert command.main(["--model", shipped, "--text", str(source_dir / "data/text/heldout.bin"), "--price", "1", "--out",
+                         str(out)]) == 1
+    told = capsys.readouterr()
+    assert "error: interrupted" in told.err and told.out == "" and out.read_text() == "of an earlier run"
+
+
+def test_a_python_without_torch_says_what_to_install_and_scores_a_harness(source_dir, tmp_path):
+    bare = ("import sys; sys.modules.update(torch=None, transformers=None, numpy=None); "
+            "from thermoe.eval_engine.__main__ import main; sys.exit(main(sys.argv[1:]))")
+
+    def without(*arguments):
+        return subprocess.run([sys.executable, "-c", bare, "--price", "1", *arguments], capture_output=True, text=True, timeout=60)
+
+    refused = without("--text", str(source_dir / "README.md"), "--model", "x")
+    assert refused.returncode == 2 and "error: --text: needs torch: pip install" in refused.stderr
+    assert without("--score", "echo 3").stdout.split() == ["price", "score", "unpriced", "3", "1", "3"]
 
 
 def test_a_model_without_experts_is_refused_by_name(tmp_path, capsys):

@@ -55,7 +55,7 @@ class LLM:
             for before, token in zip(ids, ids[1:]):
                 logs = distribution(before, self.price)
                 best = sorted(range(VOCABULARY), key=logs.__getitem__)[-how.top:]
-                told.append({n: Entry(logs[n]) for n in {*best, token}})
+                told.append({n: Entry(math.nan if os.environ.get("NAN") else logs[n]) for n in {*best, token}})
             yield type("Output", (), {"prompt_logprobs": told})
 '''
 
@@ -139,6 +139,22 @@ def test_a_vllm_that_would_serve_without_prices_is_refused(run):
     assert told.returncode == 2 and "thermoe is not installed as a plug-in of vLLM's" in told.stderr
     told = run("--price", "1", without=["vllm"])
     assert told.returncode == 2 and "vLLM is not installed for this Python" in told.stderr
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--engine-args", '{"max_num_seqs": 2}'], "--engine-args: max_num_seqs is 2: "),
+    (["--engine-args", '{"long_prefill_token_threshold": 0}'], "--engine-args: long_prefill_token_threshold is 0: "),
+    (["--model", "a.safetensors"], "--model a.safetensors: vLLM loads a folder; python3 -m thermoe.hf.convert"),
+])
+def test_what_would_be_measured_as_something_else_is_refused(run, arguments, said):
+    told = run("--price", "1", *arguments)
+    assert told.returncode == 2 and f"error: {said}" in told.stderr
+
+
+def test_an_engine_that_says_nan_is_no_figure(run):
+    done = run("--price", "0.5", "--context", "16", "--batch", "8", "--json", NAN="1")
+    assert done.returncode == 1 and "error: the model gives log probabilities that are no finite numbers" in done.stderr
+    assert done.stdout == ""
 
 
 def test_an_engine_that_fails_ends_the_run_with_what_there_is(run, tmp_path):

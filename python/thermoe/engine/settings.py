@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..routing import Denominator
 
 _LARGEST_FILE = 16 << 20  # bytes: a model's selection bias is the most that a file may hold, and far smaller
-_LARGEST_PRICE = 3.4e38  # of a plan's float32
+LARGEST_PRICE = 3.4e38  # of a plan's float32
 
 
 class SettingsError(ValueError):
@@ -200,8 +200,8 @@ class _Keys:
             raise SettingsError(f"{self.file}: unknown key {sorted(unknown)[0]!r}. Known are plan.price, plan.k_min")
         price = given.get("price")
         if isinstance(price, bool) or not isinstance(price, (int, float)) or not (
-                0 <= price <= _LARGEST_PRICE or price == math.inf):
-            raise keys._wrong("plan.price", f"a number of 0 or more, of {_LARGEST_PRICE} at most or Infinity")
+                0 <= price <= LARGEST_PRICE or price == math.inf):
+            raise keys._wrong("plan.price", f"a number of 0 or more, of {LARGEST_PRICE} at most or Infinity")
         k_min = keys.whole("plan.k_min", 1)
         return PlanSettings(price=float(price), k_min=1 if k_min is None else k_min)
 

@@ -18,10 +18,11 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from .bad_input import BadInput
 from .figures import PlanFigures, table
+from .out_file import OutFile
 from .plans import PricedPlan, read_plans
 from .progress import Progress
 from .score_command import ScoreError, run_score
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evaluation = Evaluation(options, progress)
     except BadInput as error:
         return _failed(progress, error, 2)
+    except KeyboardInterrupt:
+        return _failed(progress, "interrupted: nothing was scored yet", 1)
     try:
         evaluation.run()
         code = 0
@@ -45,7 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ScoreError, RuntimeError) as error:  # RuntimeError: the engine's, and out of memory
         code = _failed(progress, error, 1)
     progress.end()
-    evaluation.tell(complete=code == 0)
+    if not evaluation.scored:
+        return code  # what an earlier run has written stays
+    try:
+        evaluation.tell(complete=code == 0)
+    except OSError as error:  # a full disk, or nobody reads on
+        code = _failed(progress, error, 1)
     return code
 
 
@@ -65,6 +73,7 @@ class Evaluation:
         self._figures = [PlanFigures(None), *(PlanFigures(plan.price, plan.k_min) for plan in self._plans)]
         self._about: dict[str, Any] = {"schema": 1, "engine": options.engine}
         self._text = b""
+        self._out = None if options.out is None else OutFile(options.out)
         _check(options)
         if options.text is not None:
             self._text = read_text(options.text)
@@ -82,21 +91,29 @@ class Evaluation:
             if self._options.score is not None:
                 self._score(pathlib.Path(folder))
 
+    @property
+    def scored(self) -> bool:
+        """Whether there is anything to tell."""
+        return any(figure.score is not None or any(window.tokens for window in figure.windows) for figure in self._figures)
+
     def tell(self, *, complete: bool) -> None:
-        """The table, and all figures where they are asked for; whole or not at all."""
+        """The table, and all figures where they are asked for. Raises OSError."""
         plans = [figure.to_json(self._figures[0]) for figure in self._figures]
-        print(table(plans), file=sys.stderr if self._options.json else sys.stdout)
+        text = json.dumps({**self._about, "plans": plans, "complete": complete}, indent=1, allow_nan=False)
+        try:
+            if self._out is not None:
+                self._out.write(text + "\n")
+        finally:  # a file that cannot be written costs the table nothing
+            self._print(plans, text)
+
+    def _print(self, plans: Sequence[dict[str, Any]], text: str) -> None:
+        _say(table(plans), sys.stderr if self._options.json else sys.stdout)
         for plan in plans[1:]:
             if plan.get("kl_nats") == 0.0 and plan["price"] > 0:
                 print(f"at price {plan['price']:g} the model's distributions are those without a price, bit for bit: it "
                       "dropped no expert", file=sys.stderr)
-        text = json.dumps({**self._about, "plans": plans, "complete": complete}, indent=1)
         if self._options.json:
-            print(text)
-        if self._options.out is not None:
-            part = pathlib.Path(self._options.out + ".part")
-            part.write_text(text + "\n")
-            part.replace(self._options.out)
+            _say(text, sys.stdout)
 
     def _with_transformers(self, _: pathlib.Path) -> None:
         from . import transformers_engine as engine
@@ -140,17 +157,13 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("context", 2), ("batch", 1), ("max_tokens", 1), ("prompt", 0), ("k_min", 1), ("top", 1)):
         if getattr(options, name) < least:
             raise BadInput(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {least} or more")
-    if options.out is not None:
-        folder = pathlib.Path(options.out).absolute().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or pathlib.Path(options.out).is_dir():
-            raise BadInput(f"--out {options.out}: cannot be written; expected a file in a folder that exists")
     if options.engine == "vllm" and options.text is not None:
         if options.prompt:
             raise BadInput(f"--prompt {options.prompt}: vLLM is given all tokens one a step; leave it out with --engine vllm")
         if options.device is not None:
             raise BadInput(f"--device {options.device}: is for transformers; choose vLLM's by CUDA_VISIBLE_DEVICES")
         from . import vllm_engine
-        vllm_engine.check()
+        vllm_engine.check(options.model, options.engine_args)
     if options.text is not None:
         for needed in ("torch", "transformers"):
             with contextlib.suppress(ImportError):
@@ -160,10 +173,21 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(text)
-    return value
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            return value
+    raise argparse.ArgumentTypeError(f"{text}: expected a JSON object, as '{{\"dtype\": \"bfloat16\"}}'")
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """In what the stream can say: a locale need not know the table's dash. Raises OSError."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter would say it again as it ends
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:

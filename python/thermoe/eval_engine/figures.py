@@ -16,6 +16,21 @@ class WindowSums:
     kl: float = 0.0  # nats, unpriced || priced
     agree: int = 0  # tokens where both hold the same token for the likeliest
 
+    def add(self, *, nats: float, kl: float, agree: bool) -> None:
+        """One token."""
+        self.tokens += 1
+        self.nats += nats
+        self.kl += kl
+        self.agree += agree
+
+
+class NotFiniteError(RuntimeError):
+    """A model that says NaN."""
+
+    def __init__(self) -> None:
+        super().__init__("the model gives log probabilities that are no finite numbers: its numbers overflow, or its weights are "
+                         "damaged. --engine-args '{\"dtype\": \"float32\"}' tells which")
+
 
 @dataclasses.dataclass
 class Spread:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from ..engine.settings import LARGEST_PRICE, SettingsError, read_settings
 from ..plan import RoutingPlan
-from ..routing import Denominator
-from ..engine.settings import SettingsError, read_settings
 from .bad_input import BadInput
+
+if TYPE_CHECKING:
+    from ..routing import Denominator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,17 +33,15 @@ class PricedPlan:
             raise BadInput(f"k_min {self.k_min}: expected at most the {k} experts that a token of this model takes")
         return RoutingPlan.priced(layers, experts, k, price=self.price, k_min=self.k_min)
 
-    def write_settings(self, path: pathlib.Path, *, price_prompts: bool = False) -> None:
-        """A settings file of the plug-ins' for it. `price_prompts`: steps that read prompts are priced too."""
-        keys = {"plan": {"price": self.price, "k_min": self.k_min}, "denominator": self.denominator}
-        path.write_text(json.dumps({**keys, "prefill_token_limit": 1 << 30} if price_prompts else keys))
+    def write_settings(self, path: pathlib.Path) -> None:
+        """A settings file of the plug-ins' for it."""
+        path.write_text(json.dumps({"plan": {"price": self.price, "k_min": self.k_min}, "denominator": self.denominator}))
 
 
 def read_plans(prices: Sequence[float], k_min: int, denominator: Denominator, files: Sequence[str]) -> list[PricedPlan]:
     """Raises BadInput."""
     for price in prices:
-        if not 0 <= price < math.inf:
-            raise BadInput(f"--price {price:g}: expected a finite number of 0 or more; at 1000 only a token's best run")
+        _require_price(price, f"--price {price:g}")
     plans = [PricedPlan(price, k_min, denominator) for price in prices] + [_of_file(file) for file in files]
     if not plans:
         raise BadInput("--price or --settings: what is to be compared with the model's own routing? As in --price 0.05 0.1")
@@ -61,4 +61,11 @@ def _of_file(file: str) -> PricedPlan:
         raise BadInput(f"{settings.path}: asks for a target, under which prices change with the hardware's state; give a "
                        "\"plan\" with the price whose quality is wanted, as {\"plan\": {\"price\": 0.1}}. A controller's is "
                        "thermoe_activation_price of its metrics")
+    _require_price(settings.plan.price, f"{settings.path}: plan.price is {settings.plan.price:g}")
     return PricedPlan(settings.plan.price, settings.plan.k_min, settings.denominator, settings.path)
+
+
+def _require_price(price: float, what: str) -> None:
+    if not 0 <= price <= LARGEST_PRICE:
+        raise BadInput(f"{what}: expected a finite number of 0 or more, of {LARGEST_PRICE:g} at most; at 1000 only a token's "
+                       "best run")

@@ -14,7 +14,7 @@ from ..hf.attachment import Attachment
 from ..hf.routers import UnsupportedModelError, find_routers
 from ..plan import RoutingPlan
 from .bad_input import BadInput
-from .figures import PlanFigures, WindowSums
+from .figures import NotFiniteError, PlanFigures, WindowSums
 from .plans import PricedPlan
 from .progress import Progress
 from .text import Batch, Tokenise, bytes_as_tokens
@@ -55,11 +55,14 @@ def load(model: str, device: str | None, arguments: dict[str, Any]) -> Any:
     try:
         if model.endswith(".safetensors"):
             from ..hf.convert import convert_checkpoint
-            loaded = convert_checkpoint(model, **arguments)
+            named = {"dtype": getattr(torch, arguments["dtype"])} if "dtype" in arguments else {}  # as from_pretrained takes it
+            loaded = convert_checkpoint(model, **{**arguments, **named})
         else:
             loaded = transformers.AutoModelForCausalLM.from_pretrained(
                 model, **{"dtype": "auto", **({"device_map": "auto"} if device == "auto" else {}), **arguments})
-    except (OSError, ValueError, ImportError, TypeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # SafetensorError of a torn file, AttributeError of an argument's value, ...
         raise BadInput(f"--model {model}: {error}") from error
     if device != "auto":
         try:
@@ -132,13 +135,12 @@ def _decode(model: Any, batch: Batch, source: OneOfPlans, figures: Sequence[Plan
             apart = (own.exp() * (own - logs)).sum(-1)
             agree = own.argmax(-1) == logs.argmax(-1)
             scored.append(torch.stack([-logs.gather(1, target)[:, 0], apart, agree.float()]).double().cpu())
+            if not scored[-1].isfinite().all():
+                raise NotFiniteError
         for windows, values in zip(sums, scored):  # of all plans, or, interrupted, of none
             for row, window in enumerate(windows):
                 if counted[row, position + 1]:
-                    window.tokens += 1
-                    window.nats += float(values[0, row])
-                    window.kl += float(values[1, row])
-                    window.agree += int(values[2, row])
+                    window.add(nats=float(values[0, row]), kl=float(values[1, row]), agree=bool(values[2, row]))
         tell((position + 1 - prompt) / (ids.shape[1] - 1 - prompt))
 
 

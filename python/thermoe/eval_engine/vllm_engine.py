@@ -14,15 +14,19 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._vllm_entry import CONFIG
 from .bad_input import BadInput
-from .figures import PlanFigures, WindowSums
+from .figures import NotFiniteError, PlanFigures, WindowSums
 from .plans import PricedPlan
 from .progress import Progress
 from .text import Batch
+
+
+#: Arguments of vllm.LLM that decide what a step is, or that are given already.
+OURS = frozenset({"model", "skip_tokenizer_init", "max_num_seqs", "long_prefill_token_threshold", "enable_prefix_caching"})
 
 
 class EngineError(RuntimeError):
@@ -33,8 +37,13 @@ def kl_of(top: int) -> str:
     return f"the {top} likeliest tokens that both name, and the rest as one: a lower bound"
 
 
-def check() -> None:
-    """Raises BadInput where priced runs would be vLLM's own."""
+def check(model: str, arguments: Mapping[str, Any]) -> None:
+    """Raises BadInput where vLLM would not load the model, or priced runs would be vLLM's own."""
+    if model.endswith(".safetensors"):
+        raise BadInput(f"--model {model}: vLLM loads a folder; python3 -m thermoe.hf.convert makes one of a checkpoint")
+    for key in sorted(OURS & arguments.keys()):
+        raise BadInput(f"--engine-args: {key} is {arguments[key]!r}: this is how windows are decoded and priced together, a token "
+                       "of each a step; leave it out (--batch says how many)")
     try:
         importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError as error:
@@ -87,10 +96,10 @@ def _sums(ids: Sequence[int], counted: Sequence[bool], own: Sequence[dict[int, f
     sums = WindowSums()
     for token, counts, mine, theirs in zip(ids[1:], counted[1:], own, priced):
         if counts:
-            sums.tokens += 1
-            sums.nats -= theirs[token]
-            sums.kl += partial_kl(mine, theirs)
-            sums.agree += max(mine, key=mine.__getitem__) == max(theirs, key=theirs.__getitem__)
+            nats, kl = -theirs[token], partial_kl(mine, theirs)
+            if not (math.isfinite(nats) and math.isfinite(kl)):
+                raise NotFiniteError
+            sums.add(nats=nats, kl=kl, agree=max(mine, key=mine.__getitem__) == max(theirs, key=theirs.__getitem__))
     return sums
 
 
