@@ -278,7 +278,7 @@ def test_an_interrupt_before_anything_is_scored_leaves_an_earlier_runs_figures(m
     assert command.main(["--model", shipped, "--text", str(source_dir / "data/text/heldout.bin"), "--price", "1", "--out",
                          str(out)]) == 1
     told = capsys.readouterr()
-    assert "error: interrupted" in told.err and told.out == "" and out.read_text() == "of an earlier run"
+    assert "error: interrupted: nothing was scored yet" in told.err and told.out == "" and out.read_text() == "of an earlier run"
 
 
 def test_a_python_without_torch_says_what_to_install_and_scores_a_harness(source_dir, tmp_path):
@@ -371,7 +371,7 @@ def test_a_harness_that_fails_ends_the_run_with_what_was_scored(tmp_path, capsys
 
 
 @pytest.mark.parametrize("line, key", [("done", None), ("", None), ("{\"acc\": 1}", None), ("nan", None), ("NaN", None),
-                                       ("true", None), ("{\"acc\": \"1\"}", "acc"), ("{\"acc\": 1}", "f1"), ("3", "acc")])
+                                       ("true", None), ("1" + "0" * 400, None), ("{\"acc\": \"1\"}", "acc"), ("{\"acc\": 1}", "f1"), ("3", "acc")])
 def test_a_line_that_is_no_score_is_refused(line, key):
     with pytest.raises(ScoreError, match="--score: .*expected"):
         read_score(line, key)

@@ -181,11 +181,11 @@ def make(monkeypatch):
     install.install()
     HookRegistry.apply_hooks()
 
-    def made(path, overlap=False, load=True):
+    def made(path, overlap=False, load=True, **arguments):
         monkeypatch.setenv("THERMOE_CONFIG", path)
         runner = object.__new__(ModelRunner)
         runner.__dict__.update(
-            server_args=SimpleNamespace(**ARGUMENTS), is_draft_worker=False, decode_cuda_graph_capture_bs=[4, 8, 16], fails=False,
+            server_args=SimpleNamespace(**{**ARGUMENTS, **arguments}), is_draft_worker=False, decode_cuda_graph_capture_bs=[4, 8, 16], fails=False,
             model=Model(LAYERS, experts=EXPERTS, top_k=K), calls=0, bypassed=(), ran=None)
         if load:
             runner.initialize()
@@ -341,6 +341,20 @@ def test_steps_that_overlap_are_not_paced_and_pauses_that_are_asked_for_are_refu
         scheduler = make(settings(power_w=300, **asked), overlap=True)
         with pytest.raises(SettingsError, match=f"{next(iter(asked))} is .*--disable-overlap-schedule"):
             scheduler.run_event_loop()
+
+
+def test_as_many_rows_are_sampled_as_an_engine_is_told_to_run_and_fewer_are_said(make, settings, recorded, caplog):
+    made = recorded(0.0)
+    for told, rows in ((512, 512), (None, 256)):
+        scheduler = make(settings(power_w=300), max_running_requests=told)
+        scheduler.max_running_requests = 300
+        scheduler.incoming = [(0.0, [Request(6) for _ in range(300)])]
+        with caplog.at_level(logging.WARNING, "sglang.thermoe"):
+            serve(scheduler, lambda: scheduler.results >= 6, requests=0)
+        source = made[-2][0]
+        assert scheduler.tp_worker.model_runner.thermoe.rank.facts.most_rows == rows
+        assert any(step["logits"] is not None for step in source.seen) == (told == 512)
+        assert ("more than 256 rows are not sampled" in caplog.text) == (told is None)
 
 
 def test_a_layer_that_does_not_ask_its_topk_is_said_once(make, settings, recorded, caplog):

@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evaluation.run()
         code = 0
     except KeyboardInterrupt:
-        code = _failed(progress, "interrupted: the figures are those of the tokens scored until then", 1)
+        code = _failed(progress, "interrupted: " + ("the figures are of what was scored until then" if evaluation.scored else
+                                                    "nothing was scored yet"), 1)
     except BadInput as error:
         return _failed(progress, error, 2)  # nothing was scored yet
     except (ScoreError, RuntimeError) as error:  # RuntimeError: the engine's, and out of memory

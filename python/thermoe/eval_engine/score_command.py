@@ -36,7 +36,7 @@ def run_score(command: str, key: str | None, settings: pathlib.Path | None) -> f
 def read_score(line: str, key: str | None) -> float:
     """A number, or that at `key` (a.b.c) of a JSON object. Raises ScoreError."""
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_int=float)
         for part in (key or "").split("."):
             value = value[part] if part else value
     except (ValueError, KeyError, TypeError) as error:

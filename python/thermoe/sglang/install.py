@@ -17,7 +17,7 @@ _MODEL = "thermoe"  # of a ModelRunner: its Loaded
 _LOOP = "thermoe"  # of a Scheduler: its Governed
 _SCHEDULER = "sglang.srt.managers.scheduler.Scheduler"
 _RUNNER = "sglang.srt.model_executor.model_runner.ModelRunner"
-_FEW_ROWS = 256  # of a sampled step, where the engine does not say how many it may have
+_ROWS = 256  # of a sampled step, where the engine is not told how many requests it may run
 
 
 class Loaded:
@@ -57,7 +57,7 @@ def _initializing(stock: Callable[..., Any], self: Any) -> Any:
         settings = read_settings(os.environ[CONFIG])
         arguments = self.server_args
         rank = load(self.model, settings, redundant=int(arguments.ep_num_redundant_experts or 0),
-                    most_rows=min(int(arguments.max_running_requests or _FEW_ROWS), _FEW_ROWS))
+                    most_rows=int(arguments.max_running_requests or _ROWS))
         setattr(self, _MODEL, Loaded(rank, settings))
         facts = rank.facts
         _log.info("%d MoE layers of %d experts, %d a token, of %s route under %s", facts.layers, facts.experts,
