@@ -371,7 +371,8 @@ def test_a_harness_that_fails_ends_the_run_with_what_was_scored(tmp_path, capsys
 
 
 @pytest.mark.parametrize("line, key", [("done", None), ("", None), ("{\"acc\": 1}", None), ("nan", None), ("NaN", None),
-                                       ("true", None), ("1" + "0" * 400, None), ("{\"acc\": \"1\"}", "acc"), ("{\"acc\": 1}", "f1"), ("3", "acc")])
+                                       ("true", None),
+                                       ("1" + "0" * 400, None), ("{\"acc\": \"1\"}", "acc"), ("{\"acc\": 1}", "f1"), ("3", "acc")])
 def test_a_line_that_is_no_score_is_refused(line, key):
     with pytest.raises(ScoreError, match="--score: .*expected"):
         read_score(line, key)

@@ -185,7 +185,8 @@ def make(monkeypatch):
         monkeypatch.setenv("THERMOE_CONFIG", path)
         runner = object.__new__(ModelRunner)
         runner.__dict__.update(
-            server_args=SimpleNamespace(**{**ARGUMENTS, **arguments}), is_draft_worker=False, decode_cuda_graph_capture_bs=[4, 8, 16], fails=False,
+            server_args=SimpleNamespace(**{**ARGUMENTS, **arguments}), is_draft_worker=False,
+            decode_cuda_graph_capture_bs=[4, 8, 16], fails=False,
             model=Model(LAYERS, experts=EXPERTS, top_k=K), calls=0, bypassed=(), ran=None)
         if load:
             runner.initialize()

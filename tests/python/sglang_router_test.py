@@ -167,6 +167,10 @@ def test_models_that_are_not_ours_are_refused_by_name():
     model.layers[2] = Gate(2, top_k=3)
     with pytest.raises(UnsupportedEngineError, match="layers.2.topk routes among 32 experts as .*one shape"):
         find_layers(model, 0)
+    model = Model(scoring_func="sigmoid")
+    model.layers[1] = Gate(1, scoring_func="sigmoid", correction_bias=BIAS)
+    with pytest.raises(UnsupportedEngineError, match="layers.1.topk routes .* with a selection bias, layers.0.topk among"):
+        find_layers(model, 0)
     model = Model()
     model.layers[1].experts = torch.nn.Identity()
     with pytest.raises(UnsupportedEngineError, match="layers.1.topk: the experts beside it have no moe_runner_config"):

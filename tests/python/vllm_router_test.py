@@ -5,12 +5,12 @@ import torch
 import vllm_here
 from vllm.model_executor.layers.fused_moe.router import router_factory as factory
 
+from thermoe.engine.known import UnsupportedEngineError
 from thermoe.engine.route_into import route_into
 from thermoe.engine.step_buffers import StepBuffers
 from thermoe.plan import RoutingPlan
 from thermoe.routing import Router
-from thermoe.vllm.compatibility import (ROUTER_PARAMETERS, WORKER_SIGNATURES, UnsupportedEngineError, check_signatures,
-                                        check_version)
+from thermoe.vllm.compatibility import ROUTER_PARAMETERS, WORKER_SIGNATURES, check_signatures, check_version
 from thermoe.vllm.router import PricedRouter, prove, read_router
 
 EXPERTS, K, TOKENS = 32, 4, 24

@@ -16,8 +16,8 @@ from vllm.v1.worker import gpu_worker
 from vllm_here import moe_layer
 from vllm_worker import EXPERTS, K, LAYERS, ROWS, Model
 
+from thermoe.engine.known import UnsupportedEngineError
 from thermoe.plan import RoutingPlan
-from thermoe.vllm.compatibility import UnsupportedEngineError
 from thermoe.vllm.install import install
 from thermoe.vllm.messages import StepOrder, facts_of, give_order, reports_of
 from thermoe.vllm.router import PricedRouter

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..routing import Router
 
 
 class UnsupportedEngineError(RuntimeError):
@@ -32,6 +35,30 @@ def check_signatures(engine: str, signatures: Mapping[str, tuple[str, ...]], *, 
     if wrong:
         raise UnsupportedEngineError(f"this {engine} is not as its version says: {'; '.join(wrong)}. A changed {engine} "
                                      "cannot be served; install a release that thermoe knows")
+
+
+def check_engine(refusals: Sequence[tuple[bool, str, str]], warnings: Sequence[tuple[bool, str]]) -> list[str]:
+    """What the log is to warn of: the text of each (holds, text). Raises UnsupportedEngineError, naming all (holds, what, remedy)
+    that hold."""
+    refused = [f"{what}: {remedy}" for holds, what, remedy in refusals if holds]
+    if refused:
+        raise UnsupportedEngineError("thermoe cannot serve this engine. " + ". ".join(refused))
+    return [text for holds, text in warnings if holds]
+
+
+def require_one_kind(layers: Sequence[tuple[str, int, Router, bool]]) -> None:
+    """Of MoE layers (name, experts, router, whether it has a selection bias). Raises UnsupportedEngineError where two differ: a
+    plan is of one shape."""
+    first, *others = layers
+    for name, experts, spec, biased in others:
+        if (experts, spec, biased) != first[1:]:
+            raise UnsupportedEngineError(
+                f"{name} routes among {experts} experts as {spec}{_bias(biased)}, {first[0]} among {first[1]} as "
+                f"{first[2]}{_bias(first[3])}: all MoE layers of a model must have one shape and one kind")
+
+
+def _bias(there: bool) -> str:
+    return " with a selection bias" if there else ""
 
 
 def _difference(name: str, expected: tuple[str, ...], others: bool) -> str | None:

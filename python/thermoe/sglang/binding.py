@@ -9,7 +9,7 @@ import torch
 from sglang.srt.layers.moe.hash_topk import HashTopK
 from sglang.srt.layers.moe.topk import TopK, TopKConfig
 
-from ..engine.known import UnsupportedEngineError
+from ..engine.known import UnsupportedEngineError, require_one_kind
 from ..engine.rank import Rank, gpu_of
 from ..engine.route_into import route_into
 from ..engine.settings import Settings
@@ -42,13 +42,7 @@ def find_layers(model: torch.nn.Module, redundant: int) -> list[Layer]:
     if not layers:
         raise UnsupportedEngineError(f"{type(model).__name__} has no MoE layer that thermoe knows (none has a TopK): unset "
                                      "THERMOE_CONFIG to serve this model")
-    first = layers[0]
-    for layer in layers:
-        if (layer.width, layer.spec, layer.config.correction_bias is None) != (first.width, first.spec,
-                                                                               first.config.correction_bias is None):
-            raise UnsupportedEngineError(
-                f"{layer.name} routes among {layer.width} experts as {layer.spec}, {first.name} among {first.width} as "
-                f"{first.spec}: all MoE layers of a model must have one shape and one kind")
+    require_one_kind([(layer.name, layer.width, layer.spec, layer.config.correction_bias is not None) for layer in layers])
     return layers
 
 

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from ..engine import known
-from ..engine.known import UnsupportedEngineError
 
 #: Versions that were looked at; none was run on a GPU.
 SIGNATURES_CHECKED = ("0.5.23",)
@@ -50,10 +49,7 @@ def check_signatures() -> None:
 def check_engine(arguments: Any) -> list[str]:
     """What the log is to warn of in an engine of these ServerArgs. Raises UnsupportedEngineError, naming all that is in the
     way."""
-    refused = [f"{what}: {remedy}" for holds, what, remedy in _refusals(arguments) if holds]
-    if refused:
-        raise UnsupportedEngineError("thermoe cannot serve this engine. " + ". ".join(refused))
-    return [text for holds, text in _warnings(arguments) if holds]
+    return known.check_engine(_refusals(arguments), _warnings(arguments))
 
 
 def _refusals(a: Any) -> list[tuple[bool, str, str]]:

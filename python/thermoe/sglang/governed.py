@@ -40,8 +40,9 @@ class Governed:
                             model_name=str(arguments.served_model_name or arguments.model_path))
         facts, gpus = agreed([rank.facts])
         if settings.plan is None and shape.batch_limit > facts.most_rows:
-            _log.warning("decode steps of more than %d rows are not sampled, so that nothing new is decided in them: this engine may "
-                         "run %d requests. --max-running-requests has their logits kept too", facts.most_rows, shape.batch_limit)
+            _log.warning("decode steps of more than %d rows are not sampled, so that nothing new is decided in them: this "
+                         "engine may run %d requests. --max-running-requests has their logits kept too", facts.most_rows,
+                         shape.batch_limit)
         source, self._end = start_control(facts, gpus, as_paced(settings, overlaps), shape,
                                           read=lambda path: as_paced(read_settings(path), overlaps))
         self._governor = Governor(facts, source, batch_limit=shape.batch_limit, paces=not overlaps)

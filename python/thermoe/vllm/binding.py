@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from vllm.model_executor.layers.fused_moe.runner.moe_runner import MoERunner
 
-from ..engine.known import UnsupportedEngineError
+from ..engine.known import UnsupportedEngineError, require_one_kind
 from ..engine.route_into import RouteInto
 from ..engine.step_buffers import StepBuffers
 from ..engine.steps import ModelFacts
@@ -43,8 +43,11 @@ def find_layers(model: torch.nn.Module, refused: list[str]) -> list[Layer]:
             raise UnsupportedEngineError(
                 f"{name}: its experts' kernel ({type(runner.routed_experts.quant_method).__name__}) routes by itself "
                 "and would ignore a plan; choose another by --moe-backend")
+        if getattr(router, "bias_vl", None) is not None:  # models set it on a router that is built, so on ours
+            raise UnsupportedEngineError(f"{name}: its router has a second bias for image tokens, which the op "
+                                         "does not know; take thermoe's configuration away to serve this model")
         layers.append(Layer(name, runner, router))
-    _require_one_kind(layers)
+    require_one_kind([(layer.name, layer.router.experts, layer.router.spec, layer.router.beta is not None) for layer in layers])
     return layers
 
 
@@ -68,18 +71,3 @@ def model_facts(model: torch.nn.Module, layers: list[Layer], *, denominator: Den
         selection_bias=tuple(tuple(bias.tolist()) for bias in biases) or None,
         d_model=int(config.hidden_dim_unpadded), d_ff=int(config.intermediate_size),
         gated=bool(config.activation.is_gated), most_rows=most_rows, gpu=gpu)
-
-
-def _require_one_kind(layers: list[Layer]) -> None:
-    first = layers[0]
-    for layer in layers:
-        router = layer.router
-        if getattr(router, "bias_vl", None) is not None:  # models set it on a router that is built, so on ours
-            raise UnsupportedEngineError(f"{layer.name}: its router has a second bias for image tokens, which the op "
-                                         "does not know; take thermoe's configuration away to serve this model")
-        if (router.experts, router.spec, router.beta is None) != (first.router.experts, first.router.spec,
-                                                                 first.router.beta is None):
-            raise UnsupportedEngineError(
-                f"{layer.name} routes among {router.experts} experts as {router.spec}, {first.name} among "
-                f"{first.router.experts} as {first.router.spec}: all MoE layers of a model must have one shape and one "
-                "kind")

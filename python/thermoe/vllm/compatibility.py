@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..engine import known
-from ..engine.known import UnsupportedEngineError
 
 #: Versions that were looked at, and what is known of each.
 RUN_ON_A_GPU = ("0.25.1",)
@@ -51,10 +50,7 @@ def check_signatures(signatures: Mapping[str, tuple[str, ...]], *, others: bool 
 def check_engine(config: Any) -> list[str]:
     """What the log is to warn of in an engine of this VllmConfig. Raises UnsupportedEngineError, naming all that is in
     the way."""
-    refused = [f"{what}: {remedy}" for holds, what, remedy in _refusals(config) if holds]
-    if refused:
-        raise UnsupportedEngineError("thermoe cannot serve this engine. " + ". ".join(refused))
-    return [text for holds, text in _warnings(config) if holds]
+    return known.check_engine(_refusals(config), _warnings(config))
 
 
 def _refusals(config: Any) -> list[tuple[bool, str, str]]:
