@@ -35,6 +35,7 @@ std::optional<PoleFit> fit_step_response(std::span<const ThermalSample> samples,
   if ((high->temperature - low->temperature).value < kLeastChange) return std::nullopt;
   const std::vector<HeatTrace> traces{trace_of(samples)};
   std::vector<Seconds> taus;
+  taus.reserve(kSteps);
   for (int i = 0; i < kSteps; ++i) {
     taus.emplace_back(kFastest *
                       std::pow(traces[0].back().at.value / kFastest, i / (kSteps - 1.0)));
