@@ -38,6 +38,16 @@ void write(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
+void expect_refused(const std::string& path, const std::string& text, const char* expected) {
+  write(path, text);
+  try {
+    (void)read_records(path);
+    ADD_FAILURE() << text;
+  } catch (const FormatError& error) {
+    EXPECT_THAT(error.what(), HasSubstr(expected)) << text;
+  }
+}
+
 TEST(RecordFile, WhatIsAddedIsThereForTheNextRun) {
   const ScratchFolder folder;
   const std::string path = folder / "records.jsonl";
@@ -184,13 +194,7 @@ TEST(RecordFile, APointThatCanBeNoRowIsRefused) {
            {line("linear [8, 2] f32 group 0 tokens 4", "5"), "/point: is"},
            {line("topk_route [8] f32 tokens 4", "5"), "/point: is"},
            {line("sort [8] f32 tokens 4", "5"), "/point: is"}}) {
-    write(path, head + record + "\n");
-    try {
-      (void)read_records(path);
-      ADD_FAILURE() << record;
-    } catch (const FormatError& error) {
-      EXPECT_THAT(error.what(), HasSubstr(expected)) << record;
-    }
+    expect_refused(path, head + record + "\n", expected);
   }
 }
 
@@ -225,13 +229,7 @@ TEST(RecordFile, ReadingsThatNoDeviceSaysAreRefused) {
            {thermal("[1,300,40],[0,300,41]"), "/samples/1: is earlier"},
            {thermal("[0,300,1e300]"), "/samples/0: must be"},
            {thermal("[0,300,null]"), "/samples/0: must be"}}) {
-    write(path, head + record + "\n");
-    try {
-      (void)read_records(path);
-      ADD_FAILURE() << record;
-    } catch (const FormatError& error) {
-      EXPECT_THAT(error.what(), HasSubstr(expected)) << record;
-    }
+    expect_refused(path, head + record + "\n", expected);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "profile/execution_row.h"
 #include "profile/parse_options.h"
+#include "profile/record/median.h"
 #include "profile/record/perturbation_fit.h"
 #include "profile/record/step_response_fit.h"
 
@@ -78,12 +79,20 @@ std::vector<EnergyAnchor> anchors_of(const ProfileRecords& records, const OpKey&
 struct Rows {
   OpKey key{};
   CostSource source{};
-  const EnergyModel* model = nullptr;  ///< of energies that nobody measured
-  std::vector<EnergyAnchor> anchors{};
+  const EnergyModel* model = nullptr;   ///< of energies that nobody measured
+  std::vector<EnergyAnchor> anchors{};  ///< what it leaves at those of this table
+  double left = 0.0;                    ///< of a fitted energy, relative rms
   std::vector<CostRow> rows{};
   int measured = 0;
   bool fitted = false;
 };
+
+/// How energies of this table that nobody measured are worked out.
+void fit_table(const ProfileRecords& records, const EnergyModel& model, Rows& table) {
+  table.model = &model;
+  table.anchors = anchors_of(records, table.key, model);
+  table.left = table.anchors.size() > 1 ? left_by_neighbours(table.anchors) : model.residual_rms;
+}
 
 std::string method_of(const Rows& table, const std::string& backend) {
   std::string text = fmt::format(
@@ -106,7 +115,7 @@ std::string method_of(const Rows& table, const std::string& backend) {
       text += fmt::format(
           "; times what it leaves at the {} of this table, by their distance: each by the others "
           "within {:.1f} % rms",
-          table.anchors.size(), 100.0 * left_by_neighbours(table.anchors));
+          table.anchors.size(), 100.0 * table.left);
     }
   }
   return text;
@@ -122,9 +131,7 @@ void add_row(const TimeRecord& time, const ProfileRecords& records, LayersWithou
   } else if (table.model != nullptr) {
     row.energy = neighbouring_ratio(place_of(time.point), table.anchors) *
                  table.model->at(row.latency, traffic_of(time.point));
-    row.energy_spread = std::min(
-        table.anchors.size() > 1 ? left_by_neighbours(table.anchors) : table.model->residual_rms,
-        10.0);
+    row.energy_spread = std::min(table.left, 10.0);
     row.energy_fitted = true;
     table.fitted = true;
   } else if (layers == LayersWithoutEnergy::kLeftOut &&
@@ -133,14 +140,6 @@ void add_row(const TimeRecord& time, const ProfileRecords& records, LayersWithou
     return;
   }
   table.rows.push_back(row);
-}
-
-template <class Q>
-std::optional<Q> median(std::vector<Q> values) {
-  if (values.empty()) return std::nullopt;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
 }
 
 template <class Q>
@@ -187,13 +186,8 @@ MeasuredCosts measured_costs(const ProfileRecords& records, LayersWithoutEnergy 
   for (const TimeRecord& time : records.times) {
     auto table = std::ranges::find(tables, time.point.key, &Rows::key);
     if (table == tables.end()) {
-      const EnergyModel* model = model_of(time.point);
-      table = tables.insert(
-          table, {.key = time.point.key,
-                  .source = time.timing.source,
-                  .model = model,
-                  .anchors = model == nullptr ? std::vector<EnergyAnchor>()
-                                              : anchors_of(records, time.point.key, *model)});
+      table = tables.insert(table, {.key = time.point.key, .source = time.timing.source});
+      if (const EnergyModel* model = model_of(time.point)) fit_table(records, *model, *table);
     }
     if (table->source != time.timing.source) {
       ++mixed;

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "profile/record/median.h"
+
 namespace thermoe {
 namespace {
 
@@ -41,14 +43,16 @@ WorkAndRest parts_of(const ThermalRecord& record) {
 }
 
 /// Batches without a pause between them.
-std::vector<LoadBurst> bursts_of(const StrainRecord& record) {
-  std::vector<LoadBurst> bursts;
-  for (const WorkBatch& batch : record.batches) {
-    if (bursts.empty() || batch.from - bursts.back().to > kPause) {
-      bursts.push_back({.from = batch.from, .to = batch.to});
-    } else {
-      bursts.back().to = batch.to;
-    }
+using Burst = std::span<const WorkBatch>;
+
+/// The bursts of a strain in their order; the last of them is the work that is held.
+std::vector<Burst> bursts_of(const StrainRecord& record) {
+  std::vector<Burst> bursts;
+  const std::span<const WorkBatch> all = record.batches;
+  for (std::size_t first = 0, i = 1; i <= all.size(); ++i) {
+    if (i < all.size() && all[i].from - all[i - 1].to <= kPause) continue;
+    bursts.push_back(all.subspan(first, i - first));
+    first = i;
   }
   return bursts;
 }
@@ -57,24 +61,14 @@ Seconds execution_of(const WorkBatch& batch) {
   return (batch.to - batch.from) / static_cast<double>(batch.executions);
 }
 
-Seconds median(std::vector<Seconds> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
-
 /// An execution's time while the board has power to spare: of each burst the first batch, as no
 /// limit has acted yet, and of those the median, as the least would take the times' own scatter for
 /// what the limit costs.
-Seconds spared_execution(const StrainRecord& record, Seconds held) {
+Seconds spared_execution(std::span<const Burst> bursts) {
   std::vector<Seconds> firsts;
-  std::optional<Seconds> before;
-  for (const WorkBatch& batch : record.batches) {
-    if (batch.from >= held) break;
-    if (!before || batch.from - *before > kPause) firsts.push_back(execution_of(batch));
-    before = batch.to;
-  }
-  return median(std::move(firsts));
+  firsts.reserve(bursts.size());
+  for (const Burst& burst : bursts) firsts.push_back(execution_of(burst.front()));
+  return *median(std::move(firsts));
 }
 
 /// As a sensor reads what it shows: what is alike twice was not read anew.
@@ -110,14 +104,14 @@ std::optional<ThermalPerturbation> fit_leakage(const ThermalRecord& record, Cels
 }
 
 std::optional<PowerPerturbation> fit_slowdown(const StrainRecord& record) {
-  const std::vector<LoadBurst> bursts = bursts_of(record);
+  const std::vector<Burst> bursts = bursts_of(record);
   if (bursts.size() < 2) return std::nullopt;
-  const Seconds held = bursts.back().from;
-  const Seconds spared = spared_execution(record, held);
+  const Burst& held = bursts.back();
+  const Seconds spared = spared_execution(std::span(bursts).first(bursts.size() - 1));
   double xx = 0, xy = 0;
   std::size_t count = 0;
-  for (const WorkBatch& batch : record.batches) {
-    if (batch.from < held + kSettle) continue;
+  for (const WorkBatch& batch : held) {
+    if (batch.from < held.front().from + kSettle) continue;
     // The reading that came with the batch.
     const auto sample = std::ranges::lower_bound(record.samples, batch.from, {}, &StrainSample::at);
     if (sample == record.samples.end()) break;
@@ -136,12 +130,16 @@ Watts highest_power(const StrainRecord& record) {
 }
 
 std::optional<SensorLagFit> fit_sensor_lag(const StrainRecord& record) {
-  std::vector<LoadBurst> bursts = bursts_of(record);
+  std::vector<Burst> bursts = bursts_of(record);
   if (bursts.size() < 2) return std::nullopt;
-  const Seconds held = bursts.back().from;
+  const std::vector<PowerSample> news = news_of(record, bursts.back().front().from);
   bursts.pop_back();
-  const std::vector<PowerSample> news = news_of(record, held);
-  auto fit = fit_sensor_lag(bursts, news);
+  std::vector<LoadBurst> loads;
+  loads.reserve(bursts.size());
+  for (const Burst& burst : bursts) {
+    loads.push_back({.from = burst.front().from, .to = burst.back().to});
+  }
+  auto fit = fit_sensor_lag(loads, news);
   if (!fit) return std::nullopt;
   std::vector<Seconds> between;
   for (std::size_t i = 1; i < news.size(); ++i) {
