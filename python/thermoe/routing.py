@@ -12,6 +12,7 @@ import torch
 from .plan_block import DevicePlan, StepState
 
 Denominator = Literal["picked", "reference", "none"]
+ScoreFunction = Literal["softmax", "sigmoid", "sqrt_softplus"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Router:
     """How a model's router turns gate logits into picks and weights (docs/theory.md, src/core/router_spec.h). How many
     experts there are the logits say; the model's own selection bias, beta, is an argument of its own."""
     k: int
-    score: Literal["softmax", "sigmoid", "sqrt_softplus"] = "softmax"
+    score: ScoreFunction = "softmax"
     groups: int = 1  # equal runs of experts; a token picks inside its `groups_kept` best
     groups_kept: int = 1
     denominator: Denominator = "picked"  # weights over the sum of: picked, reference (what the model alone picks), none

@@ -1,45 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry point, as SGLang calls it: in processes of its own, by SGLang's loader, from the package's metadata."""
 import json
-import os
-import pathlib
-import re
-import subprocess
 import sys
-import textwrap
 
 import pytest
 
-SOURCE = pathlib.Path(os.environ["THERMOE_SOURCE_DIR"])
 LOAD = "from sglang.srt.plugins import load_plugins; load_plugins(); "
 STATE = ("from sglang.srt.managers.scheduler import Scheduler; from sglang.srt.model_executor.model_runner import ModelRunner; "
          "print([hasattr(f, '__wrapped__') for f in (Scheduler.run_event_loop, ModelRunner.initialize, ModelRunner.forward)])")
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Runs a program in a process that finds the folders first, with thermoe's entry point among SGLang's."""
-    metadata = tmp_path / "thermoe-0.1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: thermoe\nVersion: 0.1.0\n")
-    line = re.search(r'entry-points\."(sglang\.srt\.plugins)"\]\n(\w+) = "(.*)"', (SOURCE / "python/pyproject.toml").read_text())
-    (metadata / "entry_points.txt").write_text(f"[{line[1]}]\n{line[2]} = {line[3]}\n")
-
-    def start(program, folders, **environment):
-        path = ":".join([*map(str, folders), str(tmp_path), os.environ.get("PYTHONPATH", "")])
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("THERMOE_")}
-        return subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=300,
-                              env={**clean, "PYTHONPATH": path, "TORCHDYNAMO_DISABLE": "1", **environment})
-    return start
+def run(entry_process):
+    return entry_process("sglang.srt.plugins")
 
 
 @pytest.fixture
-def real():
-    """Folders of a real SGLang."""
-    folders = [folder for folder in os.environ.get("THERMOE_SGLANG", "").split(":") if folder]
-    if not folders:
-        pytest.skip("THERMOE_SGLANG names no folders of an SGLang and of what it imports")
-    return folders
+def real(engine_folders):
+    return engine_folders("THERMOE_SGLANG")
 
 
 @pytest.fixture

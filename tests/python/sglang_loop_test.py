@@ -3,7 +3,6 @@
 bring reports, and the controller's prices reach the experts. Without a GPU: batches and the model's forward call are played,
 and the GPU that the controller believes in is simulated."""
 import contextlib
-import json
 import logging
 import time
 from types import SimpleNamespace
@@ -148,21 +147,6 @@ def stubs():
 
     return {Scheduler: {"process_batch_result": stock_result, "on_idle": stock_idle, "handle_generate_request": stock_generate},
             ModelRunner: {"forward": stock_forward, "initialize": lambda self: None}}
-
-
-@pytest.fixture
-def settings(tmp_path, source_dir):
-    data = source_dir / "data" / "h100"
-    file = tmp_path / "thermoe.json"
-
-    def write(**keys):
-        file.with_suffix(".new").write_text(json.dumps({
-            "costed_as": "Qwen3-30B-A3B", "cost_model": str(data / "kernel_cost_model.json"), "config": {"telemetry": {
-                "source": "simulated", "plant": str(data / "plant.json"),
-                "cost_model": str(data / "plant_cost_model.json")}}, **keys}))
-        file.with_suffix(".new").rename(file)
-        return str(file)
-    return write
 
 
 @pytest.fixture

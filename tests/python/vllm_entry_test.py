@@ -2,42 +2,19 @@
 """The entry point, as vLLM calls it: in processes of its own, by vLLM's loader, from the package's metadata."""
 import json
 import os
-import pathlib
-import re
-import subprocess
 import sys
-import textwrap
 
 import pytest
 
-SOURCE = pathlib.Path(os.environ["THERMOE_SOURCE_DIR"])
+
+@pytest.fixture
+def run(entry_process):
+    return entry_process("vllm.general_plugins", VLLM_LOGGING_LEVEL="WARNING", VLLM_LOGGING_STREAM="ext://sys.stderr")
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Runs a program in a process that finds the folders first, with thermoe's entry point among vLLM's."""
-    metadata = tmp_path / "thermoe-0.1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: thermoe\nVersion: 0.1.0\n")
-    line = re.search(r'entry-points\."(vllm\.general_plugins)"\]\n(\w+) = "(.*)"', (SOURCE / "python/pyproject.toml").read_text())
-    (metadata / "entry_points.txt").write_text(f"[{line[1]}]\n{line[2]} = {line[3]}\n")
-
-    def start(program, folders, **environment):
-        path = ":".join([*map(str, folders), str(tmp_path), os.environ.get("PYTHONPATH", "")])
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("THERMOE_")}
-        return subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=300,
-                              env={**clean, "PYTHONPATH": path, "VLLM_LOGGING_LEVEL": "WARNING", "TORCHDYNAMO_DISABLE": "1",
-                                   "VLLM_LOGGING_STREAM": "ext://sys.stderr", **environment})
-    return start
-
-
-@pytest.fixture
-def real():
-    """Folders of a real vLLM."""
-    folders = [folder for folder in os.environ.get("THERMOE_VLLM", "").split(":") if folder]
-    if not folders:
-        pytest.skip("THERMOE_VLLM names no folders of a vLLM and of what it imports")
-    return folders
+def real(engine_folders):
+    return engine_folders("THERMOE_VLLM")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """Both halves of the plug-in in vLLM's own engine core, scheduler, executor, worker and MoE layers: installed as an engine's
 additional_config asks, the controller's prices reach the experts. Without a GPU: the model runner is played, and the GPU that
 the controller believes in is simulated."""
-import json
 import time
 
 import pytest
@@ -28,22 +27,6 @@ class Runner(vllm_worker.Runner):
     def logits(self, rows):
         generator = torch.Generator().manual_seed(self.steps)
         return 1.5 * torch.randn(rows, EXPERTS, generator=generator).to(self.dtype)
-
-
-@pytest.fixture
-def settings(tmp_path, source_dir):
-    data = source_dir / "data" / "h100"
-    file = tmp_path / "thermoe.json"
-
-    def write(**keys):
-        file.with_suffix(".new").write_text(json.dumps({
-            "costed_as": "Qwen3-30B-A3B", "cost_model": str(data / "kernel_cost_model.json"), "config": {"telemetry": {
-                "source": "simulated", "plant": str(data / "plant.json"),
-                "cost_model": str(data / "plant_cost_model.json")}}, **keys}))
-        file.with_suffix(".new").rename(file)
-        return str(file)
-
-    return write
 
 
 @pytest.fixture

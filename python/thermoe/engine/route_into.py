@@ -8,8 +8,12 @@ from typing import Protocol
 import torch
 
 from ..plan_block import DevicePlan, StepState
-from ..routing import Router, route
+from ..routing import Router, ScoreFunction, route
 from .known import UnsupportedEngineError
+
+
+#: Names that engines have for score functions: the op's.
+SCORES: dict[str, ScoreFunction] = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}
 
 
 class RouteInto(Protocol):

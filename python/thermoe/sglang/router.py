@@ -8,11 +8,9 @@ import torch
 from sglang.srt.layers.moe.topk import TopKConfig, TopKOutputFormat, select_experts
 
 from ..engine.known import UnsupportedEngineError
-from ..engine.route_into import RouteInto, first_difference
+from ..engine.route_into import SCORES, RouteInto, first_difference
 from ..engine.step_buffers import StepBuffers
 from ..routing import Router
-
-_SCORES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}
 
 
 class PricedRouting:
@@ -49,10 +47,10 @@ def read_router(config: TopKConfig, name: str) -> Router:
         found = "none yet" if config.output_format is None else config.output_format.name
         raise _unsupported(name, f"the experts' kernel routes by itself (its TopK's output is {found}) and would ignore a plan; "
                                  "serve with --moe-runner-backend triton")
-    if config.sqrtsoftplus_log1p or config.scoring_func not in _SCORES:
+    if config.sqrtsoftplus_log1p or config.scoring_func not in SCORES:
         raise _unsupported(name, f"it scores by {config.scoring_func}{' through log1p' if config.sqrtsoftplus_log1p else ''}")
     scaled = config.apply_routed_scaling_factor_on_output and config.routed_scaling_factor
-    spec = Router(k=config.top_k, score=_SCORES[config.scoring_func],  # type: ignore[arg-type]
+    spec = Router(k=config.top_k, score=SCORES[config.scoring_func],
                   denominator="picked" if config.renormalize else "none", scale=float(scaled or 1.0))
     return _with_groups(config, spec, name) if config.use_grouped_topk else spec
 

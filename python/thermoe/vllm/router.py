@@ -13,13 +13,12 @@ from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedT
 from vllm.model_executor.layers.fused_moe.router.grouped_topk_router import GroupedTopKRouter
 
 from ..engine.known import UnsupportedEngineError
-from ..engine.route_into import RouteInto, first_difference
+from ..engine.route_into import SCORES, RouteInto, first_difference
 from ..engine.step_buffers import StepBuffers
 from ..routing import Router
 
 _SUPPORTED = ("routers that pick by softmax, sigmoid or sqrt-softplus scores, with or without a selection bias and "
               "groups (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter)")
-_SCORES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}
 
 
 class PricedRouter(BaseRouter):
@@ -70,7 +69,7 @@ def read_router(router: Any, experts: int) -> Router:
     kind = type(router)
     if kind not in (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter):
         raise _unsupported(router, "is not one that can be told how to route")
-    if router.scoring_func not in _SCORES:
+    if router.scoring_func not in SCORES:
         raise _unsupported(router, f"scores by {router.scoring_func}")
     if getattr(router, "num_fused_shared_experts", 0):
         raise _unsupported(router, "appends shared experts to its picks")
@@ -78,7 +77,7 @@ def read_router(router: Any, experts: int) -> Router:
         raise _unsupported(router, "picks by a table of token ids")
     if getattr(router, "bias_vl", None) is not None:
         raise _unsupported(router, "has a second bias for image tokens")
-    spec = Router(k=router.top_k, score=_SCORES[router.scoring_func],  # type: ignore[arg-type]
+    spec = Router(k=router.top_k, score=SCORES[router.scoring_func],
                   denominator="picked" if router.renormalize else "none",
                   scale=float(getattr(router, "routed_scaling_factor", 1.0)))
     return _with_groups(router, spec, experts) if kind is GroupedTopKRouter else spec
