@@ -52,3 +52,12 @@ def test_one_slow_step_leaves_the_steps_behind_it_paced(governor):
 def test_steps_that_fill_the_period_by_themselves_are_not_paced(governor):
     starts = [decode(governor, float(n), 0.025) for n in range(1, 4)]
     assert starts == [None, None, None]
+
+
+def test_an_arrival_waits_for_the_step_under_way_alone_and_where_steps_are_not_paced_for_none(governor):
+    arrived = Requests(running=4, waiting=1)
+    decode(governor, 1.0, 0.015)
+    assert governor.next_start(arrived) == 1.0  # over already: once that step is done
+    for n in range(2, 5):
+        decode(governor, float(n), 0.025)
+    assert governor.next_start(arrived) is None

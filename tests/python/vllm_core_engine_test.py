@@ -204,6 +204,21 @@ def test_in_process_no_step_waits_after_a_prompt_or_before_one(governed, pauses,
     assert all(0 < seconds <= PERIOD_S for _, seconds in paused)
 
 
+@pytest.mark.parametrize("period_s", [PERIOD_S, 0.0039], ids=["paced", "not paced"])  # of steps of 0.004 s
+def test_tokens_of_a_step_under_way_wait_for_no_prompts_launch_where_steps_are_paced(governed, pauses, period_s):
+    engine, held = governed(async_scheduling=True, period_s=period_s)
+    pauses(engine)
+    vllm_engine.add(engine, vllm_engine.request("a", tokens=30))
+    steps = worker_of(engine).starts
+    while len(steps) < 10 or not engine.batch_queue:
+        engine.step_fn()
+    vllm_engine.add(engine, vllm_engine.request("b", tokens=1))
+    outputs, began = engine.step_fn()[0], len(steps)
+    assert [len(one.new_token_ids) for client in outputs.values() for one in client.outputs] == [1]
+    assert began == (10 if period_s == PERIOD_S else 11)
+    serve(engine)
+
+
 @BOTH
 def test_a_pause_holds_no_finished_tokens_back(governed, async_scheduling):
     engine, held = governed(async_scheduling=async_scheduling, period_s=PERIOD_S, process=True)

@@ -67,12 +67,13 @@ class Governor:
         self._arrived += 1
 
     def next_start(self, requests: Requests) -> float | None:
-        """When, by `clock`, the next step may start; None: at once.
+        """When, by `clock`, the next step may start, after the steps under way are done; None: at once, beside them.
 
-        Only decode steps that follow decode steps are paced. A request that the next step may admit is not kept
-        waiting, and a period that steps fill by themselves costs no pause.
+        Only decode steps that follow decode steps are paced, and a period that steps fill by themselves costs no pause.
+        A request that the next step may admit waits for no more than the step under way: launching a step that reads a
+        prompt takes the host about as long as a decode step takes, and the tokens of that one would wait for it.
         """
-        if not self._paces or self._started is None or self._mixed or not requests.running or self._may_admit(requests):
+        if not self._paces or self._started is None or self._mixed or not requests.running:
             return None
         period_s = self._source.acquire().step_period_s
         own_s = statistics.median(self._decode_times_s) if self._decode_times_s else 0.0
@@ -81,7 +82,7 @@ class Governor:
                 self._said.error(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
                           "most: they are not paced")
             return None
-        return self._started + period_s
+        return self._started + (0.0 if self._may_admit(requests) else period_s)
 
     def finish(self, requests: int) -> None:
         """So many requests have ended."""

@@ -154,10 +154,12 @@ class _Loop:
     def pause(self, guard: Guard) -> None:
         """Handles what comes in meanwhile. An arrival that may be admitted ends the pause, as shutdown does."""
         engine = self._engine
-        while engine.is_running() and (left_s := self._left(guard)) > 0:
+        while engine.is_running() and (start := self._next_start(guard)) is not None:
             if engine.batch_queue:
                 self._drain(engine._process_engine_step)  # finished tokens are not to wait with us
                 continue
+            if (left_s := start - self._governor.clock()) <= 0:
+                return
             try:
                 request = engine.input_queue.get(timeout=min(left_s, _RENEWED_S))
                 while True:  # all that has come, as vLLM's own
@@ -168,17 +170,17 @@ class _Loop:
 
     def step_after_pause(self, step: Callable[[], Any], guard: Guard) -> Any:
         """In process nothing can come in meanwhile."""
-        if (left_s := self._left(guard)) > 0:
+        if (start := self._next_start(guard)) is not None:
             if self._engine.batch_queue:
                 return self._drain(step)
-            time.sleep(left_s)
+            if (left_s := start - self._governor.clock()) > 0:
+                time.sleep(left_s)
         return step()
 
-    def _left(self, guard: Guard) -> float:
-        start = None
+    def _next_start(self, guard: Guard) -> float | None:
         with guard:
-            start = self._governor.next_start(self.requests())
-        return 0.0 if start is None else start - self._governor.clock()
+            return self._governor.next_start(self.requests())
+        return None
 
     def _drain(self, step: Callable[[], Any]) -> Any:
         """The oldest batch that runs is waited for and its tokens handed out; no other is scheduled."""
