@@ -120,7 +120,7 @@ def probes(folders, part):
     """What an engine with the package and one without decode greedily, against the engine without."""
     found = {}
     for folder in folders:
-        for side in ("stock", "free", "plugin"):
+        for side in ("stock", "again", "free", "plugin"):
             path = folder / f"engine-{part}-{side}.json"
             if path.exists() and side not in found:
                 said = read_json(path)

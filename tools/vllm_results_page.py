@@ -137,7 +137,8 @@ def gained(part, words):
 
 
 def probed(part):
-    sides = {"stock": "without the package", "free": "package installed, nothing asked", "plugin": "under the plug-in, no price"}
+    sides = {"stock": "without the package", "again": "the same, started again",
+             "free": "package installed, nothing asked", "plugin": "under the plug-in, no price"}
     lines = []
     for side, one in part["probes"].items():
         differs = one.get("requests_that_differ")

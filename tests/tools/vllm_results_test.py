@@ -155,14 +155,15 @@ class VllmResults(unittest.TestCase):
 
     def test_greedy_tokens_are_compared_with_those_of_the_engine_without_the_package(self):
         out = self.put(*self.rounds(1))
-        for side, last in (("stock", 3), ("free", 3), ("plugin", 9)):
+        for side, last in (("stock", 3), ("again", 3), ("free", 3), ("plugin", 9)):
             (out / f"engine-{PART}-{side}.json").write_text(json.dumps({
-                "thermoe": {"stock": "not imported"}.get(side, "imported"), "card": "aaaa0000", "ready_s": 75.2, "graphs_captured": 250,
+                "thermoe": {"stock": "not imported", "again": "not imported"}.get(side, "imported"), "card": "aaaa0000", "ready_s": 75.2, "graphs_captured": 250,
                 "probe": {"tokens": [[1, 2, last], [1, 2, 3]], "ms_a_step": 16.1}}))
         result, page = self.made(out)
         probes = result["parts"][0]["probes"]
         self.assertEqual((probes["free"]["requests_that_differ"], probes["plugin"]["requests_that_differ"]), (0, 1))
         self.assertIn("| package installed, nothing asked | imported | 16.1 | all the same | 250 | 75.2 |", page)
+        self.assertIn("| the same, started again | not imported | 16.1 | all the same | 250 | 75.2 |", page)
         self.assertIn("1 of 2 requests differ, first at token 2", page)
         self.assertIn("2 requests in lockstep, 3 tokens each", page)
 

@@ -5,6 +5,7 @@
     serve.py --side stock  --out OUT                         vLLM without the package
     serve.py --side plugin --out OUT                         one engine; its settings file changes from turn to turn
     serve.py --side free   --out OUT                         the package installed and nothing asked of it: a probe alone
+    serve.py --side again  --out OUT                         vLLM without the package once more: whether two of its starts agree
     ... --trace router_logits.safetensors                    the same on the shape of a recorded router, whose logits are played
 
 Every strategy of a round meets the same requests. A turn is `--warm` seconds, which belong to the change of strategy, then
@@ -40,12 +41,13 @@ from tenant import Tenant  # noqa: E402
 from turns import COSTS, Ended, Plan, Turns, settings_of  # noqa: E402
 
 STARTED = time.monotonic()
+PROBED = ("free", "again")  # sides without turns
 
 
 def run(options):
     model = engine.TRACE if options.trace else engine.QWEN
     plan = Plan(options, model["part"])
-    if options.side != "free" and not plan.turns:
+    if options.side not in PROBED and not plan.turns:
         print(f"vllm_proof: all turns of {model['part']}, {options.side}, are there", file=sys.stderr)
         return 0
     if options.side == "plugin":
@@ -60,7 +62,7 @@ def run(options):
         gpu = NvmlGpu(options.gpu or 0)
     except OSError as error:
         raise BadInput(f"watts cannot be read: {error}") from error
-    tenant = Tenant(options.tenant_share) if options.side != "free" and options.tenant_share else None
+    tenant = Tenant(options.tenant_share) if options.side not in PROBED and options.tenant_share else None
     llm = engine.make_engine(model, options.trace, options.engine)
     if tenant:
         tenant.wait()
@@ -72,7 +74,7 @@ def run(options):
         raise BadInput("--side plugin: the package is not in vLLM: name its folder by PLUGIN_PATH, or install it")
     write_json(options.out / f"engine-{model['part']}-{options.side}.json",
                {"schema": 1, "part": model["part"], **facts, "probe": probed})
-    return 0 if options.side == "free" else run_turns(options, model, plan, llm, tenant, facts)
+    return 0 if options.side in PROBED else run_turns(options, model, plan, llm, tenant, facts)
 
 
 def run_turns(options, model, plan, llm, tenant, facts):
@@ -140,7 +142,7 @@ def shown(words):
 def arguments(given):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--side", choices=("stock", "plugin", "free"), required=True)
+    add("--side", choices=("stock", "plugin", *PROBED), required=True)
     add("--out", type=pathlib.Path, required=True, help="folder of the turns' files")
     add("--have", type=pathlib.Path, action="append", default=[], metavar="FOLDER", help="turns of earlier calls")
     add("--trace", type=pathlib.Path, metavar="FILE", help="router logits, 24 layers of 32 experts, k 4")
