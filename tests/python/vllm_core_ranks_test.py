@@ -2,22 +2,31 @@
 """Two ranks on gloo under one governor that has a new plan ten times a second: all route alike in every step.
 
 Orders are pickled through a queue of processes, as vLLM's executor sends scheduler outputs; the ranks are the plug-in's own
-(rank.py), their routing thermoe.routing's. Needs no vLLM.
+(rank.py), their routing thermoe.routing's. As in vLLM, nobody takes the second rank's reports: tools/vllm_proof/same_steps.py, by
+which ranks on GPUs are compared, sees its steps all the same. Needs no vLLM.
 """
 import dataclasses
+import os
+import pathlib
 import pickle
 import queue
+import sys
 import threading
 import time
 import traceback
 from types import SimpleNamespace
 
+import pytest
 import torch
 import vllm_engine
+
+sys.path.append(str(pathlib.Path(os.environ["THERMOE_SOURCE_DIR"]) / "tools/vllm_proof"))
+import same_steps  # noqa: E402
 
 from thermoe.control import Decision
 from thermoe.engine.control_source import ControlSource, LiveController
 from thermoe.engine.step_buffers import StepBuffers
+from thermoe.engine.steps import StepOrder
 from thermoe.plan import RoutingPlan
 from thermoe.routing import route
 from thermoe.vllm.core import Governor, Requests
@@ -68,14 +77,20 @@ def run_rank(index, store, orders, results, lags):
         torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=index, world_size=2)
         torch.distributed.barrier()
         results.put((index, None))
-        results.put((index, serve(Rank(FACTS, StepBuffers(FACTS.layers, FACTS.experts, FACTS.router.k, TOKENS,
-                                                          torch.device("cpu")), []), orders, results, index, lags)))
+        worker = SimpleNamespace(thermoe_rank=make_rank())
+        same_steps.start(worker)
+        serve(worker.thermoe_rank, orders, results, index, lags)
+        results.put((index, same_steps.stop(worker)))
     except BaseException:
         results.put((index, traceback.format_exc()))
 
 
+def make_rank():
+    return Rank(FACTS, StepBuffers(FACTS.layers, FACTS.experts, FACTS.router.k, TOKENS, torch.device("cpu")), [])
+
+
 def serve(rank, orders, results, index, lags):
-    steps, blocks = 0, 0
+    blocks = 0
     while (sent := orders.get()) is not None:
         order = order_of(pickle.loads(sent))
         if order.block is not None:
@@ -90,10 +105,8 @@ def serve(rank, orders, results, index, lags):
         if not torch.equal(everywhere[0], everywhere[1]):
             versions = [int(one[-1]) for one in everywhere]
             raise AssertionError(f"step {order.number}: the ranks route differently, under plans {versions}")
-        steps += 1
         if index == 0:  # the output rank
             results.put((index, rank._with_reports(SimpleNamespace())))
-    return steps
 
 
 def route_all(rank, order):
@@ -133,7 +146,7 @@ def run_two(tmp_path, lags, seconds=SECONDS):
         for one in inputs:
             one.put(sent)
         index, said = results.get(timeout=60)
-        if isinstance(said, (int, str)):
+        if isinstance(said, (list, str)):
             ends[index] = said
             break
         governor.update(given[-1], said, requests, idle=False)
@@ -142,7 +155,7 @@ def run_two(tmp_path, lags, seconds=SECONDS):
     try:
         while len(ends) < 2:
             index, said = results.get(timeout=30)
-            if isinstance(said, (int, str)):
+            if isinstance(said, (list, str)):
                 ends[index] = said
     except queue.Empty:
         pass
@@ -153,9 +166,20 @@ def run_two(tmp_path, lags, seconds=SECONDS):
     return given, ends, controller
 
 
+def steps_of(said):
+    assert isinstance(said, list), said
+    return [same_steps.Step(*step) for step in said]
+
+
 def test_two_ranks_route_alike_in_every_step_while_plans_change_ten_times_a_second(tmp_path):
     given, ends, controller = run_two(tmp_path, lags=0)
-    assert ends == {0: len(given), 1: len(given)}, ends
+    ranks = [steps_of(ends[rank]) for rank in range(2)]
+    assert all([step.number for step in steps] == [order.number for order in given] for steps in ranks)
+    compared = same_steps.compare(ranks)
+    assert same_steps.alike(compared) and compared["steps_of_one_rank_only"] == 0, compared
+    assert compared["steps_compared"] == len(given) and compared["different_plans"] == 17
+    assert compared["changes"] == compared["versions"] - 1
+    assert compared["steps_with_logits_compared"] > 5
     versions = [order.version for order in given]
     assert versions == sorted(versions) and len(set(versions)) >= 20
     assert sum(order.block is not None for order in given) == len(set(versions))
@@ -168,3 +192,38 @@ def test_a_rank_that_runs_another_version_is_found(tmp_path):
     """The comparison above sees it."""
     given, ends, _ = run_two(tmp_path, lags=2)
     assert any(isinstance(end, str) and "the ranks route differently, under plans [" in end for end in ends.values()), ends
+
+
+def routed(worker, order):
+    rank = worker.thermoe_rank
+    rank.begin(order, order.valid_tokens)
+    route_all(rank, order)
+    rank.end()
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["nobody takes reports", "reports are taken"])
+def test_a_recording_holds_each_step_once_and_finds_a_rank_that_lost_a_plan(taken):
+    workers = [SimpleNamespace(thermoe_rank=make_rank()) for _ in range(2)]
+    for worker in workers:
+        routed(worker, StepOrder(number=1, version=0, block=None, valid_tokens=TOKENS, prefill=False, sample=False))
+        if taken:
+            worker.thermoe_rank.take_reports()
+        same_steps.start(worker)  # the rank may still hold the step before
+    reported = 0
+    for number in range(2, 42):
+        block = RoutingPlan.priced(FACTS.layers, FACTS.experts, FACTS.router.k, price=0.01 * number).to_bytes()
+        order = StepOrder(number=number, version=number // 10, block=block if number % 10 == 0 else None, valid_tokens=TOKENS,
+                          prefill=False, sample=number % 2 == 0)
+        for worker in workers:
+            routed(worker, dataclasses.replace(order, block=None) if number == 20 and worker is workers[1] else order)
+            if taken:
+                reported += len(worker.thermoe_rank.take_reports())
+    ranks = [[same_steps.Step(*step) for step in same_steps.stop(worker)] for worker in workers]
+    assert [[step.number for step in steps] for steps in ranks] == [list(range(2, 42))] * 2
+    reported += sum(len(worker.thermoe_rank.take_reports()) for worker in workers)
+    assert reported == (80 if taken else 32)  # a recording takes none, and lets none go
+    assert not any({"begin", "_release"} & set(vars(worker.thermoe_rank)) for worker in workers)
+    compared = same_steps.compare(ranks)
+    assert not same_steps.alike(compared)
+    assert (compared["steps_compared"], compared["steps_that_differ"], compared["versions"]) == (40, 10, 5)
+    assert compared["first_that_differ"][0] == {"number": 20, "in": ["version", "plan", "counts"]}

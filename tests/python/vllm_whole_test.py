@@ -88,6 +88,25 @@ def test_a_targets_prices_reach_the_experts_and_a_changed_file_takes_them_away(m
     requests.until(lambda: not rank_of(worker).buffers.plan.activation_price.any() and rank_of(worker).version > before)
 
 
+@pytest.mark.parametrize("async_scheduling", [False, True], ids=["sync", "async"])
+def test_what_ranks_on_gpus_are_compared_by_records_every_step_and_its_plan(make, settings, source_dir, monkeypatch, async_scheduling):
+    monkeypatch.syspath_prepend(str(source_dir / "tools/vllm_proof"))
+    import same_steps
+    engine, worker = make(settings(power_w=250, objective="throughput"), async_scheduling)
+    requests = Requests(engine)
+    requests.until(lambda: worker.model_runner.steps > 20)
+    engine.model_executor.collective_rpc(same_steps.start)
+    before, begun = rank_of(worker).version, worker.model_runner.steps
+    requests.until(lambda: rank_of(worker).version >= before + 10)
+    [recorded] = engine.model_executor.collective_rpc(same_steps.stop)
+    steps = [same_steps.Step(*step) for step in recorded]
+    assert len(steps) == worker.model_runner.steps - begun
+    assert [step.number for step in steps] == list(range(steps[0].number, steps[0].number + len(steps)))
+    assert steps[-1].version == rank_of(worker).version
+    compared = same_steps.compare([steps, steps])
+    assert compared["changes"] >= 9 and compared["different_plans"] > 1 and compared["steps_with_logits_compared"] > 1, compared
+
+
 def test_a_plan_that_stays_prices_without_a_controller(make, settings):
     engine, worker = make(settings(config={}, plan={"price": 0.5}))
     Requests(engine).until(lambda: rank_of(worker).version == 1 and distinct(worker)[1] < 30)

@@ -92,14 +92,19 @@ def thermoe_there():
 def facts_of(llm, gpu):
     """The GPU, the card as a hash, versions, graphs. Raises BadInput where the meter reads another GPU."""
     import torch
-    import vllm
     said = gpu.facts()
     uuid = said.pop("uuid")
     if uuid and str(torch.cuda.get_device_properties(0).uuid).removeprefix("GPU-") not in uuid:
         raise BadInput("the engine is on another GPU than the meter reads; give --gpu NVML's index of the engine's")
+    return {**said, "card": card_id(uuid) if uuid else None, **made_of(llm), "graphs_captured": graphs_captured()}
+
+
+def made_of(llm):
+    """Versions, and how the engine was configured."""
+    import torch
+    import vllm
     config = llm.llm_engine.vllm_config
     compilation = config.compilation_config
-    return {**said, "card": card_id(uuid) if uuid else None, "vllm": vllm.__version__, "torch": torch.__version__,
-            "python": platform.python_version(), "thermoe": thermoe_there(), "graphs_captured": graphs_captured(),
+    return {"vllm": vllm.__version__, "torch": torch.__version__, "python": platform.python_version(), "thermoe": thermoe_there(),
             "graph_sizes": sorted(compilation.cudagraph_capture_sizes or []), "cudagraph_mode": str(compilation.cudagraph_mode),
             "async_scheduling": config.scheduler_config.async_scheduling}
