@@ -39,7 +39,7 @@ GAINS = (("W", lambda t: t["power"]["mean_w"]), ("J/token", lambda t: t["joules_
          ("J/request", lambda t: t["joules_per_request"]),
          ("requests in time, /s", lambda t: t["requests"]["goodput_requests_per_s"]))
 #: In which the turns of a part must not differ.
-SAME = (("engine", "device"), ("engine", "vllm"), ("engine", "load"), ("engine", "aims"), ("engine", "graph_sizes"), ("seconds",))
+SAME = (("engine", "device"), ("engine", "vllm"), ("engine", "load"), ("engine", "aims"), ("engine", "graph_sizes"))
 NOT_KEPT = ("series", "engine", "schema", "part", "complete")  # of a turn, in the result
 NAMES = {STOCK: "stock", **{name: strategy for name, (_, strategy, _) in PLUGIN.items()}}  # in plots
 

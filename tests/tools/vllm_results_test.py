@@ -124,6 +124,12 @@ class VllmResults(unittest.TestCase):
         result, _ = self.made(self.put(*rounds))
         self.assertNotIn("ours", result["parts"][0]["strategies"])
 
+    def test_seconds_are_a_difference_of_a_clocks_times_and_no_setting(self):
+        rounds = self.rounds(1)
+        rounds[-1]["seconds"] = 59.99999999999994
+        result, _ = self.made(self.put(*rounds))
+        self.assertIn("ours", result["parts"][0]["strategies"])
+
     def test_a_cap_of_another_card_is_said(self):
         result, page = self.made(self.put(*self.rounds(1, stock_card="bbbb1111")))
         self.assertIn("Cap and limit are from a stock turn on another card: round 1 ours.", page)
