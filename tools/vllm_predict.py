@@ -6,8 +6,9 @@
 
 Each OUT is a folder that tools/vllm_proof/prove wrote. Of each turn an experiment is made (docs/experiments.md) that `thermoe run`
 runs: the turn's requests, its engine's limits, its strategy and targets, the costs of data/h100/vllm_cost_model.json, the random
-router of docs/serving.md; of what was measured in the turn only the die's temperature, which sets idle power. Both sides are
-looked at in the thirds without the tenant, and none is simulated. Writes OUT.json and OUT.md.
+router of docs/serving.md (of turns with a recorded router that of --trace, and trace_costs.py's costs); of what was measured in
+the turn only the die's temperature, which sets idle power. Both sides are looked at in the thirds without the tenant, and none
+is simulated. Writes OUT.json and OUT.md.
 """
 import argparse
 import csv
@@ -25,8 +26,9 @@ from run_folders import BadInput, member, read_json, write_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 from arrivals import poisson  # noqa: E402  (of vllm_proof, whose folder vllm_results puts on the path)
-from engine import QWEN  # noqa: E402
+from engine import QWEN, TRACE  # noqa: E402
 from strategies import PLUGIN, STATIC_SAMPLES, STOCK  # noqa: E402
+from trace_costs import cost_model  # noqa: E402
 
 DATA = ROOT / "data/h100"
 COSTS = DATA / "vllm_cost_model.json"
@@ -91,7 +93,7 @@ class Machine:
     """The simulated one, and the folder that its inputs lie in. Idle follows the die's temperature by the law of
     bench/machine/serving_validation.cpp."""
 
-    def __init__(self, thermoe, folder):
+    def __init__(self, thermoe, folder, trace):
         self.thermoe, self.folder = thermoe, folder
         self.costs = read_json(COSTS)
         self.plant_idle_w = member(read_json(DATA / "plant.json"), DATA / "plant.json", "/idle_active_w", (int, float))
@@ -101,10 +103,17 @@ class Machine:
         self.idle_w_per_c = thermal["energy_per_c"] * (stock_w - self.costs["idle_active_w"])
         self.reference_c = thermal["reference_c"]
         self.skew = member(read_json(VALIDATION), VALIDATION, "/skew", (int, float))
-        self.router = folder / "router.safetensors"
-        drawn = synthesise_trace.Router(argparse.Namespace(**ROUTER))
-        synthesise_trace.write(self.router, drawn.rows(self.skew, 1.0), drawn.shape,
+        self.parts = {QWEN["part"]: {"router": self.random_router(), "costs": COSTS, "costed_as": QWEN["costed_as"]}}
+        if trace:
+            costs = folder / "trace_costs.json"
+            write_json(costs, cost_model(self.costs))
+            self.parts[TRACE["part"]] = {"router": trace.resolve(), "costs": costs, "costed_as": TRACE["costed_as"]}
+
+    def random_router(self):
+        drawn, path = synthesise_trace.Router(argparse.Namespace(**ROUTER)), self.folder / "router.safetensors"
+        synthesise_trace.write(path, drawn.rows(self.skew, 1.0), drawn.shape,
                                {"k": str(ROUTER["k"]), "score_function": "softmax", "source": "tools/vllm_predict.py"})
+        return path
 
     def idle_w(self, temperature_c):
         return self.costs["idle_active_w"] + self.idle_w_per_c * (temperature_c - self.reference_c)
@@ -112,19 +121,19 @@ class Machine:
     def experiment(self, turn, name, arrivals):
         """What `thermoe run` is asked for. Rows that pad a graph activate experts in stock vLLM; under the plug-in they count
         for nothing, and no step has any here."""
-        load, stock = turn["engine"]["load"], turn["strategy"] == STOCK
+        load, stock, part = turn["engine"]["load"], turn["strategy"] == STOCK, self.parts[turn["part"]]
         settings = {"config": {}} if stock else member(turn, name, "/settings", dict)
         control = dict(member(settings, name, "config", dict).get("control", {}))
         tick_s, samples = control.pop("tick_s", 0.1), control.pop("calibration_samples", 8)
         targets = {"power_w": settings.get("power_w"), "time_between_tokens_ms": settings.get("time_per_token_ms")}
         temperature_c = member(turn, name, "/power/temperature_c", (int, float))
-        return {"schema": 1, "name": name, "decoder": "trace", "trace": {"file": str(self.router)},
+        return {"schema": 1, "name": name, "decoder": "trace", "trace": {"file": str(part["router"])},
                 "strategies": ["BASELINE" if stock else PLUGIN[turn["strategy"]][1]],
                 "arrivals": {"kind": "recorded", "file": str(arrivals)},
                 "engine": {"batch_limit": load["batch_limit"], **({"graph_sizes": turn["engine"]["graph_sizes"]} if stock else {})},
                 "targets": {name: value for name, value in targets.items() if value is not None},
-                "costed_as": QWEN["costed_as"], "cost_model": str(COSTS),
-                "plant": {"file": str(DATA / "plant.json"), "cost_model": str(COSTS),
+                "costed_as": part["costed_as"], "cost_model": str(part["costs"]),
+                "plant": {"file": str(DATA / "plant.json"), "cost_model": str(part["costs"]),
                           "idle_offset_w": round(self.idle_w(temperature_c) - self.plant_idle_w, 3)},
                 "control": {"mode": "dual_only", **control}, "calibration_samples": samples, "tick_s": tick_s,
                 "duration_s": load["warm_s"] + load["seconds"], "seed": load["seed"]}
@@ -164,7 +173,8 @@ def rounded(value):
 def errors(rows):
     """{which turns: {figure: median and greatest size of the errors, and how many turns have one}}. A strategy that holds a cap
     has its watts from there, so that those of the others say more of the machine."""
-    groups = {"all": rows, "no cap asked": [row for row in rows if row["cap_w"] is None],
+    parts = {part: [row for row in rows if row["part"] == part] for part in dict.fromkeys(row["part"] for row in rows)}
+    groups = {"all": rows, **(parts if len(parts) > 1 else {}), "no cap asked": [row for row in rows if row["cap_w"] is None],
               "cap asked": [row for row in rows if row["cap_w"] is not None]}
     found = {}
     for group, those in groups.items():
@@ -208,7 +218,7 @@ def page(result):
     yield from table([*header, "batch, measured", "predicted"], lines)
     yield ""
     if result["parts_left_out"]:
-        yield f"Not predicted: {', '.join(result['parts_left_out'])}, whose router is not the random one."
+        yield f"Not predicted: {', '.join(result['parts_left_out'])}, as no recorded router was given."
         yield ""
     yield f"`{result['command']}`"
     yield ""
@@ -216,14 +226,17 @@ def page(result):
 
 def result_of(options):
     turns = vllm_results.read_turns(options.folders)
-    left = sorted({part for part, _, _ in turns} - {QWEN["part"]})
-    turns = {key: turn for key, turn in turns.items() if key[0] == QWEN["part"]}
+    known = {QWEN["part"], *([TRACE["part"]] if options.trace else [])}
+    left = sorted({part for part, _, _ in turns} - known)
+    turns = {key: turn for key, turn in turns.items() if key[0] in known}
     if not turns:
-        raise BadInput(f"no finished turn of {QWEN['part']}, whose router is random, but {', '.join(left)}")
+        raise BadInput(f"no finished turn of {', '.join(sorted(known))}, but of {', '.join(left)}; --trace names a recorded router")
+    if options.trace and not options.trace.is_file():
+        raise BadInput(f"--trace {options.trace}: no such file")
     with tempfile.TemporaryDirectory(prefix="vllm_predict_") as temporary:
         folder = options.keep or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        machine = Machine(options.thermoe, folder.resolve())
+        machine = Machine(options.thermoe, folder.resolve(), options.trace)
         rows = []
         for (part, round_, strategy), turn in turns.items():
             name = f"{part}-{round_}-{strategy}"
@@ -240,19 +253,21 @@ def said(row):
 
 
 WHAT = (
-    "Simulated beside measured, in the first and last third of a turn, where the tenant does not work; it is not simulated. Given "
-    "of a turn are its requests' times, prompt and length, batch limit, captured graphs (stock), the strategy with its targets and "
-    "settings, and the die's mean temperature, which sets idle power: no watts, times or experts that were measured in it, but a "
-    "cap and a limit come from the round's stock turn. The costs (data/h100/vllm_cost_model.json) and the router (random normal "
-    "logits) are fitted to other runs. Time between tokens and D are of decode steps, D is not known of stock vLLM. A turn starts "
-    "without the requests that the one before left, prompts are read without prices, and the step after one that read a prompt is "
-    "paced; the plug-in's is not, which makes its mean time between tokens shorter.")
+    "Simulated beside measured, in the first and last third of a turn, where the tenant does not work; it is not simulated. "
+    "Given of a turn are its requests' times, prompt and length, batch limit, captured graphs (stock), the strategy with its "
+    "targets and settings, and the die's mean temperature, which sets idle power: no watts, times or experts that were measured "
+    "in it, but a cap and a limit come from the round's stock turn. The costs (data/h100/vllm_cost_model.json; of a recorded "
+    "router tools/vllm_proof/trace_costs.py) and the random router (normal logits) are fitted to other runs. Time between "
+    "tokens and D are of decode steps; D is not known of stock vLLM. A turn starts without the requests that the one before "
+    "left, prompts are read without prices, and the step after one that read a prompt is paced; the plug-in's is not, which "
+    "makes its mean time between tokens shorter.")
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="OUT", help="what tools/vllm_proof/prove wrote")
     parser.add_argument("--thermoe", type=pathlib.Path, required=True, metavar="PROGRAM", help="the built program")
+    parser.add_argument("--trace", type=pathlib.Path, metavar="FILE", help="the recorded router's logits, of turns that had them")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="writes OUT.json and OUT.md")
     parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="leaves experiments and runs there")
     options = parser.parse_args(arguments)
