@@ -143,7 +143,8 @@ def main():
     arguments = {"model": shape_folder(options.layers) if shape else options.model, "max_num_seqs": options.streams,
                  "max_model_len": max(2048, options.prompt + options.tokens), "enable_prefix_caching": False, "seed": 0}
     if shape:
-        arguments |= {"load_format": "dummy", "skip_tokenizer_init": True, "dtype": "bfloat16"}
+        arguments |= {"load_format": "dummy", "skip_tokenizer_init": True, "dtype": "bfloat16",
+                      "served_model_name": options.model}
     llm = vllm.LLM(**{**arguments, **options.engine})
     options.vocabulary = llm.llm_engine.model_config.get_vocab_size()
     if shape:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/engines.md: what a newcomer copies from "From Python" and "Hugging Face" runs as printed."""
+"""docs/engines.md: what a newcomer copies from "From Python" and "Hugging Face" runs as printed; what is copied from "vLLM" is
+taken by what it is given to."""
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 
 import pytest
 
+from thermoe.engine.settings import read_settings
 from thermoe.eval_engine.figures import table
 
 
@@ -59,3 +61,23 @@ def test_the_pages_quality_table_is_the_kept_runs(source_dir):
     assert [float(price) for price in words[words.index("--price") + 1:]] == [plan["price"] for plan in told["plans"][1:]]
     quick = run([sys.executable, "-m", "thermoe.eval_engine", *words[2:], "--context", "8", "--max-tokens", "1"], source_dir)
     assert quick.splitlines()[0].split() == shown.splitlines()[0].split()
+
+
+def test_what_the_vllm_section_asks_for_is_taken_by_what_it_is_given_to(source_dir, tmp_path):
+    install, stock, ask, capped, look = blocks(section(source_dir, "vLLM"), "")[0].splitlines()
+    assert install == "pip install ./python" and (source_dir / "python/pyproject.toml").exists()
+    subprocess.run(ask, shell=True, check=True, cwd=tmp_path)
+    settings = read_settings(tmp_path / "cap.json")
+    assert settings.power_w and f":{settings.config['metrics']['port']}/metrics" in look
+
+    shown = re.search(r"\^thermoe_\((.*)\)", look)[1].split("|")
+    served = (source_dir / "docs/metrics.md").read_text()
+    assert all(re.search(rf"`thermoe_{name}[`{{,]", served) for name in shown)
+
+    (tmp_path / "vllm.py").write_text("raise SystemExit('the arguments are taken')")
+    for command in (stock, capped):
+        *variables, program = re.match(r"(?:(\w+)=(\S+) )?python3 (.*)", command).groups()
+        assert variables in ([None, None], ["THERMOE_CONFIG", "cap.json"])
+        done = subprocess.run([sys.executable, *shlex.split(program)], cwd=source_dir, capture_output=True, text=True, timeout=200,
+                              env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"})
+        assert (done.returncode, done.stderr.strip()) == (1, "the arguments are taken")
