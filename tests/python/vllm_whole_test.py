@@ -3,6 +3,7 @@
 additional_config asks, the controller's prices reach the experts. Without a GPU: the model runner is played, and the GPU that
 the controller believes in is simulated."""
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -105,6 +106,21 @@ def test_what_ranks_on_gpus_are_compared_by_records_every_step_and_its_plan(make
     assert steps[-1].version == rank_of(worker).version
     compared = same_steps.compare([steps, steps])
     assert compared["changes"] >= 9 and compared["different_plans"] > 1 and compared["steps_with_logits_compared"] > 1, compared
+
+
+@pytest.mark.parametrize("async_scheduling", [False, True], ids=["sync", "async"])
+def test_a_watch_tells_when_a_step_was_scheduled_launched_and_taken(make, settings, source_dir, monkeypatch, async_scheduling):
+    monkeypatch.syspath_prepend(str(source_dir / "tools/vllm_proof"))
+    from watch import Watch
+    engine, worker = make(settings(config={}, plan={"price": 0.5}), async_scheduling)
+    llm = SimpleNamespace(collective_rpc=engine.model_executor.collective_rpc,
+                          llm_engine=SimpleNamespace(engine_core=SimpleNamespace(engine_core=engine)))
+    watch = Watch(llm, time.monotonic, times_steps=True)
+    Requests(engine).until(lambda: worker.model_runner.steps > 20)
+    reports = [report for report in watch.take()[0] if report.number <= 18]  # the newest's tokens are not taken yet
+    assert [report.number for report in reports] == list(range(1, len(reports) + 1)) and len(reports) == 18
+    assert all(one.scheduled < one.launched < one.taken for one in reports)
+    assert all(one.taken < other.taken for one, other in zip(reports, reports[1:]))
 
 
 def test_a_plan_that_stays_prices_without_a_controller(make, settings):

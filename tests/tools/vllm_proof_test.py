@@ -191,6 +191,24 @@ class FiguresTest(unittest.TestCase):
         self.assertEqual((found["steps"], found["mixed_steps"], found["tokens"]), (3, 1, 10))
         self.assertAlmostEqual(found["batch"], 2.5)
 
+    def test_a_late_step_is_told_apart_by_what_was_longer_in_it(self):
+        def step(number, scheduled, launch=0.004, device=0.014, take=0.015, mixed=False):
+            return figures.Report(at=scheduled + 0.03, tokens=4, rows=4, mixed=mixed, active_experts=30.0, step_ms=1e3 * device,
+                                  number=number, scheduled=scheduled, launched=scheduled + launch, taken=scheduled + launch + take)
+        steps = [step(n, 11.0 + 0.02 * n) for n in range(1, 100)]
+        steps[39] = step(40, 11.0 + 0.02 * 40, launch=0.012, device=0.022)
+        steps[79] = step(80, 11.0 + 0.02 * 80, mixed=True)
+        untimed = figures.Report(at=14.0, tokens=4, rows=4, mixed=False, active_experts=30.0, step_ms=None, number=100)
+        found = figures.host([*steps, untimed], self.WINDOW, 25.0)
+        self.assertEqual((found["steps"], found["late"]), (96, 1))  # not the first, the mixed one, the one after it
+        self.assertAlmostEqual(found["gap_p50_ms"], 20.0)
+        self.assertAlmostEqual(found["launch_p50_ms"], 4.0)
+        self.assertAlmostEqual(found["launch_p99_ms"], 12.0)
+        self.assertEqual({name: round(ms, 6) for name, ms in found["late_by_ms"].items()},
+                         {"period": 0.0, "launch": 8.0, "device": 8.0, "take": 0.0, "gap": 8.0})
+        self.assertIsNone(figures.host([untimed], self.WINDOW, 25.0))
+        self.assertEqual(figures.host(steps, self.WINDOW, None)["late"], 0)
+
     def test_quantiles_are_values_that_were_there(self):
         self.assertEqual(figures.quantile(range(1, 101), 0.99), 99)
         self.assertEqual(figures.quantile([5.0], 0.5), 5.0)
@@ -319,7 +337,7 @@ class TurnsTest(unittest.TestCase):
         self.assertAlmostEqual(ours["asked"]["power_w"], 300.0, delta=0.5)
         self.assertEqual(ours["asked"]["between_tokens_ms"], stock["between_tokens"]["decode_p99_ms"])
         self.assertEqual(ours["settings"], json.loads(self.settings.read_text()))
-        self.assertAlmostEqual(ours["settings"]["time_per_token_ms"], 0.75 * ours["asked"]["between_tokens_ms"])
+        self.assertAlmostEqual(ours["settings"]["time_per_token_ms"], 0.82 * ours["asked"]["between_tokens_ms"])
         self.assertAlmostEqual(ours["settings"]["power_w"], 0.98 * ours["asked"]["power_w"])
         self.assertEqual(ours["requests"]["asked"], stock["requests"]["asked"])  # the same arrivals
         self.assertEqual(ours["power"]["violations_without_tenant"], 1.0)

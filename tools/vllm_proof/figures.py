@@ -35,6 +35,10 @@ class Report:
     mixed: bool
     active_experts: float  # distinct ones with a token, mean over layers
     step_ms: float | None  # on the device
+    number: int = 0  # of the step
+    scheduled: float | None = None  # when the host was about to schedule it,
+    launched: float | None = None  # had launched it,
+    taken: float | None = None  # and took its tokens
 
 
 def quantile(values, share):
@@ -146,6 +150,27 @@ def experts(reports, window):
             "step_ms": of(decode, "step_ms"), "step_ms_mixed": of(mixed, "step_ms"), "reported_steps": len(measured)}
 
 
+def host(reports, window, limit_ms):
+    """Of decode steps that follow decode steps, ms: from one's schedule to the next one's, from schedule to launched, on the
+    device (from its orders' copy, so that a launch which it waits for counts), from launched to taken; and by how much each
+    is above its median in steps whose tokens came later than the limit after those before. None where nothing timed them."""
+    timed = {r.number: r for r in reports if None not in (r.scheduled, r.launched, r.taken)}
+    rows = []
+    for number, step in timed.items():
+        before = timed.get(number - 1)
+        if window.start < step.at <= window.end and before and not before.mixed and not step.mixed:
+            rows.append({"period": step.scheduled - before.scheduled, "launch": step.launched - step.scheduled,
+                         "device": (step.step_ms or 0.0) / 1e3, "take": step.taken - step.launched, "gap": step.taken - before.taken})
+    if not rows:
+        return None
+    ms = {name: [1e3 * row[name] for row in rows] for name in rows[0]}
+    middle = {name: quantile(values, 0.5) for name, values in ms.items()}
+    late = [i for i, gap in enumerate(ms["gap"]) if limit_ms is not None and gap > limit_ms]
+    return {**{f"{name}_p50_ms": middle[name] for name in ms}, **{f"{name}_p99_ms": quantile(ms[name], 0.99) for name in ms},
+            "steps": len(rows), "late": len(late),
+            "late_by_ms": {name: mean([ms[name][i] - middle[name] for i in late]) for name in ms}}
+
+
 def turn(all_requests, steps, readings, reports, window, asked):
     """Everything that is kept of a turn, but for what the caller knows of it."""
     seconds = window.end - window.start
@@ -157,7 +182,7 @@ def turn(all_requests, steps, readings, reports, window, asked):
     return {
         "seconds": seconds, "tenant_s": [window.on - window.start, window.off - window.start],
         "asked": dataclasses.asdict(asked), "power": drawn, "between_tokens": tokens, "requests": served,
-        "experts": experts(reports, window), "tokens_per_s": tokens["tokens"] / seconds,
+        "experts": experts(reports, window), "host": host(reports, window, asked.between_tokens_ms), "tokens_per_s": tokens["tokens"] / seconds,
         "joules_per_token": joules_each(tokens["tokens"]), "joules_per_request": joules_each(served["done_in_window"]),
         "series": series(readings, steps, reports, window),
     }

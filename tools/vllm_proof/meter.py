@@ -130,14 +130,14 @@ def _run(path, every_s, gpu, ended):
     with open(path, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
-        slow, number = (None, None, None), 0
+        slow, number = (None,) * 4, 0
         while not ended.is_set():
             before = time.monotonic()
             joules = gpu.joules()
             after = time.monotonic()
             if number % 5 == 0:
-                slow = (gpu.celsius(), gpu.sm_mhz(), gpu.throttle_reasons())
-            values = (joules, gpu.mean_watts_of_a_second(), *slow)
+                slow = (gpu.mean_watts_of_a_second(), gpu.celsius(), gpu.sm_mhz(), gpu.throttle_reasons())
+            values = (joules, *slow)
             rows.writerow([f"{(before + after) / 2:.6f}", *("" if value is None else value for value in values)])
             file.flush()
             number += 1
