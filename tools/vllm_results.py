@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joins the turns of tools/vllm_proof into one result: a table of strategies, targets met or missed, gains within a round.
 
-  tools/vllm_results.py OUT [OUT ...] --out docs/results/vllm-h100
+  tools/vllm_results.py OUT [OUT ...] [--probes OUT] --out docs/results/vllm-h100
 
 Each OUT is a folder that tools/vllm_proof/prove wrote; a turn that is in several is taken from the first. Turns of one part
 (a model's shape) and round belong together where their requests are the same; what else differs in them is refused. Writes
@@ -126,7 +126,7 @@ def probes(folders, part):
                 said = read_json(path)
                 found[side] = {"tokens": member(said, path, "/probe/tokens", list), "ms_a_step": said["probe"]["ms_a_step"],
                                "thermoe": said.get("thermoe"), "card": said.get("card"), "ready_s": said.get("ready_s"),
-                               "graphs_captured": said.get("graphs_captured")}
+                               "graphs_captured": said.get("graphs_captured"), "arguments": said.get("engine_arguments") or {}}
     stock = found.get("stock")
     for side, one in found.items():
         tokens = one.pop("tokens") if side != "stock" else one["tokens"]
@@ -140,7 +140,7 @@ def probes(folders, part):
     return found
 
 
-def of_part(turns, part, folders):
+def of_part(turns, part, folders, further):
     rounds = sorted({number for name, number, _ in turns if name == part})
     names = [name for name in ORDER if any((part, number, name) in turns for number in rounds)]
     table = {name: [turns[part, number, name] for number in rounds if (part, number, name) in turns] for name in names}
@@ -148,12 +148,12 @@ def of_part(turns, part, folders):
              if turn["stock_card"] not in (None, turn["engine"]["card"])]
     return {"part": part, "rounds": rounds, "stock_on_another_card": apart, "asked": list(verdicts(table.get(OURS, []))),
             "gains": [gain for against in (STOCK, "lambda0") for gain in gains(turns, part, against)],
-            "probes": probes(folders, part),
+            "probes": [found for found in (probes(folders, part), probes(further, part)) if found],
             "strategies": {name: [{**{key: value for key, value in turn.items() if key not in NOT_KEPT},
                                    "card": turn["engine"]["card"]} for turn in table[name]] for name in names}}
 
 
-def result_of(turns, folders, command):
+def result_of(turns, folders, further, command):
     engines = [turn["engine"] for turn in turns.values()]
 
     def said(key):
@@ -165,7 +165,7 @@ def result_of(turns, folders, command):
     return {"schema": 1, "device": ", ".join(said("device")), "driver": ", ".join(said("driver")),
             "vllm": ", ".join(said("vllm")), "torch": ", ".join(said("torch")), "commits": said("commit"), "cards": said("card"),
             "commands": said("command"), "command": command, "words": WORDS, "loads": {part: of(part, "load") for part in parts},
-            "aims": {part: of(part, "aims") for part in parts}, "parts": [of_part(turns, part, folders) for part in parts]}
+            "aims": {part: of(part, "aims") for part in parts}, "parts": [of_part(turns, part, folders, further) for part in parts]}
 
 
 def as_ticks(turn):
@@ -198,12 +198,15 @@ def plots(turns, result, out):
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="OUT", help="what tools/vllm_proof/prove wrote")
+    parser.add_argument("--probes", action="append", default=[], type=pathlib.Path, metavar="OUT",
+                        help="of engines that were probed alone, with other arguments (serve.py --probe-only --engine ...)")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="writes OUT.json, OUT.md and OUT-PART.svg")
     options = parser.parse_args(arguments)
     try:
         turns = read_turns(options.folders)
-        command = " ".join(["tools/vllm_results.py", *(folder.name for folder in options.folders), "--out", options.out.name])
-        result = result_of(turns, options.folders, command)
+        command = " ".join(["tools/vllm_results.py", *(folder.name for folder in options.folders),
+                            *(word for folder in options.probes for word in ("--probes", folder.name)), "--out", options.out.name])
+        result = result_of(turns, options.folders, options.probes, command)
     except BadInput as error:
         print(f"vllm_results: {error}", file=sys.stderr)
         return 2

@@ -137,18 +137,24 @@ def gained(part, words):
 
 
 def probed(part):
+    for probes in part["probes"]:
+        yield from probe(probes)
+
+
+def probe(probes):
     sides = {"stock": "without the package", "again": "the same, started again",
              "free": "package installed, nothing asked", "plugin": "under the plug-in, no price"}
     lines = []
-    for side, one in part["probes"].items():
+    for side, one in probes.items():
         differs = one.get("requests_that_differ")
         same = ("–" if differs is None else "all the same" if differs == 0 else
                 f"{differs} of {one['requests']} requests differ, first at token {one['first_difference']}")
         lines.append([sides[side], one["thermoe"] or "–", number(one["ms_a_step"]), same, str(one["graphs_captured"]),
                       number(one["ready_s"])])
     if lines:
-        first = next(iter(part["probes"].values()))
-        yield f"Greedy decoding of {first['requests']} requests in lockstep, {first['length']} tokens each, once an engine:"
+        first = next(iter(probes.values()))
+        given = f" made with `{json.dumps(first['arguments'])}`" if first["arguments"] else ""
+        yield f"Greedy decoding of {first['requests']} requests in lockstep, {first['length']} tokens each, once an engine{given}:"
         yield ""
         yield from table(["engine", "thermoe in it", "ms a step, median", "tokens against the engine without", "graphs",
                           "ready after s"], lines)

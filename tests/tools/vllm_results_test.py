@@ -166,12 +166,24 @@ class VllmResults(unittest.TestCase):
                 "thermoe": {"stock": "not imported", "again": "not imported"}.get(side, "imported"), "card": "aaaa0000", "ready_s": 75.2, "graphs_captured": 250,
                 "probe": {"tokens": [[1, 2, last], [1, 2, 3]], "ms_a_step": 16.1}}))
         result, page = self.made(out)
-        probes = result["parts"][0]["probes"]
+        [probes] = result["parts"][0]["probes"]
         self.assertEqual((probes["free"]["requests_that_differ"], probes["plugin"]["requests_that_differ"]), (0, 1))
         self.assertIn("| package installed, nothing asked | imported | 16.1 | all the same | 250 | 75.2 |", page)
         self.assertIn("| the same, started again | not imported | 16.1 | all the same | 250 | 75.2 |", page)
         self.assertIn("1 of 2 requests differ, first at token 2", page)
         self.assertIn("2 requests in lockstep, 3 tokens each", page)
+
+    def test_engines_that_were_probed_alone_have_a_table_with_what_they_were_made_with(self):
+        out, alone = self.put(*self.rounds(1)), self.folder / "alone"
+        alone.mkdir()
+        for side in ("stock", "plugin"):
+            (alone / f"engine-{PART}-{side}.json").write_text(json.dumps({
+                "engine_arguments": {"enforce_eager": True}, "thermoe": "imported", "graphs_captured": 0, "ready_s": 40.0,
+                "probe": {"tokens": [[1, 2, 3]], "ms_a_step": 21.0}}))
+        result, page = self.made(out, "--probes", alone)
+        self.assertEqual([probes["plugin"]["requests_that_differ"] for probes in result["parts"][0]["probes"]], [0])
+        self.assertIn('3 tokens each, once an engine made with `{"enforce_eager": true}`:', page)
+        self.assertIn("| under the plug-in, no price | imported | 21 | all the same | 0 | 40 |", page)
 
     def test_power_and_experts_are_drawn_with_the_cap_and_the_tenant(self):
         result, page = self.made(self.put(*self.rounds()))

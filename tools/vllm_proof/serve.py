@@ -47,11 +47,13 @@ PROBED = ("free", "again")  # sides without turns
 def run(options):
     model = engine.TRACE if options.trace else engine.QWEN
     plan = Plan(options, model["part"])
-    if options.side not in PROBED and not plan.turns:
+    probes = options.probe_only or options.side in PROBED
+    if not probes and not plan.turns:
         print(f"vllm_proof: all turns of {model['part']}, {options.side}, are there", file=sys.stderr)
         return 0
     if options.side == "plugin":
-        plan.targets(plan.turns[0][0])  # what is missing is said before an engine starts
+        if not probes:
+            plan.targets(plan.turns[0][0])  # what is missing is said before an engine starts
         os.environ["THERMOE_CONFIG"] = str(write_settings(options, model))
     elif os.environ.pop("THERMOE_CONFIG", None):
         print(f"vllm_proof: THERMOE_CONFIG is taken away for --side {options.side}", file=sys.stderr)
@@ -62,7 +64,7 @@ def run(options):
         gpu = NvmlGpu(options.gpu or 0)
     except OSError as error:
         raise BadInput(f"watts cannot be read: {error}") from error
-    tenant = Tenant(options.tenant_share) if options.side not in PROBED and options.tenant_share else None
+    tenant = Tenant(options.tenant_share) if options.tenant_share and not probes else None
     llm = engine.make_engine(model, options.trace, options.engine)
     if tenant:
         tenant.wait()
@@ -74,7 +76,7 @@ def run(options):
         raise BadInput("--side plugin: the package is not in vLLM: name its folder by PLUGIN_PATH, or install it")
     write_json(options.out / f"engine-{model['part']}-{options.side}.json",
                {"schema": 1, "part": model["part"], **facts, "probe": probed})
-    return 0 if options.side in PROBED else run_turns(options, model, plan, llm, tenant, facts)
+    return 0 if probes else run_turns(options, model, plan, llm, tenant, facts)
 
 
 def run_turns(options, model, plan, llm, tenant, facts):
@@ -124,6 +126,7 @@ def write_settings(options, model):
 def told(options):
     """What the command said."""
     return {"side": options.side, "commit": options.commit, "command": " ".join(["serve.py", *shown(sys.argv[1:])]),
+            "engine_arguments": options.engine,
             "load": {"rate_per_s": options.rate, "prompt": engine.PROMPT, "length": engine.LENGTH,
                      "batch_limit": engine.BATCH_LIMIT, "seed": options.seed, "warm_s": options.warm,
                      "seconds": options.seconds, "tenant_share": options.tenant_share},
@@ -163,6 +166,7 @@ def arguments(given):
         help="further keys of the controller's `control` (%(default)s)")
     add("--tenant-share", type=float, default=0.1, help="of the time that the tenant fills alone; 0: none (%(default)s)")
     add("--gpu", type=int, metavar="INDEX", help="of several, as NVML counts them: others may serve on the rest")
+    add("--probe-only", action="store_true", help="greedy tokens alone, no turns")
     add("--engine", type=json.loads, default={}, metavar="JSON", help="arguments of LLM() to add or replace")
     add("--seed", type=int, default=1)
     add("--commit", help="of the package, for the record")
