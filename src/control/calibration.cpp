@@ -62,6 +62,30 @@ ControllerConfig at_reference(const ControllerConfig& config) {
   return c;
 }
 
+std::vector<LogitSample> in_batches_of(int tokens, std::span<const LogitSample> samples) {
+  int rows = 0;
+  for (const LogitSample& sample : samples) rows += sample.tokens;
+  if (rows == 0) return {samples.begin(), samples.end()};
+  const int each = std::clamp(tokens, 1, rows);
+  const int layers = samples.front().layers;
+  const auto experts = static_cast<std::size_t>(samples.front().experts);
+  std::vector<LogitSample> batches(
+      static_cast<std::size_t>(rows / each),
+      {.layers = layers, .tokens = each, .experts = samples.front().experts});
+  for (int l = 0; l < layers; ++l) {
+    auto batch = batches.begin();
+    int left = each;
+    for (const LogitSample& sample : samples) {
+      for (int t = 0; t < sample.tokens && batch != batches.end(); ++t) {
+        const auto row = sample.layer(l).subspan(static_cast<std::size_t>(t) * experts, experts);
+        batch->logits.insert(batch->logits.end(), row.begin(), row.end());
+        if (--left == 0) ++batch, left = each;
+      }
+    }
+  }
+  return batches;
+}
+
 bool meets_at_reference(const ControllerConfig& c, const Cost& cost) {
   const Watts power = mean_power(cost, c.step_period, c.costs.active_idle);
   if (c.targets.power && power > *c.targets.power) return false;

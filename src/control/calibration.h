@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "control/controller_config.h"
 #include "control/demand.h"
 
@@ -22,6 +25,10 @@ Calibration calibrate(const ControllerConfig& config);
 /// Where requests arrive: the same config for the steps that the calibration samples are, at one
 /// period: the target on time between tokens, else a step's own time under BASELINE. Else as it is.
 ControllerConfig at_reference(const ControllerConfig& config);
+
+/// The rows of `samples`, in their order, in samples of so many tokens each; rows left over are
+/// left out. Of fewer rows: one sample of all. Requires samples of one shape but for their tokens.
+std::vector<LogitSample> in_batches_of(int tokens, std::span<const LogitSample> samples);
 
 /// Whether a step of this cost meets the targets at the undisturbed reference state.
 bool meets_at_reference(const ControllerConfig& config, const Cost& cost);

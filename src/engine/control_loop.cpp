@@ -119,6 +119,10 @@ void ControlLoop::tick(Seconds now) {
     state.quality_loss = newest_->ran.stats.known_quality_loss();
     state.kept_mass = kept_mass_;
   });
+  if (!controller_ && !idle_) {
+    decoded_ += static_cast<double>(totals.decode_tokens);
+    decoded_for_ += dt;
+  }
   if (!controller_ && std::ssize(calibration_) >= parts_.config.calibration_samples) {
     begin_control();
   }
@@ -161,9 +165,21 @@ void ControlLoop::judge_quality(LoggedLoads& ran, const Sample& sample) const {
   ran.stats.quality_loss = routed.quality_loss;
 }
 
+// Requests that arrive make larger batches of longer periods: steps were sampled at their own, the
+// plan is for the one asked for.
+std::vector<LogitSample> ControlLoop::calibration_batches() {
+  const bool paced = config_.engine && config_.targets.between_tokens &&
+                     config_.objective != Objective::kThroughput &&
+                     config_.strategy != Strategy::kPriceAlone;
+  if (!paced || decoded_for_ <= Seconds(0)) return std::move(calibration_);
+  const double batch = decoded_ * (*config_.targets.between_tokens / decoded_for_);
+  const auto most = static_cast<double>(config_.engine->batch_limit);
+  return in_batches_of(static_cast<int>(std::lround(std::min(batch, most))), calibration_);
+}
+
 void ControlLoop::begin_control() {
   config_.costs = parts_.costs.at(rows_);
-  config_.calibration = std::move(calibration_);
+  config_.calibration = calibration_batches();
   SafePlan safe = safe_plan(config_);
   std::vector<std::uint8_t> mask = mask_of(safe.plan);
   // A static plan has the period that it was calibrated at, BASELINE that of the engine's own.

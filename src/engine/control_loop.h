@@ -56,6 +56,7 @@ class ControlLoop {
   void learn(LoggedSample sample);
   void judge_quality(LoggedLoads& ran, const Sample& sample) const;
   void begin_control();
+  std::vector<LogitSample> calibration_batches();
   StepMetrics metrics_of(Seconds now, Seconds dt, const StepTotals& totals,
                          const std::optional<TickReport>& simulated) const;
   void decide(Seconds now, const StepMetrics& metrics, const Snapshot& snapshot);
@@ -69,6 +70,8 @@ class ControlLoop {
   Seconds safe_period_{};
   Seconds last_{};
   std::vector<LogitSample> calibration_{};
+  double decoded_ = 0.0;                  // tokens, until control begins,
+  Seconds decoded_for_{};                 // in the ticks in which there were any
   std::deque<Sample> recent_{};           // for masks
   std::optional<LoggedSample> newest_{};  // with its quality
   std::optional<double> kept_mass_{};     // of that sample, where the engine told no loss

@@ -101,6 +101,32 @@ TEST(Calibration, IsTheBestOfAllThatItMayTry) {
   EXPECT_GT(biased, 0) << "the case must need a bias somewhere";
 }
 
+TEST(Calibration, RowsOfSamplesAreDealtOutToBatchesInTheirOrder) {
+  std::vector<LogitSample> samples;
+  float row = 0.0F;
+  for (const int tokens : {3, 1, 4}) {
+    LogitSample sample{.layers = 2, .tokens = tokens, .experts = 2};
+    for (int l = 0; l < 2; ++l) {
+      for (int t = 0; t < tokens; ++t) {
+        const float name = row + static_cast<float>(t) + (l == 0 ? 0.0F : 0.5F);
+        sample.logits.insert(sample.logits.end(), {name, -name});
+      }
+    }
+    row += static_cast<float>(tokens);
+    samples.push_back(std::move(sample));
+  }
+  const std::vector<LogitSample> batches = in_batches_of(3, samples);
+  ASSERT_EQ(batches.size(), 2U) << "two of eight rows are left over";
+  EXPECT_EQ(batches[0].logits, samples[0].logits);
+  EXPECT_EQ(batches[1].tokens, 3);
+  EXPECT_EQ(batches[1].logits, (std::vector<float>{3.0F, -3.0F, 4.0F, -4.0F, 5.0F, -5.0F,  //
+                                                   3.5F, -3.5F, 4.5F, -4.5F, 5.5F, -5.5F}));
+  ASSERT_EQ(in_batches_of(9, samples).size(), 1U);
+  EXPECT_EQ(in_batches_of(9, samples)[0].tokens, 8);
+  EXPECT_EQ(in_batches_of(0, samples).size(), 8U);
+  EXPECT_TRUE(in_batches_of(4, {}).empty());
+}
+
 TEST(Calibration, TakesAPriceThatIsGivenAndReachesForNoTarget) {
   ControllerConfig config = mixed_config(1.0);
   config.price = 0.25;

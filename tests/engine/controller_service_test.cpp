@@ -128,6 +128,27 @@ TEST(ControllerService, OfAnEngineWhoseRequestsArriveItChoosesTheStepPeriodToo) 
   EXPECT_EQ(period("{\"objective\": \"throughput\", " + engine + "}"), Seconds(0));
 }
 
+TEST(ControllerService, AStaticPlanIsCalibratedOnTheBatchThatTheAskedPeriodMakes) {
+  const auto calibrated_at = [](const std::string& target, const char* objective) {
+    const auto service =
+        open(R"({"strategy": "STATIC_OPTIMAL", "engine": {"batch_limit": 40}, "objective": ")" +
+             std::string(objective) + R"(", "control": {"step_period_s": null},
+            "targets": {"power_w": 280, "time_between_tokens_ms": )" +
+             target + "}}");
+    Serving(*service).serve(1.0);
+    return service->state().control;
+  };
+  const auto batch = [&](const std::string& target) {
+    return calibrated_at(target, "energy").pacing->batch;
+  };
+  EXPECT_NEAR(batch("16"), 16.0, 1.0) << "16 tokens each 16 ms";
+  EXPECT_NEAR(batch("32"), 32.0, 2.0);
+  EXPECT_EQ(batch("90"), 40.0) << "the engine's limit";
+  EXPECT_EQ(calibrated_at("32", "throughput").pacing->batch, 16.0) << "nothing is paced";
+  EXPECT_GT(calibrated_at("32", "energy").predicted_active,
+            calibrated_at("32", "throughput").predicted_active);
+}
+
 /// Decides once, and then never returns until it is let go.
 class Stalled final : public Controller {
  public:
