@@ -40,6 +40,8 @@ GAINS = (("W", lambda t: t["power"]["mean_w"]), ("J/token", lambda t: t["joules_
          ("requests in time, /s", lambda t: t["requests"]["goodput_requests_per_s"]))
 #: In which the turns of a part must not differ.
 SAME = (("engine", "device"), ("engine", "vllm"), ("engine", "load"), ("engine", "aims"), ("engine", "graph_sizes"))
+#: Kernels that pick experts: vLLM's for softmax, sigmoid and grouped routers, and ours.
+ROUTING = re.compile(r"topkGating|topk_softmax|topk_sigmoid|grouped_topk|thermoe::")
 NOT_KEPT = ("series", "engine", "schema", "part", "complete")  # of a turn, in the result
 NAMES = {STOCK: "stock", **{name: strategy for name, (_, strategy, _) in PLUGIN.items()}}  # in plots
 
@@ -116,6 +118,16 @@ def gains(turns, part, against):
                    "interval": interval(values)}
 
 
+def gpu_time(kernels):
+    """Of a profiled decode step, µs: of all kernels and copies, and of a launch of those that route."""
+    if not kernels:
+        return {}
+    routing = [(us, count) for us, count, name in kernels if ROUTING.search(name)]
+    launches = sum(count for _, count in routing)
+    return {"gpu_us_a_step": sum(us for us, _, _ in kernels),
+            "routing_us_a_launch": sum(us for us, _ in routing) / launches if launches else None, "routing_launches": launches}
+
+
 def probes(folders, part):
     """What an engine with the package and one without decode greedily, against the engine without."""
     found = {}
@@ -126,7 +138,7 @@ def probes(folders, part):
                 said = read_json(path)
                 found[side] = {"tokens": member(said, path, "/probe/tokens", list), "ms_a_step": said["probe"]["ms_a_step"],
                                "thermoe": said.get("thermoe"), "card": said.get("card"), "ready_s": said.get("ready_s"),
-                               "graphs_captured": said.get("graphs_captured"), "arguments": said.get("engine_arguments") or {}}
+                               **gpu_time(said["probe"].get("kernels")), "graphs_captured": said.get("graphs_captured"), "arguments": said.get("engine_arguments") or {}}
     stock = found.get("stock")
     for side, one in found.items():
         tokens = one.pop("tokens") if side != "stock" else one["tokens"]

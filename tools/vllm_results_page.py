@@ -149,15 +149,17 @@ def probe(probes):
         differs = one.get("requests_that_differ")
         same = ("–" if differs is None else "all the same" if differs == 0 else
                 f"{differs} of {one['requests']} requests differ, first at token {one['first_difference']}")
-        lines.append([sides[side], one["thermoe"] or "–", number(one["ms_a_step"]), same, str(one["graphs_captured"]),
+        gpu, launch = one.get("gpu_us_a_step"), one.get("routing_us_a_launch")
+        profiled = "–" if gpu is None else f"{gpu:.0f}" + ("" if launch is None else f", {launch:.2f} × {one['routing_launches']:.0f}")
+        lines.append([sides[side], one["thermoe"] or "–", number(one["ms_a_step"]), profiled, same, str(one["graphs_captured"]),
                       number(one["ready_s"])])
     if lines:
         first = next(iter(probes.values()))
         given = f" made with `{json.dumps(first['arguments'])}`" if first["arguments"] else ""
         yield f"Greedy decoding of {first['requests']} requests in lockstep, {first['length']} tokens each, once an engine{given}:"
         yield ""
-        yield from table(["engine", "thermoe in it", "ms a step, median", "tokens against the engine without", "graphs",
-                          "ready after s"], lines)
+        yield from table(["engine", "thermoe in it", "ms a step, median", "GPU µs a step; routing",
+                          "tokens against the engine without", "graphs", "ready after s"], lines)
         yield ""
 
 

@@ -168,8 +168,8 @@ class VllmResults(unittest.TestCase):
         result, page = self.made(out)
         [probes] = result["parts"][0]["probes"]
         self.assertEqual((probes["free"]["requests_that_differ"], probes["plugin"]["requests_that_differ"]), (0, 1))
-        self.assertIn("| package installed, nothing asked | imported | 16.1 | all the same | 250 | 75.2 |", page)
-        self.assertIn("| the same, started again | not imported | 16.1 | all the same | 250 | 75.2 |", page)
+        self.assertIn("| package installed, nothing asked | imported | 16.1 | – | all the same | 250 | 75.2 |", page)
+        self.assertIn("| the same, started again | not imported | 16.1 | – | all the same | 250 | 75.2 |", page)
         self.assertIn("1 of 2 requests differ, first at token 2", page)
         self.assertIn("2 requests in lockstep, 3 tokens each", page)
 
@@ -179,11 +179,13 @@ class VllmResults(unittest.TestCase):
         for side in ("stock", "plugin"):
             (alone / f"engine-{PART}-{side}.json").write_text(json.dumps({
                 "engine_arguments": {"enforce_eager": True}, "thermoe": "imported", "graphs_captured": 0, "ready_s": 40.0,
-                "probe": {"tokens": [[1, 2, 3]], "ms_a_step": 21.0}}))
+                "probe": {"tokens": [[1, 2, 3]], "ms_a_step": 21.0, "kernels": [
+                    [9000.0, 96.0, "fused_moe_kernel"], [240.0, 48.0, {"stock": "void vllm::moe::topkGating<8, 128>(...)",
+                                                                      "plugin": "thermoe::cuda::route_batch<4, true>"}[side]]]}}))
         result, page = self.made(out, "--probes", alone)
         self.assertEqual([probes["plugin"]["requests_that_differ"] for probes in result["parts"][0]["probes"]], [0])
         self.assertIn('3 tokens each, once an engine made with `{"enforce_eager": true}`:', page)
-        self.assertIn("| under the plug-in, no price | imported | 21 | all the same | 0 | 40 |", page)
+        self.assertIn("| under the plug-in, no price | imported | 21 | 9240, 5.00 × 48 | all the same | 0 | 40 |", page)
 
     def test_power_and_experts_are_drawn_with_the_cap_and_the_tenant(self):
         result, page = self.made(self.put(*self.rounds()))

@@ -22,6 +22,7 @@ TRACE = {"part": "gpt-oss-20b-trace", "costed_as": trace_costs.NAME,
                    "num_key_value_heads": 8}}
 PROMPT, LENGTH, BATCH_LIMIT = 32, 256, 64
 PROBE = (16, 192)  # requests and tokens of the greedy probe
+PROFILED = 20  # decode steps whose kernels are timed
 
 
 def make_engine(model, trace, more):
@@ -97,6 +98,27 @@ def facts_of(llm, gpu):
     if uuid and str(torch.cuda.get_device_properties(0).uuid).removeprefix("GPU-") not in uuid:
         raise BadInput("the engine is on another GPU than the meter reads; give --gpu NVML's index of the engine's")
     return {**said, "card": card_id(uuid) if uuid else None, **made_of(llm), "graphs_captured": graphs_captured()}
+
+
+def kernels(engine):
+    """[[µs a decode step, launches a step, name]] of the GPU's kernels and copies, the longest first, of PROBE's requests."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    def decode(steps):
+        while steps and engine.has_unfinished_requests():
+            steps -= bool(engine.step())
+
+    params = sampling(temperature=0.0, max_tokens=PROFILED + 16)
+    for number in range(PROBE[0]):
+        engine.add_request(f"kernels/{number}", {"prompt_token_ids": prompt(f"probe.{number}", PROMPT, VOCABULARY)}, params)
+    decode(8)  # prompts, and decode steps
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        decode(PROFILED)
+        torch.cuda.synchronize()
+    decode(-1)
+    rows = [(event.self_device_time_total / PROFILED, event.count / PROFILED, event.key[:120]) for event in seen.key_averages()]
+    return [[round(us, 2), round(count, 2), name] for us, count, name in sorted(rows, reverse=True) if us > 0]
 
 
 def made_of(llm):

@@ -71,6 +71,8 @@ def run(options):
     ready_s = time.monotonic() - STARTED
     print(f"vllm_proof: ready after {ready_s:.0f} s", file=sys.stderr, flush=True)
     probed = engine.probe(llm.llm_engine)
+    if probes:  # not before turns: a profiler that was there once may cost launches something from then on
+        probed["kernels"] = engine.kernels(llm.llm_engine)
     facts = {**engine.facts_of(llm, gpu), **told(options), "ready_s": round(ready_s, 1)}
     if options.side == "plugin" and facts["thermoe"] != "vLLM's names are wrapped":
         raise BadInput("--side plugin: the package is not in vLLM: name its folder by PLUGIN_PATH, or install it")
@@ -166,7 +168,7 @@ def arguments(given):
         help="further keys of the controller's `control` (%(default)s)")
     add("--tenant-share", type=float, default=0.1, help="of the time that the tenant fills alone; 0: none (%(default)s)")
     add("--gpu", type=int, metavar="INDEX", help="of several, as NVML counts them: others may serve on the rest")
-    add("--probe-only", action="store_true", help="greedy tokens alone, no turns")
+    add("--probe-only", action="store_true", help="greedy tokens and the GPU time of kernels alone, no turns")
     add("--engine", type=json.loads, default={}, metavar="JSON", help="arguments of LLM() to add or replace")
     add("--seed", type=int, default=1)
     add("--commit", help="of the package, for the record")
