@@ -54,6 +54,29 @@ def test_steps_that_fill_the_period_by_themselves_are_not_paced(governor):
     assert starts == [None, None, None]
 
 
+def test_steps_that_fill_the_period_with_their_launch_alone_are_paced_beside_each_other_and_stay_so():
+    now = [1.0]
+    governor = Governor(vllm_engine.FACTS, Held(), batch_limit=8, paces=True, clock=lambda: now[0])
+
+    def step(took_s, alone, requests=RUNNING):
+        order = governor.begin(tokens=4, mixed=False, started=now[0], requests=RUNNING, alone=alone)
+        now[0] += 0.004  # its launch, which the device waits for where it has nothing else to do
+        governor.next_start(requests)
+        report = StepReport(number=order.number, version=order.version, tokens=4, rows=4, mixed=False,
+                            step_time_s=took_s + (0.004 if alone else 0.0), counts=None, logits=None)
+        governor.end(order, [report], RUNNING, idle=False)
+        start = governor.next_start(requests)
+        now[0] = 1.0 + round(now[0])
+        return start is not None, governor.drains
+
+    assert [step(0.015, alone=True) for _ in range(6)] == [(True, True)] * 6
+    assert [step(0.0175, alone=True) for _ in range(6)][-1] == (True, False)  # 21.5 ms alone
+    assert [step(0.0175, alone=False) for _ in range(12)] == [(True, False)] * 12
+    assert step(0.0175, alone=False, requests=Requests(running=4, waiting=1)) == (True, True)  # none waits for a prompt's launch
+    assert [step(0.015, alone=False) for _ in range(6)][-1] == (True, True)
+    assert [step(0.025, alone=False) for _ in range(6)][-1][0] is False
+
+
 def test_an_arrival_waits_for_the_step_under_way_alone_and_where_steps_are_not_paced_for_none(governor):
     arrived = Requests(running=4, waiting=1)
     decode(governor, 1.0, 0.015)

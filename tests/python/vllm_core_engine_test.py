@@ -219,6 +219,34 @@ def test_tokens_of_a_step_under_way_wait_for_no_prompts_launch_where_steps_are_p
     serve(engine)
 
 
+@pytest.mark.parametrize("process", [False, True], ids=["in process", "process"])
+def test_steps_that_the_launch_makes_longer_than_the_period_are_paced_with_the_next_beside(governed, process):
+    engine, held = governed(async_scheduling=True, period_s=0.05, process=process)
+    worker = worker_of(engine)
+    worker.step_s = 0.04
+    execute = worker.execute_model
+
+    def execute_slowly(scheduler_output):
+        if worker.starts:
+            time.sleep(0.02)
+        return execute(scheduler_output)
+
+    worker.execute_model = execute_slowly
+    run = worker.rank.run
+    busy = []  # whether a step was under way when one began
+
+    def run_and_report(order, step_time_s, mixed):
+        busy.append(bool(engine.batch_queue))
+        return run(order, step_time_s + (0.0 if busy[-1] else 0.02), mixed)
+
+    worker.rank.run = run_and_report
+    vllm_engine.add(engine, vllm_engine.request("a", tokens=24))
+    while engine.scheduler.has_requests() or engine.batch_queue:
+        turn(engine) if process else engine.step_fn()
+    assert all(busy[12:-1]) and not all(busy[:8])
+    assert sum(gaps(engine)[12:-1]) / len(gaps(engine)[12:-1]) == pytest.approx(0.05, rel=0.1)
+
+
 @BOTH
 def test_a_pause_holds_no_finished_tokens_back(governed, async_scheduling):
     engine, held = governed(async_scheduling=async_scheduling, period_s=PERIOD_S, process=True)

@@ -38,6 +38,7 @@ class _Step:
     period_s: float  # from the start of the step before; 0: none
     arrived: int
     finished: int
+    alone: bool  # the device waited for its launch
     after: Requests | None = None  # once the scheduler has taken its output
 
 
@@ -59,7 +60,11 @@ class Governor:
         self._arrived = self._finished = 0
         self._steps: dict[int, _Step] = {}
         self._reported = 0  # number of the newest step that was reported
-        self._decode_times_s: collections.deque[float] = collections.deque(maxlen=_RECENT)  # the device's, as reported
+        # Of decode steps: the device's as reported, without a launch that it waited for, and such launches.
+        self._decode_times_s: collections.deque[float] = collections.deque(maxlen=_RECENT)
+        self._launches_s: collections.deque[float] = collections.deque(maxlen=_RECENT)
+        self._launching = False  # the newest step is one of them, and was not seen since
+        self.drains = True  # what next_start says of the steps under way
         self._said = SaidOnce(_log)
 
     def arrive(self) -> None:
@@ -67,29 +72,37 @@ class Governor:
         self._arrived += 1
 
     def next_start(self, requests: Requests) -> float | None:
-        """When, by `clock`, the next step may start, after the steps under way are done; None: at once, beside them.
+        """When, by `clock`, the next step may start; None: at once, beside the steps under way. `drains`: after they are done.
 
         Only decode steps that follow decode steps are paced, and a period that steps fill by themselves costs no pause.
         A request that the next step may admit waits for no more than the step under way: launching a step that reads a
         prompt takes the host about as long as a decode step takes, and the tokens of that one would wait for it.
+        The device waits for the launch of a step that begins alone: where steps then are longer than the period, they are
+        paced beside each other.
         """
+        if self._launching and self._started is not None:
+            self._launches_s.append(self.clock() - self._started)
+        self._launching = False
         if not self._paces or self._started is None or self._mixed or not requests.running:
             return None
         period_s = self._source.acquire().step_period_s
-        own_s = statistics.median(self._decode_times_s) if self._decode_times_s else 0.0
+        own_s = _median(self._decode_times_s)
         if not own_s < period_s <= _LONGEST_PERIOD_S:
             if not period_s <= _LONGEST_PERIOD_S:
                 self._said.error(f"the controller asks for steps {period_s:g} s apart; expected {_LONGEST_PERIOD_S:g} at "
                           "most: they are not paced")
             return None
-        return self._started + (0.0 if self._may_admit(requests) else period_s)
+        admits = self._may_admit(requests)
+        self.drains = admits or own_s + _median(self._launches_s) < period_s
+        return self._started + (0.0 if admits else period_s)
 
     def finish(self, requests: int) -> None:
         """So many requests have ended."""
         self._finished += requests
 
-    def begin(self, *, tokens: int, mixed: bool, started: float, requests: Requests) -> StepOrder:
-        """A step was scheduled, from `started` on: its order. `mixed`: it reads prompts."""
+    def begin(self, *, tokens: int, mixed: bool, started: float, requests: Requests, alone: bool = False) -> StepOrder:
+        """A step was scheduled, from `started` on: its order. `mixed`: it reads prompts. `alone`: none is under way, and
+        next_start is called when it is launched."""
         held = self._source.acquire()
         self._number += 1
         order = StepOrder(
@@ -98,9 +111,10 @@ class Governor:
             sample=held.sample_wanted and not mixed and tokens <= min(self._facts.most_rows, self._batch_limit))
         self._sent = held.version
         self._steps[self._number] = _Step(
-            version=held.version, tokens=tokens, mixed=mixed, arrived=self._arrived, finished=self._finished,
+            version=held.version, tokens=tokens, mixed=mixed, alone=alone, arrived=self._arrived, finished=self._finished,
             period_s=0.0 if self._started is None else started - self._started)
         self._started, self._mixed, self._left = started, mixed, requests
+        self._launching = alone and not mixed
         self._arrived = self._finished = 0
         self._forget()
         return order
@@ -133,7 +147,8 @@ class Governor:
             self._said.error(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
                       "plans are sent anew")
         if not step.mixed and report.step_time_s is not None:
-            self._decode_times_s.append(report.step_time_s)
+            launch_s = _median(self._launches_s) if step.alone else 0.0
+            self._decode_times_s.append(max(report.step_time_s - launch_s, 0.0))
         after = step.after or requests
         sampled = report.logits if report.counts is not None else None
         self._source.observe(
@@ -150,6 +165,10 @@ class Governor:
             if self._number - self._reported > _MOST_UNREPORTED:
                 self._said.error(f"the ranks have not reported {_MOST_UNREPORTED} steps: the controller sees nothing of what "
                           "runs and holds no target. Is the plug-in installed where the workers run?")
+
+
+def _median(times_s: Sequence[float]) -> float:
+    return statistics.median(times_s) if times_s else 0.0
 
 
 def _array(logits: SampledLogits, tokens: int) -> Any:

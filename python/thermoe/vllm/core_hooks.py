@@ -105,7 +105,7 @@ def _hook(engine: Any, governor: Governor, end: Callable[[], None]) -> None:
         started = governor.clock()
         output = schedule(*arguments, **keywords)
         with guard:
-            governor.schedule(output, started, loop.requests())
+            governor.schedule(output, started, loop.requests(), alone=loop.begins_alone())
         return output
 
     def update_with_reports(scheduler_output: Any, model_runner_output: Any) -> Any:
@@ -151,11 +151,15 @@ class _Loop:
     def requests(self) -> Requests:
         return Requests(*self._engine.scheduler.get_request_counts())
 
+    def begins_alone(self) -> bool:
+        """Of what is scheduled now: the engine comes back when it is launched, and the device has nothing else to do."""
+        return self._engine.batch_queue is not None and not self._engine.batch_queue
+
     def pause(self, guard: Guard) -> None:
         """Handles what comes in meanwhile. An arrival that may be admitted ends the pause, as shutdown does."""
         engine = self._engine
         while engine.is_running() and (start := self._next_start(guard)) is not None:
-            if engine.batch_queue:
+            if engine.batch_queue and self._governor.drains:
                 self._drain(engine._process_engine_step)  # finished tokens are not to wait with us
                 continue
             if (left_s := start - self._governor.clock()) <= 0:
@@ -171,7 +175,7 @@ class _Loop:
     def step_after_pause(self, step: Callable[[], Any], guard: Guard) -> Any:
         """In process nothing can come in meanwhile."""
         if (start := self._next_start(guard)) is not None:
-            if self._engine.batch_queue:
+            if self._engine.batch_queue and self._governor.drains:
                 return self._drain(step)
             if (left_s := start - self._governor.clock()) > 0:
                 time.sleep(left_s)
