@@ -77,6 +77,7 @@ def of_part(part, result, plot):
         yield f"![Power and active experts over time]({plot})"
         yield ""
     yield from strategies(part, result["words"])
+    yield from on_the_host(part, result["words"])
     yield from gained(part, result["words"])
     yield from probed(part)
 
@@ -114,6 +115,34 @@ def strategies(part, words):
                       "ms to first token p50 / p99", "J/token", "J/request", "goodput /s", "finished", "batch", "D", "kept mass",
                       "loss, mnats"], lines)
     yield ""
+
+
+HOST = (("period", "from start to start"), ("launch", "to launched"), ("device", "on the device"), ("take", "launched to taken"))
+
+
+def on_the_host(part, words):
+    """Where a decode step's time goes, and what was longer in late ones."""
+    lines = []
+    for name, turns in part["strategies"].items():
+        timed = [turn["host"] for turn in turns if turn.get("host")]
+        if not timed:
+            continue
+        late = sum(one["late"] for one in timed)
+
+        def longer(what, timed=timed, late=late):
+            return sum(one["late"] * (one["late_by_ms"][what] or 0.0) for one in timed) / late
+
+        def both(what, timed=timed):
+            return " / ".join(spread([one[f"{what}_{share}_ms"] for one in timed]) for share in ("p50", "p99"))
+        lines.append([words[name], *(both(key) for key, _ in HOST), f"{late} of {sum(one['steps'] for one in timed)}",
+                      ", ".join(f"{longer(key):+.1f}" for key, _ in HOST) if late else "–"])
+    if lines:
+        yield ("Decode steps that follow decode steps, ms, p50 / p99: from when the host schedules one to the next, to when it has "
+               "launched it, on the device (a launch that it waits for counts), and from launched to its tokens taken. Late: these came "
+               "more than the limit after those before; by how much each part was then above its median, mean:")
+        yield ""
+        yield from table(["strategy", *(what for _, what in HOST), "late", "then longer by, in this order"], lines)
+        yield ""
 
 
 def settling(rounds):

@@ -187,6 +187,17 @@ class VllmResults(unittest.TestCase):
         self.assertIn('3 tokens each, once an engine made with `{"enforce_eager": true}`:', page)
         self.assertIn("| under the plug-in, no price | imported | 21 | 9240, 5.00 × 48 | all the same | 0 | 40 |", page)
 
+    def test_where_a_decode_steps_time_goes_is_told_where_turns_timed_it(self):
+        rounds = self.rounds(2)
+        self.assertNotIn("from start to start", self.made(self.put(*rounds))[1])
+        for one, late in zip([one for one in rounds if one["strategy"] == "ours"], (1, 3)):
+            parts = {"period": 20.0, "launch": 4.0, "device": 14.0, "take": 15.0, "gap": 20.0}
+            one["host"] = {**{f"{name}_p50_ms": ms for name, ms in parts.items()},
+                           **{f"{name}_p99_ms": 1.5 * ms for name, ms in parts.items()}, "steps": 500, "late": late, "late_by_ms": {**dict.fromkeys(parts, 0.0), "launch": 10.0 / late}}
+        page = self.made(self.put(*rounds, folder="timed"))[1]
+        self.assertIn("| ours | 20 / 30 | 4 / 6 | 14 / 21 | 15 / 22.5 |", page)
+        self.assertIn("| 4 of 1000 | +0.0, +5.0, +0.0, +0.0 |", page)
+
     def test_power_and_experts_are_drawn_with_the_cap_and_the_tenant(self):
         result, page = self.made(self.put(*self.rounds()))
         name = "vllm-h100-qwen3-30b-a3b.svg"
