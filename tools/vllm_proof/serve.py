@@ -158,7 +158,7 @@ def arguments(given):
     add("--until", type=float, metavar="TIME", help="in seconds of the Unix epoch: no turn is begun that would not end by then")
     add("--rate", type=float, default=3.0, metavar="REQUESTS/S", help="(%(default)s)")
     add("--cap-share", type=float, default=0.75, help="cap over stock's watts without the tenant (%(default)s)")
-    add("--power-aim", type=float, default=0.98,
+    add("--power-aim", type=float, default=0.985,
         help="power_w over the cap: arrivals make single seconds differ by 3 to 4 %% (%(default)s)")
     add("--latency-aim", type=float, default=0.82,
         help="time_per_token_ms over the limit: one is a mean, the other a 99th percentile, which lies 3 to 4 ms above (%(default)s)")

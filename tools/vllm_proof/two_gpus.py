@@ -164,8 +164,8 @@ def arguments(given):
     add("--rate", type=float, default=3.0, metavar="REQUESTS/S", help="(%(default)s)")
     add("--strategy", choices=[name for name, (_, _, targets) in PLUGIN.items() if targets], default=OURS, help="(%(default)s)")
     add("--cap-share", type=float, default=0.75, help="cap over the hotter GPU's watts (%(default)s)")
-    add("--power-aim", type=float, default=0.98, help="power_w over the cap (%(default)s)")
-    add("--latency-aim", type=float, default=0.95,
+    add("--power-aim", type=float, default=0.985, help="power_w over the cap (%(default)s)")
+    add("--latency-aim", type=float, default=0.82,
         help="time_per_token_ms over the first turn's 99th percentile; 0: it is not asked for (%(default)s)")
     add("--prefill-limit", type=int, default=64, metavar="TOKENS", help="prefill_token_limit of the settings (%(default)s)")
     add("--control", type=json.loads, default={"tick_s": 0.05}, metavar="JSON",
