@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import vllm_engine
 
-from thermoe.engine.governor import Governor, Requests
+from thermoe.engine.governor import Governor, Requests, Start
 from thermoe.engine.steps import StepReport
 
 PERIOD_S = 0.020
@@ -29,12 +29,13 @@ def governor():
 
 
 def decode(governor, started, took_s):
-    """A decode step that started then, and its report. When the next may start."""
+    """A decode step that started then, and its report. When the next may start; None: at once."""
     order = governor.begin(tokens=4, mixed=False, started=started, requests=RUNNING)
     report = StepReport(number=order.number, version=order.version, tokens=4, rows=4, mixed=False, step_time_s=took_s, counts=None,
                         logits=None)
     governor.end(order, [report], RUNNING, idle=False)
-    return governor.next_start(RUNNING)
+    start = governor.next_start(RUNNING)
+    return start and start.at
 
 
 def test_a_step_starts_a_period_after_the_one_before(governor):
@@ -67,20 +68,20 @@ def test_steps_that_fill_the_period_with_their_launch_alone_are_paced_beside_eac
         governor.end(order, [report], RUNNING, idle=False)
         start = governor.next_start(requests)
         now[0] = 1.0 + round(now[0])
-        return start is not None, governor.drains
+        return start and start.alone
 
-    assert [step(0.015, alone=True) for _ in range(6)] == [(True, True)] * 6
-    assert [step(0.0175, alone=True) for _ in range(6)][-1] == (True, False)  # 21.5 ms alone
-    assert [step(0.0175, alone=False) for _ in range(12)] == [(True, False)] * 12
-    assert step(0.0175, alone=False, requests=Requests(running=4, waiting=1)) == (True, True)  # none waits for a prompt's launch
-    assert [step(0.015, alone=False) for _ in range(6)][-1] == (True, True)
-    assert [step(0.025, alone=False) for _ in range(6)][-1][0] is False
+    assert [step(0.015, alone=True) for _ in range(6)] == [True] * 6
+    assert [step(0.0175, alone=True) for _ in range(6)][-1] is False  # 21.5 ms alone
+    assert [step(0.0175, alone=False) for _ in range(12)] == [False] * 12
+    assert step(0.0175, alone=False, requests=Requests(running=4, waiting=1)) is True  # none waits for a prompt's launch
+    assert [step(0.015, alone=False) for _ in range(6)][-1] is True
+    assert [step(0.025, alone=False) for _ in range(6)][-1] is None
 
 
 def test_an_arrival_waits_for_the_step_under_way_alone_and_where_steps_are_not_paced_for_none(governor):
     arrived = Requests(running=4, waiting=1)
     decode(governor, 1.0, 0.015)
-    assert governor.next_start(arrived) == 1.0  # over already: once that step is done
+    assert governor.next_start(arrived) == Start(at=1.0, alone=True)  # over already: once that step is done
     for n in range(2, 5):
         decode(governor, float(n), 0.025)
     assert governor.next_start(arrived) is None

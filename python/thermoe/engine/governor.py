@@ -29,6 +29,13 @@ class Requests:
     waiting: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Of the next step."""
+    at: float  # by the governor's clock
+    alone: bool  # once the steps under way are done; otherwise beside them
+
+
 @dataclasses.dataclass
 class _Step:
     """What the core knows of a step until its report comes."""
@@ -64,15 +71,14 @@ class Governor:
         self._decode_times_s: collections.deque[float] = collections.deque(maxlen=_RECENT)
         self._launches_s: collections.deque[float] = collections.deque(maxlen=_RECENT)
         self._launching = False  # the newest step is one of them, and was not seen since
-        self.drains = True  # what next_start says of the steps under way
         self._said = SaidOnce(_log)
 
     def arrive(self) -> None:
         """A request has come."""
         self._arrived += 1
 
-    def next_start(self, requests: Requests) -> float | None:
-        """When, by `clock`, the next step may start; None: at once, beside the steps under way. `drains`: after they are done.
+    def next_start(self, requests: Requests) -> Start | None:
+        """When the next step may start; None: at once, beside the steps under way.
 
         Only decode steps that follow decode steps are paced, and a period that steps fill by themselves costs no pause.
         A request that the next step may admit waits for no more than the step under way: launching a step that reads a
@@ -93,8 +99,8 @@ class Governor:
                           "most: they are not paced")
             return None
         admits = self._may_admit(requests)
-        self.drains = admits or own_s + _median(self._launches_s) < period_s
-        return self._started + (0.0 if admits else period_s)
+        return Start(at=self._started + (0.0 if admits else period_s),
+                     alone=admits or own_s + _median(self._launches_s) < period_s)
 
     def finish(self, requests: int) -> None:
         """So many requests have ended."""

@@ -65,7 +65,7 @@ class Governed:
             start = None
             with self._guard:
                 start = self._governor.next_start(self._requests())
-            left_s = 0.0 if start is None else start - self._governor.clock()
+            left_s = 0.0 if start is None else start.at - self._governor.clock()
             if left_s <= 0:
                 return
             time.sleep(min(left_s, _POLL_S))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..engine.engine_controller import EngineShape, agreed
+from ..engine.governor import Start
 from ..engine.said import Guard
 from ..engine.settings import Settings
 from ..engine.start_control import start_control
@@ -159,10 +160,10 @@ class _Loop:
         """Handles what comes in meanwhile. An arrival that may be admitted ends the pause, as shutdown does."""
         engine = self._engine
         while engine.is_running() and (start := self._next_start(guard)) is not None:
-            if engine.batch_queue and self._governor.drains:
+            if engine.batch_queue and start.alone:
                 self._drain(engine._process_engine_step)  # finished tokens are not to wait with us
                 continue
-            if (left_s := start - self._governor.clock()) <= 0:
+            if (left_s := start.at - self._governor.clock()) <= 0:
                 return
             try:
                 request = engine.input_queue.get(timeout=min(left_s, _RENEWED_S))
@@ -175,13 +176,13 @@ class _Loop:
     def step_after_pause(self, step: Callable[[], Any], guard: Guard) -> Any:
         """In process nothing can come in meanwhile."""
         if (start := self._next_start(guard)) is not None:
-            if self._engine.batch_queue and self._governor.drains:
+            if self._engine.batch_queue and start.alone:
                 return self._drain(step)
-            if (left_s := start - self._governor.clock()) > 0:
+            if (left_s := start.at - self._governor.clock()) > 0:
                 time.sleep(left_s)
         return step()
 
-    def _next_start(self, guard: Guard) -> float | None:
+    def _next_start(self, guard: Guard) -> Start | None:
         with guard:
             return self._governor.next_start(self.requests())
         return None
