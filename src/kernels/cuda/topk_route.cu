@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kMostWarps<kPlaces>* kWarp)
   let_next_start();
 #pragma unroll 1
   for (int i = threadIdx.x; i < m.cleared(); i += blockDim.x) shared[i] = 0;
-  if (c.blocks == 1) __syncthreads();
+  __syncthreads();             // find_flags writes what another warp clears
   if (c.blocks > 1) arrive();  // what others write here is cleared
   wait_for_previous();
 
