@@ -31,8 +31,8 @@ def governor():
 def decode(governor, started, took_s):
     """A decode step that started then, and its report. When the next may start; None: at once."""
     order = governor.begin(tokens=4, mixed=False, started=started, requests=RUNNING)
-    report = StepReport(number=order.number, version=order.version, tokens=4, rows=4, mixed=False, step_time_s=took_s, counts=None,
-                        logits=None)
+    report = StepReport(number=order.number, version=order.version, tokens=4, rows=4, mixed=False, step_time_s=took_s,
+                        launch_time_s=0.0, counts=None, logits=None)
     governor.end(order, [report], RUNNING, idle=False)
     start = governor.next_start(RUNNING)
     return start and start.at
@@ -55,19 +55,14 @@ def test_steps_that_fill_the_period_by_themselves_are_not_paced(governor):
     assert starts == [None, None, None]
 
 
-def test_steps_that_fill_the_period_with_their_launch_alone_are_paced_beside_each_other_and_stay_so():
-    now = [1.0]
-    governor = Governor(vllm_engine.FACTS, Held(), batch_limit=8, paces=True, clock=lambda: now[0])
-
+def test_steps_that_fill_the_period_with_their_launch_alone_are_paced_beside_each_other_and_stay_so(governor):
     def step(took_s, alone, requests=RUNNING):
-        order = governor.begin(tokens=4, mixed=False, started=now[0], requests=RUNNING, alone=alone)
-        now[0] += 0.004  # its launch, which the device waits for where it has nothing else to do
-        governor.next_start(requests)
+        order = governor.begin(tokens=4, mixed=False, started=1.0, requests=RUNNING)
+        launch_s = 0.004 if alone else 0.0  # which the device waits for where it has nothing else to do
         report = StepReport(number=order.number, version=order.version, tokens=4, rows=4, mixed=False,
-                            step_time_s=took_s + (0.004 if alone else 0.0), counts=None, logits=None)
+                            step_time_s=took_s + launch_s, launch_time_s=launch_s, counts=None, logits=None)
         governor.end(order, [report], RUNNING, idle=False)
         start = governor.next_start(requests)
-        now[0] = 1.0 + round(now[0])
         return start and start.alone
 
     assert [step(0.015, alone=True) for _ in range(6)] == [True] * 6

@@ -106,3 +106,16 @@ def test_padding_rows_name_an_expert_that_runs_at_no_weight(captured):
     for layer, (weights, ids) in enumerate(captured.routes):
         runs = set(captured.rank.buffers.counts[layer].nonzero().flatten().tolist())
         assert not weights[5:].any() and set(ids.flatten().tolist()) == runs
+
+
+def test_a_launch_that_the_device_waited_for_is_told_and_one_beside_another_step_is_not(captured):
+    rank = captured.rank
+    torch.cuda.synchronize()
+    for number in (1, 2):
+        rank.begin(StepOrder(number=number, version=0, block=None, valid_tokens=4, prefill=False, sample=False), 4)
+        captured.graph.replay()
+        torch.cuda._sleep(50_000_000)  # cycles: the first step runs while the second is launched
+        rank.end()
+    torch.cuda.synchronize()
+    alone, beside = rank.take_reports()
+    assert 0 < alone.launch_time_s < alone.step_time_s and beside.launch_time_s == 0

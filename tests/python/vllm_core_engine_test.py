@@ -237,7 +237,8 @@ def test_steps_that_the_launch_makes_longer_than_the_period_are_paced_with_the_n
 
     def run_and_report(order, step_time_s, mixed):
         busy.append(bool(engine.batch_queue))
-        return run(order, step_time_s + (0.0 if busy[-1] else 0.02), mixed)
+        launch_s = 0.0 if busy[-1] else 0.02
+        return run(order, step_time_s + launch_s, mixed, launch_s)
 
     worker.rank.run = run_and_report
     vllm_engine.add(engine, vllm_engine.request("a", tokens=24))
@@ -449,7 +450,7 @@ def test_orders_reports_and_the_question_for_facts_travel_as_vllm_sends_them():
     give_order(scheduled, order)
     assert order_of(pickle.loads(pickle.dumps(scheduled, protocol=5))) == order
     output = ModelRunnerOutput(req_ids=[], req_id_to_index={})
-    give_reports(output, [StepReport(number=3, version=2, tokens=4, rows=8, mixed=False, step_time_s=0.01, counts=None,
+    give_reports(output, [StepReport(number=3, version=2, tokens=4, rows=8, mixed=False, step_time_s=0.01, launch_time_s=0.0, counts=None,
                                      logits=None)])
     assert reports_of(pickle.loads(pickle.dumps(output, protocol=5))) == reports_of(output)
     assert reports_of(EMPTY_MODEL_RUNNER_OUTPUT) == []

@@ -73,7 +73,7 @@ class PlayedRank:
         self.version = None
         self.orders = []
 
-    def run(self, order, step_time_s, mixed):
+    def run(self, order, step_time_s, mixed, launch_time_s=0.0):
         self.orders.append(order)
         if order.block is not None:
             self.plan.update(order.block)
@@ -85,7 +85,7 @@ class PlayedRank:
                               for layer in range(f.layers)])
         sampled = SampledLogits(logits.bfloat16().view(torch.int16).numpy().view(np.uint16), "bfloat16") if order.sample else None
         return StepReport(number=order.number, version=self.version, tokens=order.valid_tokens, rows=order.valid_tokens, mixed=mixed,
-                          step_time_s=step_time_s, counts=counts.numpy(), logits=sampled)
+                          step_time_s=step_time_s, launch_time_s=launch_time_s, counts=counts.numpy(), logits=sampled)
 
 
 class StartedWorker:

@@ -45,7 +45,6 @@ class _Step:
     period_s: float  # from the start of the step before; 0: none
     arrived: int
     finished: int
-    alone: bool  # the device waited for its launch
     after: Requests | None = None  # once the scheduler has taken its output
 
 
@@ -67,10 +66,9 @@ class Governor:
         self._arrived = self._finished = 0
         self._steps: dict[int, _Step] = {}
         self._reported = 0  # number of the newest step that was reported
-        # Of decode steps: the device's as reported, without a launch that it waited for, and such launches.
+        # Of decode steps, as reported: the device's time without a launch that it waited for, and such launches.
         self._decode_times_s: collections.deque[float] = collections.deque(maxlen=_RECENT)
         self._launches_s: collections.deque[float] = collections.deque(maxlen=_RECENT)
-        self._launching = False  # the newest step is one of them, and was not seen since
         self._said = SaidOnce(_log)
 
     def arrive(self) -> None:
@@ -86,9 +84,6 @@ class Governor:
         The device waits for the launch of a step that begins alone: where steps then are longer than the period, they are
         paced beside each other.
         """
-        if self._launching and self._started is not None:
-            self._launches_s.append(self.clock() - self._started)
-        self._launching = False
         if not self._paces or self._started is None or self._mixed or not requests.running:
             return None
         period_s = self._source.acquire().step_period_s
@@ -106,9 +101,8 @@ class Governor:
         """So many requests have ended."""
         self._finished += requests
 
-    def begin(self, *, tokens: int, mixed: bool, started: float, requests: Requests, alone: bool = False) -> StepOrder:
-        """A step was scheduled, from `started` on: its order. `mixed`: it reads prompts. `alone`: none is under way, and
-        next_start is called when it is launched."""
+    def begin(self, *, tokens: int, mixed: bool, started: float, requests: Requests) -> StepOrder:
+        """A step was scheduled, from `started` on: its order. `mixed`: it reads prompts."""
         held = self._source.acquire()
         self._number += 1
         order = StepOrder(
@@ -117,10 +111,9 @@ class Governor:
             sample=held.sample_wanted and not mixed and tokens <= min(self._facts.most_rows, self._batch_limit))
         self._sent = held.version
         self._steps[self._number] = _Step(
-            version=held.version, tokens=tokens, mixed=mixed, alone=alone, arrived=self._arrived, finished=self._finished,
+            version=held.version, tokens=tokens, mixed=mixed, arrived=self._arrived, finished=self._finished,
             period_s=0.0 if self._started is None else started - self._started)
         self._started, self._mixed, self._left = started, mixed, requests
-        self._launching = alone and not mixed
         self._arrived = self._finished = 0
         self._forget()
         return order
@@ -153,8 +146,9 @@ class Governor:
             self._said.error(f"a rank ran step {report.number} under plan {report.version}, where {step.version} was ordered; "
                       "plans are sent anew")
         if not step.mixed and report.step_time_s is not None:
-            launch_s = _median(self._launches_s) if step.alone else 0.0
-            self._decode_times_s.append(max(report.step_time_s - launch_s, 0.0))
+            self._decode_times_s.append(max(report.step_time_s - report.launch_time_s, 0.0))
+            if report.launch_time_s > 0:
+                self._launches_s.append(report.launch_time_s)
         after = step.after or requests
         sampled = report.logits if report.counts is not None else None
         self._source.observe(

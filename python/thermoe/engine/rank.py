@@ -33,6 +33,7 @@ class Flight:
         self.slot = NO_SAMPLE
         self.number = self.version = self.tokens = self.rows = 0
         self.mixed = False
+        self.alone = False  # the device had done all before it when it began
 
     def mark(self, which: int) -> None:
         """The start (0) or the end (1) of the step on the device."""
@@ -47,6 +48,9 @@ class Flight:
         if self._cuda:
             return float(self._events[0].elapsed_time(self._events[1])) / 1000
         return self._times[1] - self._times[0]
+
+    def launch_seconds(self) -> float:
+        return self._times[1] - self._times[0] if self._cuda and self.alone else 0.0
 
 
 class Rank:
@@ -123,10 +127,11 @@ class Rank:
                 self._slots.add(self._current.slot)
                 self._slots.discard(NO_SAMPLE)
             self._collect()
+            alone = not self._pending
             flight = self._free.pop() if self._free else None
             slot = self._slots.pop() if sampled and self._slots else NO_SAMPLE
         flight = flight or Flight(self.buffers)
-        flight.slot = slot
+        flight.slot, flight.alone = slot, alone
         return flight
 
     def _collect(self) -> None:
@@ -142,7 +147,8 @@ class Rank:
 
     def _report(self, flight: Flight) -> StepReport:
         return StepReport(number=flight.number, version=flight.version, tokens=flight.tokens, rows=flight.rows,
-                          mixed=flight.mixed, step_time_s=flight.seconds(), counts=flight.counts.numpy().copy(),
+                          mixed=flight.mixed, step_time_s=flight.seconds(),
+                          launch_time_s=flight.launch_seconds(), counts=flight.counts.numpy().copy(),
                           logits=self._logits(flight))
 
     def _logits(self, flight: Flight) -> SampledLogits | None:

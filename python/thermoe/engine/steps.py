@@ -52,5 +52,6 @@ class StepReport:
     rows: int  # that ran, padding included
     mixed: bool  # it read prompts
     step_time_s: float | None  # on the device; None: not known
+    launch_time_s: float  # of that, in which the device had nothing else and waited for the host's launch; 0: not known
     counts: np.ndarray | None  # int32 [layers, experts]: tokens that each expert received
     logits: SampledLogits | None  # where the order asked for them

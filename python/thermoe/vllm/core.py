@@ -18,14 +18,14 @@ __all__ = ["Governor", "Requests"]
 class Governor(governor.Governor):
     """All methods are the scheduling thread's."""
 
-    def schedule(self, scheduler_output: Any, started: float, requests: Requests, *, alone: bool = False) -> None:
+    def schedule(self, scheduler_output: Any, started: float, requests: Requests) -> None:
         """A step was scheduled, from `started` on: puts its order on it."""
         tokens = scheduler_output.total_num_scheduled_tokens
         self.finish(len(scheduler_output.finished_req_ids))
         if tokens == 0:
             return  # nothing runs
         mixed = max(scheduler_output.num_scheduled_tokens.values()) > 1
-        give_order(scheduler_output, self.begin(tokens=tokens, mixed=mixed, started=started, requests=requests, alone=alone))
+        give_order(scheduler_output, self.begin(tokens=tokens, mixed=mixed, started=started, requests=requests))
 
     def update(self, order: StepOrder | None, model_runner_output: Any, requests: Requests, *, idle: bool) -> None:
         """The scheduler has taken a step's output."""

@@ -106,7 +106,7 @@ def _hook(engine: Any, governor: Governor, end: Callable[[], None]) -> None:
         started = governor.clock()
         output = schedule(*arguments, **keywords)
         with guard:
-            governor.schedule(output, started, loop.requests(), alone=loop.begins_alone())
+            governor.schedule(output, started, loop.requests())
         return output
 
     def update_with_reports(scheduler_output: Any, model_runner_output: Any) -> Any:
@@ -151,10 +151,6 @@ class _Loop:
 
     def requests(self) -> Requests:
         return Requests(*self._engine.scheduler.get_request_counts())
-
-    def begins_alone(self) -> bool:
-        """Of what is scheduled now: the engine comes back when it is launched, and the device has nothing else to do."""
-        return self._engine.batch_queue is not None and not self._engine.batch_queue
 
     def pause(self, guard: Guard) -> None:
         """Handles what comes in meanwhile. An arrival that may be admitted ends the pause, as shutdown does."""
