@@ -138,7 +138,8 @@ def probes(folders, part):
                 said = read_json(path)
                 found[side] = {"tokens": member(said, path, "/probe/tokens", list), "ms_a_step": said["probe"]["ms_a_step"],
                                "thermoe": said.get("thermoe"), "card": said.get("card"), "ready_s": said.get("ready_s"),
-                               **gpu_time(said["probe"].get("kernels")), "graphs_captured": said.get("graphs_captured"), "arguments": said.get("engine_arguments") or {}}
+                               "graphs_captured": said.get("graphs_captured"),
+                               "arguments": said.get("engine_arguments") or {}, **gpu_time(said["probe"].get("kernels"))}
     stock = found.get("stock")
     for side, one in found.items():
         tokens = one.pop("tokens") if side != "stock" else one["tokens"]

@@ -144,6 +144,29 @@ def shown(words):
             if "--until" not in (before, word)]
 
 
+def add_load(add):
+    """What every program of the proof is told: the load, what is asked of the plug-in under it, the engine."""
+    add("--rate", type=float, default=3.0, metavar="REQUESTS/S", help="(%(default)s)")
+    add("--cap-share", type=float, default=0.75, help="cap over stock's watts without the tenant (%(default)s)")
+    add("--power-aim", type=float, default=0.985,
+        help="power_w over the cap: arrivals make single seconds differ by 3 to 4 %% (%(default)s)")
+    add("--latency-aim", type=float, default=0.82,
+        help="time_per_token_ms over the limit: one is a mean, the other a 99th percentile, which lies 3 to 4 ms above (%(default)s)")
+    add("--prefill-limit", type=int, default=64, metavar="TOKENS",
+        help="prefill_token_limit of the settings: a prompt beside some decodes is priced (%(default)s)")
+    add("--control", type=json.loads, default={"tick_s": 0.05}, metavar="JSON",
+        help="further keys of the controller's `control` (%(default)s)")
+    add("--engine", type=json.loads, default={}, metavar="JSON", help="arguments of LLM() to add or replace")
+    add("--seed", type=int, default=1)
+    add("--commit", help="of the package, for the record")
+
+
+def require_positive(parser, options, *names):
+    for name in names:
+        if not getattr(options, name) > 0:
+            parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: expected a positive number")
+
+
 def arguments(given):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -156,26 +179,12 @@ def arguments(given):
     add("--seconds", type=float, default=60.0, help="measured, of a turn (%(default)s)")
     add("--warm", type=float, default=10.0, metavar="SECONDS", help="before them (%(default)s)")
     add("--until", type=float, metavar="TIME", help="in seconds of the Unix epoch: no turn is begun that would not end by then")
-    add("--rate", type=float, default=3.0, metavar="REQUESTS/S", help="(%(default)s)")
-    add("--cap-share", type=float, default=0.75, help="cap over stock's watts without the tenant (%(default)s)")
-    add("--power-aim", type=float, default=0.985,
-        help="power_w over the cap: arrivals make single seconds differ by 3 to 4 %% (%(default)s)")
-    add("--latency-aim", type=float, default=0.82,
-        help="time_per_token_ms over the limit: one is a mean, the other a 99th percentile, which lies 3 to 4 ms above (%(default)s)")
-    add("--prefill-limit", type=int, default=64, metavar="TOKENS",
-        help="prefill_token_limit of the settings: a prompt beside some decodes is priced (%(default)s)")
-    add("--control", type=json.loads, default={"tick_s": 0.05}, metavar="JSON",
-        help="further keys of the controller's `control` (%(default)s)")
     add("--tenant-share", type=float, default=0.1, help="of the time that the tenant fills alone; 0: none (%(default)s)")
     add("--gpu", type=int, metavar="INDEX", help="of several, as NVML counts them: others may serve on the rest")
     add("--probe-only", action="store_true", help="greedy tokens and the GPU time of kernels alone, no turns")
-    add("--engine", type=json.loads, default={}, metavar="JSON", help="arguments of LLM() to add or replace")
-    add("--seed", type=int, default=1)
-    add("--commit", help="of the package, for the record")
+    add_load(add)
     options = parser.parse_args(given)
-    for name in ("seconds", "warm", "rate", "cap_share", "power_aim", "latency_aim"):
-        if not getattr(options, name) > 0:
-            parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: expected a positive number")
+    require_positive(parser, options, "seconds", "warm", "rate", "cap_share", "power_aim", "latency_aim")
     if not 0 <= options.tenant_share <= 1:
         parser.error(f"--tenant-share {options.tenant_share}: expected 0 to 1")
     if options.trace and not options.trace.is_file():
@@ -185,13 +194,16 @@ def arguments(given):
     return options
 
 
-def main():
-    options = arguments(sys.argv[1:])
+def end_by(run, options):
+    """Runs it, and ends the process by its exit code."""
     try:
         code = run(options)
     except BadInput as error:
         print(f"vllm_proof: {error}", file=sys.stderr)
         code = 2
+    except KeyboardInterrupt:
+        print("vllm_proof: ended; what was under way is not kept", file=sys.stderr)
+        code = 130
     except Exception:
         traceback.print_exc()
         code = 1
@@ -200,4 +212,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    end_by(run, arguments(sys.argv[1:]))

@@ -6,7 +6,8 @@
 
 Two turns under requests that arrive. In the first nothing is priced or paced; its watts of the hotter GPU give the cap, which is
 that of each GPU. In the second the cap is asked for, and every rank records each step that it runs: the plan's version and
-contents, the counts of all experts, sampled gate logits. After it the ranks' records are compared by the step's number.
+contents, the counts of all experts, sampled gate logits. After it the ranks' records are compared by the step's number. The limit
+on the time between tokens is the first turn's 99th percentile; `--latency-aim 0` asks for watts alone.
 
 Exit code 0: the ranks are alike in every step that all have seen; 1: they differ, nothing was compared, or it failed; 2: bad input.
 """
@@ -19,7 +20,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # the workers: processes of their own
 
@@ -161,22 +161,10 @@ def arguments(given):
     add("--stock-seconds", type=float, default=20.0, metavar="SECONDS", help="measured, without a cap (%(default)s)")
     add("--seconds", type=float, default=40.0, help="measured, under the cap (%(default)s)")
     add("--warm", type=float, default=8.0, metavar="SECONDS", help="before either (%(default)s)")
-    add("--rate", type=float, default=3.0, metavar="REQUESTS/S", help="(%(default)s)")
     add("--strategy", choices=[name for name, (_, _, targets) in PLUGIN.items() if targets], default=OURS, help="(%(default)s)")
-    add("--cap-share", type=float, default=0.75, help="cap over the hotter GPU's watts (%(default)s)")
-    add("--power-aim", type=float, default=0.985, help="power_w over the cap (%(default)s)")
-    add("--latency-aim", type=float, default=0.82,
-        help="time_per_token_ms over the first turn's 99th percentile; 0: it is not asked for (%(default)s)")
-    add("--prefill-limit", type=int, default=64, metavar="TOKENS", help="prefill_token_limit of the settings (%(default)s)")
-    add("--control", type=json.loads, default={"tick_s": 0.05}, metavar="JSON",
-        help="further keys of the controller's `control`: a plan a tick (%(default)s)")
-    add("--engine", type=json.loads, default={}, metavar="JSON", help=f"arguments of LLM() to add to {json.dumps(TWO)}")
-    add("--seed", type=int, default=1)
-    add("--commit", help="of the package, for the record")
+    serve.add_load(add)
     options = parser.parse_args(given)
-    for name in ("seconds", "stock_seconds", "warm", "rate", "cap_share", "power_aim"):
-        if not getattr(options, name) > 0:
-            parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: expected a positive number")
+    serve.require_positive(parser, options, "seconds", "stock_seconds", "warm", "rate", "cap_share", "power_aim")
     if options.latency_aim < 0:
         parser.error(f"--latency-aim {options.latency_aim}: expected 0 or a positive number")
     if not options.out.absolute().parent.is_dir():
@@ -185,23 +173,6 @@ def arguments(given):
     return options
 
 
-def main():
-    options = arguments(sys.argv[1:])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        code = run(options)
-    except BadInput as error:
-        print(f"vllm_proof: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("vllm_proof: ended; nothing is kept", file=sys.stderr)
-        code = 130
-    except Exception:
-        traceback.print_exc()
-        code = 1
-    sys.stderr.flush()
-    os._exit(code)  # the engine's threads would wait for requests
-
-
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    serve.end_by(run, arguments(sys.argv[1:]))
